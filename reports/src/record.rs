@@ -1,0 +1,40 @@
+//! The contract between running and reporting: one row per measured value.
+
+use serde::{Deserialize, Serialize};
+
+/// Says which way a metric improves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// More is better (ROUGE, exact match).
+    Higher,
+    /// Less is better (loss, perplexity, energy).
+    Lower,
+}
+
+/// Holds one value of one metric for one example of one trial (an arm at a seed).
+///
+/// A metric that is no mean over examples (BLEU, chrF) carries the example's sufficient
+/// statistics in `counts`; its `value` is then the sentence-level score, and the corpus score is
+/// computed from the summed counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Name of the arm, as in [`crate::study::Arm::name`].
+    pub arm: String,
+    /// Seed of the trial.
+    pub seed: u64,
+    /// Identifier of the test example.
+    pub example: String,
+    /// Name of the metric, as in [`crate::study::Metric::name`].
+    pub metric: String,
+    /// The value, in `unit`.
+    pub value: f64,
+    /// Unit of the value (`fraction`, `0-100`, `nats/token`, ...).
+    pub unit: String,
+    /// Which way the metric improves.
+    pub direction: Direction,
+    /// Sufficient statistics of a corpus metric, or weights of a weighted mean; empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<f64>,
+}

@@ -1,0 +1,258 @@
+//! What a report says beside its records: the design, what was run, what it cost, what was seen.
+//!
+//! Written as `study.json` by whoever ran the experiment, read here. Nothing in it is text to be
+//! interpreted: names, answers and questions are data and never markup.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::Direction;
+
+/// Describes one experiment and what its run left behind, without the records themselves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Study {
+    /// Version of this format.
+    pub format: u32,
+    /// Name of the experiment: its file name without the ending.
+    pub name: String,
+    /// The question that the experiment asks.
+    pub question: String,
+    /// The publication it re-runs, such as `arXiv:2504.20000`.
+    pub reproduces: Option<String>,
+    /// The crossed factors in the order of the experiment file.
+    pub factors: Vec<Factor>,
+    /// Every arm, with reference arms (teachers, untrained students) last.
+    pub arms: Vec<Arm>,
+    /// Seeds of the trials.
+    pub seeds: Vec<u64>,
+    /// The arm that tables compare with, if the experiment names one.
+    pub baseline: Option<String>,
+    /// Claims written before the run.
+    pub hypotheses: Vec<Hypothesis>,
+    /// Metrics in the order of tables.
+    pub metrics: Vec<Metric>,
+    /// The models, with their sizes.
+    pub models: Vec<Model>,
+    /// Data sets with the size of each split and what was left out.
+    pub data: Vec<Data>,
+    /// Loss and validation curves.
+    pub curves: Vec<Curve>,
+    /// What each stage consumed.
+    pub energy: Vec<StageEnergy>,
+    /// What was verified along the way, such as that a teacher learned something before it taught.
+    pub checks: Vec<Check>,
+    /// Answers side by side.
+    pub examples: Vec<SideBySide>,
+    /// Reservations of the run: clipped prompts, few seeds, failed arms.
+    pub warnings: Vec<String>,
+    /// Values that the experiment assumes because the publication does not give them.
+    pub assumptions: Vec<String>,
+    /// Versions, hashes, hardware: name and value.
+    pub provenance: Vec<(String, String)>,
+    /// The resolved experiment with every default written out (TOML).
+    pub resolved: String,
+}
+
+/// Names a factor and its levels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Factor {
+    /// Name, such as `sft`.
+    pub name: String,
+    /// Levels in file order.
+    pub levels: Vec<String>,
+}
+
+/// One combination of levels, or a reference model that is scored beside them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Arm {
+    /// Unique name, such as `llama/both/dskd`.
+    pub name: String,
+    /// Whether it belongs to the crossed design.
+    pub role: Role,
+    /// Level of each factor; empty for a reference.
+    pub levels: BTreeMap<String, String>,
+    /// Name of the model that answers, as in [`Model::name`].
+    pub model: String,
+    /// How the run ended.
+    pub outcome: Outcome,
+}
+
+/// Says what an arm is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// A cell of the design.
+    Cell,
+    /// A model scored for comparison: a teacher, an untrained student.
+    Reference,
+}
+
+/// Says how an arm ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// All seeds have records.
+    Done,
+    /// At least one seed failed; the reason is the first failure.
+    Failed {
+        /// What went wrong, one line.
+        reason: String,
+    },
+    /// Not run yet.
+    Missing,
+}
+
+/// A claim: `better` beats `worse` on `metrics`, within the cells that `within` selects.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hypothesis {
+    /// The claim in words.
+    pub name: String,
+    /// Factor that is contrasted.
+    pub factor: String,
+    /// Level that the claim says is better.
+    pub better: String,
+    /// Level it is compared with.
+    pub worse: String,
+    /// Fixed levels of other factors; factors not named are averaged over.
+    pub within: BTreeMap<String, String>,
+    /// Metrics on which the claim is tested.
+    pub metrics: Vec<String>,
+    /// Significance level after adjustment over the family.
+    pub alpha: f64,
+}
+
+/// Describes a metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    /// Name in records: `rouge-l`.
+    pub name: String,
+    /// Name in tables: `ROUGE-L`.
+    pub label: String,
+    /// Unit of the values.
+    pub unit: String,
+    /// Which way it improves.
+    pub direction: Direction,
+    /// How it was computed, as the reference tools print it.
+    pub signature: String,
+    /// How example values combine.
+    pub aggregation: Aggregation,
+}
+
+/// Says how the values of examples become one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Aggregation {
+    /// Arithmetic mean of `value`.
+    Mean,
+    /// `sum(value * counts[0]) / sum(counts[0])`: a loss per token over examples of many lengths.
+    WeightedMean,
+    /// exp of the weighted mean of ln(value): perplexity from example perplexities, `counts[0]`
+    /// tokens each.
+    WeightedGeometricMean,
+    /// Corpus BLEU from the summed counts of [`tutelage_metrics::ngram::bleu`].
+    Bleu,
+    /// Corpus chrF from the summed counts of [`tutelage_metrics::ngram::chrf`].
+    Chrf,
+}
+
+/// Describes a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Name in the experiment file.
+    pub name: String,
+    /// Architecture, such as `llama`.
+    pub architecture: String,
+    /// All parameters, embeddings included.
+    pub parameters: u64,
+    /// Tokens of its vocabulary.
+    pub vocabulary: u64,
+    /// Where its weights come from: a path, a hub name or `trained from scratch`.
+    pub origin: String,
+}
+
+/// Describes a data set as used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Name in the experiment file.
+    pub name: String,
+    /// Examples per split, in the order train, dev, test.
+    pub splits: Vec<(String, u64)>,
+    /// Rows left out, by reason.
+    pub skipped: Vec<(String, u64)>,
+    /// Checksum of the source file.
+    pub checksum: String,
+}
+
+/// One series of values over optimiser steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Curve {
+    /// Stage kind: `pretrain`, `sft`, `distill`.
+    pub stage: String,
+    /// What was trained: a model or an arm.
+    pub label: String,
+    /// Seed of the stage.
+    pub seed: u64,
+    /// Name of the value: `loss`, `ce`, `kd`, `dev-loss`.
+    pub series: String,
+    /// Pairs of step and value.
+    pub points: Vec<(u64, f64)>,
+}
+
+/// Energy of one component during one stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageEnergy {
+    /// Stage kind.
+    pub stage: String,
+    /// What it worked on.
+    pub label: String,
+    /// Key of the stage in the store.
+    pub key: String,
+    /// Arms that use the stage's result; its cost is shared equally between them.
+    pub arms: Vec<String>,
+    /// Component: `cpu`, `dram`, `gpu`.
+    pub component: String,
+    /// Joules; absent when unavailable.
+    pub joules: Option<f64>,
+    /// `measured`, `estimated` or `unavailable`.
+    pub state: String,
+    /// How it was measured or estimated, or why it could not be.
+    pub method: String,
+    /// Duration of the stage in seconds.
+    pub seconds: f64,
+}
+
+/// Something verified during the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// What should hold, in words.
+    pub name: String,
+    /// Whether it held.
+    pub passed: bool,
+    /// The numbers behind the verdict.
+    pub evidence: String,
+}
+
+/// One question with the answers of several arms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SideBySide {
+    /// Example identifier.
+    pub id: String,
+    /// The question.
+    pub question: String,
+    /// Accepted answers.
+    pub references: Vec<String>,
+    /// Arm and its answer.
+    pub answers: Vec<(String, String)>,
+}
