@@ -1,1 +1,3 @@
-//! x
+//! Tutelage turns one experiment file into teacher and student runs and a report.
+
+pub mod experiment;

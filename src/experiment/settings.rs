@@ -1,0 +1,667 @@
+//! What an experiment file says, as plain data: every key, its type and its default.
+//!
+//! Choices are externally tagged (`[tuning.lora]`), unknown keys are refused, and a default is
+//! filled in on reading, so that writing a value back spells out everything that was used.
+//! Knows nothing of tensors, files or models.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Holds a whole experiment file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Experiment {
+    /// Version of the format: 1.
+    pub version: u32,
+    /// The question that the report answers on its first page.
+    pub question: String,
+    /// The publication that is re-run, such as `arXiv:2504.20000`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reproduces: Option<String>,
+    /// Seeds of the trials; each arm runs once per seed.
+    pub seeds: Vec<u64>,
+    /// Levels of the arm that tables compare with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub baseline: BTreeMap<String, String>,
+    /// Values that the publication does not give, in words; printed in the report.
+    #[serde(default)]
+    pub assumptions: Vec<String>,
+    /// The data sets; exactly one today.
+    pub data: BTreeMap<String, Data>,
+    /// Tokenizers that scratch models name.
+    #[serde(default)]
+    pub tokenizers: BTreeMap<String, TokenizerSource>,
+    /// Students and teachers.
+    pub models: BTreeMap<String, Model>,
+    /// The crossed factors.
+    pub factors: Factors,
+    /// Distillation algorithms that the factor `algorithm` names.
+    #[serde(default)]
+    pub algorithms: BTreeMap<String, Algorithm>,
+    /// Which parameters are trained.
+    #[serde(default)]
+    pub tuning: Tuning,
+    /// Optimisation of each kind of training stage.
+    #[serde(default)]
+    pub training: TrainingPlan,
+    /// Decoding and metrics.
+    #[serde(default)]
+    pub evaluation: Evaluation,
+    /// Device and precision.
+    #[serde(default)]
+    pub compute: Compute,
+    /// Constants of energy estimates.
+    #[serde(default)]
+    pub energy: Energy,
+    /// Claims written before the run.
+    #[serde(default)]
+    pub hypotheses: Vec<Hypothesis>,
+}
+
+/// Describes a data set: where it comes from and how it is divided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Data {
+    /// Format of the source.
+    pub importer: Importer,
+    /// The file to import; none for embedded data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Keeps this many characters of the context on each side of the answer; without it the whole
+    /// context is the passage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<usize>,
+    /// Leaves the context out of the prompt.
+    #[serde(default)]
+    pub closed_book: bool,
+    /// Uses at most this many examples, taken after a seeded shuffle of groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Division into train, dev and test.
+    #[serde(default)]
+    pub split: Split,
+}
+
+/// Names a format of question-answer data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Importer {
+    /// TeleQuAD's extractive files (SQuAD 2.0 with `docid` and per-document titles).
+    Telequad,
+    /// SQuAD 1.1 and 2.0.
+    Squad,
+    /// One JSON object per line: `id`, `question`, `answer` or `answers`, optional `context`, `group`.
+    Jsonl,
+    /// The embedded telecom glossary with composed questions.
+    Glossary,
+}
+
+/// Divides examples into train, dev and test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Split {
+    /// Share of train.
+    pub train: f64,
+    /// Share of dev.
+    pub dev: f64,
+    /// Share of test.
+    pub test: f64,
+    /// What may not be divided.
+    pub group_by: GroupBy,
+    /// Seed of the division; the same for every trial.
+    pub seed: u64,
+}
+
+impl Default for Split {
+    fn default() -> Self {
+        Self {
+            train: 0.8,
+            dev: 0.1,
+            test: 0.1,
+            group_by: GroupBy::Document,
+            seed: 1,
+        }
+    }
+}
+
+/// Says what a split keeps together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GroupBy {
+    /// All questions on one document share a split.
+    Document,
+    /// Every question is on its own.
+    Example,
+    /// The importer's own division (the glossary: held-out paraphrases are dev and test).
+    Given,
+}
+
+/// Says where a tokenizer comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum TokenizerSource {
+    /// Reads a `tokenizer.json`.
+    File {
+        /// Path of the file or of the folder that holds it.
+        path: PathBuf,
+    },
+    /// Trains byte-level BPE on the training split.
+    ByteLevelBpe {
+        /// Tokens, special ones included.
+        vocabulary: usize,
+    },
+    /// Trains Unigram on the training split.
+    Unigram {
+        /// Tokens, special ones included.
+        vocabulary: usize,
+    },
+}
+
+/// Describes a model: a checkpoint to load, or a scratch model to build.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Model {
+    /// Loads a Hugging Face folder, or `hf:org/name` from the local hub cache.
+    Checkpoint(String),
+    /// Builds and pretrains a model.
+    Scratch(Scratch),
+}
+
+/// Describes a decoder trained from scratch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scratch {
+    /// Decoder family.
+    #[serde(default)]
+    pub architecture: Architecture,
+    /// Name of a tokenizer of the experiment.
+    pub tokenizer: String,
+    /// Width of the hidden states.
+    pub hidden: usize,
+    /// Decoder layers.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; all query heads have their own by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_heads: Option<usize>,
+    /// Width of the feed-forward layer.
+    pub feed_forward: usize,
+    /// Shares the embedding with the output head.
+    #[serde(default = "yes")]
+    pub tied: bool,
+    /// Longest sequence.
+    #[serde(default = "positions")]
+    pub positions: usize,
+}
+
+/// Names a decoder family by its `model_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Architecture {
+    /// Llama and TinyLlama.
+    #[default]
+    Llama,
+    /// Mistral.
+    Mistral,
+    /// Qwen2: bias on query, key and value.
+    Qwen2,
+}
+
+/// Lists the levels of each factor; a factor with one level is fixed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Factors {
+    /// Models that learn.
+    pub student: Vec<String>,
+    /// Models that teach.
+    pub teacher: Vec<String>,
+    /// What is fine-tuned before distillation.
+    #[serde(default = "no_sft")]
+    pub sft: Vec<SftLevel>,
+    /// Names of algorithms.
+    pub algorithm: Vec<String>,
+}
+
+/// Says which models are fine-tuned before distillation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SftLevel {
+    /// Neither model.
+    None,
+    /// The teacher only.
+    Teacher,
+    /// The student only.
+    Student,
+    /// Both models.
+    Both,
+}
+
+/// Describes a distillation algorithm. The total loss is `(1 - rate) CE + rate KD`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Algorithm {
+    /// Matches the teacher's next-token distribution.
+    Vanilla {
+        /// Divergence between the two distributions.
+        #[serde(default)]
+        divergence: Divergence,
+        /// Softmax temperature of both distributions; no `temperature^2` factor is applied.
+        #[serde(default = "two")]
+        temperature: f64,
+        /// Weight of the distillation term.
+        #[serde(default = "half")]
+        rate: f64,
+        /// How vocabularies that differ are compared; none is a fault when they do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alignment: Option<Alignment>,
+    },
+    /// DSKD: distils in the student's and in the teacher's space; with cross-model attention when
+    /// the vocabularies differ.
+    DualSpace {
+        /// Divergence in the student's space.
+        #[serde(default)]
+        divergence: Divergence,
+        /// Softmax temperature of both distributions; no `temperature^2` factor is applied.
+        #[serde(default = "two")]
+        temperature: f64,
+        /// Weight of the distillation terms.
+        #[serde(default = "half")]
+        rate: f64,
+        /// Learning rate of the projectors.
+        #[serde(default = "projector_lr")]
+        projector_lr: f64,
+    },
+}
+
+/// Names a divergence of formulas 1.1 of DSKD's release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Divergence {
+    /// `sum p (ln p - ln q)`, teacher p, student q.
+    #[default]
+    ForwardKl,
+    /// `sum q (ln q - ln p)`.
+    ReverseKl,
+    /// Jensen-Shannon.
+    JsDivergence,
+    /// `KL(p || lam p + (1 - lam) q)`, lam 0.1.
+    SkewedForwardKl,
+    /// `KL(q || (1 - lam) p + lam q)`, lam 0.1.
+    SkewedReverseKl,
+    /// Forward and reverse KL weighted by the gaps in head and tail.
+    AdaptiveKl,
+}
+
+/// Says how distributions over different vocabularies are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Alignment {
+    /// Universal logit distillation: L1 distance of the sorted distributions.
+    Uld,
+    /// FuseLLM's minimum edit distance over tokens.
+    MinEdit,
+    /// Ids compared as they are: a control.
+    Naive,
+}
+
+/// Says which parameters are trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Tuning {
+    /// All of them.
+    Full {},
+    /// Low-rank adapters.
+    Lora(Lora),
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self::Full {}
+    }
+}
+
+/// Describes low-rank adapters (Hu et al. 2021, arXiv 2106.09685) as PEFT names them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Lora {
+    /// Rank of the update.
+    pub rank: usize,
+    /// The update is scaled by `alpha / rank`.
+    pub alpha: f64,
+    /// Dropout on the adapter's input.
+    pub dropout: f64,
+    /// Projections that get an adapter.
+    pub target_modules: Vec<String>,
+}
+
+impl Default for Lora {
+    fn default() -> Self {
+        // PEFT's defaults for Llama and Mistral.
+        let target_modules = vec!["q_proj".to_owned(), "v_proj".to_owned()];
+        Self {
+            rank: 8,
+            alpha: 8.0,
+            dropout: 0.0,
+            target_modules,
+        }
+    }
+}
+
+/// Gives each kind of training stage its optimisation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct TrainingPlan {
+    /// Scratch models on the texts of the training split.
+    pub pretrain: Training,
+    /// Fine-tuning on questions and answers.
+    pub sft: Training,
+    /// Distillation.
+    pub distill: Training,
+}
+
+impl Default for TrainingPlan {
+    fn default() -> Self {
+        let pretrain = Training {
+            weight_decay: 0.1,
+            schedule: Schedule::Cosine {
+                warmup: 0.05,
+                floor: 1e-5,
+            },
+            ..Training::default()
+        };
+        Self {
+            pretrain,
+            sft: Training::default(),
+            distill: Training::default(),
+        }
+    }
+}
+
+/// Describes the optimisation of one stage (AdamW).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Training {
+    /// Passes over the training split.
+    pub epochs: f64,
+    /// Sequences of one optimiser step.
+    pub batch: usize,
+    /// Parts that a step is computed in, to save memory; changes no result.
+    pub accumulation: usize,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Course of the learning rate.
+    pub schedule: Schedule,
+    /// Decoupled weight decay; not applied to norms and biases.
+    pub weight_decay: f64,
+    /// Largest gradient norm; none for no clipping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
+    /// Longest sequence, in tokens, response included.
+    pub max_length: usize,
+    /// Longest prompt, in tokens; a longer one loses its left end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_prompt: Option<usize>,
+    /// When the dev split is measured and the best state kept.
+    pub validate: Validate,
+    /// Optimiser steps between two saved states of the stage.
+    pub checkpoint_every: usize,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self {
+            epochs: 1.0,
+            batch: 16,
+            accumulation: 1,
+            lr: 1e-3,
+            schedule: Schedule::default(),
+            weight_decay: 0.01,
+            clip: Some(1.0),
+            max_length: 512,
+            max_prompt: None,
+            validate: Validate::Epoch,
+            checkpoint_every: 200,
+        }
+    }
+}
+
+/// Describes the course of the learning rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Stays at its peak after warm-up.
+    Constant {
+        /// Share of all steps for linear warm-up.
+        #[serde(default)]
+        warmup: f64,
+    },
+    /// Falls linearly to `floor`.
+    Linear {
+        /// Share of all steps for linear warm-up.
+        #[serde(default)]
+        warmup: f64,
+        /// Learning rate at the end.
+        #[serde(default)]
+        floor: f64,
+    },
+    /// Falls along half a cosine to `floor`.
+    Cosine {
+        /// Share of all steps for linear warm-up.
+        #[serde(default)]
+        warmup: f64,
+        /// Learning rate at the end.
+        #[serde(default)]
+        floor: f64,
+    },
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        // Cosine to 1e-7 without warm-up: DSKD's scripts.
+        Self::Cosine {
+            warmup: 0.0,
+            floor: 1e-7,
+        }
+    }
+}
+
+/// Says when the dev split is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Validate {
+    /// After each epoch; the state with the lowest dev loss is kept.
+    Epoch,
+    /// After the last step; the last state is kept.
+    End,
+}
+
+/// Describes decoding and the metrics that score it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Evaluation {
+    /// Metrics by name.
+    pub metrics: Vec<String>,
+    /// How answers are decoded.
+    pub decoding: Decoding,
+    /// Longest answer, in tokens.
+    pub max_new_tokens: usize,
+    /// Sequences decoded at a time; changes no answer.
+    pub batch: usize,
+    /// Answers of the first so many test examples only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Folder of the sentence-embedding model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding_model: Option<PathBuf>,
+    /// Examples that the report prints side by side.
+    pub show: usize,
+}
+
+impl Default for Evaluation {
+    fn default() -> Self {
+        let metrics = [
+            "bleu",
+            "chrf",
+            "rouge-1",
+            "rouge-2",
+            "rouge-l",
+            "exact-match",
+            "token-f1",
+            "cosine",
+            "nll",
+            "perplexity",
+        ];
+        Self {
+            metrics: metrics.map(str::to_owned).to_vec(),
+            decoding: Decoding::Greedy {},
+            max_new_tokens: 64,
+            batch: 32,
+            limit: None,
+            embedding_model: None,
+            show: 5,
+        }
+    }
+}
+
+/// Says how the next token is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Decoding {
+    /// The most probable one.
+    Greedy {},
+    /// One drawn at random.
+    Sample {
+        /// Softmax temperature.
+        #[serde(default = "one")]
+        temperature: f64,
+        /// Draws from the smallest set that holds this probability.
+        #[serde(default = "one")]
+        top_p: f64,
+        /// Draws from the most probable so many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        top_k: Option<usize>,
+    },
+}
+
+/// Chooses device and precision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Compute {
+    /// Where tensors live.
+    pub device: DeviceChoice,
+    /// Number format of matrix products.
+    pub precision: PrecisionChoice,
+    /// CPU threads; all cores by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+}
+
+impl Default for Compute {
+    fn default() -> Self {
+        Self {
+            device: DeviceChoice::Auto,
+            precision: PrecisionChoice::Auto,
+            threads: None,
+        }
+    }
+}
+
+/// Names a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceChoice {
+    /// The GPU where there is one, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The first visible GPU.
+    Cuda,
+}
+
+/// Names a number format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrecisionChoice {
+    /// bf16 where the hardware computes it faster, else f32.
+    Auto,
+    /// 32-bit floating point.
+    F32,
+    /// bfloat16 compute with f32 master weights.
+    Bf16,
+}
+
+/// Constants of energy estimates, for components that no counter covers.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Energy {
+    /// Power of the whole CPU package under load, in watts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_tdp_watts: Option<f64>,
+    /// Power of memory, in watts per GiB in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dram_watts_per_gib: Option<f64>,
+    /// Emissions of the grid, in kg CO2e per kWh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grid_kg_co2e_per_kwh: Option<f64>,
+    /// Power usage effectiveness of the site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pue: Option<f64>,
+}
+
+/// Declares a claim before the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Hypothesis {
+    /// The claim in words.
+    pub name: String,
+    /// What is compared.
+    pub contrast: Contrast,
+    /// Metrics on which it is tested.
+    pub metrics: Vec<String>,
+    /// Significance level after adjustment over all hypotheses.
+    #[serde(default = "alpha")]
+    pub alpha: f64,
+}
+
+/// Compares two levels of a factor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Contrast {
+    /// The factor.
+    pub factor: String,
+    /// The level that the claim says is better.
+    pub better: String,
+    /// The level it is compared with.
+    pub worse: String,
+    /// Fixed levels of other factors; the rest is averaged over.
+    #[serde(default)]
+    pub within: BTreeMap<String, String>,
+}
+
+fn yes() -> bool {
+    true
+}
+fn positions() -> usize {
+    2048
+}
+fn no_sft() -> Vec<SftLevel> {
+    vec![SftLevel::None]
+}
+fn one() -> f64 {
+    1.0
+}
+fn two() -> f64 {
+    2.0
+}
+fn half() -> f64 {
+    0.5
+}
+fn projector_lr() -> f64 {
+    1e-3
+}
+fn alpha() -> f64 {
+    0.05
+}
