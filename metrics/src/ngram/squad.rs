@@ -26,7 +26,7 @@ pub fn normalize(answer: &str) -> String {
 
 /// Keeps the references that have a word after normalisation; if none has, the question is one
 /// without an answer and the empty answer is its only reference.
-pub fn answers<'a>(references: &'a [impl AsRef<str>]) -> Vec<&'a str> {
+pub fn answers(references: &[impl AsRef<str>]) -> Vec<&str> {
     let answers: Vec<&str> = references
         .iter()
         .map(AsRef::as_ref)
