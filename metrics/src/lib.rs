@@ -10,12 +10,14 @@
 //! | [`bootstrap`] | the interval's resamples |
 //! | [`ngram`] | BLEU, chrF, ROUGE, exact match, token F1: pure functions on text |
 //! | [`embedding`] | cosine of sentence embeddings |
+//! | [`energy`] | joules by component: measured, estimated or unavailable |
 //!
 //! Every value has a unit, a direction and a signature that names what can change it. The n-gram
 //! metrics equal sacrebleu, rouge-score and the SQuAD script on `tests/fixtures` within 1e-9.
 
 pub mod bootstrap;
 pub mod embedding;
+pub mod energy;
 pub mod metric;
 pub mod ngram;
 pub mod score;
