@@ -102,7 +102,10 @@ fn attend_fused(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64
 
 /// Keeps the causal masks of one forward pass: its layers and sequences share them.
 #[derive(Debug, Default)]
-pub struct Masks(RefCell<BTreeMap<(i64, i64, Option<i64>, i64), Tensor>>);
+pub struct Masks(RefCell<BTreeMap<MaskShape, Tensor>>);
+
+/// Queries, keys, window and query heads per key head.
+type MaskShape = (i64, i64, Option<i64>, i64);
 
 impl Masks {
     /// Returns the mask `[group * queries, keys]` in the kind and on the device of `like`.
