@@ -1,1 +1,1 @@
-
+//! All tests that run the program or need more than one module.

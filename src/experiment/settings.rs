@@ -116,13 +116,7 @@ pub struct Split {
 
 impl Default for Split {
     fn default() -> Self {
-        Self {
-            train: 0.8,
-            dev: 0.1,
-            test: 0.1,
-            group_by: GroupBy::Document,
-            seed: 1,
-        }
+        Self { train: 0.8, dev: 0.1, test: 0.1, group_by: GroupBy::Document, seed: 1 }
     }
 }
 
@@ -345,12 +339,7 @@ impl Default for Lora {
     fn default() -> Self {
         // PEFT's defaults for Llama and Mistral.
         let target_modules = vec!["q_proj".to_owned(), "v_proj".to_owned()];
-        Self {
-            rank: 8,
-            alpha: 8.0,
-            dropout: 0.0,
-            target_modules,
-        }
+        Self { rank: 8, alpha: 8.0, dropout: 0.0, target_modules }
     }
 }
 
@@ -370,17 +359,10 @@ impl Default for TrainingPlan {
     fn default() -> Self {
         let pretrain = Training {
             weight_decay: 0.1,
-            schedule: Schedule::Cosine {
-                warmup: 0.05,
-                floor: 1e-5,
-            },
+            schedule: Schedule::Cosine { warmup: 0.05, floor: 1e-5 },
             ..Training::default()
         };
-        Self {
-            pretrain,
-            sft: Training::default(),
-            distill: Training::default(),
-        }
+        Self { pretrain, sft: Training::default(), distill: Training::default() }
     }
 }
 
@@ -465,10 +447,7 @@ pub enum Schedule {
 impl Default for Schedule {
     fn default() -> Self {
         // Cosine to 1e-7 without warm-up: DSKD's scripts.
-        Self::Cosine {
-            warmup: 0.0,
-            floor: 1e-7,
-        }
+        Self::Cosine { warmup: 0.0, floor: 1e-7 }
     }
 }
 
@@ -506,18 +485,8 @@ pub struct Evaluation {
 
 impl Default for Evaluation {
     fn default() -> Self {
-        let metrics = [
-            "bleu",
-            "chrf",
-            "rouge-1",
-            "rouge-2",
-            "rouge-l",
-            "exact-match",
-            "token-f1",
-            "cosine",
-            "nll",
-            "perplexity",
-        ];
+        let metrics =
+            ["bleu", "chrf", "rouge-1", "rouge-2", "rouge-l", "exact-match", "token-f1", "cosine", "nll", "perplexity"];
         Self {
             metrics: metrics.map(str::to_owned).to_vec(),
             decoding: Decoding::Greedy {},
@@ -569,11 +538,7 @@ pub struct Compute {
 
 impl Default for Compute {
     fn default() -> Self {
-        Self {
-            device: DeviceChoice::Auto,
-            precision: PrecisionChoice::Auto,
-            threads: None,
-        }
+        Self { device: DeviceChoice::Auto, precision: PrecisionChoice::Auto, threads: None }
     }
 }
 

@@ -1,0 +1,211 @@
+//! Causal attention with grouped key-value heads, one sequence at a time.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use tch::{Kind, Tensor};
+
+use super::layers::causal_mask;
+
+/// Longest sequence whose scores are held whole on the CPU: at more, the fused kernel's smaller
+/// memory wins over the speed of plain products.
+const WHOLE_SCORES: i64 = 1024;
+
+/// Queries per block on the CPU: a block skips the keys after its last query.
+const QUERY_BLOCK: i64 = 128;
+
+/// Attends within each sequence of a packed batch.
+///
+/// `query` is `[tokens, heads, head_dim]`, `key` and `value` are `[tokens, kv_heads, head_dim]`;
+/// returns `[tokens, heads * head_dim]`.
+pub fn attend_packed(
+    query: &Tensor,
+    key: &Tensor,
+    value: &Tensor,
+    lengths: &[i64],
+    window: Option<i64>,
+    masks: &Masks,
+) -> Tensor {
+    if let [_] = lengths {
+        return attend(query, key, value, window, masks);
+    }
+    let queries = query.split_with_sizes(lengths, 0);
+    let keys = key.split_with_sizes(lengths, 0);
+    let values = value.split_with_sizes(lengths, 0);
+    let parts: Vec<Tensor> = queries
+        .iter()
+        .zip(&keys)
+        .zip(&values)
+        .map(|((query, key), value)| attend(query, key, value, window, masks))
+        .collect();
+    Tensor::cat(&parts, 0)
+}
+
+/// Attends within one sequence; the queries are its last tokens.
+///
+/// `query` is `[queries, heads, head_dim]`, `key` and `value` are `[keys, kv_heads, head_dim]`
+/// with `keys >= queries`; returns `[queries, heads * head_dim]`.
+pub fn attend(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64>, masks: &Masks) -> Tensor {
+    let (queries, heads, head_dim) = query.size3().expect("[queries, heads, head_dim]");
+    let keys = key.size()[0];
+    let window = window.filter(|&window| window < keys);
+    if query.device().is_cuda() || keys > WHOLE_SCORES {
+        return attend_fused(query, key, value, window);
+    }
+    let kv_heads = key.size()[1];
+    let group = heads / kv_heads;
+    let scaled = query * (head_dim as f64).powf(-0.5);
+    // [kv_heads, group, queries, head_dim]
+    let scaled = scaled.view([queries, kv_heads, group, head_dim]).permute([1, 2, 0, 3]);
+    let key = key.permute([1, 2, 0]);
+    let value = value.transpose(0, 1);
+    let block = |start: i64, rows: i64| {
+        let seen = keys - queries + start + rows;
+        let scaled = scaled.narrow(2, start, rows).reshape([kv_heads, group * rows, head_dim]);
+        let mut scores = scaled.bmm(&key.narrow(2, 0, seen));
+        if rows > 1 || window.is_some() {
+            // In place: the backward of a product does not read its result.
+            let _ = scores.g_add_(&masks.causal(rows, seen, window, group, &scores));
+        }
+        let attended = scores.softmax(-1, scores.kind()).bmm(&value.narrow(1, 0, seen));
+        attended.view([kv_heads, group, rows, head_dim]).permute([2, 0, 1, 3]).reshape([rows, heads * head_dim])
+    };
+    if queries <= QUERY_BLOCK {
+        return block(0, queries);
+    }
+    let parts: Vec<Tensor> = (0..queries)
+        .step_by(QUERY_BLOCK as usize)
+        .map(|start| block(start, QUERY_BLOCK.min(queries - start)))
+        .collect();
+    Tensor::cat(&parts, 0)
+}
+
+fn attend_fused(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64>) -> Tensor {
+    let (queries, keys) = (query.size()[0], key.size()[0]);
+    let (heads, kv_heads) = (query.size()[1], key.size()[1]);
+    let causal = queries == keys && window.is_none();
+    let mask = (!causal && (queries > 1 || window.is_some()))
+        .then(|| causal_mask(queries, keys, window, query.kind(), query.device()));
+    let batched = |x: &Tensor| x.transpose(0, 1).unsqueeze(0);
+    let attended = Tensor::scaled_dot_product_attention(
+        &batched(query),
+        &batched(key),
+        &batched(value),
+        mask.as_ref(),
+        0.0,
+        causal && queries > 1,
+        None,
+        heads != kv_heads,
+    );
+    attended.squeeze_dim(0).transpose(0, 1).reshape([queries, -1])
+}
+
+/// Keeps the causal masks of one forward pass: its layers and sequences share them.
+#[derive(Debug, Default)]
+pub struct Masks(RefCell<BTreeMap<MaskShape, Tensor>>);
+
+/// Queries, keys, window and query heads per key head.
+type MaskShape = (i64, i64, Option<i64>, i64);
+
+impl Masks {
+    /// Returns the mask `[group * queries, keys]` in the kind and on the device of `like`.
+    fn causal(&self, queries: i64, keys: i64, window: Option<i64>, group: i64, like: &Tensor) -> Tensor {
+        let mut masks = self.0.borrow_mut();
+        let mask = masks
+            .entry((queries, keys, window, group))
+            .or_insert_with(|| causal_mask(queries, keys, window, like.kind(), like.device()).repeat([group, 1]));
+        mask.shallow_clone()
+    }
+}
+
+/// Keeps the keys and values of one sequence in one layer while it is decoded.
+#[derive(Debug)]
+pub struct KvCache {
+    /// `[capacity, kv_heads, head_dim]`.
+    keys: Tensor,
+    /// `[capacity, kv_heads, head_dim]`.
+    values: Tensor,
+    length: i64,
+}
+
+impl KvCache {
+    /// Makes room for `capacity` tokens.
+    pub fn new(capacity: i64, kv_heads: i64, head_dim: i64, like: (Kind, tch::Device)) -> Self {
+        let empty = || Tensor::empty([capacity, kv_heads, head_dim], like);
+        Self { keys: empty(), values: empty(), length: 0 }
+    }
+
+    /// Returns the number of tokens seen so far.
+    pub fn length(&self) -> i64 {
+        self.length
+    }
+
+    /// Appends `key` and `value` `[new, kv_heads, head_dim]` and returns all so far.
+    pub fn append(&mut self, key: &Tensor, value: &Tensor) -> (Tensor, Tensor) {
+        let new = key.size()[0];
+        self.keys.narrow(0, self.length, new).copy_(key);
+        self.values.narrow(0, self.length, new).copy_(value);
+        self.length += new;
+        (self.keys.narrow(0, 0, self.length), self.values.narrow(0, 0, self.length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    fn random(size: [i64; 3]) -> Tensor {
+        Tensor::randn(size, (Kind::Float, Device::Cpu))
+    }
+
+    /// The definition, one head and one query at a time.
+    fn plain(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64>) -> Tensor {
+        let (queries, heads, head_dim) = query.size3().unwrap();
+        let (keys, kv_heads) = (key.size()[0], key.size()[1]);
+        let mut rows = Vec::new();
+        for i in 0..queries {
+            for head in 0..heads {
+                let kv = head / (heads / kv_heads);
+                let last = keys - queries + i;
+                let first = window.map_or(0, |window| (last - window + 1).max(0));
+                let key = key.narrow(0, first, last - first + 1).select(1, kv);
+                let value = value.narrow(0, first, last - first + 1).select(1, kv);
+                let scores = key.matmul(&query.get(i).get(head)) / (head_dim as f64).sqrt();
+                rows.push(scores.softmax(0, Kind::Float).unsqueeze(0).matmul(&value));
+            }
+        }
+        Tensor::cat(&rows, 0).view([queries, heads * head_dim])
+    }
+
+    #[test]
+    fn equals_the_definition_on_every_path() {
+        tch::manual_seed(3);
+        for (queries, keys, window) in [
+            (7, 7, None),
+            (1, 9, None),
+            (3, 9, None),
+            (300, 300, None),
+            (300, 300, Some(40)),
+            (1, 9, Some(4)),
+            (1100, 1100, None),
+            (1030, 1030, Some(100)),
+        ] {
+            let (query, key, value) = (random([queries, 4, 8]), random([keys, 2, 8]), random([keys, 2, 8]));
+            let expected = plain(&query, &key, &value, window);
+            let got = attend(&query, &key, &value, window, &Masks::default());
+            let worst = f64::try_from((got - expected).abs().max()).unwrap();
+            assert!(worst < 1e-5, "{queries} {keys} {window:?}: {worst}");
+        }
+    }
+
+    #[test]
+    fn a_sequence_does_not_see_its_neighbours() {
+        tch::manual_seed(4);
+        let (query, key, value) = (random([9, 2, 4]), random([9, 1, 4]), random([9, 1, 4]));
+        let packed = attend_packed(&query, &key, &value, &[4, 5], None, &Masks::default());
+        let alone =
+            attend(&query.narrow(0, 4, 5), &key.narrow(0, 4, 5), &value.narrow(0, 4, 5), None, &Masks::default());
+        assert!(packed.narrow(0, 4, 5).equal(&alone));
+    }
+}

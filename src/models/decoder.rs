@@ -1,0 +1,243 @@
+//! A decoder: token ids to hidden states, and the head that turns those into logits.
+//!
+//! Logits are not part of the forward pass: a loss asks for them where it needs them.
+
+use std::path::Path;
+
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::ModelError;
+use super::attention::{KvCache, Masks};
+use super::config::Config;
+use super::layers::{Linear, Mode, RmsNorm, Rotary};
+use super::llama::{Layer, Past};
+use super::packed::Packed;
+use super::weights::{Checkpoint, SHARD_BYTES, save};
+use crate::device::Seed;
+
+/// A causal language model of the Llama family.
+#[derive(Debug)]
+pub struct Decoder {
+    /// Sizes and constants.
+    pub config: Config,
+    /// Embedding `[vocab, hidden]`.
+    pub embed_tokens: Tensor,
+    /// Layers, first to last.
+    pub layers: Vec<Layer>,
+    /// Norm after the last layer.
+    pub norm: RmsNorm,
+    /// Head `[vocab, hidden]`; none when it is the embedding.
+    pub lm_head: Option<Tensor>,
+}
+
+impl Decoder {
+    /// Loads a checkpoint folder into `kind` on `device`.
+    ///
+    /// # Errors
+    /// When files are missing or damaged, and when weights are missing, left over or of another
+    /// shape than `config.json` says: all misfits at once.
+    pub fn load(folder: &Path, kind: Kind, device: Device) -> Result<Self, ModelError> {
+        let config = Config::read(folder)?;
+        let checkpoint = Checkpoint::open(folder)?;
+        let mut misfits = Vec::new();
+        let mut used = std::collections::BTreeSet::new();
+        let decoder = build(config, |name, shape| {
+            used.insert(name.to_owned());
+            match checkpoint.shape(name) {
+                None => misfits.push(format!("`{name}` is missing")),
+                Some(found) if found != shape => {
+                    misfits.push(format!("`{name}` has shape {found:?}, expected {shape:?}"));
+                }
+                Some(_) => {
+                    if let Some(tensor) = checkpoint.read(name, kind, device)? {
+                        return Ok(tensor);
+                    }
+                }
+            }
+            Ok(Tensor::empty([0], (kind, device)))
+        })?;
+        for name in checkpoint.names() {
+            // A head that is stored although the configuration ties it is the embedding once more.
+            let derived =
+                name.ends_with("rotary_emb.inv_freq") || (name == "lm_head.weight" && decoder.lm_head.is_none());
+            if !used.contains(name) && !derived {
+                misfits.push(format!("`{name}` is not part of the model"));
+            }
+        }
+        if !misfits.is_empty() {
+            misfits.truncate(8);
+            return Err(ModelError::Mismatch { path: folder.to_owned(), problem: misfits.join("; ") });
+        }
+        Ok(decoder)
+    }
+
+    /// Creates a model with normally distributed weights (standard deviation
+    /// `initializer_range`), zero biases and unit norms, as transformers initialises it.
+    pub fn initialise(config: Config, seed: Seed, device: Device) -> Self {
+        seed.stream("initial weights", 0).seed_tensors();
+        let deviation = config.initializer_range;
+        let built = build(config, |name, shape| {
+            // Drawn on the CPU, so that a seed means the same weights on every device.
+            let on_cpu = (Kind::Float, Device::Cpu);
+            let tensor = if name.ends_with("norm.weight") {
+                Tensor::ones(shape, on_cpu)
+            } else if name.ends_with(".bias") {
+                Tensor::zeros(shape, on_cpu)
+            } else {
+                Tensor::randn(shape, on_cpu) * deviation
+            };
+            Ok(tensor.to_device(device))
+        });
+        built.unwrap_or_else(|_: ModelError| unreachable!("no tensor is read"))
+    }
+
+    /// Writes `config.json` and the weights in f32, adapters left out.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
+        let path = folder.join("config.json");
+        let text = format!("{:#}\n", self.config.to_json());
+        crate::files::write(&path, text.as_bytes()).map_err(|source| ModelError::Write { path, source })?;
+        let tensors: Vec<(String, Tensor)> =
+            self.parameters().into_iter().map(|(name, tensor)| (name, tensor.detach().to_kind(Kind::Float))).collect();
+        save(folder, &tensors, SHARD_BYTES)
+    }
+
+    /// Computes the hidden states `[tokens, hidden]` after the last norm.
+    pub fn hidden(&self, batch: &Packed, mode: Mode) -> Tensor {
+        let (rotary, masks) = (self.rotary(&batch.positions), Masks::default());
+        let mut x = Tensor::embedding(&self.embed_tokens, &batch.ids, -1, false, false);
+        for layer in &self.layers {
+            x = layer.forward(&x, &rotary, &masks, Past::None(&batch.lengths), mode);
+        }
+        self.norm.forward(&x)
+    }
+
+    /// Computes the hidden states `[tokens, hidden]` of new tokens after what `caches`
+    /// (layer by layer, sequence by sequence) have seen, and adds them there.
+    pub fn hidden_cached(&self, batch: &Packed, caches: &mut [Vec<KvCache>]) -> Tensor {
+        no_grad(|| {
+            let (rotary, masks) = (self.rotary(&batch.positions), Masks::default());
+            let mut x = Tensor::embedding(&self.embed_tokens, &batch.ids, -1, false, false);
+            for (layer, caches) in self.layers.iter().zip(caches) {
+                x = layer.forward(&x, &rotary, &masks, Past::Cached(caches, &batch.lengths), Mode::Infer);
+            }
+            self.norm.forward(&x)
+        })
+    }
+
+    fn rotary(&self, positions: &Tensor) -> Rotary {
+        Rotary::new(positions, self.config.head_dim, self.config.rope_theta, self.embed_tokens.kind())
+    }
+
+    /// Returns the output head `[vocab, hidden]`.
+    pub fn head(&self) -> &Tensor {
+        self.lm_head.as_ref().unwrap_or(&self.embed_tokens)
+    }
+
+    /// Computes the logits `[tokens, vocab]` of hidden states.
+    pub fn logits(&self, hidden: &Tensor) -> Tensor {
+        hidden.linear::<&Tensor>(self.head(), None)
+    }
+
+    /// Returns the device that the weights are on.
+    pub fn device(&self) -> Device {
+        self.embed_tokens.device()
+    }
+
+    /// Returns the number format of the weights.
+    pub fn kind(&self) -> Kind {
+        self.embed_tokens.kind()
+    }
+
+    /// Lists the base parameters by checkpoint name.
+    pub fn parameters(&self) -> Vec<(String, &Tensor)> {
+        let mut all = vec![("model.embed_tokens.weight".to_owned(), &self.embed_tokens)];
+        for (i, layer) in self.layers.iter().enumerate() {
+            for (name, linear) in layer.linears() {
+                all.push((format!("model.layers.{i}.{name}.weight"), &linear.weight));
+                if let Some(bias) = &linear.bias {
+                    all.push((format!("model.layers.{i}.{name}.bias"), bias));
+                }
+            }
+            all.push((format!("model.layers.{i}.input_layernorm.weight"), &layer.input_layernorm.weight));
+            all.push((
+                format!("model.layers.{i}.post_attention_layernorm.weight"),
+                &layer.post_attention_layernorm.weight,
+            ));
+        }
+        all.push(("model.norm.weight".to_owned(), &self.norm.weight));
+        if let Some(head) = &self.lm_head {
+            all.push(("lm_head.weight".to_owned(), head));
+        }
+        all
+    }
+
+    /// Lists the base parameters by checkpoint name, to be replaced or trained; same order as
+    /// [`Self::parameters`].
+    pub fn parameters_mut(&mut self) -> Vec<(String, &mut Tensor)> {
+        let mut all = vec![("model.embed_tokens.weight".to_owned(), &mut self.embed_tokens)];
+        for (i, layer) in self.layers.iter_mut().enumerate() {
+            let (linears, norms) = layer.parts_mut();
+            for (name, linear) in linears {
+                all.push((format!("model.layers.{i}.{name}.weight"), &mut linear.weight));
+                if let Some(bias) = &mut linear.bias {
+                    all.push((format!("model.layers.{i}.{name}.bias"), bias));
+                }
+            }
+            for (name, norm) in norms {
+                all.push((format!("model.layers.{i}.{name}.weight"), &mut norm.weight));
+            }
+        }
+        all.push(("model.norm.weight".to_owned(), &mut self.norm.weight));
+        if let Some(head) = &mut self.lm_head {
+            all.push(("lm_head.weight".to_owned(), head));
+        }
+        all
+    }
+}
+
+/// Assembles a decoder, asking `tensor` for each parameter by name and shape.
+fn build(
+    config: Config,
+    mut tensor: impl FnMut(&str, &[i64]) -> Result<Tensor, ModelError>,
+) -> Result<Decoder, ModelError> {
+    let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+    let query = config.num_attention_heads * config.head_dim;
+    let key_value = config.num_key_value_heads * config.head_dim;
+    let epsilon = config.rms_norm_eps;
+    let embed_tokens = tensor("model.embed_tokens.weight", &[config.vocab_size, hidden])?;
+    let mut layers = Vec::new();
+    for i in 0..config.num_hidden_layers {
+        let mut norm = |name: &str| -> Result<RmsNorm, ModelError> {
+            Ok(RmsNorm { weight: tensor(&format!("model.layers.{i}.{name}.weight"), &[hidden])?, epsilon })
+        };
+        let input_layernorm = norm("input_layernorm")?;
+        let post_attention_layernorm = norm("post_attention_layernorm")?;
+        let mut linear = |name: &str, out: i64, width: i64, bias: bool| -> Result<Linear, ModelError> {
+            let mut linear = Linear::new(tensor(&format!("model.layers.{i}.{name}.weight"), &[out, width])?);
+            if bias {
+                linear.bias = Some(tensor(&format!("model.layers.{i}.{name}.bias"), &[out])?);
+            }
+            Ok(linear)
+        };
+        layers.push(Layer {
+            input_layernorm,
+            q_proj: linear("self_attn.q_proj", query, hidden, config.qkv_bias)?,
+            k_proj: linear("self_attn.k_proj", key_value, hidden, config.qkv_bias)?,
+            v_proj: linear("self_attn.v_proj", key_value, hidden, config.qkv_bias)?,
+            o_proj: linear("self_attn.o_proj", hidden, query, false)?,
+            post_attention_layernorm,
+            gate_proj: linear("mlp.gate_proj", wide, hidden, false)?,
+            up_proj: linear("mlp.up_proj", wide, hidden, false)?,
+            down_proj: linear("mlp.down_proj", hidden, wide, false)?,
+            head_dim: config.head_dim,
+            sliding_window: config.sliding_window,
+        });
+    }
+    let norm = RmsNorm { weight: tensor("model.norm.weight", &[hidden])?, epsilon };
+    let lm_head =
+        if config.tie_word_embeddings { None } else { Some(tensor("lm_head.weight", &[config.vocab_size, hidden])?) };
+    Ok(Decoder { config, embed_tokens, layers, norm, lm_head })
+}

@@ -1,0 +1,161 @@
+//! The layers that decoders are made of: linear with an optional low-rank update, RMSNorm,
+//! rotary positions. Weights are `[out, in]`, activations `[tokens, width]`.
+
+use tch::{Device, Kind, Tensor};
+
+/// Multiplies by a weight and, when adapted, adds a scaled low-rank product.
+#[derive(Debug)]
+pub struct Linear {
+    /// Weight `[out, in]`.
+    pub weight: Tensor,
+    /// Bias `[out]`.
+    pub bias: Option<Tensor>,
+    /// Low-rank update.
+    pub adapter: Option<Adapter>,
+}
+
+/// Holds a LoRA update `scale * B A` (Hu et al. 2021, arXiv 2106.09685, section 4.1).
+#[derive(Debug)]
+pub struct Adapter {
+    /// Down projection A `[rank, in]`.
+    pub down: Tensor,
+    /// Up projection B `[out, rank]`.
+    pub up: Tensor,
+    /// `alpha / rank`.
+    pub scale: f64,
+    /// Probability of dropping an input of A during training.
+    pub dropout: f64,
+}
+
+/// Says whether dropout is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Dropout is on.
+    Train,
+    /// Dropout is off.
+    Infer,
+}
+
+impl Linear {
+    /// Creates a layer without bias or adapter.
+    pub fn new(weight: Tensor) -> Self {
+        Self { weight, bias: None, adapter: None }
+    }
+
+    /// Maps `[tokens, in]` to `[tokens, out]`.
+    pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
+        let y = x.linear(&self.weight, self.bias.as_ref());
+        let Some(adapter) = &self.adapter else {
+            return y;
+        };
+        let dropped = (mode == Mode::Train && adapter.dropout > 0.0).then(|| x.dropout(adapter.dropout, true));
+        // The scale goes on the narrow side: [tokens, rank] instead of [tokens, out].
+        let down = dropped.as_ref().unwrap_or(x).matmul(&adapter.down.tr()) * adapter.scale;
+        let mut y = y;
+        // In place: the backward of a product does not read its result.
+        y.addmm_(&down, &adapter.up.tr())
+    }
+}
+
+/// Divides by the root mean square and scales (Zhang and Sennrich 2019, arXiv 1910.07467, eq. 4).
+#[derive(Debug)]
+pub struct RmsNorm {
+    /// Scale `[width]`.
+    pub weight: Tensor,
+    /// Added to the mean square.
+    pub epsilon: f64,
+}
+
+impl RmsNorm {
+    /// Normalises each row of `[tokens, width]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.rms_norm(self.weight.size(), Some(&self.weight), self.epsilon)
+    }
+}
+
+/// Rotates query and key by their position (Su et al. 2021, arXiv 2104.09864, eq. 34), halves
+/// paired as in Llama: element i with element i + head_dim / 2.
+#[derive(Debug)]
+pub struct Rotary {
+    /// Cosines `[tokens, 1, head_dim]`.
+    cosine: Tensor,
+    /// Sines `[tokens, 1, head_dim]`, the first half negated.
+    sine: Tensor,
+}
+
+impl Rotary {
+    /// Computes the angles of `positions` `[tokens]` in f32 and keeps them in `kind`.
+    pub fn new(positions: &Tensor, head_dim: i64, theta: f64, kind: Kind) -> Self {
+        let exponents = Tensor::arange_start_step(0, head_dim, 2, (Kind::Float, positions.device())) / head_dim as f64;
+        let frequencies = (exponents * theta.ln()).exp().reciprocal();
+        let angles = positions.to_kind(Kind::Float).outer(&frequencies).unsqueeze(1);
+        let (cosine, sine) = (angles.cos(), angles.sin());
+        Self {
+            cosine: Tensor::cat(&[&cosine, &cosine], -1).to_kind(kind),
+            sine: Tensor::cat(&[&(-&sine), &sine], -1).to_kind(kind),
+        }
+    }
+
+    /// Rotates `[tokens, heads, head_dim]`.
+    pub fn rotate(&self, x: &Tensor) -> Tensor {
+        let half = x.size()[2] / 2;
+        // roll swaps the halves; the sign is in the sines.
+        x * &self.cosine + x.roll([half], [-1]) * &self.sine
+    }
+}
+
+/// Returns the additive causal mask `[queries, keys]`: query i stands at `keys - queries + i` and
+/// sees itself and, within `window`, what is before it.
+pub fn causal_mask(queries: i64, keys: i64, window: Option<i64>, kind: Kind, device: Device) -> Tensor {
+    let allowed = Tensor::ones([queries, keys], (Kind::Bool, device)).tril(keys - queries);
+    let allowed = match window {
+        Some(window) if window < keys => allowed.logical_and(&allowed.triu(keys - queries - window + 1)),
+        _ => allowed,
+    };
+    Tensor::zeros([queries, keys], (kind, device)).masked_fill(&allowed.logical_not(), f64::NEG_INFINITY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mask_lets_a_query_see_itself_the_past_and_the_window() {
+        let seen = |mask: &Tensor| {
+            let rows: Vec<Vec<f64>> = Vec::try_from(mask.isfinite().to_kind(Kind::Double)).unwrap();
+            rows.into_iter().map(|row| row.iter().map(|&x| x as i64).collect::<Vec<_>>()).collect::<Vec<_>>()
+        };
+        let full = causal_mask(2, 3, None, Kind::Float, Device::Cpu);
+        assert_eq!(seen(&full), [[1, 1, 0], [1, 1, 1]]);
+        let windowed = causal_mask(3, 3, Some(2), Kind::Float, Device::Cpu);
+        assert_eq!(seen(&windowed), [[1, 0, 0], [1, 1, 0], [0, 1, 1]]);
+    }
+
+    #[test]
+    fn adapter_adds_its_scaled_product() {
+        // W = 0, A = [1, 2], B = [3], x = [1, 1]: 0.5 * 3 * 3 = 4.5.
+        let mut layer = Linear::new(Tensor::zeros([1, 2], (Kind::Float, Device::Cpu)));
+        layer.adapter = Some(Adapter {
+            down: Tensor::from_slice(&[1f32, 2.0]).view([1, 2]),
+            up: Tensor::from_slice(&[3f32]).view([1, 1]),
+            scale: 0.5,
+            dropout: 0.0,
+        });
+        let y = layer.forward(&Tensor::ones([1, 2], (Kind::Float, Device::Cpu)), Mode::Train);
+        assert_eq!(f64::try_from(y).unwrap(), 4.5);
+    }
+
+    #[test]
+    fn rotation_keeps_length_and_depends_on_distance_only() {
+        let positions = Tensor::from_slice(&[3i64, 5, 13, 15]);
+        let rotary = Rotary::new(&positions, 8, 10_000.0, Kind::Float);
+        tch::manual_seed(1);
+        let one = Tensor::randn([1, 1, 8], (Kind::Float, Device::Cpu));
+        let rotated = rotary.rotate(&one.expand([4, 1, 8], false)).squeeze_dim(1);
+        let products = rotated.matmul(&rotated.tr());
+        let at = |i, j| products.double_value(&[i, j]);
+        assert!((at(0, 0) - f64::try_from(one.square().sum(Kind::Float)).unwrap()).abs() < 1e-5);
+        assert!((at(0, 1) - at(2, 3)).abs() < 1e-5);
+        assert!((at(0, 1) - at(0, 2)).abs() > 1e-3);
+    }
+}

@@ -1,0 +1,132 @@
+//! One layer of Llama, TinyLlama, Mistral and Qwen2: grouped-query attention with rotary
+//! positions, then SwiGLU, each behind RMSNorm and around a residual.
+//!
+//! Field names are those of the checkpoints (`model.layers.N.self_attn.q_proj.weight`, ...).
+
+use tch::Tensor;
+
+use super::attention::{KvCache, Masks, attend, attend_packed};
+use super::layers::{Linear, Mode, RmsNorm, Rotary};
+
+/// One decoder layer.
+#[derive(Debug)]
+pub struct Layer {
+    /// Norm before attention.
+    pub input_layernorm: RmsNorm,
+    /// Query projection `[heads * head_dim, hidden]`.
+    pub q_proj: Linear,
+    /// Key projection `[kv_heads * head_dim, hidden]`.
+    pub k_proj: Linear,
+    /// Value projection `[kv_heads * head_dim, hidden]`.
+    pub v_proj: Linear,
+    /// Output projection `[hidden, heads * head_dim]`.
+    pub o_proj: Linear,
+    /// Norm before the feed-forward layer.
+    pub post_attention_layernorm: RmsNorm,
+    /// Gate `[intermediate, hidden]`.
+    pub gate_proj: Linear,
+    /// Up projection `[intermediate, hidden]`.
+    pub up_proj: Linear,
+    /// Down projection `[hidden, intermediate]`.
+    pub down_proj: Linear,
+    /// Width of one head.
+    pub head_dim: i64,
+    /// How far back a token sees.
+    pub sliding_window: Option<i64>,
+}
+
+/// Says what the new tokens attend to.
+#[derive(Debug)]
+pub enum Past<'a> {
+    /// Nothing but their own sequence, of these lengths.
+    None(&'a [i64]),
+    /// What each sequence has seen before; so many new tokens of each.
+    Cached(&'a mut [KvCache], &'a [i64]),
+}
+
+/// Names of the projections, as checkpoints and adapters use them.
+pub const PROJECTIONS: [&str; 7] = [
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+];
+
+impl Layer {
+    /// Lists the projections in the order of [`PROJECTIONS`].
+    pub fn linears(&self) -> [(&'static str, &Linear); 7] {
+        let [q, k, v, o, gate, up, down] = PROJECTIONS;
+        [
+            (q, &self.q_proj),
+            (k, &self.k_proj),
+            (v, &self.v_proj),
+            (o, &self.o_proj),
+            (gate, &self.gate_proj),
+            (up, &self.up_proj),
+            (down, &self.down_proj),
+        ]
+    }
+
+    /// Lists the projections and the norms, to be changed.
+    #[expect(clippy::type_complexity, reason = "two named lists, used once")]
+    pub fn parts_mut(&mut self) -> ([(&'static str, &mut Linear); 7], [(&'static str, &mut RmsNorm); 2]) {
+        let [q, k, v, o, gate, up, down] = PROJECTIONS;
+        (
+            [
+                (q, &mut self.q_proj),
+                (k, &mut self.k_proj),
+                (v, &mut self.v_proj),
+                (o, &mut self.o_proj),
+                (gate, &mut self.gate_proj),
+                (up, &mut self.up_proj),
+                (down, &mut self.down_proj),
+            ],
+            [
+                ("input_layernorm", &mut self.input_layernorm),
+                ("post_attention_layernorm", &mut self.post_attention_layernorm),
+            ],
+        )
+    }
+
+    /// Maps hidden states `[tokens, hidden]` to those after this layer.
+    pub fn forward(&self, x: &Tensor, rotary: &Rotary, masks: &Masks, past: Past<'_>, mode: Mode) -> Tensor {
+        let x = x + self.attention(&self.input_layernorm.forward(x), rotary, masks, past, mode);
+        let feed_forward = self.feed_forward(&self.post_attention_layernorm.forward(&x), mode);
+        x + feed_forward
+    }
+
+    fn attention(&self, x: &Tensor, rotary: &Rotary, masks: &Masks, past: Past<'_>, mode: Mode) -> Tensor {
+        let heads = |projected: Tensor| projected.view([x.size()[0], -1, self.head_dim]);
+        let query = rotary.rotate(&heads(self.q_proj.forward(x, mode)));
+        let key = rotary.rotate(&heads(self.k_proj.forward(x, mode)));
+        let value = heads(self.v_proj.forward(x, mode));
+        let attended = match past {
+            Past::None(lengths) => attend_packed(&query, &key, &value, lengths, self.sliding_window, masks),
+            Past::Cached(caches, lengths) => {
+                let parts = (
+                    query.split_with_sizes(lengths, 0),
+                    key.split_with_sizes(lengths, 0),
+                    value.split_with_sizes(lengths, 0),
+                );
+                let attended: Vec<Tensor> = caches
+                    .iter_mut()
+                    .enumerate()
+                    .map(|(i, cache)| {
+                        let (keys, values) = cache.append(&parts.1[i], &parts.2[i]);
+                        attend(&parts.0[i], &keys, &values, self.sliding_window, masks)
+                    })
+                    .collect();
+                Tensor::cat(&attended, 0)
+            }
+        };
+        self.o_proj.forward(&attended, mode)
+    }
+
+    fn feed_forward(&self, x: &Tensor, mode: Mode) -> Tensor {
+        let gated = self.gate_proj.forward(x, mode).silu() * self.up_proj.forward(x, mode);
+        self.down_proj.forward(&gated, mode)
+    }
+}

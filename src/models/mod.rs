@@ -1,0 +1,79 @@
+//! Models: decoders that read and write Hugging Face checkpoints, and the encoder of sentence
+//! embeddings. Knows nothing of data, losses or optimisers.
+
+pub mod attention;
+pub mod config;
+pub mod decoder;
+pub mod layers;
+pub mod llama;
+pub mod packed;
+pub mod weights;
+
+use std::path::PathBuf;
+
+/// Why a model cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A file cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A file is not JSON.
+    #[error("`{}` is not valid JSON", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: serde_json::Error,
+    },
+    /// A configuration is incomplete or describes another kind of model.
+    #[error("`{}`: {problem}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with what was expected.
+        problem: String,
+    },
+    /// A folder holds no weights.
+    #[error("no weights in `{}`: expected `model.safetensors` or `model.safetensors.index.json`", path.display())]
+    NoWeights {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A weights file is damaged.
+    #[error("`{}` is damaged: {problem}; fetch or write the file again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Weights do not fit the configuration.
+    #[error("weights in `{}` do not fit its config.json: {problem}", path.display())]
+    Mismatch {
+        /// The folder.
+        path: PathBuf,
+        /// Every misfit, separated by semicolons.
+        problem: String,
+    },
+    /// libtorch refused an operation, usually for want of memory.
+    #[error("libtorch failed while {doing}")]
+    Torch {
+        /// What was being done.
+        doing: &'static str,
+        /// The cause.
+        source: tch::TchError,
+    },
+}
