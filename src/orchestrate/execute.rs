@@ -1,0 +1,343 @@
+//! Runs the stages of a plan in order, whatever happens to single ones.
+//!
+//! For each stage: take its lock, verify what is there, and if it is not done run the worker under
+//! an energy meter and seal the outputs. A stage that fails (an error or a panic) leaves
+//! `failure.json`; what depends on it is skipped, everything else goes on. A full disk ends the
+//! whole run, because every other stage would meet it too.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use tutelage_metrics::energy::{Account, Meter, Monotonic, PowerSource};
+
+use super::atomic;
+use super::environment::Environment;
+use super::event::{Event, EventLog};
+use super::manifest::{Damage, Depth};
+use super::plan::Plan;
+use super::stage::{Source, Stage};
+use super::stop::{StopFlag, Stopped};
+use super::store::{StageFolder, State, Store};
+use crate::experiment::Key;
+
+/// Does the work of a stage.
+pub trait Worker {
+    /// Runs one stage: reads `inputs`, writes into [`StageFolder::output`] of `folder`, tells what
+    /// happens through `events`.
+    ///
+    /// A long stage saves its state in [`StageFolder::checkpoints`] (telling [`Event::Saved`]) and
+    /// starts from [`Checkpoints::latest`](super::checkpoint::Checkpoints::latest) if there is one.
+    /// When `stop` is raised it saves, then returns [`Stopped`]: `stop.check()?`.
+    ///
+    /// # Errors
+    /// Whatever keeps the stage from its outputs.
+    fn run(
+        &self,
+        stage: &Stage,
+        inputs: &Inputs,
+        folder: &StageFolder,
+        events: &mut dyn FnMut(Event),
+        stop: &StopFlag,
+    ) -> anyhow::Result<()>;
+}
+
+/// Gives the folders (or files) that a stage reads, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inputs(BTreeMap<String, PathBuf>);
+
+impl Inputs {
+    /// Finds the inputs of a stage in a store and on this machine.
+    ///
+    /// # Errors
+    /// A checkpoint that is not on this machine.
+    pub fn of(stage: &Stage, store: &Store) -> anyhow::Result<Self> {
+        let locate = |source: &Source| match source {
+            Source::Stage { kind, key } => Ok(store.stage(*kind, key).output()),
+            Source::External { path: Some(path), .. } => Ok(path.clone()),
+            Source::External { origin, .. } => match origin.strip_prefix("hf:") {
+                Some(name) => {
+                    bail!("`{origin}` is not in the local hub cache\nhint: download it first: `hf download {name}`")
+                }
+                None => bail!("`{origin}` is not on this machine"),
+            },
+        };
+        let inputs = stage.inputs.iter().map(|input| Ok((input.name.clone(), locate(&input.source)?)));
+        Ok(Self(inputs.collect::<anyhow::Result<_>>()?))
+    }
+
+    /// Returns an input that the stage may have.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Path> {
+        self.0.get(name).map(PathBuf::as_path)
+    }
+
+    /// Returns an input that the stage must have.
+    ///
+    /// # Errors
+    /// An input that the plan did not give.
+    pub fn get(&self, name: &str) -> anyhow::Result<&Path> {
+        self.find(name).with_context(|| format!("the plan gives this stage no input `{name}`"))
+    }
+}
+
+/// Hears what happens to stages.
+pub trait Listener {
+    /// Hears one piece of news.
+    fn hear(&mut self, stage: &Stage, news: &News<'_>);
+}
+
+/// What happened to a stage.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// Its outputs were there already.
+    Reused,
+    /// Its outputs differ from what was written; it is redone.
+    Corrupt(&'a [Damage]),
+    /// Another process runs it.
+    Waiting,
+    /// Something happened while it ran.
+    Event(&'a Event),
+    /// It ended as asked before its end.
+    Stopped,
+    /// It did not run.
+    Skipped(&'a str),
+}
+
+/// Says how a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Summary {
+    /// Stages that ran to their end.
+    pub ran: usize,
+    /// Stages whose outputs were there.
+    pub reused: usize,
+    /// Stages that failed.
+    pub failures: Vec<Failure>,
+    /// Stages that could not run, with the reason.
+    pub skipped: Vec<(String, String)>,
+    /// Whether the user stopped the run.
+    pub stopped: bool,
+}
+
+/// Says why a stage failed; kept as `failure.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// Kind and label of the stage.
+    pub stage: String,
+    /// What went wrong, outermost first.
+    pub reasons: Vec<String>,
+    /// Folder of the stage.
+    pub folder: PathBuf,
+}
+
+impl Summary {
+    /// Says whether every stage has its outputs.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        !self.stopped && self.failures.is_empty() && self.skipped.is_empty()
+    }
+}
+
+/// Holds what every stage of a run shares.
+pub struct Execution<'a> {
+    /// Where results lie.
+    pub store: &'a Store,
+    /// Does the work.
+    pub worker: &'a dyn Worker,
+    /// Code and machine.
+    pub environment: &'a Environment,
+    /// Returns the energy sources for one stage.
+    pub sources: &'a dyn Fn() -> Vec<Box<dyn PowerSource>>,
+    /// Raised when the user wants to stop.
+    pub stop: &'a StopFlag,
+    /// Hears what happens.
+    pub listener: &'a mut dyn Listener,
+}
+
+/// How one stage ended.
+enum Ending {
+    Reused,
+    Ran,
+    Stopped,
+    Failed(anyhow::Error),
+}
+
+impl Execution<'_> {
+    /// Runs every stage of a plan that is not done.
+    ///
+    /// # Errors
+    /// A store that cannot be read. What goes wrong within a stage is in the summary.
+    pub fn run(&mut self, plan: &Plan) -> anyhow::Result<Summary> {
+        let mut summary = Summary::default();
+        // Why stages that others read have no outputs.
+        let mut lacking: BTreeMap<&Key, String> = BTreeMap::new();
+        let mut halted = None;
+        for stage in &plan.stages {
+            let needs = plan.reads(stage).find_map(|read| lacking.get(&read.key));
+            let reason = halted.clone().or_else(|| needs.cloned());
+            if let Some(reason) = reason {
+                self.listener.hear(stage, &News::Skipped(&reason));
+                summary.skipped.push((stage.title(), reason.clone()));
+                lacking.insert(&stage.key, reason);
+                continue;
+            }
+            match self.stage(stage)? {
+                Ending::Reused => summary.reused += 1,
+                Ending::Ran => summary.ran += 1,
+                Ending::Stopped => {
+                    summary.stopped = true;
+                    break;
+                }
+                Ending::Failed(error) => {
+                    let failure = self.record(stage, &error);
+                    if is_disk_full(&error) {
+                        halted = Some("the disk is full".to_owned());
+                    }
+                    lacking.insert(&stage.key, format!("needs `{}`, which failed", stage.title()));
+                    summary.failures.push(failure);
+                }
+            }
+        }
+        Ok(summary)
+    }
+
+    fn stage(&mut self, stage: &Stage) -> anyhow::Result<Ending> {
+        let folder = self.store.folder_of(stage);
+        if self.stop.is_raised() {
+            return Ok(Ending::Stopped);
+        }
+        let lock = match folder.lock(|| self.listener.hear(stage, &News::Waiting)) {
+            Ok(lock) => lock,
+            Err(error) => return Ok(Ending::Failed(error)),
+        };
+        match folder.state(Depth::Checksums)? {
+            State::Done => {
+                self.listener.hear(stage, &News::Reused);
+                return Ok(Ending::Reused);
+            }
+            State::Corrupt(damages) => {
+                self.listener.hear(stage, &News::Corrupt(&damages));
+                folder.clear(&lock)?;
+            }
+            State::Partial | State::Absent => {}
+        }
+        let attempted = (|| {
+            folder.begin(&lock)?;
+            self.attempt(stage, &folder)?;
+            folder.finish(&lock)
+        })();
+        match attempted {
+            Ok(()) => Ok(Ending::Ran),
+            Err(error) if error.is::<Stopped>() => {
+                self.listener.hear(stage, &News::Stopped);
+                Ok(Ending::Stopped)
+            }
+            Err(error) => {
+                if is_disk_full(&error) {
+                    // Half an output is of no use, and its room is needed.
+                    let _ = std::fs::remove_dir_all(folder.output());
+                }
+                Ok(Ending::Failed(error))
+            }
+        }
+    }
+
+    fn attempt(&mut self, stage: &Stage, folder: &StageFolder) -> anyhow::Result<()> {
+        let inputs = Inputs::of(stage, self.store)?;
+        atomic::write_json(&folder.stage_json(), stage)?;
+        atomic::write_json(&folder.environment_json(), self.environment)?;
+        let resumed = folder.checkpoints().latest()?.map(|(step, _)| step);
+        // Energy of earlier attempts counts as far as their work is used.
+        let earlier = match resumed {
+            Some(_) => read_account(&folder.energy_json()),
+            None => None,
+        };
+        let mut log = EventLog::open(&folder.events_jsonl(), resumed)?;
+        let meter = Meter::start((self.sources)(), Arc::new(Monotonic::start()));
+        let start = Instant::now();
+        let mut broken = None;
+        let listener = &mut *self.listener;
+        let mut tell = |event: Event| {
+            listener.hear(stage, &News::Event(&event));
+            let written = log.write(&event).and_then(|()| match event {
+                Event::Saved { .. } => {
+                    let account = total(earlier.clone(), meter.account());
+                    Ok(atomic::write_json(&folder.energy_json(), &account)?)
+                }
+                _ => Ok(()),
+            });
+            if let Err(error) = written {
+                broken.get_or_insert(error);
+            }
+        };
+        tell(match resumed {
+            None => Event::Started,
+            Some(step) => Event::Resumed { step },
+        });
+        let run = || self.worker.run(stage, &inputs, folder, &mut tell, self.stop);
+        let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(describe(&*panic)));
+        let seconds = start.elapsed().as_secs_f64();
+        match &result {
+            Ok(()) => tell(Event::Finished { seconds }),
+            Err(error) if error.is::<Stopped>() => {}
+            Err(error) => tell(Event::Failed { reason: format!("{error:#}") }),
+        }
+        let account = total(earlier.clone(), meter.finish());
+        result?;
+        if let Some(error) = broken {
+            return Err(error);
+        }
+        atomic::write_json(&folder.energy_json(), &account)?;
+        Ok(())
+    }
+
+    /// Keeps the reason of a failure in the stage's folder.
+    fn record(&self, stage: &Stage, error: &anyhow::Error) -> Failure {
+        let mut reasons: Vec<String> = error.chain().map(ToString::to_string).collect();
+        if is_disk_full(error) {
+            let free = fs4::available_space(self.store.root());
+            let free = free.map_or("an unknown number of".to_owned(), |bytes| bytes.to_string());
+            reasons.push(format!(
+                "{free} bytes are free at `{}`; free some and run again: what is done is kept",
+                self.store.root().display()
+            ));
+        }
+        let folder = self.store.folder_of(stage);
+        let failure = Failure { stage: stage.title(), reasons, folder: folder.path().to_owned() };
+        // On a full disk even this may not fit; the summary tells it either way.
+        let _ = atomic::write_json(&folder.failure_json(), &failure);
+        failure
+    }
+}
+
+fn total(earlier: Option<Account>, now: Account) -> Account {
+    match earlier {
+        Some(earlier) => earlier.then(now),
+        None => now,
+    }
+}
+
+/// Reads the energy of an earlier attempt; what cannot be read is missing from the total, which
+/// the account then says.
+fn read_account(path: &Path) -> Option<Account> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+fn describe(panic: &(dyn std::any::Any + Send)) -> anyhow::Error {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    anyhow::anyhow!("the stage panicked: {text}")
+}
+
+/// Says whether an error comes from a full disk, however deep.
+fn is_disk_full(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(atomic::is_full))
+}
