@@ -253,10 +253,7 @@ impl Execution<'_> {
         atomic::write_json(&folder.environment_json(), self.environment)?;
         let resumed = folder.checkpoints().latest()?.map(|(step, _)| step);
         // Energy of earlier attempts counts as far as their work is used.
-        let earlier = match resumed {
-            Some(_) => read_account(&folder.energy_json()),
-            None => None,
-        };
+        let earlier = resumed.map(|_| read_account(&folder.energy_json()));
         let mut log = EventLog::open(&folder.events_jsonl(), resumed)?;
         let meter = Meter::start((self.sources)(), Arc::new(Monotonic::start()));
         let start = Instant::now();
@@ -322,10 +319,11 @@ fn total(earlier: Option<Account>, now: Account) -> Account {
     }
 }
 
-/// Reads the energy of an earlier attempt; what cannot be read is missing from the total, which
-/// the account then says.
-fn read_account(path: &Path) -> Option<Account> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+/// Reads the energy of an earlier attempt. One that cannot be read makes the total unavailable, as
+/// an account without devices does.
+fn read_account(path: &Path) -> Account {
+    let account = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    account.unwrap_or(Account { components: Vec::new() })
 }
 
 fn describe(panic: &(dyn std::any::Any + Send)) -> anyhow::Error {
@@ -340,4 +338,206 @@ fn describe(panic: &(dyn std::any::Any + Send)) -> anyhow::Error {
 /// Says whether an error comes from a full disk, however deep.
 fn is_disk_full(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(atomic::is_full))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::device::Compute;
+    use crate::orchestrate::event::{self, Step};
+    use crate::orchestrate::plan::tests::planned;
+
+    /// Writes its inputs' contents and its title, and misbehaves where a test asks for it.
+    #[derive(Default)]
+    struct Fake {
+        ran: RefCell<Vec<String>>,
+        fails: Option<(&'static str, Fault)>,
+        stops_at: Option<u64>,
+    }
+
+    #[derive(Clone, Copy)]
+    enum Fault {
+        Error,
+        Panic,
+        DiskFull,
+    }
+
+    impl Worker for Fake {
+        fn run(
+            &self,
+            stage: &Stage,
+            inputs: &Inputs,
+            folder: &StageFolder,
+            events: &mut dyn FnMut(Event),
+            stop: &StopFlag,
+        ) -> anyhow::Result<()> {
+            let title = stage.title();
+            self.ran.borrow_mut().push(title.clone());
+            match self.fails {
+                Some((fails, Fault::Error)) if title == fails => bail!("loss is not finite"),
+                Some((fails, Fault::Panic)) if title == fails => panic!("shapes differ"),
+                Some((fails, Fault::DiskFull)) if title == fails => {
+                    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+                    return Err(atomic::failed(&folder.output(), Some(7), full).into());
+                }
+                _ => {}
+            }
+            let mut state = match folder.checkpoints().latest()? {
+                Some((_, path)) => std::fs::read_to_string(path.join("state"))?,
+                None => String::new(),
+            };
+            for step in state.len() as u64 + 1..=4 {
+                state.push('.');
+                events(Event::Step(Step { step, steps: 4, ..Step::default() }));
+                let save = |inside: &Path| Ok(atomic::write(&inside.join("state"), state.as_bytes())?);
+                folder.checkpoints().save(step, save)?;
+                events(Event::Saved { step });
+                if self.stops_at == Some(step) {
+                    stop.raise();
+                }
+                stop.check()?;
+            }
+            let mut text = format!("{title} {state}\n");
+            for (name, path) in &inputs.0 {
+                text += &format!("{name}: {}", std::fs::read_to_string(path.join("result"))?);
+            }
+            Ok(atomic::write(&folder.output().join("result"), text.as_bytes())?)
+        }
+    }
+
+    #[derive(Default)]
+    struct Ear(Vec<String>);
+
+    impl Listener for Ear {
+        fn hear(&mut self, stage: &Stage, news: &News<'_>) {
+            if let News::Corrupt(damages) = news {
+                self.0.push(format!("{} corrupt: {}", stage.title(), damages[0].file));
+            }
+        }
+    }
+
+    fn run(store: &Store, plan: &Plan, worker: &Fake) -> (Summary, Vec<String>) {
+        let mut ear = Ear::default();
+        let summary = Execution {
+            store,
+            worker,
+            environment: &Environment::of(Compute::reference()),
+            sources: &Vec::new,
+            stop: &StopFlag::default(),
+            listener: &mut ear,
+        }
+        .run(plan)
+        .unwrap();
+        (summary, ear.0)
+    }
+
+    fn results(store: &Store, plan: &Plan) -> Vec<Option<String>> {
+        let read = |stage| std::fs::read_to_string(store.folder_of(stage).output().join("result")).ok();
+        plan.stages.iter().map(read).collect()
+    }
+
+    fn fresh() -> (tempfile::TempDir, Store, Plan) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        (folder, store, planned(|_| ()))
+    }
+
+    #[test]
+    fn every_stage_runs_once_and_a_second_run_does_nothing() {
+        let (_folder, store, plan) = fresh();
+        let worker = Fake::default();
+        let (summary, _) = run(&store, &plan, &worker);
+        assert!(summary.is_complete());
+        assert_eq!((summary.ran, summary.reused), (plan.stages.len(), 0));
+        let titles: Vec<String> = plan.stages.iter().map(Stage::title).collect();
+        assert_eq!(*worker.ran.borrow(), titles);
+        let (again, _) = run(&store, &plan, &Fake { fails: Some(("prepare glossary", Fault::Error)), ..Fake::default() });
+        assert_eq!((again.ran, again.reused), (0, plan.stages.len()));
+    }
+
+    #[test]
+    fn another_experiment_reuses_what_it_has_in_common() {
+        let (_folder, store, plan) = fresh();
+        run(&store, &plan, &Fake::default());
+        let other = planned(|experiment| experiment.training.distill.lr *= 2.0);
+        let (summary, _) = run(&store, &other, &Fake::default());
+        // 8 arms at 2 seeds, each distilled, answering and scored anew.
+        assert_eq!(summary.ran, 48);
+    }
+
+    #[test]
+    fn a_failure_skips_what_depends_on_it_and_nothing_else() {
+        for fault in [Fault::Error, Fault::Panic] {
+            let (_folder, store, plan) = fresh();
+            let fails = Some(("sft small seed 20", fault));
+            let (summary, _) = run(&store, &plan, &Fake { fails, ..Fake::default() });
+            assert_eq!(summary.failures.len(), 1);
+            // Four arms (student and both, two algorithms) and the tuned student itself, seed 20:
+            // the arms distil, answer and score; the student answers and scores.
+            assert_eq!(summary.skipped.len(), 4 * 3 + 2);
+            assert_eq!(summary.ran, plan.stages.len() - 1 - summary.skipped.len());
+            let failure = &summary.failures[0];
+            let text = std::fs::read_to_string(failure.folder.join("failure.json")).unwrap();
+            assert_eq!(serde_json::from_str::<Failure>(&text).unwrap(), *failure);
+            let (again, _) = run(&store, &plan, &Fake::default());
+            assert!(again.is_complete());
+            assert_eq!(again.ran, 15);
+            assert!(!failure.folder.join("failure.json").exists());
+        }
+    }
+
+    #[test]
+    fn a_full_disk_ends_the_run_and_leaves_the_store_usable() {
+        let (_folder, store, plan) = fresh();
+        let fails = Some(("pretrain small", Fault::DiskFull));
+        let (summary, _) = run(&store, &plan, &Fake { fails, ..Fake::default() });
+        assert_eq!(summary.failures.len(), 1);
+        assert!(summary.failures[0].reasons.iter().any(|reason| reason.contains("7 bytes needed")));
+        let ran = summary.ran + summary.failures.len() + summary.skipped.len();
+        assert_eq!(ran, plan.stages.len());
+        assert!(!summary.failures[0].folder.join("output").exists());
+        let (again, _) = run(&store, &plan, &Fake::default());
+        assert!(again.is_complete());
+    }
+
+    #[test]
+    fn a_stopped_run_goes_on_to_the_same_bytes() {
+        let (_folder, store, plan) = fresh();
+        let (_other_folder, whole, _) = fresh();
+        run(&whole, &plan, &Fake::default());
+        let (summary, _) = run(&store, &plan, &Fake { stops_at: Some(2), ..Fake::default() });
+        assert!(summary.stopped && summary.ran == 0);
+        let folder = store.folder_of(&plan.stages[0]);
+        assert_eq!(folder.state(Depth::Checksums).unwrap(), State::Partial);
+        let (again, _) = run(&store, &plan, &Fake::default());
+        assert!(again.is_complete());
+        assert_eq!(results(&store, &plan), results(&whole, &plan));
+        let events = event::read(&folder.events_jsonl()).unwrap();
+        assert_eq!(events.iter().filter(|event| matches!(event, Event::Resumed { step: 2 })).count(), 1);
+        let steps: Vec<u64> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Step(step) => Some(step.step),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(steps, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_damaged_output_is_named_and_redone() {
+        let (_folder, store, plan) = fresh();
+        run(&store, &plan, &Fake::default());
+        let before = results(&store, &plan);
+        let result = store.folder_of(&plan.stages[3]).output().join("result");
+        let mut bytes = std::fs::read(&result).unwrap();
+        bytes[0] ^= 1;
+        atomic::write(&result, &bytes).unwrap();
+        let (summary, heard) = run(&store, &plan, &Fake::default());
+        assert_eq!(summary.ran, 1);
+        assert_eq!(heard, [format!("{} corrupt: output/result", plan.stages[3].title())]);
+        assert_eq!(results(&store, &plan), before);
+    }
 }

@@ -14,7 +14,9 @@
 
 pub mod atomic;
 pub mod checkpoint;
+pub mod environment;
 pub mod event;
+pub mod execute;
 pub mod generation;
 pub mod hub;
 pub mod job;

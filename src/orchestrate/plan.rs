@@ -377,7 +377,7 @@ fn assign_users(stages: &mut [Stage], arms: &[Trial], references: &[Trial]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::experiment::settings::{Scratch, SftLevel};
     use crate::experiment::{arms, references};
@@ -423,7 +423,7 @@ mod tests {
         }
     }
 
-    fn planned(edit: impl FnOnce(&mut Experiment)) -> Plan {
+    pub(crate) fn planned(edit: impl FnOnce(&mut Experiment)) -> Plan {
         let site = Site { precision: Precision::F32, embedding_model: None };
         plan(&checked(edit), &site).unwrap()
     }
