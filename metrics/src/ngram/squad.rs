@@ -61,11 +61,13 @@ fn drop_articles(text: &str) -> String {
 /// Says whether Python's `\w` matches: letters and numbers of any script, but not the combining
 /// marks that Unicode's own definition (and the regex crate) adds.
 fn is_word(character: char) -> bool {
-    character == '_'
-        || matches!(
-            character.general_category_group(),
-            GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number
-        )
+    if character.is_ascii() {
+        return character == '_' || character.is_ascii_alphanumeric();
+    }
+    matches!(
+        character.general_category_group(),
+        GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number
+    )
 }
 
 #[cfg(test)]
