@@ -5,3 +5,5 @@ pub mod device;
 pub mod experiment;
 pub mod files;
 pub mod models;
+pub mod train;
+pub mod tuning;

@@ -141,16 +141,8 @@ pub fn arms(experiment: &Experiment) -> Vec<Arm> {
 
 fn name(arm: &Arm, factors: &Factors) -> String {
     let varies = |factor: &&&str| factors.levels(factor).is_some_and(|levels| levels.len() > 1);
-    let levels: Vec<&str> = FACTORS
-        .iter()
-        .filter(varies)
-        .filter_map(|factor| arm.level(factor))
-        .collect();
-    if levels.is_empty() {
-        arm.algorithm.clone()
-    } else {
-        levels.join("/")
-    }
+    let levels: Vec<&str> = FACTORS.iter().filter(varies).filter_map(|factor| arm.level(factor)).collect();
+    if levels.is_empty() { arm.algorithm.clone() } else { levels.join("/") }
 }
 
 /// Lists the reference models: each teacher and student as it is, and fine-tuned where an arm uses
@@ -171,12 +163,7 @@ pub fn references(experiment: &Experiment) -> Vec<Reference> {
         for model in models.iter().filter(|model| seen.insert((part, (*model).clone()))) {
             for sft in [false, true].into_iter().filter(|sft| tuned || !sft) {
                 let suffix = if sft { " (sft)" } else { "" };
-                references.push(Reference {
-                    name: format!("{word} {model}{suffix}"),
-                    model: model.clone(),
-                    part,
-                    sft,
-                });
+                references.push(Reference { name: format!("{word} {model}{suffix}"), model: model.clone(), part, sft });
             }
         }
     }

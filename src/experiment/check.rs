@@ -56,20 +56,11 @@ pub struct Checked {
 /// # Errors
 /// All faults of structure and meaning together.
 pub fn check(loaded: Loaded, around: &Surroundings<'_>) -> Result<Checked, Faults> {
-    let Loaded {
-        name,
-        experiment,
-        mut faults,
-    } = loaded;
+    let Loaded { name, experiment, mut faults } = loaded;
     let Some(experiment) = experiment else {
         return Err(faults);
     };
-    let mut checking = Checking {
-        experiment: &experiment,
-        around,
-        faults: &mut faults,
-        notes: Vec::new(),
-    };
+    let mut checking = Checking { experiment: &experiment, around, faults: &mut faults, notes: Vec::new() };
     checking.design();
     checking.data();
     checking.models();
@@ -81,13 +72,7 @@ pub fn check(loaded: Loaded, around: &Surroundings<'_>) -> Result<Checked, Fault
     if !faults.is_empty() {
         return Err(faults);
     }
-    Ok(Checked {
-        name,
-        arms: arms(&experiment),
-        references: references(&experiment),
-        experiment,
-        notes,
-    })
+    Ok(Checked { name, arms: arms(&experiment), references: references(&experiment), experiment, notes })
 }
 
 /// Carries the check through its parts, one file each.
@@ -100,13 +85,7 @@ struct Checking<'a, 'b> {
 
 impl Checking<'_, '_> {
     /// Adds a fault unless `holds`: "`path` should be `expected`, found `found`".
-    fn require(
-        &mut self,
-        holds: bool,
-        path: impl Into<KeyPath>,
-        expected: &str,
-        found: impl fmt::Display,
-    ) {
+    fn require(&mut self, holds: bool, path: impl Into<KeyPath>, expected: &str, found: impl fmt::Display) {
         if !holds {
             let path = path.into();
             let message = format!("`{path}` should be {expected}, found {found}");

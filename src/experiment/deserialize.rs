@@ -22,20 +22,11 @@ pub(crate) struct Problem {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Kind {
     /// The table has a key that its type does not know.
-    UnknownKey {
-        name: String,
-        allowed: &'static [&'static str],
-    },
+    UnknownKey { name: String, allowed: &'static [&'static str] },
     /// A choice has no such variant.
-    UnknownChoice {
-        name: String,
-        allowed: &'static [&'static str],
-    },
+    UnknownChoice { name: String, allowed: &'static [&'static str] },
     /// A choice is neither a word nor a table with one key.
-    NoChoice {
-        found: String,
-        allowed: &'static [&'static str],
-    },
+    NoChoice { found: String, allowed: &'static [&'static str] },
     /// A choice that needs a table was written as a word, or the reverse.
     ChoiceForm { name: String, needs_table: bool },
     /// The value has another type or range than the setting.
@@ -72,10 +63,7 @@ impl de::Error for Problem {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(Kind::Type {
-            found: in_words(found),
-            expected: expectation(&expected.to_string()),
-        })
+        Self::new(Kind::Type { found: in_words(found), expected: expectation(&expected.to_string()) })
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -134,10 +122,7 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(root: &'a Node) -> Self {
-        Self {
-            node: root,
-            path: KeyPath::default(),
-        }
+        Self { node: root, path: KeyPath::default() }
     }
 
     fn is_hole(&self) -> bool {
@@ -201,18 +186,9 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
                     Err(de::Error::invalid_value(found, &visitor))
                 }
             },
-            Value::Datetime(_) => {
-                Err(de::Error::invalid_type(Unexpected::Other("a date"), &visitor))
-            }
-            Value::Array(items) => visitor.visit_seq(Items {
-                items: items.iter().enumerate(),
-                path: &self.path,
-            }),
-            Value::Table(table) => visitor.visit_map(Entries {
-                entries: table.iter(),
-                value: None,
-                path: &self.path,
-            }),
+            Value::Datetime(_) => Err(de::Error::invalid_type(Unexpected::Other("a date"), &visitor)),
+            Value::Array(items) => visitor.visit_seq(Items { items: items.iter().enumerate(), path: &self.path }),
+            Value::Table(table) => visitor.visit_map(Entries { entries: table.iter(), value: None, path: &self.path }),
         };
         read.map_err(|problem| problem.at(&self.path))
     }
@@ -231,18 +207,10 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        if self.is_hole() {
-            visitor.visit_none()
-        } else {
-            visitor.visit_some(self)
-        }
+        if self.is_hole() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Problem> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Problem> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -258,11 +226,7 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
             Some(_) if !self.is_hole() => path.key(name),
             _ => path.clone(),
         };
-        let choice = Choice {
-            name,
-            content,
-            path: path_inside,
-        };
+        let choice = Choice { name, content, path: path_inside };
         visitor.visit_enum(choice).map_err(|problem| problem.at(&path))
     }
 
@@ -280,10 +244,7 @@ struct Items<'p, I> {
 impl<'de, I: Iterator<Item = (usize, &'de Node)>> de::SeqAccess<'de> for Items<'_, I> {
     type Error = Problem;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Problem> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Problem> {
         let Some((index, node)) = self.items.next() else {
             return Ok(None);
         };
@@ -301,21 +262,14 @@ struct Entries<'p, 'de> {
 impl Entries<'_, '_> {
     fn empty() -> Self {
         const ROOT: &KeyPath = &KeyPath(Vec::new());
-        Self {
-            entries: std::collections::btree_map::Iter::default(),
-            value: None,
-            path: ROOT,
-        }
+        Self { entries: std::collections::btree_map::Iter::default(), value: None, path: ROOT }
     }
 }
 
 impl<'de> de::MapAccess<'de> for Entries<'_, 'de> {
     type Error = Problem;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Problem> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Problem> {
         self.value = self.entries.next();
         let Some((key, _)) = self.value else {
             return Ok(None);
@@ -324,10 +278,8 @@ impl<'de> de::MapAccess<'de> for Entries<'_, 'de> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Problem> {
-        let (key, node) = self
-            .value
-            .take()
-            .ok_or_else(|| <Problem as de::Error>::custom("value read before its key"))?;
+        let (key, node) =
+            self.value.take().ok_or_else(|| <Problem as de::Error>::custom("value read before its key"))?;
         let path = self.path.key(key);
         seed.deserialize(Reader { node, path })
     }
@@ -350,10 +302,7 @@ impl<'de> de::EnumAccess<'de> for Choice<'de> {
     type Error = Problem;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(
-        self,
-        seed: V,
-    ) -> Result<(V::Value, Self), Problem> {
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Problem> {
         let variant = seed.deserialize(StrDeserializer::new(self.name))?;
         Ok((variant, self))
     }
@@ -371,10 +320,7 @@ impl<'de> de::VariantAccess<'de> for Choice<'de> {
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Problem> {
         match self.content {
-            Some(node) => seed.deserialize(Reader {
-                node,
-                path: self.path,
-            }),
+            Some(node) => seed.deserialize(Reader { node, path: self.path }),
             None => Err(self.form(true)),
         }
     }
@@ -384,21 +330,9 @@ impl<'de> de::VariantAccess<'de> for Choice<'de> {
         Err(de::Error::custom("choices with unnamed values are not read"))
     }
 
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Problem> {
+    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Problem> {
         match self.content {
-            Some(node) => de::Deserializer::deserialize_struct(
-                Reader {
-                    node,
-                    path: self.path,
-                },
-                "",
-                fields,
-                visitor,
-            ),
+            Some(node) => de::Deserializer::deserialize_struct(Reader { node, path: self.path }, "", fields, visitor),
             None => Err(self.form(true)),
         }
     }

@@ -160,11 +160,7 @@ impl Node {
     }
 
     /// Parses a whole file; the error lists every fault of syntax with its span.
-    pub(crate) fn parse(
-        text: &str,
-        source: usize,
-        layer: isize,
-    ) -> Result<Self, Vec<(String, Option<Range<usize>>)>> {
+    pub(crate) fn parse(text: &str, source: usize, layer: isize) -> Result<Self, Vec<(String, Option<Range<usize>>)>> {
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             let faults = errors.iter().map(|e| (e.message().to_owned(), e.span()));
@@ -177,10 +173,7 @@ impl Node {
 
     /// Converts the parser's tree.
     pub(crate) fn convert(value: Spanned<DeValue<'_>>, source: usize, layer: isize) -> Self {
-        let place = Place {
-            source,
-            span: value.span(),
-        };
+        let place = Place { source, span: value.span() };
         let value = match value.into_inner() {
             DeValue::String(text) => Value::String(text.into_owned()),
             DeValue::Integer(number) => {
@@ -191,48 +184,27 @@ impl Node {
             DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(value) => Value::Boolean(value),
             DeValue::Datetime(value) => Value::Datetime(value.to_string()),
-            DeValue::Array(items) => Value::Array(
-                items
-                    .into_iter()
-                    .map(|item| Self::convert(item, source, layer))
-                    .collect(),
-            ),
+            DeValue::Array(items) => {
+                Value::Array(items.into_iter().map(|item| Self::convert(item, source, layer)).collect())
+            }
             DeValue::Table(table) => Value::Table(
                 table
                     .into_iter()
                     .map(|(key, value)| {
                         let mut node = Self::convert(value, source, layer);
-                        node.key = Some(Place {
-                            source,
-                            span: key.span(),
-                        });
+                        node.key = Some(Place { source, span: key.span() });
                         (key.into_inner().into_owned(), node)
                     })
                     .collect(),
             ),
         };
-        Self {
-            value,
-            place,
-            key: None,
-            layer,
-            unsound: false,
-        }
+        Self { value, place, key: None, layer, unsound: false }
     }
 
     /// Lets `other` win: tables merge key by key, everything else is replaced.
     pub(crate) fn merge(&mut self, other: Self) {
         match (&mut self.value, other) {
-            (
-                Value::Table(mine),
-                Self {
-                    value: Value::Table(theirs),
-                    place,
-                    key,
-                    layer,
-                    ..
-                },
-            ) => {
+            (Value::Table(mine), Self { value: Value::Table(theirs), place, key, layer, .. }) => {
                 for (name, node) in theirs {
                     match mine.get_mut(&name) {
                         Some(old) => old.merge(node),

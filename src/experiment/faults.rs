@@ -29,14 +29,7 @@ pub struct Fault {
 impl Fault {
     /// States a fault at a setting.
     pub fn new(path: impl Into<KeyPath>, message: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            message: message.into(),
-            help: None,
-            place: None,
-            label: None,
-            context: Vec::new(),
-        }
+        Self { path: path.into(), message: message.into(), help: None, place: None, label: None, context: Vec::new() }
     }
 
     /// Adds the remedy.
@@ -65,11 +58,7 @@ pub struct Faults {
 impl Faults {
     /// Starts without faults over a tree that was read from `sources`.
     pub(crate) fn new(sources: Vec<Source>, root: Node) -> Self {
-        Self {
-            sources,
-            root,
-            list: Vec::new(),
-        }
+        Self { sources, root, list: Vec::new() }
     }
 
     /// Adds a fault at the place of a key path: `hypotheses[0].contrast.better`.
@@ -77,12 +66,7 @@ impl Faults {
     /// A setting that nobody typed (a default) is shown at the nearest table around it. Nothing is
     /// added where a fault of structure was already reported: what stands there is not what the
     /// user meant.
-    pub fn at(
-        &mut self,
-        path: impl Into<KeyPath>,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    pub fn at(&mut self, path: impl Into<KeyPath>, message: impl Into<String>, help: impl Into<String>) {
         self.add(Fault::new(path, message).help(help));
     }
 
@@ -174,11 +158,7 @@ impl Faults {
     /// Shows every fault with file, line, column, the underlined text and the remedy.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
-        let renderer = if color {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let renderer = renderer.decor_style(DecorStyle::Ascii);
         let mut text = String::new();
         for fault in self.list() {
@@ -194,18 +174,13 @@ impl Faults {
         let mut group = Group::with_title(Level::ERROR.primary_title(&fault.message));
         match &fault.place {
             Some(place) if !self.sources[place.source].is_override => {
-                let mut snippet = self.snippet(place.source).annotation(
-                    AnnotationKind::Primary
-                        .span(self.visible(place))
-                        .label(fault.label.as_deref()),
-                );
+                let mut snippet = self
+                    .snippet(place.source)
+                    .annotation(AnnotationKind::Primary.span(self.visible(place)).label(fault.label.as_deref()));
                 let same = |(other, _): &&(Place, String)| other.source == place.source;
                 for (other, words) in fault.context.iter().filter(same) {
-                    snippet = snippet.annotation(
-                        AnnotationKind::Context
-                            .span(self.visible(other))
-                            .label(words.as_str()),
-                    );
+                    snippet =
+                        snippet.annotation(AnnotationKind::Context.span(self.visible(other)).label(words.as_str()));
                 }
                 group = group.element(snippet);
             }

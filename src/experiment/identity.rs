@@ -40,11 +40,7 @@ impl TryFrom<String> for Key {
 
     fn try_from(text: String) -> Result<Self, NotAKey> {
         let digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-        if text.len() == 32 && text.chars().all(digit) {
-            Ok(Self(text))
-        } else {
-            Err(NotAKey(text))
-        }
+        if text.len() == 32 && text.chars().all(digit) { Ok(Self(text)) } else { Err(NotAKey(text)) }
     }
 }
 
@@ -71,12 +67,7 @@ impl From<Key> for String {
 ///
 /// # Errors
 /// Settings that are no JSON: a map whose keys are no text.
-pub fn identity(
-    kind: &str,
-    version: u32,
-    settings: &impl Serialize,
-    inputs: &[Key],
-) -> Result<Key, serde_json::Error> {
+pub fn identity(kind: &str, version: u32, settings: &impl Serialize, inputs: &[Key]) -> Result<Key, serde_json::Error> {
     let mut hasher = blake3::Hasher::new();
     // Lengths keep the parts apart: ("ab", "c") and ("a", "bc") differ.
     let mut part = |text: &str| {

@@ -48,17 +48,9 @@ pub fn load(path: &Path, overrides: &[String]) -> Loaded {
     for fault in reading.faults {
         faults.add(fault);
     }
-    let experiment = if readable {
-        structure(&mut faults)
-    } else {
-        None
-    };
+    let experiment = if readable { structure(&mut faults) } else { None };
     let experiment = experiment.map(|experiment| anchored(experiment, &faults));
-    Loaded {
-        name,
-        experiment,
-        faults,
-    }
+    Loaded { name, experiment, faults }
 }
 
 #[derive(Default)]
@@ -90,11 +82,7 @@ impl Reading {
             }
             Err(error) => {
                 let help = "name an experiment file, such as `experiments/quickstart.toml`";
-                let help = if asked.is_some() {
-                    "`extends` is relative to the file that states it"
-                } else {
-                    help
-                };
+                let help = if asked.is_some() { "`extends` is relative to the file that states it" } else { help };
                 self.faults.push(fault(format!("cannot read `{shown}`: {error}"), help));
                 return None;
             }
@@ -230,9 +218,7 @@ fn place_all(value: Value, place: &Place) -> Value {
         ..node
     };
     match value {
-        Value::Table(table) => Value::Table(
-            table.into_iter().map(|(key, node)| (key, placed(node))).collect(),
-        ),
+        Value::Table(table) => Value::Table(table.into_iter().map(|(key, node)| (key, placed(node))).collect()),
         Value::Array(items) => Value::Array(items.into_iter().map(placed).collect()),
         other => other,
     }
@@ -269,4 +255,3 @@ fn anchored(mut experiment: Experiment, faults: &Faults) -> Experiment {
     }
     experiment
 }
-

@@ -2,10 +2,7 @@
 
 /// Returns the candidate with the smallest edit distance to `name`, if it is close enough to be
 /// what was meant: at most a third of the longer name, at least one edit.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let normal = |text: &str| text.to_lowercase().replace('_', "-");
     let name = normal(name);
     candidates
@@ -47,11 +44,7 @@ pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// Words the remedy for a name that is none of `candidates`; `what` names them in the plural.
-pub(crate) fn remedy<'a>(
-    name: &str,
-    what: &str,
-    candidates: impl IntoIterator<Item = &'a str> + Clone,
-) -> String {
+pub(crate) fn remedy<'a>(name: &str, what: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> String {
     let all = listed(candidates.clone());
     match nearest(name, candidates) {
         _ if all.is_empty() => format!("there are no {what}"),

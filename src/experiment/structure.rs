@@ -76,12 +76,7 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
     }
 }
 
-fn unknown_choice(
-    path: &KeyPath,
-    name: &str,
-    allowed: &'static [&'static str],
-    faults: &mut Faults,
-) {
+fn unknown_choice(path: &KeyPath, name: &str, allowed: &'static [&'static str], faults: &mut Faults) {
     let message = format!("`{path}` has no choice `{name}`");
     let help = remedy(name, "choices", allowed.iter().copied());
     let mut fault = Fault::new(path, message).help(help);
@@ -110,11 +105,7 @@ fn missing(path: &KeyPath, name: &'static str, faults: &mut Faults) {
     let Some(node) = faults.root.get_mut(&path.0) else {
         return;
     };
-    let hole = Node {
-        value: Value::Hole,
-        unsound: true,
-        ..node.clone()
-    };
+    let hole = Node { value: Value::Hole, unsound: true, ..node.clone() };
     match &mut node.value {
         Value::Table(table) => {
             table.insert(name.to_owned(), hole);
@@ -132,7 +123,11 @@ fn choice_form(path: &KeyPath, name: &str, needs_table: bool, faults: &mut Fault
     let key = key.unwrap_or("choice");
     if needs_table {
         let message = format!("the choice `{name}` is a table of settings, found a word");
-        faults.at(path, message, format!("write `{key} = {{ {name} = {{}} }}`, with its settings between the inner braces"));
+        faults.at(
+            path,
+            message,
+            format!("write `{key} = {{ {name} = {{}} }}`, with its settings between the inner braces"),
+        );
     } else {
         let message = format!("the choice `{name}` has no settings, found a table");
         faults.at(path, message, format!("write `{key} = \"{name}\"`"));
@@ -141,11 +136,7 @@ fn choice_form(path: &KeyPath, name: &str, needs_table: bool, faults: &mut Fault
         return;
     };
     if needs_table && node.value == Value::String(name.to_owned()) {
-        let inner = Node {
-            value: Value::Table([].into()),
-            unsound: true,
-            ..node.clone()
-        };
+        let inner = Node { value: Value::Table([].into()), unsound: true, ..node.clone() };
         node.value = Value::Table([(name.to_owned(), inner)].into());
     } else {
         dig(path, faults);
@@ -190,9 +181,5 @@ fn key_place(root: &Node, path: &KeyPath) -> Option<Place> {
 }
 
 fn place_words(path: &KeyPath) -> String {
-    if path.0.is_empty() {
-        "the experiment".to_owned()
-    } else {
-        format!("`{path}`")
-    }
+    if path.0.is_empty() { "the experiment".to_owned() } else { format!("`{path}`") }
 }

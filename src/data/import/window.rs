@@ -12,16 +12,10 @@ pub(super) enum Found {
 /// Finds `answer` in `context`: at `start` (characters from 0) if it stands there, else at the
 /// occurrence nearest to `start` (the first one where there is no `start`). Returns the span in
 /// bytes.
-pub(super) fn find(
-    context: &str,
-    answer: &str,
-    start: Option<usize>,
-) -> Option<(std::ops::Range<usize>, Found)> {
+pub(super) fn find(context: &str, answer: &str, start: Option<usize>) -> Option<(std::ops::Range<usize>, Found)> {
     let byte = start.map(|start| {
         let mut characters = context.char_indices();
-        characters
-            .nth(start)
-            .map_or(context.len(), |(byte, _)| byte)
+        characters.nth(start).map_or(context.len(), |(byte, _)| byte)
     });
     if let Some(byte) = byte
         && context[byte..].starts_with(answer)
@@ -39,8 +33,7 @@ pub(super) fn find(
 pub(super) fn cut(context: &str, span: std::ops::Range<usize>, width: usize) -> &str {
     let start = match context[..span.start].char_indices().rev().nth(width) {
         // The character at `byte` is the first one left out; the word it may belong to is kept.
-        Some((byte, _)) => context
-            [..byte + context[byte..].chars().next().map_or(0, char::len_utf8)]
+        Some((byte, _)) => context[..byte + context[byte..].chars().next().map_or(0, char::len_utf8)]
             .rfind(char::is_whitespace)
             .map_or(0, |space| space),
         None => 0,
@@ -66,21 +59,12 @@ mod tests {
     #[test]
     fn a_stated_place_is_verified() {
         let context = "ü AMF and AMF and AMF";
-        assert_eq!(
-            find(context, "AMF", Some(10)),
-            Some((11..14, Found::Stated))
-        );
+        assert_eq!(find(context, "AMF", Some(10)), Some((11..14, Found::Stated)));
         // Wrong by one: the nearest occurrence.
-        assert_eq!(
-            find(context, "AMF", Some(11)),
-            Some((11..14, Found::Searched))
-        );
+        assert_eq!(find(context, "AMF", Some(11)), Some((11..14, Found::Searched)));
         assert_eq!(find(context, "AMF", None), Some((3..6, Found::Searched)));
         assert_eq!(find(context, "SMF", Some(2)), None);
-        assert_eq!(
-            find(context, "AMF", Some(999)),
-            Some((19..22, Found::Searched))
-        );
+        assert_eq!(find(context, "AMF", Some(999)), Some((19..22, Found::Searched)));
     }
 
     #[test]
@@ -91,10 +75,7 @@ mod tests {
         assert_eq!(cut(context, span.clone(), 1), "gamma");
         assert_eq!(cut(context, span.clone(), 3), "beta gamma delta");
         assert_eq!(cut(context, span.clone(), 5), "beta gamma delta");
-        assert_eq!(
-            cut(context, span.clone(), 7),
-            "alpha beta gamma delta epsilon"
-        );
+        assert_eq!(cut(context, span.clone(), 7), "alpha beta gamma delta epsilon");
         assert_eq!(cut(context, span, 100), context);
     }
 

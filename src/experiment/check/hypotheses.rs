@@ -53,10 +53,7 @@ impl Checking<'_, '_> {
         let computed = &self.experiment.evaluation.metrics;
         for (index, metric) in hypothesis.metrics.iter().enumerate() {
             let at = at.index(index);
-            if self.metric(metric, &at)
-                && !computed.contains(metric)
-                && self.faults.is_sound("evaluation.metrics")
-            {
+            if self.metric(metric, &at) && !computed.contains(metric) && self.faults.is_sound("evaluation.metrics") {
                 let message = format!("`{metric}` is tested but not computed");
                 let fault = Fault::new(at, message).help(format!("add `{metric}` to `evaluation.metrics`"));
                 let context = [(KeyPath::from("evaluation.metrics"), "the metrics that are computed")];

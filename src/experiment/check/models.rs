@@ -19,9 +19,10 @@ impl Checking<'_, '_> {
         let experiment = self.experiment;
         for (name, tokenizer) in &experiment.tokenizers {
             self.tokenizer(tokenizer, &KeyPath::from("tokenizers").key(name));
-            let used = experiment.models.values().any(
-                |model| matches!(model, Model::Scratch(scratch) if scratch.tokenizer == *name),
-            );
+            let used = experiment
+                .models
+                .values()
+                .any(|model| matches!(model, Model::Scratch(scratch) if scratch.tokenizer == *name));
             if !used {
                 self.notes.push(format!("no model uses the tokenizer `{name}`"));
             }
@@ -66,9 +67,7 @@ impl Checking<'_, '_> {
 
     fn scratch(&mut self, scratch: &Scratch, at: &KeyPath) {
         let names = self.experiment.tokenizers.keys().map(String::as_str);
-        if !self.experiment.tokenizers.contains_key(&scratch.tokenizer)
-            && self.faults.is_sound("tokenizers")
-        {
+        if !self.experiment.tokenizers.contains_key(&scratch.tokenizer) && self.faults.is_sound("tokenizers") {
             let message = format!("no tokenizer is named `{}`", scratch.tokenizer);
             let help = remedy(&scratch.tokenizer, "tokenizers", names);
             self.faults.at(at.key("tokenizer"), message, help);

@@ -93,8 +93,8 @@ impl Checking<'_, '_> {
             }
             None => {
                 for (student, teacher) in unknown {
-                    let unknown = self.experiment.models.contains_key(student)
-                        && self.experiment.models.contains_key(teacher);
+                    let unknown =
+                        self.experiment.models.contains_key(student) && self.experiment.models.contains_key(teacher);
                     if unknown {
                         self.notes.push(format!(
                             "whether `{student}` and `{teacher}` share a vocabulary, as `{name}` needs, \

@@ -7,15 +7,8 @@ use crate::experiment::nearest::remedy;
 use crate::experiment::settings::{Lora, Model, Schedule, Training, Tuning};
 
 /// Linear layers of a decoder that can carry an adapter.
-pub(super) const TARGET_MODULES: [&str; 7] = [
-    "q_proj",
-    "k_proj",
-    "v_proj",
-    "o_proj",
-    "gate_proj",
-    "up_proj",
-    "down_proj",
-];
+pub(super) const TARGET_MODULES: [&str; 7] =
+    ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 impl Checking<'_, '_> {
     pub(super) fn training(&mut self) {
@@ -23,11 +16,7 @@ impl Checking<'_, '_> {
         let sft = &self.experiment.factors.sft;
         let tuned = sft.iter().any(|level| level.tunes_teacher() || level.tunes_student());
         // Pretraining packs texts into sequences, so examples say nothing about its batch.
-        let stages = [
-            ("pretrain", &plan.pretrain, false),
-            ("sft", &plan.sft, tuned),
-            ("distill", &plan.distill, true),
-        ];
+        let stages = [("pretrain", &plan.pretrain, false), ("sft", &plan.sft, tuned), ("distill", &plan.distill, true)];
         for (kind, training, by_example) in stages {
             let at = KeyPath::from("training").key(kind);
             self.optimisation(training, &at);
