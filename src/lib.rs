@@ -1,5 +1,6 @@
 //! Tutelage turns one experiment file into teacher and student runs and a report.
 
+pub mod cli;
 pub mod data;
 pub mod device;
 pub mod experiment;
