@@ -62,6 +62,13 @@ mod tests {
     }
 
     #[test]
+    fn an_article_that_touches_a_letter_or_number_of_any_script_stays() {
+        assert_eq!(normalize("the² a½ anж the_"), "the² a½ anж");
+        // A combining mark ends the word for Python, but stays behind.
+        assert_eq!(normalize("the\u{301} x"), "\u{301} x");
+    }
+
+    #[test]
     fn a_question_without_answer_has_the_empty_answer() {
         assert_eq!(answers(&["", "the"]), [""]);
         assert_eq!(answers(&["", "SMF"]), ["SMF"]);
