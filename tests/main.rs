@@ -1,1 +1,3 @@
+//! Tests through the public surface, in one binary.
 
+mod experiments;

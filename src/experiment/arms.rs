@@ -46,7 +46,9 @@ impl Arm {
     /// Says whether the arm has all these levels.
     #[must_use]
     pub fn matches(&self, levels: &BTreeMap<String, String>) -> bool {
-        levels.iter().all(|(factor, level)| self.level(factor) == Some(level))
+        levels
+            .iter()
+            .all(|(factor, level)| self.level(factor) == Some(level))
     }
 }
 
@@ -140,7 +142,11 @@ pub fn arms(experiment: &Experiment) -> Vec<Arm> {
 }
 
 fn name(arm: &Arm, factors: &Factors) -> String {
-    let varies = |factor: &&&str| factors.levels(factor).is_some_and(|levels| levels.len() > 1);
+    let varies = |factor: &&&str| {
+        factors
+            .levels(factor)
+            .is_some_and(|levels| levels.len() > 1)
+    };
     let levels: Vec<&str> = FACTORS
         .iter()
         .filter(varies)
@@ -168,7 +174,10 @@ pub fn references(experiment: &Experiment) -> Vec<Reference> {
             Part::Teacher => level.tunes_teacher(),
             Part::Student => level.tunes_student(),
         });
-        for model in models.iter().filter(|model| seen.insert((part, (*model).clone()))) {
+        for model in models
+            .iter()
+            .filter(|model| seen.insert((part, (*model).clone())))
+        {
             for sft in [false, true].into_iter().filter(|sft| tuned || !sft) {
                 let suffix = if sft { " (sft)" } else { "" };
                 references.push(Reference {

@@ -58,7 +58,8 @@ impl Fault {
 #[derive(Debug, Clone)]
 pub struct Faults {
     pub(crate) sources: Vec<Source>,
-    pub(crate) root: Node,
+    // Boxed to keep results that carry faults small.
+    pub(crate) root: Box<Node>,
     list: Vec<Fault>,
 }
 
@@ -67,7 +68,7 @@ impl Faults {
     pub(crate) fn new(sources: Vec<Source>, root: Node) -> Self {
         Self {
             sources,
-            root,
+            root: Box::new(root),
             list: Vec::new(),
         }
     }
@@ -187,7 +188,11 @@ impl Faults {
         }
         let count = self.len();
         let plural = if count == 1 { "" } else { "s" };
-        text + &format!("{count} fault{plural}; nothing was run\n")
+        let file = self
+            .sources
+            .first()
+            .map_or("", |source| source.name.as_str());
+        text + &format!("{count} fault{plural} in `{file}`\n")
     }
 
     fn group<'a>(&'a self, fault: &'a Fault) -> Group<'a> {

@@ -1,0 +1,70 @@
+//! The experiment file, as a user meets it.
+
+mod messages;
+mod robustness;
+mod studies;
+
+use std::path::Path;
+
+use tutelage::experiment::{Checked, Faults, Surroundings, check, load};
+
+/// Metrics that these tests know.
+const METRICS: [&str; 10] = [
+    "bleu",
+    "chrf",
+    "rouge-1",
+    "rouge-2",
+    "rouge-l",
+    "exact-match",
+    "token-f1",
+    "cosine",
+    "nll",
+    "perplexity",
+];
+
+/// Checks a file where every tokenizer is readable, hub models are not downloaded and the training
+/// split has 2,000 examples.
+fn checked(path: &Path, overrides: &[&str]) -> Result<Checked, Faults> {
+    let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+    let around = Surroundings {
+        metrics: &METRICS,
+        same_vocabulary: &|_, _| None,
+        downloaded: &|_| false,
+        train_examples: Some(2000),
+        default_embedding_model: true,
+    };
+    check(load(path, &overrides), &around)
+}
+
+/// A small experiment in which nothing is wrong.
+const SOUND: &str = r#"version = 1
+question = "Does distillation help?"
+seeds = [10]
+
+[data.glossary]
+importer = "glossary"
+split = { group-by = "given" }
+
+[tokenizers]
+a = { byte-level-bpe = { vocabulary = 512 } }
+b = { unigram = { vocabulary = 512 } }
+
+[models]
+small.scratch = { tokenizer = "a", hidden = 32, layers = 1, heads = 2, feed-forward = 64 }
+large.scratch = { tokenizer = "a", hidden = 64, layers = 2, heads = 2, feed-forward = 128 }
+foreign.scratch = { tokenizer = "b", hidden = 64, layers = 2, heads = 2, feed-forward = 128 }
+
+[factors]
+student = ["small"]
+teacher = ["large"]
+sft = ["none", "both"]
+algorithm = ["kd"]
+
+[algorithms.kd.vanilla]
+temperature = 2.0
+
+[[hypotheses]]
+name = "fine-tuning helps"
+contrast = { factor = "sft", better = "both", worse = "none" }
+metrics = ["rouge-l"]
+"#;
