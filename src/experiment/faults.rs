@@ -240,7 +240,7 @@ impl Faults {
     fn visible(&self, place: &Place) -> Range<usize> {
         let text = &self.sources[place.source].text;
         let part = text.get(place.span.clone()).unwrap_or_default();
-        let length = part.find('\n').unwrap_or(part.len());
+        let length = part.find(['\r', '\n']).unwrap_or(part.len());
         place.span.start..place.span.start + length
     }
 

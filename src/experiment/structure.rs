@@ -81,10 +81,20 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
     };
     let node = table.remove(name);
     // Read on as if the nearest key had been written, so that what is under it is checked too.
-    if let (Some(meant), Some(node)) = (nearest(name, allowed.iter().copied()), node)
-        && !table.contains_key(meant)
-    {
-        table.insert(meant.to_owned(), node);
+    if let (Some(meant), Some(mut node)) = (nearest(name, allowed.iter().copied()), node) {
+        match table.remove(meant) {
+            None => drop(table.insert(meant.to_owned(), node)),
+            Some(stated)
+                if matches!(
+                    (&node.value, &stated.value),
+                    (Value::Table(_), Value::Table(_))
+                ) =>
+            {
+                node.merge(stated);
+                table.insert(meant.to_owned(), node);
+            }
+            Some(stated) => drop(table.insert(meant.to_owned(), stated)),
+        }
     }
 }
 

@@ -601,15 +601,31 @@ error: 4 query heads cannot share 3 key and value heads
    |
    = help: make `heads` a multiple of `kv-heads`
 
-error: 256 positions are fewer than sequences are long by default
+error: 256 positions are fewer than the default of `training.pretrain.max-length`, 512
   --> study.toml:15:118
    |
 15 | large.scratch = { tokenizer = "a", hidden = 60, layers = 2, heads = 4, kv-heads = 3, feed-forward = 128, positions = 256 }
    |                                                                                                                      ^^^
    |
-   = help: raise it, or lower `training.pretrain.max-length` (512), `training.sft.max-length` (512), `training.distill.max-length` (512)
+   = help: raise it, or lower `training.pretrain.max-length`
 
-6 faults in `study.toml`
+error: 256 positions are fewer than the default of `training.sft.max-length`, 512
+  --> study.toml:15:118
+   |
+15 | large.scratch = { tokenizer = "a", hidden = 60, layers = 2, heads = 4, kv-heads = 3, feed-forward = 128, positions = 256 }
+   |                                                                                                                      ^^^
+   |
+   = help: raise it, or lower `training.sft.max-length`
+
+error: 256 positions are fewer than the default of `training.distill.max-length`, 512
+  --> study.toml:15:118
+   |
+15 | large.scratch = { tokenizer = "a", hidden = 60, layers = 2, heads = 4, kv-heads = 3, feed-forward = 128, positions = 256 }
+   |                                                                                                                      ^^^
+   |
+   = help: raise it, or lower `training.distill.max-length`
+
+8 faults in `study.toml`
 "#);
 }
 
@@ -743,5 +759,239 @@ fn faults_as_json() {
     }
   ]
 }
+"#);
+}
+
+#[test]
+fn a_misspelt_table_beside_the_right_one() {
+    let edit = (
+        "[models]\n",
+        "[modles]\nlarge.scratch = { tokenizer = \"a\", hidden = 0, layers = 2, heads = 2, feed-forward = 128 }\n[models]\n",
+    );
+    let drop = (
+        "large.scratch = { tokenizer = \"a\", hidden = 64, layers = 2, heads = 2, feed-forward = 128 }\nforeign",
+        "foreign",
+    );
+    assert_snapshot!(faults(&[drop, edit], &[]), @r#"
+error: unknown key `modles` in the experiment
+  --> study.toml:13:2
+   |
+13 | [modles]
+   |  ^^^^^^
+   |
+   = help: did you mean `models`? keys here: `version`, `question`, `reproduces`, `seeds`, `baseline`, `assumptions`, `data`, `tokenizers`, `models`, `factors`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
+
+error: `models.large.scratch.hidden` should be at least 1, found 0
+  --> study.toml:14:45
+   |
+14 | large.scratch = { tokenizer = "a", hidden = 0, layers = 2, heads = 2, feed-forward = 128 }
+   |                                             ^
+
+2 faults in `study.toml`
+"#);
+}
+
+#[test]
+fn a_baseline_that_is_no_arm() {
+    let edit = (
+        "[[hypotheses]]",
+        "[baseline]\nteacher = \"small\"\nstage = \"sft\"\n\n[[hypotheses]]",
+    );
+    assert_snapshot!(faults(&[edit], &[]), @r#"
+error: the factor `teacher` has no level `small`
+  --> study.toml:28:11
+   |
+20 | teacher = ["large"]
+   |           --------- the levels
+...
+28 | teacher = "small"
+   |           ^^^^^^^
+   |
+   = help: levels: `large`
+
+error: no factor is named `stage`
+  --> study.toml:29:9
+   |
+29 | stage = "sft"
+   |         ^^^^^
+   |
+   = help: factors: `student`, `teacher`, `sft`, `algorithm`
+
+2 faults in `study.toml`
+"#);
+}
+
+#[test]
+fn a_baseline_of_several_arms() {
+    let edit = (
+        "[[hypotheses]]",
+        "[baseline]\nteacher = \"large\"\n\n[[hypotheses]]",
+    );
+    assert_snapshot!(faults(&[edit], &[]), @r#"
+error: the baseline should be one arm, found 2
+  --> study.toml:27:2
+   |
+27 | [baseline]
+   |  ^^^^^^^^
+   |
+   = help: name a level of `sft`
+
+1 fault in `study.toml`
+"#);
+}
+
+#[test]
+fn numbers_out_of_range() {
+    let settings = "[tuning.lora]
+rank = 0
+alpha = -8
+dropout = 1.0
+target-modules = [\"q_proj\", \"qproj\", \"q_proj\"]
+
+[training.sft]
+epochs = 0
+batch = 8
+accumulation = 16
+schedule = { cosine = { warmup = 1.0, floor = 0.1 } }
+clip = 0
+max-length = 4096
+max-prompt = 4096
+
+[evaluation]
+batch = 0
+metrics = []
+decoding = { sample = { temperature = 0, top-p = 1.5 } }
+
+[energy]
+pue = 0.5
+
+[[hypotheses]]";
+    assert_snapshot!(faults(&[("[[hypotheses]]", settings)], &[]), @r#"
+error: `tuning.lora.rank` should be at least 1, found 0
+  --> study.toml:28:8
+   |
+28 | rank = 0
+   |        ^
+
+error: `tuning.lora.alpha` should be above 0, found -8
+  --> study.toml:29:9
+   |
+29 | alpha = -8
+   |         ^^
+
+error: `tuning.lora.dropout` should be from 0 to below 1, found 1
+  --> study.toml:30:11
+   |
+30 | dropout = 1.0
+   |           ^^^
+
+error: no module is named `qproj`
+  --> study.toml:31:29
+   |
+31 | target-modules = ["q_proj", "qproj", "q_proj"]
+   |                             ^^^^^^^
+   |
+   = help: did you mean `q_proj`? modules: `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`
+
+error: `q_proj` appears twice in `tuning.lora.target-modules`
+  --> study.toml:31:38
+   |
+31 | target-modules = ["q_proj", "qproj", "q_proj"]
+   |                                      ^^^^^^^^
+   |
+   = help: remove one of them
+
+error: `training.sft.epochs` should be above 0, found 0
+  --> study.toml:34:10
+   |
+34 | epochs = 0
+   |          ^
+
+error: a batch of 8 cannot be computed in 16 parts
+  --> study.toml:36:16
+   |
+36 | accumulation = 16
+   |                ^^
+   |
+   = help: choose at most 8
+
+error: `training.sft.schedule.cosine.warmup` should be from 0 to below 1, found 1
+  --> study.toml:37:34
+   |
+37 | schedule = { cosine = { warmup = 1.0, floor = 0.1 } }
+   |                                  ^^^
+
+error: `training.sft.schedule.cosine.floor` should be from 0 to the peak of 0.001, found 0.1
+  --> study.toml:37:47
+   |
+37 | schedule = { cosine = { warmup = 1.0, floor = 0.1 } }
+   |                                               ^^^
+
+error: `training.sft.clip` should be above 0 (`inf` for none), found 0
+  --> study.toml:38:8
+   |
+38 | clip = 0
+   |        ^
+
+error: 4096 tokens exceed the positions of `foreign` (2048), `large` (2048), `small` (2048)
+  --> study.toml:39:14
+   |
+39 | max-length = 4096
+   |              ^^^^
+   |
+   = help: choose at most 2048, or give these models more `positions`
+
+error: a prompt of 4096 tokens leaves no room in 4096
+  --> study.toml:40:14
+   |
+40 | max-prompt = 4096
+   |              ^^^^
+   |
+   = help: make `max-prompt` smaller than `max-length`
+
+error: `evaluation.batch` should be at least 1, found 0
+  --> study.toml:43:9
+   |
+43 | batch = 0
+   |         ^
+
+error: no metric is asked for
+  --> study.toml:44:11
+   |
+44 | metrics = []
+   |           ^^
+   |
+   = help: metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`
+
+error: `evaluation.decoding.sample.temperature` should be above 0, found 0
+  --> study.toml:45:39
+   |
+45 | decoding = { sample = { temperature = 0, top-p = 1.5 } }
+   |                                       ^
+
+error: `evaluation.decoding.sample.top-p` should be above 0, at most 1, found 1.5
+  --> study.toml:45:50
+   |
+45 | decoding = { sample = { temperature = 0, top-p = 1.5 } }
+   |                                                  ^^^
+
+error: `energy.pue` should be at least 1, found 0.5
+  --> study.toml:48:7
+   |
+48 | pue = 0.5
+   |       ^^^
+
+error: `rouge-l` is tested but not computed
+  --> study.toml:53:12
+   |
+44 | metrics = []
+   |           -- the metrics that are computed
+...
+53 | metrics = ["rouge-l"]
+   |            ^^^^^^^^^
+   |
+   = help: add `rouge-l` to `evaluation.metrics`
+
+18 faults in `study.toml`
 "#);
 }

@@ -1,6 +1,7 @@
 //! The experiment file, as a user meets it.
 
 mod messages;
+mod reading;
 mod robustness;
 mod studies;
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{SOUND, checked};
 
 /// Pieces that break files in interesting ways.
-const PIECES: [&str; 18] = [
+const PIECES: [&str; 22] = [
     "",
     "[",
     "]",
@@ -25,6 +25,10 @@ const PIECES: [&str; 18] = [
     "inf",
     "99999999999999999999999999",
     "é",
+    "\r\n",
+    "\t",
+    "\u{202e}",
+    "\"\"\"",
     "[tuning.lora]\n",
 ];
 

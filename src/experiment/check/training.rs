@@ -120,37 +120,47 @@ impl Checking<'_, '_> {
                 experiment.evaluation.max_new_tokens,
             ),
         ];
-        for (name, model) in &experiment.models {
-            let Model::Scratch(scratch) = model else {
-                continue;
-            };
-            let positions = scratch.positions;
-            let path = KeyPath::from("models")
+        let scratch: Vec<(&str, usize)> = experiment
+            .models
+            .iter()
+            .filter_map(|(name, model)| match model {
+                Model::Scratch(scratch) => Some((name.as_str(), scratch.positions)),
+                Model::Checkpoint(_) => None,
+            })
+            .collect();
+        let path = |name: &str| {
+            KeyPath::from("models")
                 .key(name)
                 .key("scratch")
-                .key("positions");
-            let mut defaults = Vec::new();
-            for (key, length) in lengths
-                .into_iter()
-                .filter(|(_, length)| *length > positions)
-            {
-                if self.faults.is_stated(key) {
-                    let message =
-                        format!("{length} tokens exceed the {positions} positions of `{name}`");
-                    let help = format!("choose at most {positions}, or raise `{path}`");
-                    let fault = Fault::new(key, message).help(help);
+                .key("positions")
+        };
+        for (key, length) in lengths {
+            let short = scratch.iter().filter(|(_, positions)| *positions < length);
+            let Some(most) = short.clone().map(|(_, positions)| *positions).min() else {
+                continue;
+            };
+            if self.faults.is_stated(key) {
+                let models: Vec<String> = short
+                    .clone()
+                    .map(|(name, positions)| format!("`{name}` ({positions})"))
+                    .collect();
+                let message = format!(
+                    "{length} tokens exceed the positions of {}",
+                    models.join(", ")
+                );
+                let fault = Fault::new(key, message).help(format!(
+                    "choose at most {most}, or give these models more `positions`"
+                ));
+                let context: Vec<_> = short.map(|(name, _)| (path(name), "positions")).collect();
+                self.faults.add_with(fault, &context);
+            } else {
+                for (name, positions) in short {
+                    let message = format!(
+                        "{positions} positions are fewer than the default of `{key}`, {length}"
+                    );
                     self.faults
-                        .add_with(fault, &[(path.clone(), "positions of the model")]);
-                } else {
-                    defaults.push(format!("`{key}` ({length})"));
+                        .at(path(name), message, format!("raise it, or lower `{key}`"));
                 }
-            }
-            if !defaults.is_empty() {
-                let defaults = defaults.join(", ");
-                let message =
-                    format!("{positions} positions are fewer than sequences are long by default");
-                let help = format!("raise it, or lower {defaults}");
-                self.faults.at(path, message, help);
             }
         }
     }
