@@ -1,10 +1,13 @@
 //! The experiment file, as a user meets it.
 
-mod messages;
+mod files;
+mod meaning;
 mod reading;
 mod robustness;
+mod structure;
 mod studies;
 
+use std::fs;
 use std::path::Path;
 
 use tutelage::experiment::{Checked, Faults, Surroundings, check, load};
@@ -69,3 +72,29 @@ name = "fine-tuning helps"
 contrast = { factor = "sft", better = "both", worse = "none" }
 metrics = ["rouge-l"]
 "#;
+
+/// Shows the faults of `SOUND` after replacing each `(from, to)`.
+fn faults(edits: &[(&str, &str)], overrides: &[&str]) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut text = SOUND.to_owned();
+    for (from, to) in edits {
+        assert!(text.contains(from), "`{from}` is not in the experiment");
+        text = text.replacen(from, to, 1);
+    }
+    let path = folder.path().join("study.toml");
+    fs::write(&path, text).expect("a file");
+    let faults = checked(&path, overrides).expect_err("at least one fault");
+    let root = format!("{}/", folder.path().display());
+    faults.render(false).replace(&root, "")
+}
+
+/// Writes several files and shows the faults of `study.toml` among them.
+fn faults_of_files(files: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).expect("a file");
+    }
+    let faults = checked(&folder.path().join("study.toml"), &[]).expect_err("at least one fault");
+    let root = format!("{}/", folder.path().display());
+    faults.render(false).replace(&root, "")
+}
