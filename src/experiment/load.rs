@@ -39,11 +39,13 @@ pub fn load(path: &Path, overrides: &[String]) -> Loaded {
     let stem = path.file_stem().unwrap_or_default();
     let name = stem.to_string_lossy().into_owned();
     let mut reading = Reading::default();
-    let mut root = reading.file(path, None).unwrap_or_else(Node::empty);
+    let root = reading.file(path, None);
+    // Without the file or one of its bases nearly every key would be missing.
+    let readable = root.is_some();
+    let mut root = root.unwrap_or_else(Node::empty);
     for argument in overrides {
         reading.set(argument, &mut root);
     }
-    let readable = reading.faults.is_empty();
     let mut faults = Faults::new(reading.sources, root);
     for fault in reading.faults {
         faults.add(fault);
@@ -193,7 +195,14 @@ fn override_tree(argument: &str, source: usize) -> Result<Node, (String, String)
     let Some((key, typed)) = argument.split_once('=') else {
         return Err((format!("`{argument}` has no `=`"), help));
     };
-    let no_key = || (format!("`{key}` is not a key path"), help.clone());
+    let no_key = || {
+        let help = if key.contains('[') {
+            "lists are set whole: `--set seeds=[10, 20]`".to_owned()
+        } else {
+            help.clone()
+        };
+        (format!("`{key}` is not a key path"), help)
+    };
     if key.contains(char::is_control) {
         return Err(no_key());
     }

@@ -135,7 +135,7 @@ fn unknown_choice(
 
 fn missing(path: &KeyPath, name: &'static str, faults: &mut Faults) {
     let message = format!("missing key `{name}` in {}", place_words(path));
-    let mut fault = Fault::new(path, message).help(format!("add `{name} = ...`"));
+    let mut fault = Fault::new(path, message).help(format!("add `{}`", example(name)));
     fault.place = faults
         .root
         .get(&path.0)
@@ -191,6 +191,26 @@ fn choice_form(path: &KeyPath, name: &str, needs_table: bool, faults: &mut Fault
     } else {
         dig(path, faults);
     }
+}
+
+/// Shows how a required key is written.
+fn example(key: &str) -> String {
+    let value = match key {
+        "version" | "layers" => "1",
+        "seeds" => "[10, 20, 30]",
+        "data" => return "[data.glossary]".to_owned(),
+        "models" | "factors" => return format!("[{key}]"),
+        "importer" => "\"glossary\"",
+        "student" | "teacher" | "algorithm" => "[\"name\"]",
+        "contrast" => "{ factor = \"sft\", better = \"both\", worse = \"none\" }",
+        "metrics" => "[\"rouge-l\"]",
+        "vocabulary" => "4096",
+        "hidden" => "128",
+        "heads" => "4",
+        "feed-forward" => "384",
+        _ => "\"...\"",
+    };
+    format!("{key} = {value}")
 }
 
 /// Puts a hole at a path: nothing more is concluded from what stands there.

@@ -81,7 +81,7 @@ error: `algorithms.kd.vanilla.temperature` should be above 0, found -2
 
 #[test]
 fn an_override_that_cannot_be_read() {
-    assert_snapshot!(faults(&[], &["training.sft.lr", "seeds=[1,", "a b=3"]), @r#"
+    assert_snapshot!(faults(&[], &["training.sft.lr", "seeds=[1,", "a b=3", "seeds[0]=3"]), @r#"
 error: `training.sft.lr` has no `=`
 --> --set training.sft.lr
  = help: write `--set training.distill.lr=1e-4`
@@ -94,7 +94,11 @@ error: `a b` is not a key path
 --> --set a b=3
  = help: write `--set training.distill.lr=1e-4`
 
-3 faults in `study.toml`
+error: `seeds[0]` is not a key path
+--> --set seeds[0]=3
+ = help: lists are set whole: `--set seeds=[10, 20]`
+
+4 faults in `study.toml`
 "#);
 }
 

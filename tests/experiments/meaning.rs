@@ -248,7 +248,7 @@ error: the alignment `min-edit` is not available yet
 #[test]
 fn a_batch_larger_than_the_training_set() {
     assert_snapshot!(faults(&[], &["training.distill.batch=4096"]), @r#"
-error: a batch of 4096 is larger than the training set of 2000
+error: `training.distill.batch` of 4096 is larger than the training set of 2000
 --> --set training.distill.batch=4096
  = help: choose at most 2000, or use more data
 

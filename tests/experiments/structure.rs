@@ -119,7 +119,7 @@ error: missing key `metrics` in `hypotheses[0]`
 27 | [[hypotheses]]
    | ^^^^^^^^^^^^^^
    |
-   = help: add `metrics = ...`
+   = help: add `metrics = ["rouge-l"]`
 
 1 fault in `study.toml`
 "#);

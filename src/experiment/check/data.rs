@@ -116,6 +116,7 @@ impl Checking<'_, '_> {
         }
         let sum = train + dev + test;
         if in_range && (sum - 1.0).abs() > ROUNDING && self.faults.is_sound(at) {
+            let sum = (sum * 1e6).round() / 1e6;
             let message = format!("the shares of train, dev and test sum to {sum}, not to 1");
             let help = "give all three; those left out are 0.8, 0.1 and 0.1";
             self.faults.at(at, message, help);

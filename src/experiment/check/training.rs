@@ -38,8 +38,10 @@ impl Checking<'_, '_> {
                 && training.batch > examples
             {
                 let batch = training.batch;
-                let message =
-                    format!("a batch of {batch} is larger than the training set of {examples}");
+                let message = format!(
+                    "`{}` of {batch} is larger than the training set of {examples}",
+                    at.key("batch")
+                );
                 let help = format!("choose at most {examples}, or use more data");
                 self.faults.at(at.key("batch"), message, help);
             }
