@@ -85,13 +85,20 @@ impl de::Error for Problem {
     }
 }
 
+/// Characters of a wrong text that a message shows.
+const SHOWN: usize = 40;
+
 fn in_words(found: Unexpected<'_>) -> String {
     match found {
         Unexpected::Bool(value) => format!("`{value}`"),
         Unexpected::Unsigned(value) => format!("the number {value}"),
         Unexpected::Signed(value) => format!("the number {value}"),
         Unexpected::Float(value) => format!("the number {value:?}"),
-        Unexpected::Str(_) => "text in quotes".to_owned(),
+        Unexpected::Str(text) => {
+            let start: String = text.chars().take(SHOWN).collect();
+            let rest = if start.len() < text.len() { "..." } else { "" };
+            format!("the text {:?}", start + rest)
+        }
         Unexpected::Seq => "a list".to_owned(),
         Unexpected::Map => "a table".to_owned(),
         other => other.to_string(),
@@ -101,7 +108,7 @@ fn in_words(found: Unexpected<'_>) -> String {
 /// Says in a user's words what serde's derived code expects.
 fn expectation(expected: &str) -> String {
     match expected {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0".to_owned(),
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number (0 or more)".to_owned(),
         "i64" | "i32" => "a whole number".to_owned(),
         "f64" | "f32" => "a number".to_owned(),
         "a string" => "text in quotes".to_owned(),
@@ -131,10 +138,18 @@ impl<'a> Reader<'a> {
 
     /// Picks the variant of a choice: the only key, or where a base chose another one, the
     /// latest stated.
-    fn choice(&self, variants: &'static [&'static str]) -> Result<(&'a str, Option<&'a Node>), Problem> {
+    fn choice(
+        &self,
+        variants: &'static [&'static str],
+    ) -> Result<(&'a str, Option<&'a Node>), Problem> {
         let found = match &self.node.value {
             Value::String(name) => return Ok((name, None)),
-            Value::Hole => return Ok((variants.first().copied().unwrap_or_default(), Some(self.node))),
+            Value::Hole => {
+                return Ok((
+                    variants.first().copied().unwrap_or_default(),
+                    Some(self.node),
+                ));
+            }
             Value::Table(table) => {
                 let latest = table.values().map(|node| node.layer).max();
                 let mut latest = table.iter().filter(|(_, node)| Some(node.layer) == latest);
@@ -186,9 +201,19 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
                     Err(de::Error::invalid_value(found, &visitor))
                 }
             },
-            Value::Datetime(_) => Err(de::Error::invalid_type(Unexpected::Other("a date"), &visitor)),
-            Value::Array(items) => visitor.visit_seq(Items { items: items.iter().enumerate(), path: &self.path }),
-            Value::Table(table) => visitor.visit_map(Entries { entries: table.iter(), value: None, path: &self.path }),
+            Value::Datetime(_) => Err(de::Error::invalid_type(
+                Unexpected::Other("a date"),
+                &visitor,
+            )),
+            Value::Array(items) => visitor.visit_seq(Items {
+                items: items.iter().enumerate(),
+                path: &self.path,
+            }),
+            Value::Table(table) => visitor.visit_map(Entries {
+                entries: table.iter(),
+                value: None,
+                path: &self.path,
+            }),
         };
         read.map_err(|problem| problem.at(&self.path))
     }
@@ -226,8 +251,14 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
             Some(_) if !self.is_hole() => path.key(name),
             _ => path.clone(),
         };
-        let choice = Choice { name, content, path: path_inside };
-        visitor.visit_enum(choice).map_err(|problem| problem.at(&path))
+        let choice = Choice {
+            name,
+            content,
+            path: path_inside,
+        };
+        visitor
+            .visit_enum(choice)
+            .map_err(|problem| problem.at(&path))
     }
 
     forward_to_deserialize_any! {
@@ -327,7 +358,9 @@ impl<'de> de::VariantAccess<'de> for Choice<'de> {
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Problem> {
         let _ = (len, visitor);
-        Err(de::Error::custom("choices with unnamed values are not read"))
+        Err(de::Error::custom(
+            "choices with unnamed values are not read",
+        ))
     }
 
     fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Problem> {

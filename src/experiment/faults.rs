@@ -51,14 +51,19 @@ impl Fault {
 #[derive(Debug, Clone)]
 pub struct Faults {
     pub(crate) sources: Vec<Source>,
-    pub(crate) root: Node,
+    // Boxed to keep results that carry faults small.
+    pub(crate) root: Box<Node>,
     list: Vec<Fault>,
 }
 
 impl Faults {
     /// Starts without faults over a tree that was read from `sources`.
     pub(crate) fn new(sources: Vec<Source>, root: Node) -> Self {
-        Self { sources, root, list: Vec::new() }
+        Self {
+            sources,
+            root: Box::new(root),
+            list: Vec::new(),
+        }
     }
 
     /// Adds a fault at the place of a key path: `hypotheses[0].contrast.better`.
@@ -167,7 +172,11 @@ impl Faults {
         }
         let count = self.len();
         let plural = if count == 1 { "" } else { "s" };
-        text + &format!("{count} fault{plural}; nothing was run\n")
+        let file = self
+            .sources
+            .first()
+            .map_or("", |source| source.name.as_str());
+        text + &format!("{count} fault{plural} in `{file}`\n")
     }
 
     fn group<'a>(&'a self, fault: &'a Fault) -> Group<'a> {
@@ -210,7 +219,7 @@ impl Faults {
     fn visible(&self, place: &Place) -> Range<usize> {
         let text = &self.sources[place.source].text;
         let part = text.get(place.span.clone()).unwrap_or_default();
-        let length = part.find('\n').unwrap_or(part.len());
+        let length = part.find(['\r', '\n']).unwrap_or(part.len());
         place.span.start..place.span.start + length
     }
 

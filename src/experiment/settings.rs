@@ -378,7 +378,7 @@ pub struct Training {
     pub schedule: Schedule,
     /// Decoupled weight decay; not applied to norms and biases.
     pub weight_decay: f64,
-    /// Largest gradient norm; none for no clipping.
+    /// Largest gradient norm; none, or `inf` in a file, for no clipping.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
     /// Longest sequence, in tokens, response included.
