@@ -1,5 +1,7 @@
 //! Cuts a passage to the surroundings of an answer.
 
+use std::ops::Range;
+
 /// Says where an answer was found in its passage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
@@ -12,7 +14,11 @@ pub(super) enum Found {
 /// Finds `answer` in `context`: at `start` (characters from 0) if it stands there, else at the
 /// occurrence nearest to `start` (the first one where there is no `start`). Returns the span in
 /// bytes.
-pub(super) fn find(context: &str, answer: &str, start: Option<usize>) -> Option<(std::ops::Range<usize>, Found)> {
+pub(super) fn find(
+    context: &str,
+    answer: &str,
+    start: Option<usize>,
+) -> Option<(Range<usize>, Found)> {
     let byte = start.map(|start| {
         let mut characters = context.char_indices();
         characters.nth(start).map_or(context.len(), |(byte, _)| byte)
@@ -28,24 +34,29 @@ pub(super) fn find(context: &str, answer: &str, start: Option<usize>) -> Option<
     Some((nearest..nearest + answer.len(), Found::Searched))
 }
 
-/// Keeps `width` characters on each side of `span` (bytes), and the rest of the words that the
-/// cuts fall into.
-pub(super) fn cut(context: &str, span: std::ops::Range<usize>, width: usize) -> &str {
-    let start = match context[..span.start].char_indices().rev().nth(width) {
-        // The character at `byte` is the first one left out; the word it may belong to is kept.
-        Some((byte, _)) => context[..byte + context[byte..].chars().next().map_or(0, char::len_utf8)]
-            .rfind(char::is_whitespace)
-            .map_or(0, |space| space),
-        None => 0,
+/// Keeps `width` characters on each side of `span` (bytes), and the rest of a word that a cut falls
+/// into.
+pub(super) fn cut(context: &str, span: Range<usize>, width: usize) -> &str {
+    let start = match width.checked_sub(1) {
+        Some(last) => context[..span.start]
+            .char_indices()
+            .rev()
+            .nth(last)
+            .map_or(0, |(byte, _)| byte),
+        None => span.start,
     };
-    let after = &context[span.end..];
-    let end = match after.char_indices().nth(width) {
-        Some((byte, _)) => {
-            let cut = span.end + byte;
-            let rest = context[cut..].find(char::is_whitespace);
-            rest.map_or(context.len(), |space| cut + space)
-        }
-        None => context.len(),
+    let end = context[span.end..].char_indices().nth(width);
+    let end = end.map_or(context.len(), |(byte, _)| span.end + byte);
+    let (before, after) = (&context[..start], &context[end..]);
+    let start = match context[start..].starts_with(char::is_whitespace) {
+        true => start,
+        false => before
+            .trim_end_matches(|letter: char| !letter.is_whitespace())
+            .len(),
+    };
+    let end = match context[..end].ends_with(char::is_whitespace) {
+        true => end,
+        false => end + after.find(char::is_whitespace).unwrap_or(after.len()),
     };
     context[start..end].trim()
 }
@@ -75,8 +86,11 @@ mod tests {
         assert_eq!(cut(context, span.clone(), 1), "gamma");
         assert_eq!(cut(context, span.clone(), 3), "beta gamma delta");
         assert_eq!(cut(context, span.clone(), 5), "beta gamma delta");
-        assert_eq!(cut(context, span.clone(), 7), "alpha beta gamma delta epsilon");
+        assert_eq!(cut(context, span.clone(), 7), "alpha beta gamma delta");
+        assert_eq!(cut(context, span.clone(), 8), context);
         assert_eq!(cut(context, span, 100), context);
+        // An answer inside of a word keeps the word.
+        assert_eq!(cut(context, 7..8, 0), "beta");
     }
 
     proptest! {

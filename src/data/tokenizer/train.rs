@@ -23,6 +23,8 @@ const UNKNOWN: &str = "<unk>";
 const BEGIN: &str = "<s>";
 const END: &str = "</s>";
 const BYTES: usize = 256;
+/// Unicode noncharacters.
+const ENDINGS: [char; 2] = ['\u{ffffe}', '\u{fffff}'];
 
 /// Names the special tokens as transformers' side files do.
 pub(super) fn special_tokens(inner: &Tokenizer) -> Value {
@@ -81,7 +83,7 @@ pub(super) fn unigram(vocabulary: usize, texts: &[String]) -> Result<Tokenizer, 
         return Err(TokenizerError::TooSmall { asked, least });
     }
     let trainer = UnigramTrainer::builder()
-        .vocab_size((vocabulary - BYTES) as u32)
+        .vocab_size((vocabulary - BYTES + ENDINGS.len()) as u32)
         .special_tokens(specials.clone())
         .unk_token(Some(UNKNOWN.to_owned()))
         .show_progress(false)
@@ -91,8 +93,11 @@ pub(super) fn unigram(vocabulary: usize, texts: &[String]) -> Result<Tokenizer, 
     // Sums over words depend on how threads share them; one thread makes them reproducible.
     let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let alone = alone.map_err(|error| TokenizerError::Train(error.into()))?;
-    alone.install(|| trainer.do_train(words, &mut model)).map_err(TokenizerError::Train)?;
+    alone
+        .install(|| trainer.do_train(with_endings(words), &mut model))
+        .map_err(TokenizerError::Train)?;
     let mut pieces: Vec<(String, f64)> = model.iter().cloned().collect();
+    pieces.retain(|(piece, _)| !piece.ends_with(ENDINGS));
     order_rare_characters(&mut pieces[specials.len()..]);
     pieces.extend((0..BYTES).map(|byte| (format!("<0x{byte:02X}>"), 0.0)));
     let model = Unigram::from(pieces, Some(0), true).map_err(|error| TokenizerError::Train(error.into()))?;
@@ -101,6 +106,25 @@ pub(super) fn unigram(vocabulary: usize, texts: &[String]) -> Result<Tokenizer, 
     tokenizer.with_decoder(Some(Decoders::new(vec![ByteFallback::new().into(), metaspace.into()])));
     tokenizer.add_special_tokens(specials).map_err(TokenizerError::Train)?;
     Ok(tokenizer)
+}
+
+/// Adds recurring words with endings that no text has, more copies for more frequent words.
+///
+/// The trainer takes as candidates only strings that occur with two different continuations in the
+/// list of distinct words, ranked by their occurrences there. Without this, a word that is the
+/// beginning of no other never becomes a piece, however frequent it is.
+fn with_endings(mut words: Vec<(String, u32)>) -> Vec<(String, u32)> {
+    let mut ended = Vec::new();
+    for (word, count) in &words {
+        if word.chars().nth(1).is_some() {
+            // The logarithm keeps the added mass small: 2 for a count of 2, 20 for 1,024.
+            for _ in 0..count.ilog2() {
+                ended.extend(ENDINGS.map(|ending| (format!("{word}{ending}"), 1)));
+            }
+        }
+    }
+    words.append(&mut ended);
+    words
 }
 
 /// Counts words, sorted, so that training does not depend on the order of a hash map.
