@@ -1,8 +1,11 @@
 //! Tutelage turns one experiment file into teacher and student runs and a report.
 
+pub mod cli;
 pub mod data;
 pub mod device;
 pub mod experiment;
 pub mod files;
 pub mod models;
 pub mod orchestrate;
+pub mod train;
+pub mod tuning;

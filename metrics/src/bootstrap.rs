@@ -68,14 +68,17 @@ mod tests {
 
     #[test]
     fn the_interval_of_a_mean_is_near_the_normal_one() {
-        // 400 coin flips, half heads: standard error 0.025, so about 0.5 ± 0.049. A quantile of
-        // 1000 resamples has itself a standard error of 0.002, and flips come in steps of 0.0025.
-        let flips: Vec<f64> = (0..400).map(|i| f64::from(i % 2)).collect();
+        // 400 values evenly between 0 and 1: mean 0.5, standard error √(1/12) / 20. The quantiles of
+        // 1000 resamples have a standard error of their own, a twelfth of that.
+        let values: Vec<f64> = (0..400).map(|i| (f64::from(i) + 0.5) / 400.0).collect();
         let mean =
-            |drawn: &[usize]| drawn.iter().map(|&i| flips[i]).sum::<f64>() / drawn.len() as f64;
+            |drawn: &[usize]| drawn.iter().map(|&i| values[i]).sum::<f64>() / drawn.len() as f64;
         let [low, high] = intervals(400, &[Box::new(mean)])[0];
-        assert!((low - 0.451).abs() < 0.009, "{low}");
-        assert!((high - 0.549).abs() < 0.009, "{high}");
+        let standard_error = (1.0f64 / 12.0).sqrt() / 20.0;
+        for (bound, expected) in [(low, -1.96), (high, 1.96)] {
+            let errors = (bound - 0.5) / standard_error;
+            assert!((errors - expected).abs() < 0.2, "{errors}, {expected}");
+        }
         assert_eq!(
             intervals(400, &[Box::new(mean)])[0],
             [low, high],

@@ -1,7 +1,8 @@
 //! The table of metrics: what each is called, its unit, which way it improves, where it is from.
 //!
 //! The table is the one place that knows them all: scoring, records and reports read names, units
-//! and directions here.
+//! and directions here. A new metric is a file beside its family, a variant of [`MetricName`] and a
+//! row of [`METRICS`], an arm in [`crate::score`], and a column of `tests/fixtures/make.py`.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

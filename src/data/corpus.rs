@@ -49,19 +49,10 @@ mod tests {
 
     #[test]
     fn passages_come_once_and_only_from_train() {
-        let train = [
-            example("b", "q1?"),
-            example("a", "q2?"),
-            example("b", "q1?"),
-        ];
+        let train = [example("b", "q1?"), example("a", "q2?"), example("b", "q1?")];
         let passages = ["a", "b", "held-out"].map(|group| (group.into(), format!("full {group}")));
         let texts = texts(&train, &passages.into());
-        let expected = [
-            "full b",
-            "full a",
-            "Question: q1?\nAnswer: yes",
-            "Question: q2?\nAnswer: yes",
-        ];
+        let expected = ["full b", "full a", "Question: q1?\nAnswer: yes", "Question: q2?\nAnswer: yes"];
         assert_eq!(texts, expected);
     }
 }

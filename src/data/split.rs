@@ -24,9 +24,7 @@ pub struct Splits {
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum SplitError {
     /// A share is no positive number, or the shares do not add up to 1.
-    #[error(
-        "shares of train, dev and test are {0}, {1}, {2}: positive numbers with sum 1 expected"
-    )]
+    #[error("shares of train, dev and test are {0}, {1}, {2}: positive numbers with sum 1 expected")]
     Shares(f64, f64, f64),
     /// Fewer groups than splits.
     #[error("{groups} groups for 3 splits: {empty} would be empty")]
@@ -48,12 +46,8 @@ impl SplitError {
     /// Says what to change.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Shares(..) => {
-                "write for example `split = { train = 0.8, dev = 0.1, test = 0.1 }`"
-            }
-            Self::TooFewGroups { .. } => {
-                "raise `limit`, use `group-by = \"example\"`, or import more documents"
-            }
+            Self::Shares(..) => "write for example `split = { train = 0.8, dev = 0.1, test = 0.1 }`",
+            Self::TooFewGroups { .. } => "raise `limit`, use `group-by = \"example\"`, or import more documents",
             Self::GivenEmpty(_) => "raise `limit`, or use `group-by = \"document\"`",
             Self::NotGiven(_) => "use `group-by = \"document\"` or `group-by = \"example\"`",
         }
@@ -69,11 +63,7 @@ impl SplitError {
 ///
 /// # Errors
 /// If a split would be empty, the shares are no division of 1, or an example lacks its given split.
-pub fn split(
-    examples: &[Example],
-    settings: &settings::Split,
-    limit: Option<usize>,
-) -> Result<Splits, SplitError> {
+pub fn split(examples: &[Example], settings: &settings::Split, limit: Option<usize>) -> Result<Splits, SplitError> {
     let groups = limited(shuffled_groups(examples, settings), limit);
     let assigned = match settings.group_by {
         GroupBy::Given => given(examples, &groups)?,
@@ -81,10 +71,7 @@ pub fn split(
     };
     let mut splits: [Vec<Example>; 3] = Default::default();
     for (index, name) in assigned {
-        splits[name as usize].push(Example {
-            split: Some(name),
-            ..examples[index].clone()
-        });
+        splits[name as usize].push(Example { split: Some(name), ..examples[index].clone() });
     }
     let [train, dev, test] = splits;
     Ok(Splits { train, dev, test })
@@ -136,9 +123,7 @@ fn given(examples: &[Example], groups: &[Vec<usize>]) -> Result<Assignment, Spli
     let mut assigned = Assignment::new();
     for &index in groups.iter().flatten() {
         let example = &examples[index];
-        let name = example
-            .split
-            .ok_or_else(|| SplitError::NotGiven(example.id.clone()))?;
+        let name = example.split.ok_or_else(|| SplitError::NotGiven(example.id.clone()))?;
         assigned.insert(index, name);
     }
     for name in NAMES {
@@ -165,13 +150,7 @@ fn fill(groups: &[Vec<usize>], shares: [f64; 3]) -> Result<Assignment, SplitErro
         let reserved = groups.len() - position <= empty;
         let target = (0..3)
             .filter(|&split| !(reserved && filled[split]))
-            .reduce(|best, split| {
-                if lacking[split] > lacking[best] {
-                    split
-                } else {
-                    best
-                }
-            })
+            .reduce(|best, split| if lacking[split] > lacking[best] { split } else { best })
             .expect("while groups are reserved, a split is empty");
         filled[target] = true;
         lacking[target] -= group.len() as f64;
@@ -190,8 +169,7 @@ mod tests {
 
     fn examples(sizes: &[usize]) -> Vec<Example> {
         let rows = sizes.iter().enumerate();
-        rows.flat_map(|(group, &size)| (0..size).map(move |row| example(group, row)))
-            .collect()
+        rows.flat_map(|(group, &size)| (0..size).map(move |row| example(group, row))).collect()
     }
 
     fn example(group: usize, row: usize) -> Example {
@@ -207,10 +185,7 @@ mod tests {
     }
 
     fn seeded(seed: u64) -> settings::Split {
-        settings::Split {
-            seed,
-            ..Default::default()
-        }
+        settings::Split { seed, ..Default::default() }
     }
 
     fn ids(examples: &[Example]) -> Vec<&str> {
@@ -235,10 +210,8 @@ mod tests {
         let mut turned = all.clone();
         turned.reverse();
         let splits = split(&all, &seeded(1), None).unwrap();
-        let mut other = ids(&split(&turned, &seeded(1), None).unwrap().dev)
-            .into_iter()
-            .map(str::to_owned)
-            .collect::<Vec<_>>();
+        let mut other =
+            ids(&split(&turned, &seeded(1), None).unwrap().dev).into_iter().map(str::to_owned).collect::<Vec<_>>();
         other.reverse();
         assert_eq!(ids(&splits.dev), other);
     }
@@ -246,27 +219,16 @@ mod tests {
     #[test]
     fn too_few_groups_are_an_error_and_three_are_enough() {
         let error = split(&examples(&[50, 50]), &seeded(1), None).unwrap_err();
-        let expected = SplitError::TooFewGroups {
-            groups: 2,
-            empty: SplitName::Test,
-        };
+        let expected = SplitError::TooFewGroups { groups: 2, empty: SplitName::Test };
         assert_eq!(error, expected);
         let splits = split(&examples(&[50, 50, 50]), &seeded(1), None).unwrap();
-        assert_eq!(
-            [50; 3],
-            [splits.train.len(), splits.dev.len(), splits.test.len()]
-        );
+        assert_eq!([50; 3], [splits.train.len(), splits.dev.len(), splits.test.len()]);
     }
 
     #[test]
     fn shares_that_do_not_divide_are_an_error() {
         for (train, dev, test) in [(0.8, 0.1, 0.2), (0.9, 0.1, 0.0), (f64::NAN, 0.1, 0.1)] {
-            let settings = settings::Split {
-                train,
-                dev,
-                test,
-                ..seeded(1)
-            };
+            let settings = settings::Split { train, dev, test, ..seeded(1) };
             let error = split(&examples(&[1; 30]), &settings, None).unwrap_err();
             assert!(matches!(error, SplitError::Shares(..)));
         }
@@ -274,10 +236,7 @@ mod tests {
 
     #[test]
     fn a_given_division_is_kept() {
-        let settings = settings::Split {
-            group_by: GroupBy::Given,
-            ..seeded(1)
-        };
+        let settings = settings::Split { group_by: GroupBy::Given, ..seeded(1) };
         let mut all = examples(&[4; 4]);
         let error = split(&all, &settings, None).unwrap_err();
         assert!(matches!(error, SplitError::NotGiven(_)));

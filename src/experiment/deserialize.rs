@@ -22,20 +22,11 @@ pub(crate) struct Problem {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Kind {
     /// The table has a key that its type does not know.
-    UnknownKey {
-        name: String,
-        allowed: &'static [&'static str],
-    },
+    UnknownKey { name: String, allowed: &'static [&'static str] },
     /// A choice has no such variant.
-    UnknownChoice {
-        name: String,
-        allowed: &'static [&'static str],
-    },
+    UnknownChoice { name: String, allowed: &'static [&'static str] },
     /// A choice is neither a word nor a table with one key.
-    NoChoice {
-        found: String,
-        allowed: &'static [&'static str],
-    },
+    NoChoice { found: String, allowed: &'static [&'static str] },
     /// A choice that needs a table was written as a word, or the reverse.
     ChoiceForm { name: String, needs_table: bool },
     /// The value has another type or range than the setting.
@@ -72,10 +63,7 @@ impl de::Error for Problem {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(Kind::Type {
-            found: in_words(found),
-            expected: expectation(&expected.to_string()),
-        })
+        Self::new(Kind::Type { found: in_words(found), expected: expectation(&expected.to_string()) })
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -97,13 +85,20 @@ impl de::Error for Problem {
     }
 }
 
+/// Characters of a wrong text that a message shows.
+const SHOWN: usize = 40;
+
 fn in_words(found: Unexpected<'_>) -> String {
     match found {
         Unexpected::Bool(value) => format!("`{value}`"),
         Unexpected::Unsigned(value) => format!("the number {value}"),
         Unexpected::Signed(value) => format!("the number {value}"),
         Unexpected::Float(value) => format!("the number {value:?}"),
-        Unexpected::Str(_) => "text in quotes".to_owned(),
+        Unexpected::Str(text) => {
+            let start: String = text.chars().take(SHOWN).collect();
+            let rest = if start.len() < text.len() { "..." } else { "" };
+            format!("the text {:?}", start + rest)
+        }
         Unexpected::Seq => "a list".to_owned(),
         Unexpected::Map => "a table".to_owned(),
         other => other.to_string(),
@@ -113,7 +108,7 @@ fn in_words(found: Unexpected<'_>) -> String {
 /// Says in a user's words what serde's derived code expects.
 fn expectation(expected: &str) -> String {
     match expected {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0".to_owned(),
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number (0 or more)".to_owned(),
         "i64" | "i32" => "a whole number".to_owned(),
         "f64" | "f32" => "a number".to_owned(),
         "a string" => "text in quotes".to_owned(),
@@ -134,10 +129,7 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(root: &'a Node) -> Self {
-        Self {
-            node: root,
-            path: KeyPath::default(),
-        }
+        Self { node: root, path: KeyPath::default() }
     }
 
     fn is_hole(&self) -> bool {
@@ -146,10 +138,18 @@ impl<'a> Reader<'a> {
 
     /// Picks the variant of a choice: the only key, or where a base chose another one, the
     /// latest stated.
-    fn choice(&self, variants: &'static [&'static str]) -> Result<(&'a str, Option<&'a Node>), Problem> {
+    fn choice(
+        &self,
+        variants: &'static [&'static str],
+    ) -> Result<(&'a str, Option<&'a Node>), Problem> {
         let found = match &self.node.value {
             Value::String(name) => return Ok((name, None)),
-            Value::Hole => return Ok((variants.first().copied().unwrap_or_default(), Some(self.node))),
+            Value::Hole => {
+                return Ok((
+                    variants.first().copied().unwrap_or_default(),
+                    Some(self.node),
+                ));
+            }
             Value::Table(table) => {
                 let latest = table.values().map(|node| node.layer).max();
                 let mut latest = table.iter().filter(|(_, node)| Some(node.layer) == latest);
@@ -201,9 +201,10 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
                     Err(de::Error::invalid_value(found, &visitor))
                 }
             },
-            Value::Datetime(_) => {
-                Err(de::Error::invalid_type(Unexpected::Other("a date"), &visitor))
-            }
+            Value::Datetime(_) => Err(de::Error::invalid_type(
+                Unexpected::Other("a date"),
+                &visitor,
+            )),
             Value::Array(items) => visitor.visit_seq(Items {
                 items: items.iter().enumerate(),
                 path: &self.path,
@@ -231,18 +232,10 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        if self.is_hole() {
-            visitor.visit_none()
-        } else {
-            visitor.visit_some(self)
-        }
+        if self.is_hole() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Problem> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Problem> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -263,7 +256,9 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
             content,
             path: path_inside,
         };
-        visitor.visit_enum(choice).map_err(|problem| problem.at(&path))
+        visitor
+            .visit_enum(choice)
+            .map_err(|problem| problem.at(&path))
     }
 
     forward_to_deserialize_any! {
@@ -280,10 +275,7 @@ struct Items<'p, I> {
 impl<'de, I: Iterator<Item = (usize, &'de Node)>> de::SeqAccess<'de> for Items<'_, I> {
     type Error = Problem;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Problem> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Problem> {
         let Some((index, node)) = self.items.next() else {
             return Ok(None);
         };
@@ -301,21 +293,14 @@ struct Entries<'p, 'de> {
 impl Entries<'_, '_> {
     fn empty() -> Self {
         const ROOT: &KeyPath = &KeyPath(Vec::new());
-        Self {
-            entries: std::collections::btree_map::Iter::default(),
-            value: None,
-            path: ROOT,
-        }
+        Self { entries: std::collections::btree_map::Iter::default(), value: None, path: ROOT }
     }
 }
 
 impl<'de> de::MapAccess<'de> for Entries<'_, 'de> {
     type Error = Problem;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Problem> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Problem> {
         self.value = self.entries.next();
         let Some((key, _)) = self.value else {
             return Ok(None);
@@ -324,10 +309,8 @@ impl<'de> de::MapAccess<'de> for Entries<'_, 'de> {
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Problem> {
-        let (key, node) = self
-            .value
-            .take()
-            .ok_or_else(|| <Problem as de::Error>::custom("value read before its key"))?;
+        let (key, node) =
+            self.value.take().ok_or_else(|| <Problem as de::Error>::custom("value read before its key"))?;
         let path = self.path.key(key);
         seed.deserialize(Reader { node, path })
     }
@@ -350,10 +333,7 @@ impl<'de> de::EnumAccess<'de> for Choice<'de> {
     type Error = Problem;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(
-        self,
-        seed: V,
-    ) -> Result<(V::Value, Self), Problem> {
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Problem> {
         let variant = seed.deserialize(StrDeserializer::new(self.name))?;
         Ok((variant, self))
     }
@@ -371,34 +351,21 @@ impl<'de> de::VariantAccess<'de> for Choice<'de> {
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Problem> {
         match self.content {
-            Some(node) => seed.deserialize(Reader {
-                node,
-                path: self.path,
-            }),
+            Some(node) => seed.deserialize(Reader { node, path: self.path }),
             None => Err(self.form(true)),
         }
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Problem> {
         let _ = (len, visitor);
-        Err(de::Error::custom("choices with unnamed values are not read"))
+        Err(de::Error::custom(
+            "choices with unnamed values are not read",
+        ))
     }
 
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Problem> {
+    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Problem> {
         match self.content {
-            Some(node) => de::Deserializer::deserialize_struct(
-                Reader {
-                    node,
-                    path: self.path,
-                },
-                "",
-                fields,
-                visitor,
-            ),
+            Some(node) => de::Deserializer::deserialize_struct(Reader { node, path: self.path }, "", fields, visitor),
             None => Err(self.form(true)),
         }
     }

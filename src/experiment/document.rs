@@ -8,6 +8,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use super::syntax::syntax_faults;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -152,7 +153,10 @@ impl Node {
     pub(crate) fn empty() -> Self {
         Self {
             value: Value::Table(BTreeMap::new()),
-            place: Place { source: 0, span: 0..0 },
+            place: Place {
+                source: 0,
+                span: 0..0,
+            },
             key: None,
             layer: isize::MIN,
             unsound: false,
@@ -164,12 +168,8 @@ impl Node {
         text: &str,
         source: usize,
         layer: isize,
-    ) -> Result<Self, Vec<(String, Option<Range<usize>>)>> {
-        let (table, errors) = DeTable::parse_recoverable(text);
-        if !errors.is_empty() {
-            let faults = errors.iter().map(|e| (e.message().to_owned(), e.span()));
-            return Err(faults.collect());
-        }
+    ) -> Result<Self, Vec<(String, Range<usize>)>> {
+        let table = DeTable::parse(text).map_err(|_| syntax_faults(text))?;
         let span = table.span();
         let table = Spanned::new(span, DeValue::Table(table.into_inner()));
         Ok(Self::convert(table, source, layer))
@@ -177,10 +177,7 @@ impl Node {
 
     /// Converts the parser's tree.
     pub(crate) fn convert(value: Spanned<DeValue<'_>>, source: usize, layer: isize) -> Self {
-        let place = Place {
-            source,
-            span: value.span(),
-        };
+        let place = Place { source, span: value.span() };
         let value = match value.into_inner() {
             DeValue::String(text) => Value::String(text.into_owned()),
             DeValue::Integer(number) => {
@@ -191,48 +188,27 @@ impl Node {
             DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(value) => Value::Boolean(value),
             DeValue::Datetime(value) => Value::Datetime(value.to_string()),
-            DeValue::Array(items) => Value::Array(
-                items
-                    .into_iter()
-                    .map(|item| Self::convert(item, source, layer))
-                    .collect(),
-            ),
+            DeValue::Array(items) => {
+                Value::Array(items.into_iter().map(|item| Self::convert(item, source, layer)).collect())
+            }
             DeValue::Table(table) => Value::Table(
                 table
                     .into_iter()
                     .map(|(key, value)| {
                         let mut node = Self::convert(value, source, layer);
-                        node.key = Some(Place {
-                            source,
-                            span: key.span(),
-                        });
+                        node.key = Some(Place { source, span: key.span() });
                         (key.into_inner().into_owned(), node)
                     })
                     .collect(),
             ),
         };
-        Self {
-            value,
-            place,
-            key: None,
-            layer,
-            unsound: false,
-        }
+        Self { value, place, key: None, layer, unsound: false }
     }
 
     /// Lets `other` win: tables merge key by key, everything else is replaced.
     pub(crate) fn merge(&mut self, other: Self) {
         match (&mut self.value, other) {
-            (
-                Value::Table(mine),
-                Self {
-                    value: Value::Table(theirs),
-                    place,
-                    key,
-                    layer,
-                    ..
-                },
-            ) => {
+            (Value::Table(mine), Self { value: Value::Table(theirs), place, key, layer, .. }) => {
                 for (name, node) in theirs {
                     match mine.get_mut(&name) {
                         Some(old) => old.merge(node),
@@ -315,8 +291,14 @@ mod tests {
         assert_eq!(integer(&tree, "a.y"), 5);
         assert_eq!(integer(&tree, "list[0]"), 9);
         assert!(tree.get(&KeyPath::from("list[1]").0).is_none());
-        assert_eq!(tree.get(&KeyPath::from("a.x").0).map(|n| n.place.source), Some(0));
-        assert_eq!(tree.get(&KeyPath::from("a.y").0).map(|n| n.place.source), Some(1));
+        assert_eq!(
+            tree.get(&KeyPath::from("a.x").0).map(|n| n.place.source),
+            Some(0)
+        );
+        assert_eq!(
+            tree.get(&KeyPath::from("a.y").0).map(|n| n.place.source),
+            Some(1)
+        );
     }
 
     #[test]

@@ -29,14 +29,7 @@ pub struct Fault {
 impl Fault {
     /// States a fault at a setting.
     pub fn new(path: impl Into<KeyPath>, message: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            message: message.into(),
-            help: None,
-            place: None,
-            label: None,
-            context: Vec::new(),
-        }
+        Self { path: path.into(), message: message.into(), help: None, place: None, label: None, context: Vec::new() }
     }
 
     /// Adds the remedy.
@@ -58,7 +51,8 @@ impl Fault {
 #[derive(Debug, Clone)]
 pub struct Faults {
     pub(crate) sources: Vec<Source>,
-    pub(crate) root: Node,
+    // Boxed to keep results that carry faults small.
+    pub(crate) root: Box<Node>,
     list: Vec<Fault>,
 }
 
@@ -67,7 +61,7 @@ impl Faults {
     pub(crate) fn new(sources: Vec<Source>, root: Node) -> Self {
         Self {
             sources,
-            root,
+            root: Box::new(root),
             list: Vec::new(),
         }
     }
@@ -77,12 +71,7 @@ impl Faults {
     /// A setting that nobody typed (a default) is shown at the nearest table around it. Nothing is
     /// added where a fault of structure was already reported: what stands there is not what the
     /// user meant.
-    pub fn at(
-        &mut self,
-        path: impl Into<KeyPath>,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    pub fn at(&mut self, path: impl Into<KeyPath>, message: impl Into<String>, help: impl Into<String>) {
         self.add(Fault::new(path, message).help(help));
     }
 
@@ -174,11 +163,7 @@ impl Faults {
     /// Shows every fault with file, line, column, the underlined text and the remedy.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
-        let renderer = if color {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let renderer = renderer.decor_style(DecorStyle::Ascii);
         let mut text = String::new();
         for fault in self.list() {
@@ -187,25 +172,24 @@ impl Faults {
         }
         let count = self.len();
         let plural = if count == 1 { "" } else { "s" };
-        text + &format!("{count} fault{plural}; nothing was run\n")
+        let file = self
+            .sources
+            .first()
+            .map_or("", |source| source.name.as_str());
+        text + &format!("{count} fault{plural} in `{file}`\n")
     }
 
     fn group<'a>(&'a self, fault: &'a Fault) -> Group<'a> {
         let mut group = Group::with_title(Level::ERROR.primary_title(&fault.message));
         match &fault.place {
             Some(place) if !self.sources[place.source].is_override => {
-                let mut snippet = self.snippet(place.source).annotation(
-                    AnnotationKind::Primary
-                        .span(self.visible(place))
-                        .label(fault.label.as_deref()),
-                );
+                let mut snippet = self
+                    .snippet(place.source)
+                    .annotation(AnnotationKind::Primary.span(self.visible(place)).label(fault.label.as_deref()));
                 let same = |(other, _): &&(Place, String)| other.source == place.source;
                 for (other, words) in fault.context.iter().filter(same) {
-                    snippet = snippet.annotation(
-                        AnnotationKind::Context
-                            .span(self.visible(other))
-                            .label(words.as_str()),
-                    );
+                    snippet =
+                        snippet.annotation(AnnotationKind::Context.span(self.visible(other)).label(words.as_str()));
                 }
                 group = group.element(snippet);
             }
@@ -235,7 +219,7 @@ impl Faults {
     fn visible(&self, place: &Place) -> Range<usize> {
         let text = &self.sources[place.source].text;
         let part = text.get(place.span.clone()).unwrap_or_default();
-        let length = part.find('\n').unwrap_or(part.len());
+        let length = part.find(['\r', '\n']).unwrap_or(part.len());
         place.span.start..place.span.start + length
     }
 

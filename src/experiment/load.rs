@@ -4,7 +4,7 @@
 //!   merge key by key, the extending file wins, lists are replaced whole. Where the base made a
 //!   choice (`[tuning.lora]`) and the extending file makes another (`[tuning.full]`), the latter
 //!   counts.
-//! - `--set a.b=value` comes last. The value is TOML; what is none is text, so that paths need no
+//! - `--set a.b=value` comes last. The value is TOML; anything else is text, so that paths need no
 //!   quotes.
 //! - A relative path in a file starts at that file's folder; in `--set` at the current folder, as
 //!   in the shell.
@@ -24,7 +24,7 @@ use super::structure::structure;
 pub struct Loaded {
     /// Name of the experiment: its file name without the ending.
     pub name: String,
-    /// The settings, as far as they could be read; none when the file is no TOML. With faults it is
+    /// The settings, as far as they could be read; none when a file is not TOML. With faults it is
     /// only good for finding more of them.
     pub experiment: Option<Experiment>,
     /// Faults found so far and the places of all values.
@@ -39,26 +39,20 @@ pub fn load(path: &Path, overrides: &[String]) -> Loaded {
     let stem = path.file_stem().unwrap_or_default();
     let name = stem.to_string_lossy().into_owned();
     let mut reading = Reading::default();
-    let mut root = reading.file(path, None).unwrap_or_else(Node::empty);
+    let root = reading.file(path, None);
+    // Without the file or one of its bases nearly every key would be missing.
+    let readable = root.is_some();
+    let mut root = root.unwrap_or_else(Node::empty);
     for argument in overrides {
         reading.set(argument, &mut root);
     }
-    let readable = reading.faults.is_empty();
     let mut faults = Faults::new(reading.sources, root);
     for fault in reading.faults {
         faults.add(fault);
     }
-    let experiment = if readable {
-        structure(&mut faults)
-    } else {
-        None
-    };
+    let experiment = if readable { structure(&mut faults) } else { None };
     let experiment = experiment.map(|experiment| anchored(experiment, &faults));
-    Loaded {
-        name,
-        experiment,
-        faults,
-    }
+    Loaded { name, experiment, faults }
 }
 
 #[derive(Default)]
@@ -72,62 +66,51 @@ struct Reading {
 impl Reading {
     /// Reads a file and what it extends. `asked` is the place of the `extends` that named it.
     fn file(&mut self, path: &Path, asked: Option<Place>) -> Option<Node> {
-        let fault = |message: String, help: &str| {
-            let mut fault = Fault::new("extends", message).help(help);
-            if asked.is_none() {
-                fault.path = KeyPath::default();
-            }
-            fault.place = asked.clone();
-            fault
-        };
         let shown = path.display();
-        let text = match std::fs::read(path).map(String::from_utf8) {
-            Ok(Ok(text)) => text,
-            Ok(Err(_)) => {
-                let fault = fault(format!("`{shown}` is no text"), "an experiment file is TOML in UTF-8");
-                self.faults.push(fault);
-                return None;
-            }
-            Err(error) => {
-                let help = "name an experiment file, such as `experiments/quickstart.toml`";
-                let help = if asked.is_some() {
-                    "`extends` is relative to the file that states it"
-                } else {
-                    help
-                };
-                self.faults.push(fault(format!("cannot read `{shown}`: {error}"), help));
-                return None;
-            }
-        };
         let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if self.open.contains(&identity) {
+        let text = if self.open.contains(&identity) {
             let message = format!("`{shown}` extends itself");
-            self.faults.push(fault(message, "remove one `extends` of the circle"));
-            return None;
-        }
-        self.open.push(identity);
-        let node = self.parsed(path, text);
-        self.open.pop();
-        node
-    }
-
-    fn parsed(&mut self, path: &Path, text: String) -> Option<Node> {
-        let folder = path.parent().unwrap_or(Path::new(""));
+            Err((message, "remove one `extends` of the circle"))
+        } else {
+            read_text(path)
+        };
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
         let source = self.sources.len();
         self.sources.push(Source {
-            name: path.display().to_string(),
-            text,
+            name: shown.to_string(),
+            text: text.as_ref().cloned().unwrap_or_default(),
             folder: absolute(folder).unwrap_or_else(|_| folder.to_owned()),
             is_override: false,
         });
-        let text = self.sources[source].text.clone();
+        match text {
+            Ok(text) => {
+                self.open.push(identity);
+                let node = self.parsed(path, &text, source);
+                self.open.pop();
+                node
+            }
+            Err((message, help)) => {
+                let mut fault = Fault::new("", message).help(help);
+                if asked.is_some() {
+                    fault.path = KeyPath::from("extends");
+                }
+                fault.place = asked;
+                self.faults.push(fault);
+                None
+            }
+        }
+    }
+
+    fn parsed(&mut self, path: &Path, text: &str, source: usize) -> Option<Node> {
         let layer = 1 - self.open.len().cast_signed();
-        let mut node = match Node::parse(&text, source, layer) {
+        let mut node = match Node::parse(text, source, layer) {
             Ok(node) => node,
             Err(errors) => {
                 for (message, span) in errors {
-                    let mut fault = Fault::new("", format!("this is no TOML: {message}"));
-                    let span = span.unwrap_or(0..0);
+                    let mut fault = Fault::new("", format!("invalid TOML: {message}"));
                     fault.place = Some(Place { source, span });
                     self.faults.push(fault);
                 }
@@ -139,14 +122,19 @@ impl Reading {
         };
         match table.remove("extends") {
             None => Some(node),
-            Some(Node { value: Value::String(base), place, .. }) => {
-                let mut merged = self.file(&folder.join(base), Some(place))?;
+            Some(Node {
+                value: Value::String(base),
+                place,
+                ..
+            }) => {
+                let mut merged = self.file(&path.with_file_name(base), Some(place))?;
                 merged.merge(node);
                 Some(merged)
             }
             Some(other) => {
                 let message = "`extends` should be a path in quotes";
-                let mut fault = Fault::new("extends", message).help("write `extends = \"base/study.toml\"`");
+                let mut fault =
+                    Fault::new("extends", message).help("write `extends = \"base/study.toml\"`");
                 fault.place = Some(other.place);
                 self.faults.push(fault);
                 None
@@ -175,6 +163,23 @@ impl Reading {
     }
 }
 
+/// Reads a file; the error is a message and its remedy.
+fn read_text(path: &Path) -> Result<String, (String, &'static str)> {
+    let shown = path.display();
+    match std::fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => Ok(text),
+        Ok(Err(_)) => {
+            let help = "an experiment file is TOML in UTF-8";
+            Err((format!("`{shown}` is not text"), help))
+        }
+        Err(error) => {
+            let help = "name an experiment file, such as `experiments/quickstart.toml`; `extends` is \
+                        relative to the file that states it";
+            Err((format!("cannot read `{shown}`: {error}"), help))
+        }
+    }
+}
+
 /// Makes the tree that `a.b=value` stands for.
 fn override_tree(argument: &str, source: usize) -> Result<Node, (String, String)> {
     let layer = source.cast_signed() + 1;
@@ -182,7 +187,14 @@ fn override_tree(argument: &str, source: usize) -> Result<Node, (String, String)
     let Some((key, typed)) = argument.split_once('=') else {
         return Err((format!("`{argument}` has no `=`"), help));
     };
-    let no_key = || (format!("`{key}` is no key path"), help.clone());
+    let no_key = || {
+        let help = if key.contains('[') {
+            "lists are set whole: `--set seeds=[10, 20]`".to_owned()
+        } else {
+            help.clone()
+        };
+        (format!("`{key}` is not a key path"), help)
+    };
     if key.contains(char::is_control) {
         return Err(no_key());
     }
@@ -199,16 +211,25 @@ fn override_tree(argument: &str, source: usize) -> Result<Node, (String, String)
     let value = match DeValue::parse(text) {
         Ok(value) => Node::convert(value, source, layer).value,
         Err(error) if text.starts_with(['[', '{', '"', '\'']) => {
-            let message = format!("`{text}` is no TOML: {}", error.message());
-            return Err((message, "quote the whole argument against the shell".to_owned()));
+            let message = format!("`{text}` is not TOML: {}", error.message());
+            return Err((
+                message,
+                "quote the whole argument against the shell".to_owned(),
+            ));
         }
         Err(_) => Value::String(typed.to_owned()),
     };
     let start = key.len() + 1;
     let mut node = &mut tree;
     loop {
-        node.place = Place { source, span: start..argument.len() };
-        node.key = node.key.as_ref().map(|_| Place { source, span: 0..key.len() });
+        node.place = Place {
+            source,
+            span: start..argument.len(),
+        };
+        node.key = node.key.as_ref().map(|_| Place {
+            source,
+            span: 0..key.len(),
+        });
         if matches!(node.value, Value::Integer(_)) {
             break;
         }
@@ -231,7 +252,10 @@ fn place_all(value: Value, place: &Place) -> Value {
     };
     match value {
         Value::Table(table) => Value::Table(
-            table.into_iter().map(|(key, node)| (key, placed(node))).collect(),
+            table
+                .into_iter()
+                .map(|(key, node)| (key, placed(node)))
+                .collect(),
         ),
         Value::Array(items) => Value::Array(items.into_iter().map(placed).collect()),
         other => other,
@@ -252,7 +276,13 @@ fn anchored(mut experiment: Experiment, faults: &Faults) -> Experiment {
     }
     for (name, tokenizer) in &mut experiment.tokenizers {
         if let TokenizerSource::File { path } = tokenizer {
-            anchor(path, KeyPath::from("tokenizers").key(name).key("file").key("path"));
+            anchor(
+                path,
+                KeyPath::from("tokenizers")
+                    .key(name)
+                    .key("file")
+                    .key("path"),
+            );
         }
     }
     for (name, model) in &mut experiment.models {
@@ -260,7 +290,10 @@ fn anchored(mut experiment: Experiment, faults: &Faults) -> Experiment {
             && !checkpoint.starts_with("hf:")
         {
             let mut path = PathBuf::from(&*checkpoint);
-            anchor(&mut path, KeyPath::from("models").key(name).key("checkpoint"));
+            anchor(
+                &mut path,
+                KeyPath::from("models").key(name).key("checkpoint"),
+            );
             *checkpoint = path.display().to_string();
         }
     }
@@ -269,4 +302,3 @@ fn anchored(mut experiment: Experiment, faults: &Faults) -> Experiment {
     }
     experiment
 }
-

@@ -1,8 +1,8 @@
 //! The experiment file: what it may say, what it means, what is wrong with it.
 //!
-//! In order: [`load`] reads the file with its bases and overrides into [`settings`], reporting every
-//! fault of structure; [`check`] looks for faults of meaning; [`arms`] crosses the factors;
-//! [`resolve`] writes the settings back with every default; [`identity`] hashes what can change a
+//! In order: [`mod@load`] reads the file with its bases and overrides into [`settings`], reporting every
+//! fault of structure; [`mod@check`] looks for faults of meaning; [`mod@arms`] crosses the factors;
+//! [`mod@resolve`] writes the settings back with every default; [`mod@identity`] hashes what can change a
 //! result. Faults are collected and shown at once by [`faults`]. Knows nothing of tensors,
 //! tokenizers or data: what needs them is asked of the caller.
 
@@ -10,6 +10,7 @@ mod deserialize;
 mod document;
 mod nearest;
 mod structure;
+mod syntax;
 
 pub mod arms;
 pub mod check;

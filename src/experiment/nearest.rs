@@ -2,10 +2,7 @@
 
 /// Returns the candidate with the smallest edit distance to `name`, if it is close enough to be
 /// what was meant: at most a third of the longer name, at least one edit.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let normal = |text: &str| text.to_lowercase().replace('_', "-");
     let name = normal(name);
     candidates
@@ -13,7 +10,11 @@ pub(crate) fn nearest<'a>(
         .map(|candidate| {
             let other = normal(candidate);
             let longest = name.chars().count().max(other.chars().count());
-            (edit_distance(&name, &other), (longest / 3).max(1), candidate)
+            (
+                edit_distance(&name, &other),
+                (longest / 3).max(1),
+                candidate,
+            )
         })
         .filter(|(distance, most, _)| distance <= most)
         .min_by_key(|(distance, _, _)| *distance)
@@ -47,11 +48,7 @@ pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// Words the remedy for a name that is none of `candidates`; `what` names them in the plural.
-pub(crate) fn remedy<'a>(
-    name: &str,
-    what: &str,
-    candidates: impl IntoIterator<Item = &'a str> + Clone,
-) -> String {
+pub(crate) fn remedy<'a>(name: &str, what: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> String {
     let all = listed(candidates.clone());
     match nearest(name, candidates) {
         _ if all.is_empty() => format!("there are no {what}"),

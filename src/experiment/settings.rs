@@ -235,11 +235,7 @@ pub enum SftLevel {
 
 /// Describes a distillation algorithm. The total loss is `(1 - rate) CE + rate KD`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    rename_all = "kebab-case",
-    rename_all_fields = "kebab-case"
-)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Algorithm {
     /// Matches the teacher's next-token distribution.
     Vanilla {
@@ -382,7 +378,7 @@ pub struct Training {
     pub schedule: Schedule,
     /// Decoupled weight decay; not applied to norms and biases.
     pub weight_decay: f64,
-    /// Largest gradient norm; none for no clipping.
+    /// Largest gradient norm; none, or `inf` in a file, for no clipping.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
     /// Longest sequence, in tokens, response included.
@@ -501,11 +497,7 @@ impl Default for Evaluation {
 
 /// Says how the next token is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    rename_all = "kebab-case",
-    rename_all_fields = "kebab-case"
-)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Decoding {
     /// The most probable one.
     Greedy {},

@@ -38,13 +38,20 @@ fn recover(problem: Problem, faults: &mut Faults) {
         Kind::Missing(name) => missing(&path, name, faults),
         Kind::NoChoice { found, allowed } => {
             let message = format!("`{path}` needs one choice, found {found}");
-            faults.at(&path, message, format!("choose one of {}", super::nearest::listed(allowed.iter().copied())));
+            faults.at(
+                &path,
+                message,
+                format!(
+                    "choose one of {}",
+                    super::nearest::listed(allowed.iter().copied())
+                ),
+            );
             dig(&path, faults);
         }
         Kind::ChoiceForm { name, needs_table } => choice_form(&path, &name, needs_table, faults),
         Kind::Type { found, expected } => {
             let message = format!("`{path}` should be {expected}, found {found}");
-            let mut fault = Fault::new(&path, message).label(format!("expected {expected}"));
+            let mut fault = Fault::new(&path, message);
             if let Some(help) = conversion(&path, &expected, faults) {
                 fault = fault.help(help);
             }
@@ -61,37 +68,56 @@ fn recover(problem: Problem, faults: &mut Faults) {
 fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], faults: &mut Faults) {
     let inside = place_words(path);
     let help = remedy(name, "keys here", allowed.iter().copied());
-    let mut fault = Fault::new(path.key(name), format!("unknown key `{name}` in {inside}")).help(help);
+    let mut fault =
+        Fault::new(path.key(name), format!("unknown key `{name}` in {inside}")).help(help);
     fault.place = key_place(&faults.root, &path.key(name));
     faults.add(fault);
-    let Some(Node { value: Value::Table(table), .. }) = faults.root.get_mut(&path.0) else {
+    let Some(Node {
+        value: Value::Table(table),
+        ..
+    }) = faults.root.get_mut(&path.0)
+    else {
         return;
     };
     let node = table.remove(name);
     // Read on as if the nearest key had been written, so that what is under it is checked too.
-    if let (Some(meant), Some(node)) = (nearest(name, allowed.iter().copied()), node)
-        && !table.contains_key(meant)
-    {
-        table.insert(meant.to_owned(), node);
+    if let (Some(meant), Some(mut node)) = (nearest(name, allowed.iter().copied()), node) {
+        match table.remove(meant) {
+            None => drop(table.insert(meant.to_owned(), node)),
+            Some(stated)
+                if matches!(
+                    (&node.value, &stated.value),
+                    (Value::Table(_), Value::Table(_))
+                ) =>
+            {
+                node.merge(stated);
+                table.insert(meant.to_owned(), node);
+            }
+            Some(stated) => drop(table.insert(meant.to_owned(), stated)),
+        }
     }
 }
 
-fn unknown_choice(
-    path: &KeyPath,
-    name: &str,
-    allowed: &'static [&'static str],
-    faults: &mut Faults,
-) {
+fn unknown_choice(path: &KeyPath, name: &str, allowed: &'static [&'static str], faults: &mut Faults) {
     let message = format!("`{path}` has no choice `{name}`");
     let help = remedy(name, "choices", allowed.iter().copied());
     let mut fault = Fault::new(path, message).help(help);
     let meant = nearest(name, allowed.iter().copied());
-    let is_table = matches!(faults.root.get(&path.0), Some(Node { value: Value::Table(_), .. }));
+    let is_table = matches!(
+        faults.root.get(&path.0),
+        Some(Node {
+            value: Value::Table(_),
+            ..
+        })
+    );
     if is_table {
         fault.place = key_place(&faults.root, &path.key(name));
     }
     faults.add(fault);
-    match (faults.root.get_mut(&path.0).map(|node| &mut node.value), meant) {
+    match (
+        faults.root.get_mut(&path.0).map(|node| &mut node.value),
+        meant,
+    ) {
         (Some(Value::String(text)), Some(meant)) => *text = meant.to_owned(),
         (Some(Value::Table(table)), Some(meant)) if !table.contains_key(meant) => {
             if let Some(node) = table.remove(name) {
@@ -104,17 +130,17 @@ fn unknown_choice(
 
 fn missing(path: &KeyPath, name: &'static str, faults: &mut Faults) {
     let message = format!("missing key `{name}` in {}", place_words(path));
-    let mut fault = Fault::new(path, message).help(format!("add `{name} = ...`"));
-    fault.place = faults.root.get(&path.0).filter(|_| !path.0.is_empty()).map(|n| n.shown_at().clone());
+    let mut fault = Fault::new(path, message).help(format!("add `{}`", example(name)));
+    fault.place = faults
+        .root
+        .get(&path.0)
+        .filter(|_| !path.0.is_empty())
+        .map(|n| n.shown_at().clone());
     faults.add(fault);
     let Some(node) = faults.root.get_mut(&path.0) else {
         return;
     };
-    let hole = Node {
-        value: Value::Hole,
-        unsound: true,
-        ..node.clone()
-    };
+    let hole = Node { value: Value::Hole, unsound: true, ..node.clone() };
     match &mut node.value {
         Value::Table(table) => {
             table.insert(name.to_owned(), hole);
@@ -132,7 +158,13 @@ fn choice_form(path: &KeyPath, name: &str, needs_table: bool, faults: &mut Fault
     let key = key.unwrap_or("choice");
     if needs_table {
         let message = format!("the choice `{name}` is a table of settings, found a word");
-        faults.at(path, message, format!("write `{key} = {{ {name} = {{}} }}`, with its settings between the inner braces"));
+        faults.at(
+            path,
+            message,
+            format!(
+                "write `{key} = {{ {name} = {{}} }}`, with its settings between the inner braces"
+            ),
+        );
     } else {
         let message = format!("the choice `{name}` has no settings, found a table");
         faults.at(path, message, format!("write `{key} = \"{name}\"`"));
@@ -141,15 +173,31 @@ fn choice_form(path: &KeyPath, name: &str, needs_table: bool, faults: &mut Fault
         return;
     };
     if needs_table && node.value == Value::String(name.to_owned()) {
-        let inner = Node {
-            value: Value::Table([].into()),
-            unsound: true,
-            ..node.clone()
-        };
+        let inner = Node { value: Value::Table([].into()), unsound: true, ..node.clone() };
         node.value = Value::Table([(name.to_owned(), inner)].into());
     } else {
         dig(path, faults);
     }
+}
+
+/// Shows how a required key is written.
+fn example(key: &str) -> String {
+    let value = match key {
+        "version" | "layers" => "1",
+        "seeds" => "[10, 20, 30]",
+        "data" => return "[data.glossary]".to_owned(),
+        "models" | "factors" => return format!("[{key}]"),
+        "importer" => "\"glossary\"",
+        "student" | "teacher" | "algorithm" => "[\"name\"]",
+        "contrast" => "{ factor = \"sft\", better = \"both\", worse = \"none\" }",
+        "metrics" => "[\"rouge-l\"]",
+        "vocabulary" => "4096",
+        "hidden" => "128",
+        "heads" => "4",
+        "feed-forward" => "384",
+        _ => "\"...\"",
+    };
+    format!("{key} = {value}")
 }
 
 /// Puts a hole at a path: nothing more is concluded from what stands there.
@@ -164,21 +212,29 @@ fn dig(path: &KeyPath, faults: &mut Faults) {
 fn conversion(path: &KeyPath, expected: &str, faults: &Faults) -> Option<String> {
     let node = faults.root.get(&path.0)?;
     let source = faults.sources.get(node.place.source)?;
-    let typed = source.text.get(node.place.span.clone()).filter(|text| !text.contains('\n'))?;
+    let typed = source
+        .text
+        .get(node.place.span.clone())
+        .filter(|text| !text.contains('\n'))?;
     match (&node.value, expected) {
-        (Value::String(text), "a number" | "a whole number from 0") if text.parse::<f64>().is_ok() => {
+        (Value::String(text), "a number" | "a whole number (0 or more)")
+            if text.parse::<f64>().is_ok() =>
+        {
             Some(format!("write it without quotes: `{text}`"))
         }
         (Value::String(text), "`true` or `false`") if text == "true" || text == "false" => {
             Some(format!("write it without quotes: `{text}`"))
         }
-        (Value::Integer(_) | Value::Float(_) | Value::Boolean(_), "text in quotes" | "a path in quotes") => {
-            Some(format!("put it in quotes: `\"{typed}\"`"))
-        }
+        (
+            Value::Integer(_) | Value::Float(_) | Value::Boolean(_),
+            "text in quotes" | "a path in quotes",
+        ) => Some(format!("put it in quotes: `\"{typed}\"`")),
         (Value::Integer(_) | Value::Float(_) | Value::String(_), "a list") => {
             Some(format!("put it in brackets: `[{typed}]`"))
         }
-        (Value::Float(number), "a whole number from 0") if number.fract() == 0.0 && *number >= 0.0 => {
+        (Value::Float(number), "a whole number (0 or more)")
+            if number.fract() == 0.0 && *number >= 0.0 =>
+        {
             Some(format!("write it without a decimal point: `{number:.0}`"))
         }
         _ => None,
@@ -190,9 +246,5 @@ fn key_place(root: &Node, path: &KeyPath) -> Option<Place> {
 }
 
 fn place_words(path: &KeyPath) -> String {
-    if path.0.is_empty() {
-        "the experiment".to_owned()
-    } else {
-        format!("`{path}`")
-    }
+    if path.0.is_empty() { "the experiment".to_owned() } else { format!("`{path}`") }
 }

@@ -445,13 +445,16 @@ mod tests {
             vec![Script::of([Ok(Reading::Power(7.0))])],
             Arc::new(Ticking::default()),
         );
-        thread::sleep(INTERVAL * 5);
+        // However busy the machine: the first reading and three of the thread.
+        while lock(&meter.ledger).tracks[0].samples < 4 {
+            thread::sleep(INTERVAL);
+        }
         let so_far = meter.account().components[0].joules.unwrap();
-        let account = meter.finish();
-        let joules = account.components[0].joules.unwrap();
-        assert!(joules > so_far);
-        // One reading at each end alone would be 7 J; every further sample adds a second.
-        assert!(so_far.0 >= 14.0, "{so_far:?}");
+        let joules = meter.finish().components[0].joules.unwrap();
+        assert!(
+            so_far.0 >= 4.0 * 7.0 && joules > so_far,
+            "{so_far:?}, {joules:?}"
+        );
         assert_eq!(joules.0 % 7.0, 0.0);
     }
 
@@ -478,7 +481,9 @@ mod tests {
             }
         }
         let meter = Meter::start(vec![Box::new(Panics(0))], Arc::new(Monotonic::start()));
-        thread::sleep(INTERVAL * 4);
+        while !meter.thread.is_finished() {
+            thread::sleep(INTERVAL);
+        }
         let account = meter.finish();
         assert_eq!(account.components[0].joules, None);
         assert_eq!(account.components[0].method, "the sampling thread panicked");

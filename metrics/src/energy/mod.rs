@@ -27,4 +27,5 @@ pub use account::{Account, Measured};
 pub use detect::{Detection, detect};
 pub use meter::{Clock, Meter, Monotonic};
 pub use model::EnergyModel;
+pub use nvml::Gpu;
 pub use source::{Component, Joules, PowerSource, Reading, State, Unavailable};

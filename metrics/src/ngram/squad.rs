@@ -61,11 +61,13 @@ fn drop_articles(text: &str) -> String {
 /// Says whether Python's `\w` matches: letters and numbers of any script, but not the combining
 /// marks that Unicode's own definition (and the regex crate) adds.
 fn is_word(character: char) -> bool {
-    character == '_'
-        || matches!(
-            character.general_category_group(),
-            GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number
-        )
+    if character.is_ascii() {
+        return character == '_' || character.is_ascii_alphanumeric();
+    }
+    matches!(
+        character.general_category_group(),
+        GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number
+    )
 }
 
 #[cfg(test)]
@@ -82,6 +84,13 @@ mod tests {
         assert_eq!(normalize("theory of a-plan"), "theory of aplan");
         assert_eq!(normalize("the… a"), "…");
         assert_eq!(normalize("?!"), "");
+    }
+
+    #[test]
+    fn an_article_that_touches_a_letter_or_number_of_any_script_stays() {
+        assert_eq!(normalize("the² a½ anж the_"), "the² a½ anж");
+        // A combining mark ends the word for Python, but stays behind.
+        assert_eq!(normalize("the\u{301} x"), "\u{301} x");
     }
 
     #[test]

@@ -102,9 +102,7 @@ pub fn import() -> Imported {
     let passages = glossary.term.iter().enumerate();
     Imported {
         examples,
-        passages: passages
-            .map(|(number, term)| (term.name.clone(), article(&glossary, number)))
-            .collect(),
+        passages: passages.map(|(number, term)| (term.name.clone(), article(&glossary, number))).collect(),
         skipped: BTreeMap::new(),
         notes: BTreeMap::new(),
         checksum: blake3::hash(SOURCE.as_bytes()).to_hex().to_string(),
@@ -114,9 +112,7 @@ pub fn import() -> Imported {
 /// Returns the articles on all terms, in the order of the glossary.
 pub fn texts() -> Vec<String> {
     let glossary = glossary();
-    (0..glossary.term.len())
-        .map(|number| article(&glossary, number))
-        .collect()
+    (0..glossary.term.len()).map(|number| article(&glossary, number)).collect()
 }
 
 fn article(glossary: &Glossary, number: usize) -> String {
@@ -124,11 +120,7 @@ fn article(glossary: &Glossary, number: usize) -> String {
     let kinds = term.facts.all().into_iter().zip(glossary.wording.all());
     let sentence = |(kind, ((_, fact), (_, wording))): (usize, ((_, &String), (_, &Wording)))| {
         let sentences = &wording.sentences;
-        fill(
-            &sentences[(number + kind) % sentences.len()],
-            &term.name,
-            fact,
-        )
+        fill(&sentences[(number + kind) % sentences.len()], &term.name, fact)
     };
     let sentences: Vec<String> = kinds.enumerate().map(sentence).collect();
     sentences.join(" ")
@@ -158,10 +150,7 @@ mod tests {
         let mut wordings = BTreeMap::<_, Vec<SplitName>>::new();
         for example in &imported.examples {
             let (fact, _) = example.id.rsplit_once('/').unwrap();
-            wordings
-                .entry(fact)
-                .or_default()
-                .push(example.split.unwrap());
+            wordings.entry(fact).or_default().push(example.split.unwrap());
         }
         assert_eq!(wordings.len(), 52 * 6);
         for (fact, mut splits) in wordings {
@@ -201,10 +190,7 @@ mod tests {
         for example in &imported.examples {
             assert!(imported.passages[&example.group].contains(&example.answer));
         }
-        let words: usize = texts()
-            .iter()
-            .map(|text| text.split_whitespace().count())
-            .sum();
+        let words: usize = texts().iter().map(|text| text.split_whitespace().count()).sum();
         assert!(words > 2000, "{words}");
     }
 }

@@ -128,18 +128,12 @@ impl ImportError {
     /// Says what to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Read { .. } => {
-                "check `path`; a relative one starts at the experiment file's folder"
-            }
+            Self::Read { .. } => "check `path`; a relative one starts at the experiment file's folder",
             Self::NoPath { .. } => "add `path = \"...\"` to the data set",
             Self::Embedded { .. } => "remove `path`, or choose the importer of that file",
             Self::Empty { .. } => "fetch the file again",
-            Self::Encoding { .. } => {
-                "convert the file to UTF-8, or fetch it again if it is damaged"
-            }
-            Self::Syntax {
-                truncated: true, ..
-            } => "the file ends early: fetch it again",
+            Self::Encoding { .. } => "convert the file to UTF-8, or fetch it again if it is damaged",
+            Self::Syntax { truncated: true, .. } => "the file ends early: fetch it again",
             Self::Syntax { .. } => "correct the file there, or choose the importer of its format",
             Self::Missing { .. } => "add the field, or choose the importer of the file's format",
             Self::Type { .. } => "correct the field, or choose the importer of the file's format",

@@ -16,8 +16,7 @@ pub(super) fn read(source: &Source, rows: &mut Rows) -> Result<(), ImportError> 
         if line.trim().is_empty() {
             continue;
         }
-        let value: Value =
-            serde_json::from_str(line).map_err(|error| source.syntax(error, number))?;
+        let value: Value = serde_json::from_str(line).map_err(|error| source.syntax(error, number))?;
         let node = Node::root(source, &value).at_row(number, Some(number));
         let row = row(&node, &mut groups)?;
         rows.push(&node, row)?;
@@ -35,9 +34,7 @@ fn row<'a>(node: &Node<'a>, groups: &mut BTreeMap<String, String>) -> Result<Row
     let group = match (node.optional("group")?, passage) {
         (Some(group), _) => group.identifier()?,
         (None, Some(passage)) => {
-            let name = groups
-                .entry(passage.to_owned())
-                .or_insert_with(|| id.clone());
+            let name = groups.entry(passage.to_owned()).or_insert_with(|| id.clone());
             name.clone()
         }
         (None, None) => id.clone(),

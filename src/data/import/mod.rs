@@ -53,10 +53,7 @@ pub fn import(data: &Data, base: &Path) -> Result<Imported, ImportError> {
         (Importer::Squad, _) => "squad",
         (Importer::Jsonl, _) => "jsonl",
     };
-    let path = data
-        .path
-        .as_ref()
-        .ok_or(ImportError::NoPath { importer: name })?;
+    let path = data.path.as_ref().ok_or(ImportError::NoPath { importer: name })?;
     let source = Source::read(&base.join(path))?;
     let mut rows = Rows::new(data.window);
     match data.importer {
@@ -137,18 +134,11 @@ impl Rows {
                 references.push(text.to_owned());
             }
         }
-        let Some(first) = row
-            .answers
-            .iter()
-            .find(|answer| !answer.text.trim().is_empty())
-        else {
+        let Some(first) = row.answers.iter().find(|answer| !answer.text.trim().is_empty()) else {
             self.skip("answer empty");
             return Ok(());
         };
-        let passage = row
-            .passage
-            .map(str::trim)
-            .filter(|passage| !passage.is_empty());
+        let passage = row.passage.map(str::trim).filter(|passage| !passage.is_empty());
         let context = match row.passage {
             Some(whole) if passage.is_some() => Some(self.context(whole, first)),
             _ => None,
@@ -175,11 +165,8 @@ impl Rows {
     /// Says whether an identical row was seen before; a different one with the same id is an error.
     fn repeats(&mut self, node: &Node<'_>, row: &Row<'_>) -> Result<bool, ImportError> {
         let number = node.place().row.unwrap_or(0);
-        let content = Value::from(vec![
-            node.value().clone(),
-            Value::from(row.group.as_str()),
-            Value::from(row.passage),
-        ]);
+        let content =
+            Value::from(vec![node.value().clone(), Value::from(row.group.as_str()), Value::from(row.passage)]);
         let hash = blake3::hash(content.to_string().as_bytes());
         match self.seen.entry(row.id.clone()) {
             Entry::Vacant(entry) => {
@@ -187,11 +174,9 @@ impl Rows {
                 Ok(false)
             }
             Entry::Occupied(entry) if entry.get().1 == hash => Ok(true),
-            Entry::Occupied(entry) => Err(ImportError::Duplicate {
-                place: node.place().clone(),
-                id: row.id.clone(),
-                first: entry.get().0,
-            }),
+            Entry::Occupied(entry) => {
+                Err(ImportError::Duplicate { place: node.place().clone(), id: row.id.clone(), first: entry.get().0 })
+            }
         }
     }
 
@@ -200,11 +185,7 @@ impl Rows {
             return passage.to_owned();
         };
         let text = answer.text.trim();
-        let indent = answer
-            .text
-            .chars()
-            .take_while(|letter| letter.is_whitespace())
-            .count();
+        let indent = answer.text.chars().take_while(|letter| letter.is_whitespace()).count();
         let start = answer.start.map(|start| start + indent);
         match window::find(passage, text, start) {
             Some((span, found)) => {
@@ -223,24 +204,16 @@ impl Rows {
     fn finish(self, source: Source) -> Result<Imported, ImportError> {
         if self.examples.is_empty() {
             let counts = self.skipped.iter();
-            let skipped: Vec<_> = counts
-                .map(|(reason, count)| format!("{reason}: {count}"))
-                .collect();
+            let skipped: Vec<_> = counts.map(|(reason, count)| format!("{reason}: {count}")).collect();
             return Err(ImportError::Nothing {
                 file: source.file,
-                skipped: if skipped.is_empty() {
-                    "none".to_owned()
-                } else {
-                    skipped.join(", ")
-                },
+                skipped: if skipped.is_empty() { "none".to_owned() } else { skipped.join(", ") },
             });
         }
         let passages = self.passages.into_iter();
         Ok(Imported {
             examples: self.examples,
-            passages: passages
-                .map(|(group, parts)| (group, parts.join("\n\n")))
-                .collect(),
+            passages: passages.map(|(group, parts)| (group, parts.join("\n\n"))).collect(),
             skipped: self.skipped,
             notes: self.notes,
             checksum: source.checksum,

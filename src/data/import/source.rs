@@ -37,11 +37,7 @@ impl Source {
         if text.trim().is_empty() {
             return Err(ImportError::Empty { file });
         }
-        Ok(Self {
-            file,
-            text,
-            checksum,
-        })
+        Ok(Self { file, text, checksum })
     }
 
     /// Parses the whole file as one JSON value.
@@ -68,10 +64,7 @@ impl Source {
 }
 
 fn line_of(bytes: &[u8], offset: usize) -> usize {
-    1 + bytes[..offset]
-        .iter()
-        .filter(|&&byte| byte == b'\n')
-        .count()
+    1 + bytes[..offset].iter().filter(|&&byte| byte == b'\n').count()
 }
 
 /// Points at one value of a source file.
@@ -84,17 +77,8 @@ pub(super) struct Node<'a> {
 
 impl<'a> Node<'a> {
     pub(super) fn root(source: &'a Source, value: &'a Value) -> Self {
-        let place = Place {
-            file: source.file.clone(),
-            row: None,
-            line: None,
-            field: String::new(),
-        };
-        Self {
-            source,
-            value,
-            place,
-        }
+        let place = Place { file: source.file.clone(), row: None, line: None, field: String::new() };
+        Self { source, value, place }
     }
 
     /// Says that this value is question `row`; its line is found by its id where it has one.
@@ -115,9 +99,7 @@ impl<'a> Node<'a> {
 
     /// Goes to a member, or says that it is missing.
     pub(super) fn field(&self, name: &str) -> Result<Self, ImportError> {
-        self.optional(name)?.ok_or_else(|| ImportError::Missing {
-            place: self.inner(name),
-        })
+        self.optional(name)?.ok_or_else(|| ImportError::Missing { place: self.inner(name) })
     }
 
     /// Goes to a member; none if it is absent or null.
@@ -126,11 +108,7 @@ impl<'a> Node<'a> {
             return Err(self.mistyped("an object"));
         };
         let value = members.get(name).filter(|value| !value.is_null());
-        Ok(value.map(|value| Self {
-            source: self.source,
-            value,
-            place: self.inner(name),
-        }))
+        Ok(value.map(|value| Self { source: self.source, value, place: self.inner(name) }))
     }
 
     /// Goes through the elements of an array.
@@ -141,10 +119,7 @@ impl<'a> Node<'a> {
         let element = |(index, value)| Self {
             source: self.source,
             value,
-            place: Place {
-                field: format!("{}[{index}]", self.place.field),
-                ..self.place.clone()
-            },
+            place: Place { field: format!("{}[{index}]", self.place.field), ..self.place.clone() },
         };
         Ok(values.iter().enumerate().map(element))
     }
@@ -163,9 +138,7 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn boolean(&self) -> Result<bool, ImportError> {
-        self.value
-            .as_bool()
-            .ok_or_else(|| self.mistyped("true or false"))
+        self.value.as_bool().ok_or_else(|| self.mistyped("true or false"))
     }
 
     pub(super) fn index(&self) -> Result<usize, ImportError> {
@@ -179,10 +152,7 @@ impl<'a> Node<'a> {
             true => name.to_owned(),
             false => format!("{outer}.{name}"),
         };
-        Place {
-            field,
-            ..self.place.clone()
-        }
+        Place { field, ..self.place.clone() }
     }
 
     pub(super) fn mistyped(&self, expected: &'static str) -> ImportError {
@@ -194,10 +164,6 @@ impl<'a> Node<'a> {
             Value::Array(_) => "an array",
             Value::Object(_) => "an object",
         };
-        ImportError::Type {
-            place: self.place.clone(),
-            expected,
-            found,
-        }
+        ImportError::Type { place: self.place.clone(), expected, found }
     }
 }

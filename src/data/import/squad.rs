@@ -9,11 +9,7 @@ pub(super) fn read(source: &Source, rows: &mut Rows) -> Result<(), ImportError> 
 }
 
 /// Reads SQuAD-like JSON whose documents are named by `document_field`.
-pub(super) fn read_documents(
-    source: &Source,
-    document_field: &str,
-    rows: &mut Rows,
-) -> Result<(), ImportError> {
+pub(super) fn read_documents(source: &Source, document_field: &str, rows: &mut Rows) -> Result<(), ImportError> {
     let json = source.document()?;
     let mut number = 0;
     for document in Node::root(source, &json).field("data")?.elements()? {
@@ -34,10 +30,8 @@ pub(super) fn read_documents(
 fn row<'a>(node: &Node<'a>, group: &str, passage: &'a str) -> Result<Row<'a>, ImportError> {
     let mut answers = Vec::new();
     for answer in node.field("answers")?.elements()? {
-        answers.push(Answer {
-            text: answer.field("text")?.text()?,
-            start: Some(answer.field("answer_start")?.index()?),
-        });
+        answers
+            .push(Answer { text: answer.field("text")?.text()?, start: Some(answer.field("answer_start")?.index()?) });
     }
     let impossible = match node.optional("is_impossible")? {
         Some(flag) => flag.boolean()?,

@@ -1,5 +1,7 @@
 //! Cuts a passage to the surroundings of an answer.
 
+use std::ops::Range;
+
 /// Says where an answer was found in its passage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
@@ -16,12 +18,10 @@ pub(super) fn find(
     context: &str,
     answer: &str,
     start: Option<usize>,
-) -> Option<(std::ops::Range<usize>, Found)> {
+) -> Option<(Range<usize>, Found)> {
     let byte = start.map(|start| {
         let mut characters = context.char_indices();
-        characters
-            .nth(start)
-            .map_or(context.len(), |(byte, _)| byte)
+        characters.nth(start).map_or(context.len(), |(byte, _)| byte)
     });
     if let Some(byte) = byte
         && context[byte..].starts_with(answer)
@@ -34,25 +34,29 @@ pub(super) fn find(
     Some((nearest..nearest + answer.len(), Found::Searched))
 }
 
-/// Keeps `width` characters on each side of `span` (bytes), and the rest of the words that the
-/// cuts fall into.
-pub(super) fn cut(context: &str, span: std::ops::Range<usize>, width: usize) -> &str {
-    let start = match context[..span.start].char_indices().rev().nth(width) {
-        // The character at `byte` is the first one left out; the word it may belong to is kept.
-        Some((byte, _)) => context
-            [..byte + context[byte..].chars().next().map_or(0, char::len_utf8)]
-            .rfind(char::is_whitespace)
-            .map_or(0, |space| space),
-        None => 0,
+/// Keeps `width` characters on each side of `span` (bytes), and the rest of a word that a cut falls
+/// into.
+pub(super) fn cut(context: &str, span: Range<usize>, width: usize) -> &str {
+    let start = match width.checked_sub(1) {
+        Some(last) => context[..span.start]
+            .char_indices()
+            .rev()
+            .nth(last)
+            .map_or(0, |(byte, _)| byte),
+        None => span.start,
     };
-    let after = &context[span.end..];
-    let end = match after.char_indices().nth(width) {
-        Some((byte, _)) => {
-            let cut = span.end + byte;
-            let rest = context[cut..].find(char::is_whitespace);
-            rest.map_or(context.len(), |space| cut + space)
-        }
-        None => context.len(),
+    let end = context[span.end..].char_indices().nth(width);
+    let end = end.map_or(context.len(), |(byte, _)| span.end + byte);
+    let (before, after) = (&context[..start], &context[end..]);
+    let start = match context[start..].starts_with(char::is_whitespace) {
+        true => start,
+        false => before
+            .trim_end_matches(|letter: char| !letter.is_whitespace())
+            .len(),
+    };
+    let end = match context[..end].ends_with(char::is_whitespace) {
+        true => end,
+        false => end + after.find(char::is_whitespace).unwrap_or(after.len()),
     };
     context[start..end].trim()
 }
@@ -66,21 +70,12 @@ mod tests {
     #[test]
     fn a_stated_place_is_verified() {
         let context = "ü AMF and AMF and AMF";
-        assert_eq!(
-            find(context, "AMF", Some(10)),
-            Some((11..14, Found::Stated))
-        );
+        assert_eq!(find(context, "AMF", Some(10)), Some((11..14, Found::Stated)));
         // Wrong by one: the nearest occurrence.
-        assert_eq!(
-            find(context, "AMF", Some(11)),
-            Some((11..14, Found::Searched))
-        );
+        assert_eq!(find(context, "AMF", Some(11)), Some((11..14, Found::Searched)));
         assert_eq!(find(context, "AMF", None), Some((3..6, Found::Searched)));
         assert_eq!(find(context, "SMF", Some(2)), None);
-        assert_eq!(
-            find(context, "AMF", Some(999)),
-            Some((19..22, Found::Searched))
-        );
+        assert_eq!(find(context, "AMF", Some(999)), Some((19..22, Found::Searched)));
     }
 
     #[test]
@@ -91,11 +86,11 @@ mod tests {
         assert_eq!(cut(context, span.clone(), 1), "gamma");
         assert_eq!(cut(context, span.clone(), 3), "beta gamma delta");
         assert_eq!(cut(context, span.clone(), 5), "beta gamma delta");
-        assert_eq!(
-            cut(context, span.clone(), 7),
-            "alpha beta gamma delta epsilon"
-        );
+        assert_eq!(cut(context, span.clone(), 7), "alpha beta gamma delta");
+        assert_eq!(cut(context, span.clone(), 8), context);
         assert_eq!(cut(context, span, 100), context);
+        // An answer inside of a word keeps the word.
+        assert_eq!(cut(context, 7..8, 0), "beta");
     }
 
     proptest! {

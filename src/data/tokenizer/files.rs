@@ -25,10 +25,7 @@ impl Files {
     pub(super) fn read(path: &Path) -> Result<Self, TokenizerError> {
         let (folder, file) = match path.is_dir() {
             true => (path.to_owned(), path.join(TOKENIZER)),
-            false => (
-                path.parent().unwrap_or(Path::new("")).to_owned(),
-                path.to_owned(),
-            ),
+            false => (path.parent().unwrap_or(Path::new("")).to_owned(), path.to_owned()),
         };
         let tokenizer = match std::fs::read(&file) {
             Ok(bytes) => bytes,
@@ -69,15 +66,8 @@ impl Files {
 
     /// Finds the id of the end-of-sequence token: by name in the tokenizer's own files, else by id
     /// in the model's.
-    pub(super) fn eos(
-        &self,
-        inner: &tokenizers::Tokenizer,
-        length: usize,
-    ) -> Result<u32, TokenizerError> {
-        let unknown = |token: String| TokenizerError::UnknownEos {
-            folder: self.folder.clone(),
-            token,
-        };
+    pub(super) fn eos(&self, inner: &tokenizers::Tokenizer, length: usize) -> Result<u32, TokenizerError> {
+        let unknown = |token: String| TokenizerError::UnknownEos { folder: self.folder.clone(), token };
         for file in [&self.config, &self.special].into_iter().flatten() {
             let token = match file.get("eos_token") {
                 Some(Value::String(token)) => token,
@@ -94,9 +84,7 @@ impl Files {
             let folder = self.folder.clone();
             return Err(TokenizerError::NoEos { folder });
         };
-        let index = u32::try_from(id)
-            .ok()
-            .filter(|&index| (index as usize) < length);
+        let index = u32::try_from(id).ok().filter(|&index| (index as usize) < length);
         index.ok_or_else(|| unknown(id.to_string()))
     }
 
@@ -110,16 +98,11 @@ impl Files {
             }
         };
         let special = self.special.as_ref().unwrap_or(&minimal);
-        std::fs::create_dir_all(folder).map_err(|source| TokenizerError::Write {
-            file: folder.to_owned(),
-            source,
-        })?;
+        std::fs::create_dir_all(folder).map_err(|source| TokenizerError::Write { file: folder.to_owned(), source })?;
         let pretty = |value: &Value| format!("{value:#}\n").into_bytes();
-        for (name, bytes) in [
-            (TOKENIZER, self.tokenizer.clone()),
-            (CONFIG, pretty(&config)),
-            (SPECIAL, pretty(special)),
-        ] {
+        for (name, bytes) in
+            [(TOKENIZER, self.tokenizer.clone()), (CONFIG, pretty(&config)), (SPECIAL, pretty(special))]
+        {
             let file = folder.join(name);
             if let Err(source) = std::fs::write(&file, bytes) {
                 return Err(TokenizerError::Write { file, source });

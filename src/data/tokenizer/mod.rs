@@ -98,9 +98,7 @@ impl TokenizerError {
         match self {
             Self::Read { .. } => "name a `tokenizer.json` or the folder that holds it",
             Self::Write { .. } => "check permissions and free space of that folder",
-            Self::Format { .. } => {
-                "fetch the file again; it may be damaged or a pointer of git-lfs"
-            }
+            Self::Format { .. } => "fetch the file again; it may be damaged or a pointer of git-lfs",
             Self::NoEos { .. } => {
                 "put `tokenizer_config.json` with `eos_token`, or the model's `config.json`, beside `tokenizer.json`"
             }
@@ -133,7 +131,8 @@ impl Tokenizer {
         Self::assemble(inner, files)
     }
 
-    /// Trains a vocabulary on `texts`. The same texts give the same tokenizer on every machine.
+    /// Trains a vocabulary on `texts`; a Unigram vocabulary ends smaller than asked for where the
+    /// texts give no more pieces. The same texts give the same tokenizer on every machine.
     ///
     /// Byte-level BPE has the special tokens `<s>` 0, `</s>` 1 and the 256 bytes. Unigram has
     /// `<unk>` 0, `<s>` 1, `</s>` 2, all characters of the texts and, last, 256 byte tokens for
@@ -146,9 +145,7 @@ impl Tokenizer {
             return Err(TokenizerError::NoText);
         }
         let inner = match source {
-            TokenizerSource::ByteLevelBpe { vocabulary } => {
-                train::byte_level_bpe(*vocabulary, texts)?
-            }
+            TokenizerSource::ByteLevelBpe { vocabulary } => train::byte_level_bpe(*vocabulary, texts)?,
             TokenizerSource::Unigram { vocabulary } => train::unigram(*vocabulary, texts)?,
             TokenizerSource::File { path } => return Err(TokenizerError::NotTrained(path.clone())),
         };
@@ -159,20 +156,12 @@ impl Tokenizer {
     fn assemble(mut inner: tokenizers::Tokenizer, files: Files) -> Result<Self, TokenizerError> {
         inner.with_padding(None);
         let untruncated = inner.with_truncation(None).map(|_| ());
-        let incomplete = |source| TokenizerError::Incomplete {
-            folder: files.folder.clone(),
-            source,
-        };
+        let incomplete = |source| TokenizerError::Incomplete { folder: files.folder.clone(), source };
         untruncated.map_err(incomplete)?;
         inner.encode_fast(UNASSIGNED, false).map_err(incomplete)?;
         let tokens = tokens(&inner);
         let eos = files.eos(&inner, tokens.len())?;
-        Ok(Self {
-            inner,
-            tokens,
-            eos,
-            files,
-        })
+        Ok(Self { inner, tokens, eos, files })
     }
 
     /// Writes `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json` to a folder,
@@ -288,20 +277,15 @@ mod tests {
         sentences.map(str::to_owned).to_vec()
     }
 
-    const SOURCES: [TokenizerSource; 2] = [
-        TokenizerSource::ByteLevelBpe { vocabulary: 320 },
-        TokenizerSource::Unigram { vocabulary: 360 },
-    ];
+    const SOURCES: [TokenizerSource; 2] =
+        [TokenizerSource::ByteLevelBpe { vocabulary: 320 }, TokenizerSource::Unigram { vocabulary: 360 }];
 
     #[test]
     fn training_is_deterministic() {
         for source in SOURCES {
             let first = Tokenizer::train(&source, &texts()).unwrap();
             for threads in [1, 3] {
-                let pool = rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .build()
-                    .unwrap();
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let again = pool.install(|| Tokenizer::train(&source, &texts()).unwrap());
                 assert_eq!(first.files.tokenizer, again.files.tokenizer, "{source:?}");
             }
@@ -314,11 +298,7 @@ mod tests {
             let tokenizer = Tokenizer::train(&source, &texts()).unwrap();
             let unseen = "\n 日本語 <unk?> \u{1f4e1}  two  spaces\t§ ";
             for text in texts().iter().map(String::as_str).chain([unseen, "", " a"]) {
-                assert_eq!(
-                    tokenizer.decode(&tokenizer.encode(text)),
-                    text,
-                    "{source:?}"
-                );
+                assert_eq!(tokenizer.decode(&tokenizer.encode(text)), text, "{source:?}");
             }
         }
     }
@@ -338,30 +318,20 @@ mod tests {
 
     #[test]
     fn a_vocabulary_has_the_size_asked_for_or_says_what_it_needs() {
-        for source in SOURCES {
-            let (TokenizerSource::ByteLevelBpe { vocabulary }
-            | TokenizerSource::Unigram { vocabulary }) = &source
-            else {
-                unreachable!("trained sources only");
-            };
-            assert_eq!(
-                Tokenizer::train(&source, &texts()).unwrap().len(),
-                *vocabulary
-            );
+        let long = crate::data::glossary::texts();
+        for vocabulary in [500, 800] {
+            for source in [
+                TokenizerSource::ByteLevelBpe { vocabulary },
+                TokenizerSource::Unigram { vocabulary },
+            ] {
+                let trained = Tokenizer::train(&source, &long).unwrap();
+                assert_eq!(trained.len(), vocabulary, "{source:?}");
+            }
         }
         let error = Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 257 }, &texts());
-        assert!(matches!(
-            error.unwrap_err(),
-            TokenizerError::TooSmall {
-                asked: 257,
-                least: 258
-            }
-        ));
+        assert!(matches!(error.unwrap_err(), TokenizerError::TooSmall { asked: 257, least: 258 }));
         let error = Tokenizer::train(&TokenizerSource::Unigram { vocabulary: 259 }, &texts());
-        assert!(matches!(
-            error.unwrap_err(),
-            TokenizerError::TooSmall { asked: 259, .. }
-        ));
+        assert!(matches!(error.unwrap_err(), TokenizerError::TooSmall { asked: 259, .. }));
         let error = Tokenizer::train(&SOURCES[0], &[" ".to_owned()]).unwrap_err();
         assert!(matches!(error, TokenizerError::NoText));
     }
@@ -409,11 +379,7 @@ mod tests {
         assert!(matches!(error, TokenizerError::NoEos { .. }));
         std::fs::write(path("config.json"), r#"{"eos_token_id": [7, 8]}"#).unwrap();
         assert_eq!(Tokenizer::load(folder.path()).unwrap().eos(), 7);
-        std::fs::write(
-            path("special_tokens_map.json"),
-            r#"{"eos_token": {"content": "</s>"}}"#,
-        )
-        .unwrap();
+        std::fs::write(path("special_tokens_map.json"), r#"{"eos_token": {"content": "</s>"}}"#).unwrap();
         assert_eq!(Tokenizer::load(folder.path()).unwrap().eos(), trained.eos());
         std::fs::write(path("tokenizer_config.json"), r#"{"eos_token": "<end>"}"#).unwrap();
         let error = Tokenizer::load(folder.path()).unwrap_err();
@@ -423,14 +389,8 @@ mod tests {
     #[test]
     fn a_damaged_file_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(
-            Tokenizer::load(folder.path()).unwrap_err(),
-            TokenizerError::Read { .. }
-        ));
+        assert!(matches!(Tokenizer::load(folder.path()).unwrap_err(), TokenizerError::Read { .. }));
         std::fs::write(folder.path().join("tokenizer.json"), "{\"version\"").unwrap();
-        assert!(matches!(
-            Tokenizer::load(folder.path()).unwrap_err(),
-            TokenizerError::Format { .. }
-        ));
+        assert!(matches!(Tokenizer::load(folder.path()).unwrap_err(), TokenizerError::Format { .. }));
     }
 }

@@ -14,8 +14,7 @@ use tokenizers::pre_tokenizers::punctuation::Punctuation;
 use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{
-    AddedToken, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
-    SplitDelimiterBehavior, Tokenizer,
+    AddedToken, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, SplitDelimiterBehavior, Tokenizer,
 };
 
 use super::TokenizerError;
@@ -24,6 +23,8 @@ const UNKNOWN: &str = "<unk>";
 const BEGIN: &str = "<s>";
 const END: &str = "</s>";
 const BYTES: usize = 256;
+/// Unicode noncharacters.
+const ENDINGS: [char; 2] = ['\u{ffffe}', '\u{fffff}'];
 
 /// Names the special tokens as transformers' side files do.
 pub(super) fn special_tokens(inner: &Tokenizer) -> Value {
@@ -39,10 +40,7 @@ fn special(content: &str) -> AddedToken {
 }
 
 /// Trains byte-level BPE with GPT-2's pre-tokeniser and no prefix space (Radford et al. 2019).
-pub(super) fn byte_level_bpe(
-    vocabulary: usize,
-    texts: &[String],
-) -> Result<Tokenizer, TokenizerError> {
+pub(super) fn byte_level_bpe(vocabulary: usize, texts: &[String]) -> Result<Tokenizer, TokenizerError> {
     let specials = vec![special(BEGIN), special(END)];
     let least = specials.len() + BYTES;
     if vocabulary < least {
@@ -60,9 +58,7 @@ pub(super) fn byte_level_bpe(
         .show_progress(false)
         .build();
     let mut trainer = TrainerWrapper::BpeTrainer(trainer);
-    tokenizer
-        .train(&mut trainer, texts.iter())
-        .map_err(TokenizerError::Train)?;
+    tokenizer.train(&mut trainer, texts.iter()).map_err(TokenizerError::Train)?;
     Ok(tokenizer)
 }
 
@@ -80,15 +76,14 @@ pub(super) fn unigram(vocabulary: usize, texts: &[String]) -> Result<Tokenizer, 
     ]);
     let specials = [UNKNOWN, BEGIN, END].map(special).to_vec();
     let words = words(&pre_tokenizer, texts).map_err(TokenizerError::Train)?;
-    let alphabet: std::collections::BTreeSet<char> =
-        words.iter().flat_map(|(word, _)| word.chars()).collect();
+    let alphabet: std::collections::BTreeSet<char> = words.iter().flat_map(|(word, _)| word.chars()).collect();
     let least = specials.len() + BYTES + alphabet.len();
     if vocabulary < least {
         let asked = vocabulary;
         return Err(TokenizerError::TooSmall { asked, least });
     }
     let trainer = UnigramTrainer::builder()
-        .vocab_size((vocabulary - BYTES) as u32)
+        .vocab_size((vocabulary - BYTES + ENDINGS.len()) as u32)
         .special_tokens(specials.clone())
         .unk_token(Some(UNKNOWN.to_owned()))
         .show_progress(false)
@@ -99,30 +94,41 @@ pub(super) fn unigram(vocabulary: usize, texts: &[String]) -> Result<Tokenizer, 
     let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let alone = alone.map_err(|error| TokenizerError::Train(error.into()))?;
     alone
-        .install(|| trainer.do_train(words, &mut model))
+        .install(|| trainer.do_train(with_endings(words), &mut model))
         .map_err(TokenizerError::Train)?;
     let mut pieces: Vec<(String, f64)> = model.iter().cloned().collect();
+    pieces.retain(|(piece, _)| !piece.ends_with(ENDINGS));
     order_rare_characters(&mut pieces[specials.len()..]);
     pieces.extend((0..BYTES).map(|byte| (format!("<0x{byte:02X}>"), 0.0)));
-    let model = Unigram::from(pieces, Some(0), true)
-        .map_err(|error| TokenizerError::Train(error.into()))?;
+    let model = Unigram::from(pieces, Some(0), true).map_err(|error| TokenizerError::Train(error.into()))?;
     let mut tokenizer = Tokenizer::new(model);
     tokenizer.with_pre_tokenizer(Some(pre_tokenizer));
-    tokenizer.with_decoder(Some(Decoders::new(vec![
-        ByteFallback::new().into(),
-        metaspace.into(),
-    ])));
-    tokenizer
-        .add_special_tokens(specials)
-        .map_err(TokenizerError::Train)?;
+    tokenizer.with_decoder(Some(Decoders::new(vec![ByteFallback::new().into(), metaspace.into()])));
+    tokenizer.add_special_tokens(specials).map_err(TokenizerError::Train)?;
     Ok(tokenizer)
 }
 
+/// Adds recurring words with endings that no text has, more copies for more frequent words.
+///
+/// The trainer takes as candidates only strings that occur with two different continuations in the
+/// list of distinct words, ranked by their occurrences there. Without this, a word that is the
+/// beginning of no other never becomes a piece, however frequent it is.
+fn with_endings(mut words: Vec<(String, u32)>) -> Vec<(String, u32)> {
+    let mut ended = Vec::new();
+    for (word, count) in &words {
+        if word.chars().nth(1).is_some() {
+            // The logarithm keeps the added mass small: 2 for a count of 2, 20 for 1,024.
+            for _ in 0..count.ilog2() {
+                ended.extend(ENDINGS.map(|ending| (format!("{word}{ending}"), 1)));
+            }
+        }
+    }
+    words.append(&mut ended);
+    words
+}
+
 /// Counts words, sorted, so that training does not depend on the order of a hash map.
-fn words(
-    pre_tokenizer: &PreTokenizers,
-    texts: &[String],
-) -> tokenizers::Result<Vec<(String, u32)>> {
+fn words(pre_tokenizer: &PreTokenizers, texts: &[String]) -> tokenizers::Result<Vec<(String, u32)>> {
     let mut counts = BTreeMap::<String, u32>::new();
     for text in texts {
         let mut split = PreTokenizedString::from(text.as_str());
@@ -140,10 +146,7 @@ fn words(
 /// every run; the scores are kept and dealt out anew.
 fn order_rare_characters(pieces: &mut [(String, f64)]) {
     const STEP: f64 = 0.0001;
-    let lowest = pieces
-        .iter()
-        .map(|(_, score)| *score)
-        .fold(f64::INFINITY, f64::min);
+    let lowest = pieces.iter().map(|(_, score)| *score).fold(f64::INFINITY, f64::min);
     let mut added: Vec<usize> = Vec::new();
     let single = |piece: &str| piece.chars().count() == 1;
     // The trainer's sum of steps is repeated, to meet its rounding.

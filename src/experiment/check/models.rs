@@ -19,11 +19,13 @@ impl Checking<'_, '_> {
         let experiment = self.experiment;
         for (name, tokenizer) in &experiment.tokenizers {
             self.tokenizer(tokenizer, &KeyPath::from("tokenizers").key(name));
-            let used = experiment.models.values().any(
-                |model| matches!(model, Model::Scratch(scratch) if scratch.tokenizer == *name),
-            );
+            let used = experiment
+                .models
+                .values()
+                .any(|model| matches!(model, Model::Scratch(scratch) if scratch.tokenizer == *name));
             if !used {
-                self.notes.push(format!("no model uses the tokenizer `{name}`"));
+                self.notes
+                    .push(format!("no model uses the tokenizer `{name}`"));
             }
         }
         for (name, model) in &experiment.models {
@@ -34,7 +36,8 @@ impl Checking<'_, '_> {
             }
             let factors = &experiment.factors;
             if !factors.student.contains(name) && !factors.teacher.contains(name) {
-                self.notes.push(format!("no factor uses the model `{name}`"));
+                self.notes
+                    .push(format!("no factor uses the model `{name}`"));
             }
         }
     }
@@ -66,9 +69,7 @@ impl Checking<'_, '_> {
 
     fn scratch(&mut self, scratch: &Scratch, at: &KeyPath) {
         let names = self.experiment.tokenizers.keys().map(String::as_str);
-        if !self.experiment.tokenizers.contains_key(&scratch.tokenizer)
-            && self.faults.is_sound("tokenizers")
-        {
+        if !self.experiment.tokenizers.contains_key(&scratch.tokenizer) && self.faults.is_sound("tokenizers") {
             let message = format!("no tokenizer is named `{}`", scratch.tokenizer);
             let help = remedy(&scratch.tokenizer, "tokenizers", names);
             self.faults.at(at.key("tokenizer"), message, help);
@@ -103,7 +104,8 @@ impl Checking<'_, '_> {
             self.faults.at(at.key("hidden"), message, help);
         }
         if widths && groups && !heads.is_multiple_of(kv_heads) {
-            let message = format!("{heads} query heads cannot share {kv_heads} key and value heads");
+            let message =
+                format!("{heads} query heads cannot share {kv_heads} key and value heads");
             let help = "make `heads` a multiple of `kv-heads`";
             self.faults.at(at.key("kv-heads"), message, help);
         }
@@ -116,7 +118,8 @@ impl Checking<'_, '_> {
                 let help = "write `hf:organisation/model`, such as `hf:mistralai/Mistral-7B-v0.1`";
                 self.faults.at(at, message, help);
             } else if !(self.around.downloaded)(name) {
-                self.notes.push(format!("`{checkpoint}` is not downloaded here"));
+                self.notes
+                    .push(format!("`{checkpoint}` is not downloaded here"));
             }
             return;
         }
@@ -125,7 +128,7 @@ impl Checking<'_, '_> {
             let message = format!("no checkpoint folder at `{checkpoint}`");
             let typed = self.faults.typed(at).unwrap_or_default();
             let help = if is_hub_name(typed) {
-                format!("for a hub model write `hf:{typed}`; {}", self.path_help(folder.as_os_str(), at))
+                format!("for a hub model write `hf:{typed}`")
             } else {
                 self.path_help(folder.as_os_str(), at)
             };
@@ -134,13 +137,16 @@ impl Checking<'_, '_> {
         }
         let weights = ["model.safetensors", "model.safetensors.index.json"];
         let missing = |name: &&str| !folder.join(name).is_file();
-        let absent: Vec<&str> = ["config.json", "tokenizer.json"].into_iter().filter(missing).collect();
+        let absent: Vec<&str> = ["config.json", "tokenizer.json"]
+            .into_iter()
+            .filter(missing)
+            .collect();
         for name in absent {
             let message = format!("the checkpoint `{checkpoint}` has no `{name}`");
             let help = "save model and tokenizer to one folder with `save_pretrained`";
             self.faults.at(at, message, help);
         }
-        if weights.iter().all(|name| missing(&name)) {
+        if weights.iter().all(missing) {
             let message = format!("the checkpoint `{checkpoint}` has no `{}`", weights[0]);
             let help = "save the weights as safetensors, whole or in shards with their index";
             self.faults.at(at, message, help);
@@ -154,5 +160,6 @@ fn is_hub_name(name: &str) -> bool {
         let valid = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         !part.is_empty() && !part.starts_with('.') && part.chars().all(valid)
     };
-    name.split_once('/').is_some_and(|(organisation, model)| part(organisation) && part(model))
+    name.split_once('/')
+        .is_some_and(|(organisation, model)| part(organisation) && part(model))
 }

@@ -56,20 +56,11 @@ pub struct Checked {
 /// # Errors
 /// All faults of structure and meaning together.
 pub fn check(loaded: Loaded, around: &Surroundings<'_>) -> Result<Checked, Faults> {
-    let Loaded {
-        name,
-        experiment,
-        mut faults,
-    } = loaded;
+    let Loaded { name, experiment, mut faults } = loaded;
     let Some(experiment) = experiment else {
         return Err(faults);
     };
-    let mut checking = Checking {
-        experiment: &experiment,
-        around,
-        faults: &mut faults,
-        notes: Vec::new(),
-    };
+    let mut checking = Checking { experiment: &experiment, around, faults: &mut faults, notes: Vec::new() };
     checking.design();
     checking.data();
     checking.models();
@@ -81,13 +72,7 @@ pub fn check(loaded: Loaded, around: &Surroundings<'_>) -> Result<Checked, Fault
     if !faults.is_empty() {
         return Err(faults);
     }
-    Ok(Checked {
-        name,
-        arms: arms(&experiment),
-        references: references(&experiment),
-        experiment,
-        notes,
-    })
+    Ok(Checked { name, arms: arms(&experiment), references: references(&experiment), experiment, notes })
 }
 
 /// Carries the check through its parts, one file each.
@@ -100,18 +85,11 @@ struct Checking<'a, 'b> {
 
 impl Checking<'_, '_> {
     /// Adds a fault unless `holds`: "`path` should be `expected`, found `found`".
-    fn require(
-        &mut self,
-        holds: bool,
-        path: impl Into<KeyPath>,
-        expected: &str,
-        found: impl fmt::Display,
-    ) {
+    fn require(&mut self, holds: bool, path: impl Into<KeyPath>, expected: &str, found: impl fmt::Display) {
         if !holds {
             let path = path.into();
             let message = format!("`{path}` should be {expected}, found {found}");
-            let fault = Fault::new(path, message).label(format!("expected {expected}"));
-            self.faults.add(fault);
+            self.faults.add(Fault::new(path, message));
         }
     }
 
@@ -127,7 +105,12 @@ impl Checking<'_, '_> {
 
     /// Adds a fault unless the number lies in `[0, 1)`.
     fn require_share(&mut self, value: f64, path: impl Into<KeyPath>) {
-        self.require((0.0..1.0).contains(&value), path, "from 0 to below 1", value);
+        self.require(
+            (0.0..1.0).contains(&value),
+            path,
+            "from 0 to below 1",
+            value,
+        );
     }
 
     /// Adds a fault for every value of a list that an earlier one equals.
@@ -135,7 +118,8 @@ impl Checking<'_, '_> {
         for (index, value) in values.iter().enumerate() {
             if values[..index].contains(value) {
                 let message = format!("`{value}` appears twice in `{path}`");
-                self.faults.at(path.index(index), message, "remove one of them");
+                self.faults
+                    .at(path.index(index), message, "remove one of them");
             }
         }
     }

@@ -1,0 +1,244 @@
+//! What a user reads about files, bases and overrides, and how faults of all kinds come together.
+
+use std::fs;
+
+use insta::assert_snapshot;
+
+use super::{SOUND, checked, faults, faults_of_files};
+
+#[test]
+fn a_file_that_is_not_there() {
+    let faults = checked(std::path::Path::new("no/such.toml"), &[]).expect_err("no file");
+    assert_snapshot!(faults.render(false), @r#"
+error: cannot read `no/such.toml`: No such file or directory (os error 2)
+--> no/such.toml
+ = help: name an experiment file, such as `experiments/quickstart.toml`; `extends` is relative to the file that states it
+
+1 fault in `no/such.toml`
+"#);
+}
+
+#[test]
+fn a_circle_of_bases() {
+    let files = [
+        ("study.toml", "extends = \"base.toml\"\nversion = 1"),
+        ("base.toml", "extends = \"study.toml\""),
+    ];
+    assert_snapshot!(faults_of_files(&files), @r#"
+error: `study.toml` extends itself
+ --> base.toml:1:11
+  |
+1 | extends = "study.toml"
+  |           ^^^^^^^^^^^^
+  |
+  = help: remove one `extends` of the circle
+
+1 fault in `study.toml`
+"#);
+}
+
+#[test]
+fn a_base_that_is_not_there() {
+    let files = [("study.toml", "version = 1\nextends = \"base/study.toml\"")];
+    assert_snapshot!(faults_of_files(&files), @r#"
+error: cannot read `base/study.toml`: No such file or directory (os error 2)
+ --> study.toml:2:11
+  |
+2 | extends = "base/study.toml"
+  |           ^^^^^^^^^^^^^^^^^
+  |
+  = help: name an experiment file, such as `experiments/quickstart.toml`; `extends` is relative to the file that states it
+
+1 fault in `study.toml`
+"#);
+}
+
+#[test]
+fn a_fault_in_a_base_is_shown_there() {
+    let base = SOUND.replace("temperature = 2.0", "temperature = -2.0");
+    let files = [
+        ("study.toml", "extends = \"base.toml\"\nsedes = [1]\n"),
+        ("base.toml", base.as_str()),
+    ];
+    assert_snapshot!(faults_of_files(&files), @r#"
+error: unknown key `sedes` in the experiment
+ --> study.toml:2:1
+  |
+2 | sedes = [1]
+  | ^^^^^
+  |
+  = help: did you mean `seeds`? keys here: `version`, `question`, `reproduces`, `seeds`, `baseline`, `assumptions`, `data`, `tokenizers`, `models`, `factors`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
+
+error: `algorithms.kd.vanilla.temperature` should be above 0, found -2
+  --> base.toml:25:15
+   |
+25 | temperature = -2.0
+   |               ^^^^
+
+2 faults in `study.toml`
+"#);
+}
+
+#[test]
+fn an_override_that_cannot_be_read() {
+    assert_snapshot!(faults(&[], &["training.sft.lr", "seeds=[1,", "a b=3", "seeds[0]=3"]), @r#"
+error: `training.sft.lr` has no `=`
+--> --set training.sft.lr
+ = help: write `--set training.distill.lr=1e-4`
+
+error: `[1,` is not TOML: unclosed array, expected `]`
+--> --set seeds=[1,
+ = help: quote the whole argument against the shell
+
+error: `a b` is not a key path
+--> --set a b=3
+ = help: write `--set training.distill.lr=1e-4`
+
+error: `seeds[0]` is not a key path
+--> --set seeds[0]=3
+ = help: lists are set whole: `--set seeds=[10, 20]`
+
+4 faults in `study.toml`
+"#);
+}
+
+#[test]
+fn faults_as_json() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("study.toml");
+    fs::write(&path, SOUND.replace("seeds = [10]", "seeds = []")).expect("a file");
+    let faults = checked(&path, &["training.sft.epochs=0"]).expect_err("two faults");
+    let json = serde_json::to_string_pretty(&faults.to_json()).expect("JSON");
+    let root = format!("{}/", folder.path().display());
+    assert_snapshot!(json.replace(&root, ""), @r#"
+{
+  "faults": [
+    {
+      "column": 9,
+      "file": "study.toml",
+      "help": "write `seeds = [10]`, better three or more",
+      "key": "seeds",
+      "line": 3,
+      "message": "there are no seeds"
+    },
+    {
+      "help": null,
+      "key": "training.sft.epochs",
+      "message": "`training.sft.epochs` should be above 0, found 0",
+      "set": "training.sft.epochs=0"
+    }
+  ]
+}
+"#);
+}
+
+#[test]
+fn many_mistakes_at_once() {
+    let edits = [
+        ("version = 1", "version = 3"),
+        ("seeds = [10]", "seeds = [10, \"20\", 10]"),
+        ("vocabulary = 512", "vocabulary = 200"),
+        ("hidden = 64", "hiden = 63"),
+        ("teacher = [\"large\"]", "teacher = [\"lagre\"]"),
+        ("sft = [\"none\", \"both\"]", "sft = [\"none\", \"bth\"]"),
+        ("temperature = 2.0", "temperature = 0"),
+        ("better = \"both\"", "better = \"teacher\""),
+        ("metrics = [\"rouge-l\"]", "metrics = [\"rouge-L\"]"),
+    ];
+    assert_snapshot!(faults(&edits, &["training.distill.lr=-1", "training.sft.batch=big"]), @r#"
+error: version 3 of the format is unknown
+ --> study.toml:1:11
+  |
+1 | version = 3
+  |           ^
+  |
+  = help: write `version = 1`
+
+error: `seeds[1]` should be a whole number (0 or more), found the text "20"
+ --> study.toml:3:14
+  |
+3 | seeds = [10, "20", 10]
+  |              ^^^^
+  |
+  = help: write it without quotes: `20`
+
+error: `10` appears twice in `seeds`
+ --> study.toml:3:20
+  |
+3 | seeds = [10, "20", 10]
+  |                    ^^
+  |
+  = help: remove one of them
+
+error: `tokenizers.a.byte-level-bpe.vocabulary` should be at least 260 (256 bytes and special tokens), found 200
+  --> study.toml:10:39
+   |
+10 | a = { byte-level-bpe = { vocabulary = 200 } }
+   |                                       ^^^
+
+error: unknown key `hiden` in `models.large.scratch`
+  --> study.toml:15:36
+   |
+15 | large.scratch = { tokenizer = "a", hiden = 63, layers = 2, heads = 2, feed-forward = 128 }
+   |                                    ^^^^^
+   |
+   = help: did you mean `hidden`? keys here: `architecture`, `tokenizer`, `hidden`, `layers`, `heads`, `kv-heads`, `feed-forward`, `tied`, `positions`
+
+error: 2 heads do not divide a width of 63
+  --> study.toml:15:44
+   |
+15 | large.scratch = { tokenizer = "a", hiden = 63, layers = 2, heads = 2, feed-forward = 128 }
+   |                                            ^^
+   |
+   = help: make `hidden` a multiple of `heads`, best `64 * heads`
+
+error: no model is named `lagre`
+  --> study.toml:20:12
+   |
+20 | teacher = ["lagre"]
+   |            ^^^^^^^
+   |
+   = help: did you mean `large`? models: `foreign`, `large`, `small`; or define `[models.lagre]`
+
+error: `factors.sft[1]` has no choice `bth`
+  --> study.toml:21:16
+   |
+21 | sft = ["none", "bth"]
+   |                ^^^^^
+   |
+   = help: did you mean `both`? choices: `none`, `teacher`, `student`, `both`
+
+error: `algorithms.kd.vanilla.temperature` should be above 0, found 0
+  --> study.toml:25:15
+   |
+25 | temperature = 0
+   |               ^
+
+error: the factor `sft` has no level `teacher`
+  --> study.toml:29:39
+   |
+21 | sft = ["none", "bth"]
+   |       --------------- the levels
+...
+29 | contrast = { factor = "sft", better = "teacher", worse = "none" }
+   |                                       ^^^^^^^^^
+   |
+   = help: levels: `none`, `both`
+
+error: no metric is named `rouge-L`
+  --> study.toml:30:12
+   |
+30 | metrics = ["rouge-L"]
+   |            ^^^^^^^^^
+   |
+   = help: did you mean `rouge-l`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`
+
+error: `training.distill.lr` should be above 0, found -1
+--> --set training.distill.lr=-1
+
+error: `training.sft.batch` should be a whole number (0 or more), found the text "big"
+--> --set training.sft.batch=big
+
+13 faults in `study.toml`
+"#);
+}

@@ -1,0 +1,541 @@
+//! What a user reads about faults of meaning.
+
+use std::fs;
+
+use insta::assert_snapshot;
+
+use super::{SOUND, checked, faults};
+
+#[test]
+fn the_unedited_experiment_is_sound() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("study.toml");
+    fs::write(&path, SOUND).expect("a file");
+    let checked = checked(&path, &[]).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(checked.name, "study");
+    let names: Vec<&str> = checked.arms.iter().map(|arm| arm.name.as_str()).collect();
+    assert_eq!(names, ["none", "both"]);
+    let references: Vec<&str> = checked.references.iter().map(|r| r.name.as_str()).collect();
+    assert_eq!(
+        references,
+        [
+            "teacher large",
+            "teacher large (sft)",
+            "student small",
+            "student small (sft)"
+        ]
+    );
+    assert_eq!(checked.notes, ["no factor uses the model `foreign`"]);
+}
+
+#[test]
+fn an_undefined_level() {
+    let edits = [
+        ("student = [\"small\"]", "student = [\"smal\"]"),
+        ("algorithm = [\"kd\"]", "algorithm = [\"kd\", \"minillm\"]"),
+    ];
+    assert_snapshot!(faults(&edits, &[]), @r#"
+error: no model is named `smal`
+  --> study.toml:19:12
+   |
+19 | student = ["smal"]
+   |            ^^^^^^
+   |
+   = help: did you mean `small`? models: `foreign`, `large`, `small`; or define `[models.smal]`
+
+error: no algorithm is named `minillm`
+  --> study.toml:22:20
+   |
+22 | algorithm = ["kd", "minillm"]
+   |                    ^^^^^^^^^
+   |
+   = help: algorithms: `kd`; or define `[algorithms.minillm]`
+
+2 faults in `study.toml`
+"#);
+}
+
+#[test]
+fn a_missing_path() {
+    let edit = (
+        "[data.glossary]\nimporter = \"glossary\"\nsplit = { group-by = \"given\" }",
+        "[data.own]\nimporter = \"jsonl\"\npath = \"data/own.jsonl\"",
+    );
+    assert_snapshot!(faults(&[edit], &[]), @r#"
+error: no file at `data/own.jsonl`
+ --> study.toml:7:8
+  |
+7 | path = "data/own.jsonl"
+  |        ^^^^^^^^^^^^^^^^
+  |
+  = help: correct it or pass `--set data.own.path=PATH`; a path in a file starts at that file's folder, in `--set` at the current one
+
+1 fault in `study.toml`
+"#);
+}
+
+#[test]
+fn a_path_not_given() {
+    let edits = [
+        (
+            "[data.glossary]\nimporter = \"glossary\"",
+            "[data.telequad]\nimporter = \"telequad\"",
+        ),
+        ("split = { group-by = \"given\" }", "split = { dev = 0.2 }"),
+    ];
+    assert_snapshot!(faults(&edits, &[]), @r#"
+error: `data.telequad` names no file to import
+ --> study.toml:5:7
+  |
+5 | [data.telequad]
+  |       ^^^^^^^^ no `path` here
+  |
+  = help: add `path = "..."`, or pass `--set data.telequad.path=FILE`
+
+error: the shares of train, dev and test sum to 1.1, not to 1
+ --> study.toml:7:1
+  |
+7 | split = { dev = 0.2 }
+  | ^^^^^
+  |
+  = help: give all three; those left out are 0.8, 0.1 and 0.1
+
+2 faults in `study.toml`
+"#);
+}
+
+#[test]
+fn missing_checkpoints() {
+    let edits = [
+        (
+            "small.scratch = { tokenizer = \"a\", hidden = 32, layers = 1, heads = 2, feed-forward = 64 }",
+            "small.checkpoint = \"TinyLlama/TinyLlama-1.1B\"",
+        ),
+        (
+            "foreign.scratch = { tokenizer = \"b\", hidden = 64, layers = 2, heads = 2, feed-forward = 128 }",
+            "foreign.checkpoint = \"hf:Mistral-7B\"",
+        ),
+    ];
+    assert_snapshot!(faults(&edits, &[]), @r#"
+error: no checkpoint folder at `TinyLlama/TinyLlama-1.1B`
+  --> study.toml:14:20
+   |
+14 | small.checkpoint = "TinyLlama/TinyLlama-1.1B"
+   |                    ^^^^^^^^^^^^^^^^^^^^^^^^^^
+   |
+   = help: for a hub model write `hf:TinyLlama/TinyLlama-1.1B`
+
+error: `hf:Mistral-7B` is no hub name
+  --> study.toml:16:22
+   |
+16 | foreign.checkpoint = "hf:Mistral-7B"
+   |                      ^^^^^^^^^^^^^^^
+   |
+   = help: write `hf:organisation/model`, such as `hf:mistralai/Mistral-7B-v0.1`
+
+2 faults in `study.toml`
+"#);
+}
+
+#[test]
+fn bad_hypotheses() {
+    let edits = [
+        (
+            "better = \"both\", worse = \"none\"",
+            "better = \"both\", worse = \"both\", within = { sft = \"none\", techer = \"large\" }",
+        ),
+        (
+            "metrics = [\"rouge-l\"]",
+            "metrics = [\"bleu\", \"bertscore\"]\nalpha = 5",
+        ),
+        (
+            "[factors]",
+            "[evaluation]\nmetrics = [\"rouge-l\"]\n\n[factors]",
+        ),
+    ];
+    assert_snapshot!(faults(&edits, &[]), @r#"
+error: `both` is compared with itself
+  --> study.toml:32:55
+   |
+32 | contrast = { factor = "sft", better = "both", worse = "both", within = { sft = "none", techer = "large" } }
+   |                                                       ^^^^^^
+   |
+   = help: name two levels
+
+error: `within` fixes `sft`, which is the factor that is compared
+  --> study.toml:32:80
+   |
+32 | contrast = { factor = "sft", better = "both", worse = "both", within = { sft = "none", techer = "large" } }
+   |                                                                                ^^^^^^
+   |
+   = help: fix other factors only
+
+error: no factor is named `techer`
+  --> study.toml:32:97
+   |
+32 | contrast = { factor = "sft", better = "both", worse = "both", within = { sft = "none", techer = "large" } }
+   |                                                                                                 ^^^^^^^
+   |
+   = help: did you mean `teacher`? factors: `student`, `teacher`, `sft`, `algorithm`
+
+error: `bleu` is tested but not computed
+  --> study.toml:33:12
+   |
+19 | metrics = ["rouge-l"]
+   |           ----------- the metrics that are computed
+...
+33 | metrics = ["bleu", "bertscore"]
+   |            ^^^^^^
+   |
+   = help: add `bleu` to `evaluation.metrics`
+
+error: no metric is named `bertscore`
+  --> study.toml:33:20
+   |
+33 | metrics = ["bleu", "bertscore"]
+   |                    ^^^^^^^^^^^
+   |
+   = help: metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`
+
+error: `hypotheses[0].alpha` should be between 0 and 1, found 5
+  --> study.toml:34:9
+   |
+34 | alpha = 5
+   |         ^
+
+6 faults in `study.toml`
+"#);
+}
+
+#[test]
+fn vocabularies_that_differ() {
+    let edit = (
+        "teacher = [\"large\"]",
+        "teacher = [\"large\", \"foreign\"]",
+    );
+    assert_snapshot!(faults(&[edit], &[]), @r#"
+error: `kd` compares token by token, but the vocabularies of `small` and `foreign` differ
+  --> study.toml:24:16
+   |
+20 | teacher = ["large", "foreign"]
+   |                     --------- has another vocabulary
+...
+24 | [algorithms.kd.vanilla]
+   |                ^^^^^^^ no `alignment` here
+   |
+   = help: add `alignment = "uld"` (sorted distributions), `"min-edit"` (nearest tokens; not available yet) or `"naive"` (ids as they are: a control), or use `dual-space`
+
+1 fault in `study.toml`
+"#);
+}
+
+#[test]
+fn an_alignment_that_is_not_there_yet() {
+    let edit = ("temperature = 2.0", "alignment = \"min-edit\"");
+    assert_snapshot!(faults(&[edit], &[]), @r#"
+error: the alignment `min-edit` is not available yet
+  --> study.toml:25:13
+   |
+25 | alignment = "min-edit"
+   |             ^^^^^^^^^^
+   |
+   = help: choose `uld`, or `naive` as a control
+
+1 fault in `study.toml`
+"#);
+}
+
+#[test]
+fn a_batch_larger_than_the_training_set() {
+    assert_snapshot!(faults(&[], &["training.distill.batch=4096"]), @r#"
+error: `training.distill.batch` of 4096 is larger than the training set of 2000
+--> --set training.distill.batch=4096
+ = help: choose at most 2000, or use more data
+
+1 fault in `study.toml`
+"#);
+}
+
+#[test]
+fn a_scratch_model_that_cannot_be_built() {
+    let edits = [
+        (
+            "tokenizer = \"a\", hidden = 32, layers = 1, heads = 2",
+            "tokenizer = \"c\", hidden = 33, layers = 0, heads = 2",
+        ),
+        (
+            "hidden = 64, layers = 2, heads = 2, feed-forward = 128",
+            "hidden = 60, layers = 2, heads = 4, kv-heads = 3, feed-forward = 128, positions = 256",
+        ),
+    ];
+    assert_snapshot!(faults(&edits, &[]), @r#"
+error: no tokenizer is named `c`
+  --> study.toml:14:31
+   |
+14 | small.scratch = { tokenizer = "c", hidden = 33, layers = 0, heads = 2, feed-forward = 64 }
+   |                               ^^^
+   |
+   = help: did you mean `a`? tokenizers: `a`, `b`
+
+error: 2 heads do not divide a width of 33
+  --> study.toml:14:45
+   |
+14 | small.scratch = { tokenizer = "c", hidden = 33, layers = 0, heads = 2, feed-forward = 64 }
+   |                                             ^^
+   |
+   = help: make `hidden` a multiple of `heads`, best `64 * heads`
+
+error: `models.small.scratch.layers` should be at least 1, found 0
+  --> study.toml:14:58
+   |
+14 | small.scratch = { tokenizer = "c", hidden = 33, layers = 0, heads = 2, feed-forward = 64 }
+   |                                                          ^
+
+error: a head is 15 wide, which is odd
+  --> study.toml:15:45
+   |
+15 | large.scratch = { tokenizer = "a", hidden = 60, layers = 2, heads = 4, kv-heads = 3, feed-forward = 128, positions = 256 }
+   |                                             ^^
+   |
+   = help: rotary positions turn pairs: make `hidden / heads` even
+
+error: 4 query heads cannot share 3 key and value heads
+  --> study.toml:15:83
+   |
+15 | large.scratch = { tokenizer = "a", hidden = 60, layers = 2, heads = 4, kv-heads = 3, feed-forward = 128, positions = 256 }
+   |                                                                                   ^
+   |
+   = help: make `heads` a multiple of `kv-heads`
+
+error: 256 positions are fewer than the default of `training.pretrain.max-length`, 512
+  --> study.toml:15:118
+   |
+15 | large.scratch = { tokenizer = "a", hidden = 60, layers = 2, heads = 4, kv-heads = 3, feed-forward = 128, positions = 256 }
+   |                                                                                                                      ^^^
+   |
+   = help: raise it, or lower `training.pretrain.max-length`
+
+error: 256 positions are fewer than the default of `training.sft.max-length`, 512
+  --> study.toml:15:118
+   |
+15 | large.scratch = { tokenizer = "a", hidden = 60, layers = 2, heads = 4, kv-heads = 3, feed-forward = 128, positions = 256 }
+   |                                                                                                                      ^^^
+   |
+   = help: raise it, or lower `training.sft.max-length`
+
+error: 256 positions are fewer than the default of `training.distill.max-length`, 512
+  --> study.toml:15:118
+   |
+15 | large.scratch = { tokenizer = "a", hidden = 60, layers = 2, heads = 4, kv-heads = 3, feed-forward = 128, positions = 256 }
+   |                                                                                                                      ^^^
+   |
+   = help: raise it, or lower `training.distill.max-length`
+
+8 faults in `study.toml`
+"#);
+}
+
+#[test]
+fn a_baseline_that_is_no_arm() {
+    let edit = (
+        "[[hypotheses]]",
+        "[baseline]\nteacher = \"small\"\nstage = \"sft\"\n\n[[hypotheses]]",
+    );
+    assert_snapshot!(faults(&[edit], &[]), @r#"
+error: the factor `teacher` has no level `small`
+  --> study.toml:28:11
+   |
+20 | teacher = ["large"]
+   |           --------- the levels
+...
+28 | teacher = "small"
+   |           ^^^^^^^
+   |
+   = help: levels: `large`
+
+error: no factor is named `stage`
+  --> study.toml:29:9
+   |
+29 | stage = "sft"
+   |         ^^^^^
+   |
+   = help: factors: `student`, `teacher`, `sft`, `algorithm`
+
+2 faults in `study.toml`
+"#);
+}
+
+#[test]
+fn a_baseline_of_several_arms() {
+    let edit = (
+        "[[hypotheses]]",
+        "[baseline]\nteacher = \"large\"\n\n[[hypotheses]]",
+    );
+    assert_snapshot!(faults(&[edit], &[]), @r#"
+error: the baseline should be one arm, found 2
+  --> study.toml:27:2
+   |
+27 | [baseline]
+   |  ^^^^^^^^
+   |
+   = help: name a level of `sft`
+
+1 fault in `study.toml`
+"#);
+}
+
+#[test]
+fn numbers_out_of_range() {
+    let settings = "[tuning.lora]
+rank = 0
+alpha = -8
+dropout = 1.0
+target-modules = [\"q_proj\", \"qproj\", \"q_proj\"]
+
+[training.sft]
+epochs = 0
+batch = 8
+accumulation = 16
+schedule = { cosine = { warmup = 1.0, floor = 0.1 } }
+clip = 0
+max-length = 4096
+max-prompt = 4096
+
+[evaluation]
+batch = 0
+metrics = []
+decoding = { sample = { temperature = 0, top-p = 1.5 } }
+
+[energy]
+pue = 0.5
+
+[[hypotheses]]";
+    assert_snapshot!(faults(&[("[[hypotheses]]", settings)], &[]), @r#"
+error: `tuning.lora.rank` should be at least 1, found 0
+  --> study.toml:28:8
+   |
+28 | rank = 0
+   |        ^
+
+error: `tuning.lora.alpha` should be above 0, found -8
+  --> study.toml:29:9
+   |
+29 | alpha = -8
+   |         ^^
+
+error: `tuning.lora.dropout` should be from 0 to below 1, found 1
+  --> study.toml:30:11
+   |
+30 | dropout = 1.0
+   |           ^^^
+
+error: no module is named `qproj`
+  --> study.toml:31:29
+   |
+31 | target-modules = ["q_proj", "qproj", "q_proj"]
+   |                             ^^^^^^^
+   |
+   = help: did you mean `q_proj`? modules: `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`
+
+error: `q_proj` appears twice in `tuning.lora.target-modules`
+  --> study.toml:31:38
+   |
+31 | target-modules = ["q_proj", "qproj", "q_proj"]
+   |                                      ^^^^^^^^
+   |
+   = help: remove one of them
+
+error: `training.sft.epochs` should be above 0, found 0
+  --> study.toml:34:10
+   |
+34 | epochs = 0
+   |          ^
+
+error: a batch of 8 cannot be computed in 16 parts
+  --> study.toml:36:16
+   |
+36 | accumulation = 16
+   |                ^^
+   |
+   = help: choose at most 8
+
+error: `training.sft.schedule.cosine.warmup` should be from 0 to below 1, found 1
+  --> study.toml:37:34
+   |
+37 | schedule = { cosine = { warmup = 1.0, floor = 0.1 } }
+   |                                  ^^^
+
+error: `training.sft.schedule.cosine.floor` should be from 0 to the peak of 0.001, found 0.1
+  --> study.toml:37:47
+   |
+37 | schedule = { cosine = { warmup = 1.0, floor = 0.1 } }
+   |                                               ^^^
+
+error: `training.sft.clip` should be above 0 (`inf` for none), found 0
+  --> study.toml:38:8
+   |
+38 | clip = 0
+   |        ^
+
+error: 4096 tokens exceed the positions of `foreign` (2048), `large` (2048), `small` (2048)
+  --> study.toml:39:14
+   |
+39 | max-length = 4096
+   |              ^^^^
+   |
+   = help: choose at most 2048, or give these models more `positions`
+
+error: a prompt of 4096 tokens leaves no room in 4096
+  --> study.toml:40:14
+   |
+40 | max-prompt = 4096
+   |              ^^^^
+   |
+   = help: make `max-prompt` smaller than `max-length`
+
+error: `evaluation.batch` should be at least 1, found 0
+  --> study.toml:43:9
+   |
+43 | batch = 0
+   |         ^
+
+error: no metric is asked for
+  --> study.toml:44:11
+   |
+44 | metrics = []
+   |           ^^
+   |
+   = help: metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`
+
+error: `evaluation.decoding.sample.temperature` should be above 0, found 0
+  --> study.toml:45:39
+   |
+45 | decoding = { sample = { temperature = 0, top-p = 1.5 } }
+   |                                       ^
+
+error: `evaluation.decoding.sample.top-p` should be above 0, at most 1, found 1.5
+  --> study.toml:45:50
+   |
+45 | decoding = { sample = { temperature = 0, top-p = 1.5 } }
+   |                                                  ^^^
+
+error: `energy.pue` should be at least 1, found 0.5
+  --> study.toml:48:7
+   |
+48 | pue = 0.5
+   |       ^^^
+
+error: `rouge-l` is tested but not computed
+  --> study.toml:53:12
+   |
+44 | metrics = []
+   |           -- the metrics that are computed
+...
+53 | metrics = ["rouge-l"]
+   |            ^^^^^^^^^
+   |
+   = help: add `rouge-l` to `evaluation.metrics`
+
+18 faults in `study.toml`
+"#);
+}
