@@ -7,13 +7,12 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
 use crate::files;
 
-/// Starts the name of every temporary file and folder.
+/// Starts the name of every temporary file.
 pub const PREFIX: &str = ".writing-";
 
 /// Says which file could not be written and, on a full disk, how much is missing.
@@ -96,35 +95,7 @@ fn write_sized(
     Ok(())
 }
 
-/// Makes a folder appear whole: `fill` writes into a temporary folder beside `path`.
-///
-/// `path` must not exist yet.
-///
-/// # Errors
-/// Whatever `fill` returns; a full disk or missing rights as [`WriteError`].
-pub fn write_folder(
-    path: &Path,
-    fill: impl FnOnce(&Path) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let temporary = temporary_beside(path);
-    let fail = |source| failed(path, None, source);
-    fs::create_dir_all(&temporary).map_err(fail)?;
-    let filled = fill(&temporary).and_then(|()| {
-        for entry in fs::read_dir(&temporary).map_err(fail)? {
-            let file = entry.map_err(fail)?.path();
-            File::open(&file).and_then(|file| file.sync_all()).map_err(fail)?;
-        }
-        Ok(fs::rename(&temporary, path).map_err(fail)?)
-    });
-    if filled.is_err() {
-        let _ = fs::remove_dir_all(&temporary);
-    } else {
-        sync_folder(path);
-    }
-    filled
-}
-
-/// Removes temporary files and folders that a killed process left in `folder`.
+/// Removes temporary files that a killed process left in `folder`.
 ///
 /// Only for a folder that no other process writes to: hold its lock.
 ///
@@ -136,11 +107,7 @@ pub fn sweep(folder: &Path) -> io::Result<()> {
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
             continue;
         }
-        if entry.file_type()?.is_dir() {
-            fs::remove_dir_all(entry.path())?;
-        } else {
-            fs::remove_file(entry.path())?;
-        }
+        fs::remove_file(entry.path())?;
     }
     Ok(())
 }
@@ -161,13 +128,6 @@ pub fn failed(path: &Path, needed_bytes: Option<u64>, source: io::Error) -> Writ
     } else {
         WriteError::Io { path, source }
     }
-}
-
-fn temporary_beside(path: &Path) -> PathBuf {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{PREFIX}{}-{count}-{name}", std::process::id()))
 }
 
 /// Makes a rename survive a power cut. Not every file system lets a folder be flushed; the rename
@@ -215,24 +175,10 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_appears_whole_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("step-2");
-        let half = write_folder(&path, |inside| {
-            write(&inside.join("a"), b"1")?;
-            anyhow::bail!("killed")
-        });
-        assert!(half.is_err() && names(folder.path()).is_empty());
-        write_folder(&path, |inside| Ok(write(&inside.join("a"), b"1")?)).unwrap();
-        assert_eq!(fs::read(path.join("a")).unwrap(), b"1");
-    }
-
-    #[test]
     fn sweeping_removes_what_a_killed_process_left_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         write(&folder.path().join("kept"), b"1").unwrap();
         write(&folder.path().join(".writing-1-0-x"), b"1").unwrap();
-        fs::create_dir(folder.path().join(".writing-1-1-y")).unwrap();
         sweep(folder.path()).unwrap();
         assert_eq!(names(folder.path()), ["kept"]);
     }

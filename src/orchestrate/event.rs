@@ -113,35 +113,28 @@ pub fn read(path: &Path) -> io::Result<Vec<Event>> {
     whole.lines().enumerate().map(parse).collect()
 }
 
-/// Writes events to a file, each line at once.
+/// Writes the events of one attempt at a stage, each line at once.
+///
+/// The first event decides what becomes of earlier attempts: [`Event::Resumed`] keeps what they
+/// told up to its step (the work after it is done again), anything else drops them. Until then the
+/// file stays as it is.
 #[derive(Debug)]
 pub struct EventLog {
     path: PathBuf,
-    file: File,
+    file: Option<File>,
 }
 
 impl EventLog {
-    /// Opens the log of a stage that goes on after `resumed_step`, or starts from nothing.
-    ///
-    /// Events past that step are dropped: the work they tell of is done again.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
-    pub fn open(path: &Path, resumed_step: Option<u64>) -> anyhow::Result<Self> {
-        let mut kept = Vec::new();
-        if let Some(last) = resumed_step {
-            // An unreadable log costs its history, not the run.
-            let events = read(path).unwrap_or_default();
-            let beyond = |event: &Event| event.step().is_some_and(|step| step > last);
-            for event in events.iter().take_while(|event| !beyond(event)) {
-                serde_json::to_writer(&mut kept, event)?;
-                kept.push(b'\n');
-            }
-        }
-        atomic::write(path, &kept)?;
-        let file = OpenOptions::new().append(true).open(path)?;
-        let path = path.to_owned();
-        Ok(Self { path, file })
+    /// Prepares to write to `path`.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, file: None }
+    }
+
+    /// Says whether anything was written.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.file.is_some()
     }
 
     /// Appends one event.
@@ -151,10 +144,28 @@ impl EventLog {
     pub fn write(&mut self, event: &Event) -> anyhow::Result<()> {
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
-        self.file
-            .write_all(&line)
-            .map_err(|error| atomic::failed(&self.path, Some(line.len() as u64), error))?;
-        Ok(())
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => self.open(event)?,
+        };
+        let written = file.write_all(&line);
+        self.file = Some(file);
+        Ok(written.map_err(|error| atomic::failed(&self.path, Some(line.len() as u64), error))?)
+    }
+
+    fn open(&self, first: &Event) -> anyhow::Result<File> {
+        let mut kept = Vec::new();
+        if let Event::Resumed { step: last } = first {
+            // An unreadable log costs its history, not the run.
+            let events = read(&self.path).unwrap_or_default();
+            let beyond = |event: &Event| event.step().is_some_and(|step| step > *last);
+            for event in events.iter().take_while(|event| !beyond(event)) {
+                serde_json::to_writer(&mut kept, event)?;
+                kept.push(b'\n');
+            }
+        }
+        atomic::write(&self.path, &kept)?;
+        Ok(OpenOptions::new().append(true).open(&self.path)?)
     }
 }
 
@@ -175,7 +186,7 @@ mod tests {
     fn a_torn_last_line_is_left_out() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
-        let mut log = EventLog::open(&path, None).unwrap();
+        let mut log = EventLog::new(path.clone());
         log.write(&Event::Started).unwrap();
         log.write(&step(1)).unwrap();
         let mut bytes = fs::read(&path).unwrap();
@@ -197,16 +208,16 @@ mod tests {
     fn resuming_drops_what_happened_after_the_saved_state() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
-        let mut log = EventLog::open(&path, None).unwrap();
+        let mut log = EventLog::new(path.clone());
         for event in [Event::Started, step(1), Event::Saved { step: 1 }, step(2)] {
             log.write(&event).unwrap();
         }
-        let mut log = EventLog::open(&path, Some(1)).unwrap();
+        let mut log = EventLog::new(path.clone());
         log.write(&Event::Resumed { step: 1 }).unwrap();
         let saved = Event::Saved { step: 1 };
         let expected = [Event::Started, step(1), saved, Event::Resumed { step: 1 }];
         assert_eq!(read(&path).unwrap(), expected);
-        EventLog::open(&path, None).unwrap();
-        assert_eq!(read(&path).unwrap(), []);
+        EventLog::new(path.clone()).write(&Event::Started).unwrap();
+        assert_eq!(read(&path).unwrap(), [Event::Started]);
     }
 }

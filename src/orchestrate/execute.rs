@@ -30,9 +30,9 @@ pub trait Worker {
     /// Runs one stage: reads `inputs`, writes into [`StageFolder::output`] of `folder`, tells what
     /// happens through `events`.
     ///
-    /// A long stage saves its state in [`StageFolder::checkpoints`] (telling [`Event::Saved`]) and
-    /// starts from [`Checkpoints::latest`](super::checkpoint::Checkpoints::latest) if there is one.
-    /// When `stop` is raised it saves, then returns [`Stopped`]: `stop.check()?`.
+    /// A long stage saves its state in [`StageFolder::checkpoint`], telling [`Event::Saved`]. Where
+    /// it finds one it goes on from it, and tells [`Event::Resumed`] before anything else. When
+    /// `stop` is raised it saves, then returns [`Stopped`]: `stop.check()?`.
     ///
     /// # Errors
     /// Whatever keeps the stage from its outputs.
@@ -102,6 +102,8 @@ pub enum News<'a> {
     Waiting,
     /// Something happened while it ran.
     Event(&'a Event),
+    /// It failed.
+    Failed(&'a Failure),
     /// It ended as asked before its end.
     Stopped,
     /// It did not run.
@@ -195,6 +197,7 @@ impl Execution<'_> {
                 }
                 Ending::Failed(error) => {
                     let failure = self.record(stage, &error);
+                    self.listener.hear(stage, &News::Failed(&failure));
                     if is_disk_full(&error) {
                         halted = Some("the disk is full".to_owned());
                     }
@@ -251,17 +254,22 @@ impl Execution<'_> {
         let inputs = Inputs::of(stage, self.store)?;
         atomic::write_json(&folder.stage_json(), stage)?;
         atomic::write_json(&folder.environment_json(), self.environment)?;
-        let resumed = folder.checkpoints().latest()?.map(|(step, _)| step);
-        // Energy of earlier attempts counts as far as their work is used.
-        let earlier = resumed.map(|_| read_account(&folder.energy_json()));
-        let mut log = EventLog::open(&folder.events_jsonl(), resumed)?;
+        let mut log = EventLog::new(folder.events_jsonl());
         let meter = Meter::start((self.sources)(), Arc::new(Monotonic::start()));
         let start = Instant::now();
+        // Energy of earlier attempts counts as far as their work is used.
+        let mut earlier = None;
         let mut broken = None;
         let listener = &mut *self.listener;
         let mut tell = |event: Event| {
+            if !log.is_open() {
+                match event {
+                    Event::Resumed { .. } => earlier = Some(read_account(&folder.energy_json())),
+                    _ => listener.hear(stage, &News::Event(&Event::Started)),
+                }
+            }
             listener.hear(stage, &News::Event(&event));
-            let written = log.write(&event).and_then(|()| match event {
+            let written = write(&mut log, &event).and_then(|()| match event {
                 Event::Saved { .. } => {
                     let account = total(earlier.clone(), meter.account());
                     Ok(atomic::write_json(&folder.energy_json(), &account)?)
@@ -272,25 +280,24 @@ impl Execution<'_> {
                 broken.get_or_insert(error);
             }
         };
-        tell(match resumed {
-            None => Event::Started,
-            Some(step) => Event::Resumed { step },
-        });
         let run = || self.worker.run(stage, &inputs, folder, &mut tell, self.stop);
         let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(describe(&*panic)));
         let seconds = start.elapsed().as_secs_f64();
-        match &result {
+        match result {
             Ok(()) => tell(Event::Finished { seconds }),
-            Err(error) if error.is::<Stopped>() => {}
-            Err(error) => tell(Event::Failed { reason: format!("{error:#}") }),
+            Err(error) => {
+                // A stage that failed before it began leaves the events of earlier attempts.
+                if log.is_open() && !error.is::<Stopped>() {
+                    log.write(&Event::Failed { reason: format!("{error:#}") })?;
+                }
+                return Err(error);
+            }
         }
-        let account = total(earlier.clone(), meter.finish());
-        result?;
-        if let Some(error) = broken {
-            return Err(error);
+        let account = total(earlier, meter.finish());
+        match broken {
+            Some(error) => Err(error),
+            None => Ok(atomic::write_json(&folder.energy_json(), &account)?),
         }
-        atomic::write_json(&folder.energy_json(), &account)?;
-        Ok(())
     }
 
     /// Keeps the reason of a failure in the stage's folder.
@@ -310,6 +317,14 @@ impl Execution<'_> {
         let _ = atomic::write_json(&folder.failure_json(), &failure);
         failure
     }
+}
+
+/// Writes an event, after the start of a stage that does not go on from a saved state.
+fn write(log: &mut EventLog, event: &Event) -> anyhow::Result<()> {
+    if !log.is_open() && !matches!(event, Event::Resumed { .. }) {
+        log.write(&Event::Started)?;
+    }
+    log.write(event)
 }
 
 fn total(earlier: Option<Account>, now: Account) -> Account {
@@ -384,15 +399,16 @@ mod tests {
                 }
                 _ => {}
             }
-            let mut state = match folder.checkpoints().latest()? {
-                Some((_, path)) => std::fs::read_to_string(path.join("state"))?,
-                None => String::new(),
-            };
+            let saved = folder.checkpoint().join("state");
+            let mut state = String::new();
+            if saved.exists() {
+                state = std::fs::read_to_string(&saved)?;
+                events(Event::Resumed { step: state.len() as u64 });
+            }
             for step in state.len() as u64 + 1..=4 {
                 state.push('.');
                 events(Event::Step(Step { step, steps: 4, ..Step::default() }));
-                let save = |inside: &Path| Ok(atomic::write(&inside.join("state"), state.as_bytes())?);
-                folder.checkpoints().save(step, save)?;
+                atomic::write(&saved, state.as_bytes())?;
                 events(Event::Saved { step });
                 if self.stops_at == Some(step) {
                     stop.raise();

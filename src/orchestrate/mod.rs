@@ -6,14 +6,13 @@
 //! | what is done, stale and why | [`standing`] |
 //! | what the rest will cost | [`estimate`] |
 //! | stages run in order, each under a lock and an energy meter | [`execute`], [`worker`] |
-//! | what they leave behind | [`store`], [`manifest`], [`checkpoint`], [`event`], [`environment`] |
+//! | what they leave behind | [`store`], [`manifest`], [`event`], [`environment`] |
 //! | what the user sees meanwhile | [`progress`] |
 //! | from scores to records and report | [`collect`] |
 //!
 //! Knows nothing of tensors: what computes is behind [`execute::Worker`].
 
 pub mod atomic;
-pub mod checkpoint;
 pub mod environment;
 pub mod event;
 pub mod execute;
@@ -22,7 +21,11 @@ pub mod hub;
 pub mod job;
 pub mod manifest;
 pub mod plan;
+pub mod prepare;
+pub mod progress;
 pub mod rows;
+pub mod score;
 pub mod stage;
 pub mod stop;
 pub mod store;
+pub mod worker;

@@ -24,6 +24,12 @@ impl StopFlag {
         self.0.load(Ordering::SeqCst)
     }
 
+    /// Returns the flag itself, for loops that take a plain one.
+    #[must_use]
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+
     /// Ends the work here if somebody asked to stop: `stop.check()?` after saving the state.
     ///
     /// # Errors

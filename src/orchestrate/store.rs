@@ -10,7 +10,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::atomic;
-use super::checkpoint::Checkpoints;
 use super::manifest::{DONE, Damage, Depth, Manifest};
 use super::stage::{Stage, StageKind};
 use crate::experiment::Key;
@@ -109,10 +108,11 @@ impl StageFolder {
         self.root.join(OUTPUT)
     }
 
-    /// Returns the saved states of the stage.
+    /// Returns the folder for the state of unfinished work: kept from one attempt to the next,
+    /// removed when the stage ends. Whoever writes it must be able to tell a damaged state.
     #[must_use]
-    pub fn checkpoints(&self) -> Checkpoints {
-        Checkpoints::new(self.root.join(CHECKPOINT))
+    pub fn checkpoint(&self) -> PathBuf {
+        self.root.join(CHECKPOINT)
     }
 
     /// Returns the path of the resolved stage.
@@ -165,7 +165,7 @@ impl StageFolder {
                 Ok(State::Corrupt(vec![Damage { file, what }]))
             }
             Err(error) => Err(error),
-            Ok(None) if self.checkpoints().latest()?.is_some() => Ok(State::Partial),
+            Ok(None) if holds_files(&self.checkpoint())? => Ok(State::Partial),
             Ok(None) => Ok(State::Absent),
         }
     }
@@ -189,7 +189,9 @@ impl StageFolder {
         }
         // Whoever held the lock before may have been killed in the middle of a write.
         atomic::sweep(&self.root)?;
-        self.checkpoints().sweep()?;
+        if self.checkpoint().exists() {
+            atomic::sweep(&self.checkpoint())?;
+        }
         Ok(StageLock { _file: file })
     }
 
@@ -223,7 +225,9 @@ impl StageFolder {
         if output.exists() {
             fs::remove_dir_all(&output)?;
         }
-        fs::create_dir_all(&output).map_err(|error| atomic::failed(&output, None, error))?;
+        for folder in [output, self.checkpoint()] {
+            fs::create_dir_all(&folder).map_err(|error| atomic::failed(&folder, None, error))?;
+        }
         remove_file_if_there(&self.failure_json())?;
         Ok(())
     }
@@ -236,7 +240,9 @@ impl StageFolder {
         self.sync_output()?;
         let manifest = Manifest::of(&self.root, |path| [LOCK, CHECKPOINT, DONE].contains(&path))?;
         manifest.write(&self.root)?;
-        self.checkpoints().clear()?;
+        if self.checkpoint().exists() {
+            fs::remove_dir_all(self.checkpoint())?;
+        }
         Ok(())
     }
 
@@ -262,6 +268,14 @@ impl StageFolder {
 #[derive(Debug)]
 pub struct StageLock {
     _file: File,
+}
+
+fn holds_files(folder: &Path) -> io::Result<bool> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn remove_file_if_there(path: &Path) -> io::Result<()> {
@@ -309,8 +323,7 @@ mod tests {
         stage.begin(&lock).unwrap();
         atomic::write(&stage.output().join("half"), b"12").unwrap();
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Absent);
-        let save = |inside: &Path| Ok(atomic::write(&inside.join("state"), b"1")?);
-        stage.checkpoints().save(3, save).unwrap();
+        atomic::write(&stage.checkpoint().join("state"), b"1").unwrap();
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Partial);
         // The process dies here; the next one finds the saved state and an empty output.
         drop(lock);
@@ -319,7 +332,7 @@ mod tests {
         assert_eq!(fs::read_dir(stage.output()).unwrap().count(), 0);
         stage.finish(&lock).unwrap();
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Done);
-        assert_eq!(stage.checkpoints().latest().unwrap(), None);
+        assert!(!stage.checkpoint().exists());
     }
 
     #[test]
