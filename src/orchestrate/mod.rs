@@ -13,7 +13,9 @@
 //! Knows nothing of tensors: what computes is behind [`execute::Worker`].
 
 pub mod atomic;
+pub mod collect;
 pub mod environment;
+pub mod estimate;
 pub mod event;
 pub mod execute;
 pub mod generation;
@@ -23,9 +25,11 @@ pub mod manifest;
 pub mod plan;
 pub mod prepare;
 pub mod progress;
+pub mod report;
 pub mod rows;
 pub mod score;
 pub mod stage;
+pub mod standing;
 pub mod stop;
 pub mod store;
 pub mod worker;

@@ -47,7 +47,11 @@ impl Worker for Engine {
 }
 
 impl Engine {
-    fn embedder(&self, model: &Path) -> anyhow::Result<Box<dyn Embedder>> {
+    /// Loads a sentence-embedding model.
+    ///
+    /// # Errors
+    /// A folder that holds none.
+    pub fn embedder(&self, model: &Path) -> anyhow::Result<Box<dyn Embedder>> {
         bail!("this build cannot load the embedding model `{}`", model.display())
     }
 }
