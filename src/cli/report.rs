@@ -25,12 +25,16 @@ impl ReportCommand {
     /// Writes the report and prints its path.
     ///
     /// # Errors
-    /// A store without a scored arm, outputs that cannot be read, a folder that cannot be written.
+    /// Outputs that cannot be read, a folder that cannot be written.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
         let Some(checked) = self.study.open(output) else { return Ok(Verdict::Bad) };
         let (plan, _) = on_this_machine(&checked)?;
         let store = Store::open(&self.store.store)?;
-        let written = report(&checked, &plan, &store)?;
+        let Some(written) = report(&checked, &plan, &store)? else {
+            output.warn(&format!("error: nothing of `{}` is scored yet", plan.name));
+            output.warn("hint: `tutelage run` computes what is missing");
+            return Ok(Verdict::Bad);
+        };
         output.result(&written, || written.document.display().to_string());
         Ok(Verdict::Good)
     }

@@ -79,15 +79,7 @@ impl Run {
         self.tell(&summary, output);
         let written = match summary.stopped {
             true => None,
-            false => match report(&checked, &plan, &store) {
-                Ok(written) => Some(written),
-                // Without a single scored arm the failures above are the result.
-                Err(error) if !summary.failures.is_empty() => {
-                    output.warn(&format!("no report: {error:#}"));
-                    None
-                }
-                Err(error) => return Err(error),
-            },
+            false => report(&checked, &plan, &store)?,
         };
         let complete = summary.is_complete();
         let outcome = Outcome { summary, report: written };

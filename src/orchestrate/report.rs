@@ -36,18 +36,19 @@ pub struct Written {
     pub renewed: bool,
 }
 
-/// Collects what is done and renders it, unless the report of just that is there.
+/// Collects what is done and renders it, unless the report of just that is there. None while
+/// nothing is scored.
 ///
 /// # Errors
-/// Outputs that cannot be read, a folder that cannot be written to, an empty store.
-pub fn report(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<Written> {
+/// Outputs that cannot be read, a folder that cannot be written to.
+pub fn report(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<Option<Written>> {
     let folder = store.experiment(&plan.name);
     let out = folder.join("report");
-    std::fs::create_dir_all(&out).map_err(|error| atomic::failed(&out, None, error))?;
     let (study, records) = collect(checked, plan, store)?;
     if records.is_empty() {
-        anyhow::bail!("no arm of `{}` is scored yet\nhint: `tutelage run` computes what is missing", plan.name);
+        return Ok(None);
     }
+    std::fs::create_dir_all(&out).map_err(|error| atomic::failed(&out, None, error))?;
     let study_json = serde_json::to_vec_pretty(&study)?;
     let records_file = folder.join("records.jsonl");
     atomic::write(&folder.join("study.json"), &study_json)?;
@@ -68,7 +69,7 @@ pub fn report(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<W
     }
     let pdf = out.join("report.pdf");
     let document = if pdf.exists() { pdf } else { out.join("report.md") };
-    Ok(Written { folder: out, document, renewed })
+    Ok(Some(Written { folder: out, document, renewed }))
 }
 
 /// Says whether the report that a seal describes was made from the same things and is whole.

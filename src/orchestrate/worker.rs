@@ -27,7 +27,7 @@ impl Worker for Engine {
         stage: &Stage,
         inputs: &Inputs,
         folder: &StageFolder,
-        events: &mut dyn FnMut(Event),
+        _events: &mut dyn FnMut(Event),
         _stop: &StopFlag,
     ) -> anyhow::Result<()> {
         let output = folder.output();
@@ -39,7 +39,6 @@ impl Worker for Engine {
                 score::run(job, inputs, embedder.as_deref(), &output)
             }
             Job::Pretrain(_) | Job::Sft(_) | Job::Capture(_) | Job::Distill(_) | Job::Generate(_) => {
-                events(Event::Note { text: format!("computes on {:?}", self.compute.device) });
                 bail!("this build has no stage `{}`", stage.kind.name())
             }
         }
