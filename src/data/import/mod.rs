@@ -174,7 +174,7 @@ impl Rows {
 
     /// Says whether an identical row was seen before; a different one with the same id is an error.
     fn repeats(&mut self, node: &Node<'_>, row: &Row<'_>) -> Result<bool, ImportError> {
-        let number = node.place().row.unwrap_or(0);
+        let number = node.row().unwrap_or(0);
         let content = Value::from(vec![
             node.value().clone(),
             Value::from(row.group.as_str()),
@@ -188,7 +188,7 @@ impl Rows {
             }
             Entry::Occupied(entry) if entry.get().1 == hash => Ok(true),
             Entry::Occupied(entry) => Err(ImportError::Duplicate {
-                place: node.place().clone(),
+                place: node.place(),
                 id: row.id.clone(),
                 first: entry.get().0,
             }),
@@ -247,3 +247,6 @@ impl Rows {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
