@@ -205,7 +205,7 @@ impl Rows {
             .chars()
             .take_while(|letter| letter.is_whitespace())
             .count();
-        let start = answer.start.map(|start| start + indent);
+        let start = answer.start.map(|start| start.saturating_add(indent));
         match window::find(passage, text, start) {
             Some((span, found)) => {
                 if found == Found::Searched && answer.start.is_some() {

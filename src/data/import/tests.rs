@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::experiment::settings::Split;
 
@@ -224,4 +226,36 @@ fn paths_are_required_by_files_and_refused_by_embedded_data() {
     assert!(matches!(error, ImportError::Embedded { .. }));
     let glossary = import(&data(Importer::Glossary, None, None), base).unwrap();
     assert!(glossary.examples.len() >= 2000);
+}
+
+#[test]
+fn an_offset_beyond_the_context_is_searched() {
+    let far = SQUAD.replacen(
+        "\"answer_start\": 43",
+        &format!("\"answer_start\": {}", u64::MAX),
+        1,
+    );
+    let imported = import_text(Importer::Squad, far, Some(10)).unwrap();
+    let context = imported.examples[0].context.as_deref();
+    assert_eq!(context, Some("is idle. The AMF – not the"));
+}
+
+proptest! {
+    #[test]
+    fn damaged_files_are_imported_or_refused(
+        position in 0..SQUAD.len(),
+        byte: u8,
+        cut: bool,
+        window in prop::option::of(0_usize..50),
+    ) {
+        let mut bytes = SQUAD.as_bytes().to_vec();
+        bytes[position] = byte;
+        if cut {
+            bytes.truncate(position);
+        }
+        match import_text(Importer::Squad, bytes, window) {
+            Ok(imported) => prop_assert!(!cut && !imported.examples.is_empty()),
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
 }
