@@ -137,8 +137,9 @@ impl Tokenizer {
         Self::assemble(inner, files)
     }
 
-    /// Trains a vocabulary on `texts`; a Unigram vocabulary ends smaller than asked for where the
-    /// texts give no more pieces. The same texts give the same tokenizer on every machine.
+    /// Trains a vocabulary on `texts`. The result depends on the texts alone: not on threads, nor on
+    /// the order of a hash map. A Unigram vocabulary ends smaller than asked for where the texts
+    /// give no more pieces.
     ///
     /// Byte-level BPE has the special tokens `<s>` 0, `</s>` 1 and the 256 bytes. Unigram has
     /// `<unk>` 0, `<s>` 1, `</s>` 2, all characters of the texts and, last, 256 byte tokens for
