@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Once;
 use std::time::Instant;
 
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device, Kind, Tensor};
@@ -206,7 +206,32 @@ impl Seed {
         ChaCha8Rng::seed_from_u64(self.0)
     }
 
-    /// Seeds libtorch's generators: initial weights, dropout, sampling.
+    /// Draws independent standard normal numbers in f32, on the CPU.
+    ///
+    /// Initial weights come from here and not from libtorch, so that a seed means the same model
+    /// on every device, with any number of threads and in every version of libtorch.
+    pub fn normal(self, shape: &[i64]) -> Tensor {
+        let mut generator = self.generator();
+        let count = usize::try_from(shape.iter().product::<i64>()).unwrap_or(0);
+        let mut values = Vec::with_capacity(count + 1);
+        while values.len() < count {
+            // Box and Muller 1958: two uniform numbers make two normal ones.
+            let radius = (-2.0 * (1.0 - generator.random::<f64>()).ln()).sqrt();
+            let (sine, cosine) = (std::f64::consts::TAU * generator.random::<f64>()).sin_cos();
+            values.extend([(radius * cosine) as f32, (radius * sine) as f32]);
+        }
+        Tensor::from_slice(&values[..count]).view(shape)
+    }
+
+    /// Draws independent numbers from `-bound..bound` in f32, on the CPU.
+    pub fn uniform(self, shape: &[i64], bound: f64) -> Tensor {
+        let mut generator = self.generator();
+        let count = usize::try_from(shape.iter().product::<i64>()).unwrap_or(0);
+        let values: Vec<f32> = (0..count).map(|_| (bound * (2.0 * generator.random::<f64>() - 1.0)) as f32).collect();
+        Tensor::from_slice(&values).view(shape)
+    }
+
+    /// Seeds libtorch's generators, of which only dropout draws.
     pub fn seed_tensors(self) {
         tch::manual_seed((self.0 >> 1) as i64);
     }
@@ -232,6 +257,18 @@ fn status_bytes(field: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn drawn_numbers_have_their_moments_and_repeat() {
+        let normal = Seed(3).normal(&[101, 99]);
+        assert!(normal.equal(&Seed(3).normal(&[101, 99])));
+        assert!(normal.mean(Kind::Float).double_value(&[]).abs() < 0.03);
+        assert!((normal.std(true).double_value(&[]) - 1.0).abs() < 0.03);
+        let uniform = Seed(3).uniform(&[9999], 0.5);
+        // Variance of a uniform number: (2 bound)^2 / 12.
+        assert!((uniform.var(true).double_value(&[]) - 1.0 / 12.0).abs() < 0.003);
+        assert!(uniform.abs().max().double_value(&[]) <= 0.5);
+    }
 
     #[test]
     fn streams_differ_by_name_and_index_and_repeat() {

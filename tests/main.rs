@@ -1,3 +1,4 @@
 //! Tests through the public surface, in one binary.
 
 mod experiments;
+mod training;

@@ -74,17 +74,14 @@ impl Decoder {
     /// Creates a model with normally distributed weights (standard deviation
     /// `initializer_range`), zero biases and unit norms, as transformers initialises it.
     pub fn initialise(config: Config, seed: Seed, device: Device) -> Self {
-        seed.stream("initial weights", 0).seed_tensors();
         let deviation = config.initializer_range;
         let built = build(config, |name, shape| {
-            // Drawn on the CPU, so that a seed means the same weights on every device.
-            let on_cpu = (Kind::Float, Device::Cpu);
             let tensor = if name.ends_with("norm.weight") {
-                Tensor::ones(shape, on_cpu)
+                Tensor::ones(shape, (Kind::Float, Device::Cpu))
             } else if name.ends_with(".bias") {
-                Tensor::zeros(shape, on_cpu)
+                Tensor::zeros(shape, (Kind::Float, Device::Cpu))
             } else {
-                Tensor::randn(shape, on_cpu) * deviation
+                seed.stream(name, 0).normal(shape) * deviation
             };
             Ok(tensor.to_device(device))
         });

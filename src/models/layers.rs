@@ -3,6 +3,8 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::product::linear;
+
 /// Multiplies by a weight and, when adapted, adds a scaled low-rank product.
 #[derive(Debug)]
 pub struct Linear {
@@ -44,7 +46,7 @@ impl Linear {
 
     /// Maps `[tokens, in]` to `[tokens, out]`.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let y = x.linear(&self.weight, self.bias.as_ref());
+        let y = linear(x, &self.weight, self.bias.as_ref());
         let Some(adapter) = &self.adapter else {
             return y;
         };

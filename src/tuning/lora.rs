@@ -1,6 +1,6 @@
 //! Low-rank adapters on the projections of a decoder (Hu et al. 2021, arXiv 2106.09685).
 
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 
 use crate::device::Seed;
 use crate::experiment::settings::Lora;
@@ -14,14 +14,12 @@ use crate::models::llama::PROJECTIONS;
 /// zero, so that the model first computes what it computed before. Adapters are f32 until a
 /// trainable buffer takes them over.
 pub fn attach(decoder: &mut Decoder, settings: &Lora, seed: Seed) {
-    seed.stream("adapters", 0).seed_tensors();
-    for (_, linear) in targets(decoder, &settings.target_modules) {
+    for (name, linear) in targets(decoder, &settings.target_modules) {
         let (out, width) = linear.weight.size2().expect("a weight has two sizes");
         let rank = settings.rank as i64;
         let bound = (width as f64).powf(-0.5);
         let device = linear.weight.device();
-        // Drawn on the CPU, so that a seed means the same adapter on every device.
-        let down = Tensor::empty([rank, width], (Kind::Float, Device::Cpu)).uniform_(-bound, bound);
+        let down = seed.stream(&name, 0).uniform(&[rank, width], bound);
         linear.adapter = Some(Adapter {
             down: down.to_device(device),
             up: Tensor::zeros([out, rank], (Kind::Float, device)),

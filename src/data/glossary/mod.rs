@@ -25,14 +25,15 @@ struct Glossary {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Term {
     name: String,
-    #[serde(flatten)]
     facts: Facts<String>,
 }
 
 /// One value for each kind of fact.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Facts<T> {
     expansion: T,
     domain: T,

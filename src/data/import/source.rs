@@ -73,24 +73,46 @@ pub(super) struct Node<'a> {
     source: &'a Source,
     value: &'a Value,
     place: Place,
+    /// Id of the question, by which its line is found when it is needed.
+    id: Option<&'a str>,
 }
 
 impl<'a> Node<'a> {
     pub(super) fn root(source: &'a Source, value: &'a Value) -> Self {
-        let place = Place { file: source.file.clone(), row: None, line: None, field: String::new() };
-        Self { source, value, place }
+        let place = Place {
+            file: source.file.clone(),
+            row: None,
+            line: None,
+            field: String::new(),
+        };
+        Self {
+            source,
+            value,
+            place,
+            id: None,
+        }
     }
 
-    /// Says that this value is question `row`; its line is found by its id where it has one.
+    /// Says that this value is question `row`; without a `line`, it is found by the question's id.
     pub(super) fn at_row(mut self, row: usize, line: Option<usize>) -> Self {
-        let id = self.value.get("id").and_then(Value::as_str);
-        self.place.line = line.or_else(|| self.source.line_of_id(id?));
+        self.id = self.value.get("id").and_then(Value::as_str);
+        self.place.line = line;
         self.place.row = Some(row);
         self
     }
 
-    pub(super) fn place(&self) -> &Place {
-        &self.place
+    pub(super) fn row(&self) -> Option<usize> {
+        self.place.row
+    }
+
+    pub(super) fn place(&self) -> Place {
+        self.located(self.place.clone())
+    }
+
+    /// Adds the line to a place; finding it takes a pass over the file, so only errors do.
+    fn located(&self, place: Place) -> Place {
+        let line = place.line.or_else(|| self.source.line_of_id(self.id?));
+        Place { line, ..place }
     }
 
     pub(super) fn value(&self) -> &'a Value {
@@ -99,7 +121,9 @@ impl<'a> Node<'a> {
 
     /// Goes to a member, or says that it is missing.
     pub(super) fn field(&self, name: &str) -> Result<Self, ImportError> {
-        self.optional(name)?.ok_or_else(|| ImportError::Missing { place: self.inner(name) })
+        self.optional(name)?.ok_or_else(|| ImportError::Missing {
+            place: self.located(self.inner(name)),
+        })
     }
 
     /// Goes to a member; none if it is absent or null.
@@ -108,7 +132,12 @@ impl<'a> Node<'a> {
             return Err(self.mistyped("an object"));
         };
         let value = members.get(name).filter(|value| !value.is_null());
-        Ok(value.map(|value| Self { source: self.source, value, place: self.inner(name) }))
+        Ok(value.map(|value| Self {
+            source: self.source,
+            value,
+            place: self.inner(name),
+            id: self.id,
+        }))
     }
 
     /// Goes through the elements of an array.
@@ -119,7 +148,11 @@ impl<'a> Node<'a> {
         let element = |(index, value)| Self {
             source: self.source,
             value,
-            place: Place { field: format!("{}[{index}]", self.place.field), ..self.place.clone() },
+            place: Place {
+                field: format!("{}[{index}]", self.place.field),
+                ..self.place.clone()
+            },
+            id: self.id,
         };
         Ok(values.iter().enumerate().map(element))
     }
@@ -164,6 +197,10 @@ impl<'a> Node<'a> {
             Value::Array(_) => "an array",
             Value::Object(_) => "an object",
         };
-        ImportError::Type { place: self.place.clone(), expected, found }
+        ImportError::Type {
+            place: self.place(),
+            expected,
+            found,
+        }
     }
 }

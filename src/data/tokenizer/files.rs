@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{TokenizerError, train};
+use super::{TokenizerError, llama, train};
 
 const TOKENIZER: &str = "tokenizer.json";
 const CONFIG: &str = "tokenizer_config.json";
@@ -19,7 +19,13 @@ pub(super) struct Files {
     special: Option<Value>,
     /// `eos_token_id` of the model's own configuration.
     model_eos: Option<u64>,
+    /// `model_type` of the model's own configuration.
+    model_type: Option<String>,
 }
+
+const CLASS: &str = "tokenizer_class";
+/// The class that takes `tokenizer.json` at its word.
+const GENERIC_CLASS: &str = "PreTrainedTokenizerFast";
 
 impl Files {
     pub(super) fn read(path: &Path) -> Result<Self, TokenizerError> {
@@ -31,19 +37,23 @@ impl Files {
             Ok(bytes) => bytes,
             Err(source) => return Err(TokenizerError::Read { file, source }),
         };
-        let mut model_eos = None;
+        let (mut model_eos, mut model_type) = (None, None);
         for name in ["config.json", "generation_config.json"] {
             let config = read_json(&folder.join(name))?;
-            model_eos = model_eos.or_else(|| match config?.get("eos_token_id")? {
+            let Some(config) = config else { continue };
+            model_eos = model_eos.or_else(|| match config.get("eos_token_id")? {
                 Value::Array(ids) => ids.first()?.as_u64(),
                 id => id.as_u64(),
             });
+            model_type =
+                model_type.or_else(|| Some(config.get("model_type")?.as_str()?.to_owned()));
         }
         Ok(Self {
             tokenizer,
             config: read_json(&folder.join(CONFIG))?,
             special: read_json(&folder.join(SPECIAL))?,
             model_eos,
+            model_type,
             folder,
         })
     }
@@ -53,7 +63,7 @@ impl Files {
         let text = inner.to_string(false).map_err(TokenizerError::Train)?;
         let special = train::special_tokens(inner);
         let mut config = special.clone();
-        config["tokenizer_class"] = json!("PreTrainedTokenizerFast");
+        config[CLASS] = json!(GENERIC_CLASS);
         config["clean_up_tokenization_spaces"] = json!(false);
         Ok(Self {
             folder: PathBuf::new(),
@@ -61,7 +71,25 @@ impl Files {
             config: Some(config),
             special: Some(special),
             model_eos: None,
+            model_type: None,
         })
+    }
+
+    /// Applies what the tokenizer's class changes, and keeps it for saving.
+    pub(super) fn follow_class(
+        &mut self,
+        inner: &mut tokenizers::Tokenizer,
+    ) -> Result<(), TokenizerError> {
+        let model_type = self.model_type.as_deref();
+        let changed = llama::apply(inner, self.config.as_ref(), model_type);
+        let format = |source| TokenizerError::Format {
+            file: self.folder.join(TOKENIZER),
+            source,
+        };
+        if changed.map_err(format)? {
+            self.tokenizer = inner.to_string(false).map_err(format)?.into_bytes();
+        }
+        Ok(())
     }
 
     /// Finds the id of the end-of-sequence token: by name in the tokenizer's own files, else by id
@@ -90,13 +118,10 @@ impl Files {
 
     pub(super) fn write(&self, folder: &Path, eos: &str) -> Result<(), TokenizerError> {
         let minimal = json!({ "eos_token": eos });
-        let config = match &self.config {
-            Some(config) => config.clone(),
-            None => {
-                let class = "PreTrainedTokenizerFast";
-                json!({ "eos_token": eos, "tokenizer_class": class })
-            }
-        };
+        let mut config = self.config.clone().unwrap_or_else(|| minimal.clone());
+        // What a class changes is in `tokenizer.json` by now, and must not be changed again beside
+        // a model of another type.
+        config[CLASS] = json!(GENERIC_CLASS);
         let special = self.special.as_ref().unwrap_or(&minimal);
         std::fs::create_dir_all(folder).map_err(|source| TokenizerError::Write { file: folder.to_owned(), source })?;
         let pretty = |value: &Value| format!("{value:#}\n").into_bytes();

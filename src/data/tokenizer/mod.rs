@@ -5,6 +5,9 @@
 //! special tokens.
 
 mod files;
+mod llama;
+#[cfg(test)]
+mod parity;
 mod train;
 
 use std::fmt;
@@ -123,16 +126,18 @@ impl Tokenizer {
     /// If a file is missing or damaged, no end-of-sequence token is named, or the model has no
     /// tokens for unknown text.
     pub fn load(path: &Path) -> Result<Self, TokenizerError> {
-        let files = Files::read(path)?;
-        let inner = tokenizers::Tokenizer::from_bytes(&files.tokenizer).map_err(|source| {
+        let mut files = Files::read(path)?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(&files.tokenizer).map_err(|source| {
             let file = files.folder.join("tokenizer.json");
             TokenizerError::Format { file, source }
         })?;
+        files.follow_class(&mut inner)?;
         Self::assemble(inner, files)
     }
 
-    /// Trains a vocabulary on `texts`; a Unigram vocabulary ends smaller than asked for where the
-    /// texts give no more pieces. The same texts give the same tokenizer on every machine.
+    /// Trains a vocabulary on `texts`. The result depends on the texts alone: not on threads, nor on
+    /// the order of a hash map. A Unigram vocabulary ends smaller than asked for where the texts
+    /// give no more pieces.
     ///
     /// Byte-level BPE has the special tokens `<s>` 0, `</s>` 1 and the 256 bytes. Unigram has
     /// `<unk>` 0, `<s>` 1, `</s>` 2, all characters of the texts and, last, 256 byte tokens for
@@ -165,7 +170,8 @@ impl Tokenizer {
     }
 
     /// Writes `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json` to a folder,
-    /// as `AutoTokenizer` reads them. A loaded tokenizer is written back byte for byte.
+    /// as `AutoTokenizer` reads them: it then encodes as this one does. `tokenizer.json` of a loaded
+    /// tokenizer is written back byte for byte unless its class overrules it (see `llama`).
     ///
     /// # Errors
     /// If a file cannot be written.

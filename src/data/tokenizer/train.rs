@@ -1,6 +1,6 @@
 //! Trains vocabularies so that the result depends on the texts alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tokenizers::decoders::byte_fallback::ByteFallback;
@@ -76,7 +76,7 @@ pub(super) fn unigram(vocabulary: usize, texts: &[String]) -> Result<Tokenizer, 
     ]);
     let specials = [UNKNOWN, BEGIN, END].map(special).to_vec();
     let words = words(&pre_tokenizer, texts).map_err(TokenizerError::Train)?;
-    let alphabet: std::collections::BTreeSet<char> = words.iter().flat_map(|(word, _)| word.chars()).collect();
+    let alphabet: BTreeSet<char> = words.iter().flat_map(|(word, _)| word.chars()).collect();
     let least = specials.len() + BYTES + alphabet.len();
     if vocabulary < least {
         let asked = vocabulary;
@@ -100,7 +100,7 @@ pub(super) fn unigram(vocabulary: usize, texts: &[String]) -> Result<Tokenizer, 
     pieces.retain(|(piece, _)| !piece.ends_with(ENDINGS));
     order_rare_characters(&mut pieces[specials.len()..]);
     pieces.extend((0..BYTES).map(|byte| (format!("<0x{byte:02X}>"), 0.0)));
-    let model = Unigram::from(pieces, Some(0), true).map_err(|error| TokenizerError::Train(error.into()))?;
+    let model = Unigram::from(pieces, Some(0), true).map_err(TokenizerError::Train)?;
     let mut tokenizer = Tokenizer::new(model);
     tokenizer.with_pre_tokenizer(Some(pre_tokenizer));
     tokenizer.with_decoder(Some(Decoders::new(vec![ByteFallback::new().into(), metaspace.into()])));

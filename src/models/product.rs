@@ -1,0 +1,65 @@
+//! The product of activations with a weight, on the fastest kernel of this machine.
+//!
+//! libtorch multiplies f32 matrices on the CPU with MKL, which uses AVX-512 on Intel processors
+//! only. Its convolutions run on oneDNN, which uses AVX-512 wherever it is there, and a 1 x 1
+//! convolution over channels-last memory is the same product without a copy. Measured on a 2-core
+//! Zen 5, forward and backward over [1000, 256] x [256, 688]: 191 GFLOP/s with MKL, 432 with
+//! oneDNN. The choice depends on the processor alone, never on a timing, so that results repeat.
+
+use std::sync::OnceLock;
+
+use tch::{Kind, Tensor};
+
+/// Rows from which repacking the weight for oneDNN pays.
+const CONVOLUTION_ROWS: i64 = 64;
+
+/// Computes `x weight^T + bias`: `x` is `[rows, in]`, `weight` `[out, in]`, `bias` `[out]`.
+pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    let rows = x.size()[0];
+    let on_cpu = x.kind() == Kind::Float && !x.device().is_cuda();
+    if !(on_cpu && rows >= CONVOLUTION_ROWS && mkl_lacks_avx512()) {
+        return x.linear(weight, bias);
+    }
+    let (out, width) = weight.size2().expect("a weight has two sizes");
+    // Channels-last strides over the very same memory.
+    let pixels = x.reshape([1, rows, 1, width]).permute([0, 3, 1, 2]);
+    let kernel = weight.view([out, 1, 1, width]).permute([0, 3, 1, 2]);
+    pixels.conv2d(&kernel, bias, 1, 0, 1, 1).permute([0, 2, 3, 1]).reshape([rows, out])
+}
+
+fn mkl_lacks_avx512() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let field = |name: &str| {
+            let line = information.lines().find(|line| line.starts_with(name))?;
+            line.split_once(':').map(|(_, value)| value.trim())
+        };
+        let avx512 = field("flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "avx512f"));
+        avx512 && field("vendor_id").is_some_and(|vendor| vendor != "GenuineIntel")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    #[test]
+    fn both_kernels_agree_in_value_and_gradient() {
+        tch::manual_seed(2);
+        let like = (Kind::Float, Device::Cpu);
+        for rows in [1, CONVOLUTION_ROWS, 200] {
+            let x = Tensor::randn([rows, 24], like).set_requires_grad(true);
+            let weight = Tensor::randn([40, 24], like).set_requires_grad(true);
+            let bias = Tensor::randn([40], like).set_requires_grad(true);
+            let direction = Tensor::randn([rows, 40], like);
+            let gradients = |y: Tensor| Tensor::run_backward(&[(y * &direction).sum(Kind::Float)], &[&x, &weight, &bias], false, false);
+            let (plain, fast) = (x.linear(&weight, Some(&bias)), linear(&x, &weight, Some(&bias)));
+            assert!(fast.allclose(&plain, 1e-5, 1e-5, false));
+            for (fast, plain) in gradients(fast).iter().zip(gradients(plain)) {
+                assert!(fast.allclose(&plain, 1e-4, 1e-4, false));
+            }
+        }
+    }
+}

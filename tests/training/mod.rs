@@ -1,0 +1,246 @@
+//! Training on the CPU with a tiny model: losses fall, and what must not change a result does not.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tch::{Device, Kind, Tensor};
+use tutelage::data::encode::Sequence;
+use tutelage::device::{Compute, Precision, Seed};
+use tutelage::experiment::settings::{Architecture, Lora, Schedule, Scratch, Training, Tuning, Validate};
+use tutelage::models::config::Config;
+use tutelage::models::decoder::Decoder;
+use tutelage::models::layers::Mode;
+use tutelage::models::packed::Packed;
+use tutelage::train::event::TrainEvent;
+use tutelage::train::run::{Finished, Job, Order, TrainError, train};
+use tutelage::train::student::Student;
+use tutelage::train::supervised::Supervised;
+use tutelage::tuning::{lora, peft};
+
+const VOCABULARY: usize = 50;
+
+fn decoder(seed: u64) -> Decoder {
+    let scratch = Scratch {
+        architecture: Architecture::Llama,
+        tokenizer: String::new(),
+        hidden: 32,
+        layers: 2,
+        heads: 4,
+        kv_heads: Some(2),
+        feed_forward: 64,
+        tied: true,
+        positions: 64,
+    };
+    Decoder::initialise(Config::scratch(&scratch, VOCABULARY, 2), Seed(seed), Device::Cpu)
+}
+
+/// Prompts of random tokens; the response repeats the prompt's first two and ends.
+fn sequences(count: usize) -> Vec<Sequence> {
+    (0..count)
+        .map(|example| {
+            let token = |position: usize| (3 + (example * 7 + position * position * 3) % (VOCABULARY - 3)) as u32;
+            let length = 2 + example % 5;
+            let mut tokens: Vec<u32> = (0..length).map(token).collect();
+            tokens.extend([token(0), token(1), 2]);
+            Sequence { example, tokens, response_start: length }
+        })
+        .collect()
+}
+
+fn training() -> Training {
+    Training {
+        epochs: 2.0,
+        batch: 8,
+        lr: 3e-3,
+        schedule: Schedule::Cosine { warmup: 0.1, floor: 0.0 },
+        checkpoint_every: 3,
+        validate: Validate::Epoch,
+        ..Training::default()
+    }
+}
+
+fn objective(tuning: &Tuning, precision: Precision) -> Supervised {
+    let compute = Compute { precision, ..Compute::reference() };
+    let student = Student::new(decoder(1), tuning, 0.01, compute, Seed(1));
+    let mut train = sequences(48);
+    let dev = train.split_off(40);
+    Supervised::new(student, train, dev)
+}
+
+fn adapters(dropout: f64) -> Tuning {
+    let target_modules = ["q_proj", "v_proj", "down_proj"].map(str::to_owned).to_vec();
+    Tuning::Lora(Lora { rank: 4, alpha: 8.0, dropout, target_modules })
+}
+
+/// Dropout draws from libtorch's one generator, which tests share: one at a time.
+static DROPOUT: Mutex<()> = Mutex::new(());
+
+/// Trains and returns the result with the loss of every step.
+fn run(objective: &mut Supervised, training: &Training) -> (Finished, Vec<f64>) {
+    let _alone = DROPOUT.lock();
+    let mut losses = Vec::new();
+    let stop = AtomicBool::new(false);
+    let job = Job { training, order: Order::Shuffled, seed: Seed(7), folder: None, stop: &stop };
+    let finished = train(objective, &job, &mut |event| {
+        if let TrainEvent::Step { parts, .. } = event {
+            losses.push(parts["loss"]);
+        }
+    });
+    (finished.unwrap(), losses)
+}
+
+#[test]
+fn loss_falls_for_every_tuning_and_precision() {
+    for tuning in [Tuning::Full {}, adapters(0.1)] {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let lr = if tuning == (Tuning::Full {}) { 3e-3 } else { 3e-2 };
+            let training = Training { epochs: 12.0, lr, ..training() };
+            let (_, losses) = run(&mut objective(&tuning, precision), &training);
+            let (first, last) = (losses[0], losses[losses.len() - 1]);
+            // Uniform over the vocabulary is ln 50 = 3.9.
+            assert!((first - 3.9).abs() < 0.2, "{tuning:?} {precision:?}: {first}");
+            assert!(last < first - 0.2, "{tuning:?} {precision:?}: {first} to {last}");
+        }
+    }
+}
+
+#[test]
+fn splitting_a_step_changes_nothing_but_rounding() {
+    let whole = run(&mut objective(&Tuning::Full {}, Precision::F32), &training()).1;
+    let split = Training { accumulation: 4, ..training() };
+    let parts = run(&mut objective(&Tuning::Full {}, Precision::F32), &split).1;
+    for (whole, parts) in whole.iter().zip(&parts) {
+        assert!((whole - parts).abs() < 1e-5, "{whole} {parts}");
+    }
+}
+
+#[test]
+fn only_adapters_move_and_the_model_starts_as_it_was() {
+    let before = decoder(1);
+    let mut objective = objective(&adapters(0.0), Precision::F32);
+    let batch = Packed::new(&[&[3, 4, 5, 6]], None, Device::Cpu);
+    let untouched = objective.student.decoder.hidden(&batch, Mode::Infer);
+    assert!(untouched.allclose(&before.hidden(&batch, Mode::Infer), 1e-5, 1e-6, false));
+    run(&mut objective, &training());
+    for ((name, old), (_, new)) in before.parameters().iter().zip(objective.student.decoder.parameters()) {
+        assert!(old.equal(new), "{name}");
+    }
+    assert!(!objective.student.decoder.hidden(&batch, Mode::Infer).allclose(&untouched, 1e-5, 1e-6, false));
+}
+
+#[test]
+fn adapters_survive_their_files_and_merging() {
+    let mut objective = objective(&adapters(0.0), Precision::F32);
+    run(&mut objective, &Training { lr: 3e-2, ..training() });
+    let mut trained = objective.student.decoder;
+    let batch = Packed::new(&[&[3, 4, 5, 6]], None, Device::Cpu);
+    let expected = trained.hidden(&batch, Mode::Infer);
+    let folder = tempfile::tempdir().unwrap();
+    let Tuning::Lora(settings) = adapters(0.0) else { unreachable!() };
+    peft::save(&mut trained, &settings, "base", folder.path()).unwrap();
+
+    let mut loaded = decoder(1);
+    let mut stored = peft::load(&mut loaded, folder.path()).unwrap();
+    stored.target_modules.sort();
+    let mut wanted = settings.clone();
+    wanted.target_modules.sort();
+    assert_eq!(stored, wanted);
+    assert!(loaded.hidden(&batch, Mode::Infer).allclose(&expected, 1e-6, 1e-7, false));
+    lora::merge(&mut loaded);
+    assert!(loaded.layers.iter().all(|layer| layer.q_proj.adapter.is_none()));
+    assert!(loaded.hidden(&batch, Mode::Infer).allclose(&expected, 1e-4, 1e-5, false));
+}
+
+/// Runs with checkpoints, stopping after each of `stops` steps and starting again.
+fn interrupted(tuning: &Tuning, stops: &[u64], damage: bool) -> (Tensor, Vec<TrainEvent>) {
+    let _alone = DROPOUT.lock();
+    let folder = tempfile::tempdir().unwrap();
+    let training = training();
+    let mut seen = Vec::new();
+    for round in 0..=stops.len() {
+        let stop = AtomicBool::new(false);
+        let job = Job {
+            training: &training,
+            order: Order::Shuffled,
+            seed: Seed(7),
+            folder: Some(folder.path()),
+            stop: &stop,
+        };
+        let result = train(&mut objective(tuning, Precision::F32), &job, &mut |event| {
+            if let TrainEvent::Step { step, .. } = &event {
+                stop.store(stops.get(round) == Some(step), Ordering::Relaxed);
+            }
+            seen.push(event);
+        });
+        match result {
+            Ok(finished) => return (finished.flat.master, seen),
+            Err(TrainError::Stopped { step, .. }) => assert_eq!(stops[round], step),
+            Err(other) => panic!("{other}"),
+        }
+        if damage {
+            let state = folder.path().join(format!("checkpoint-{}.safetensors", stops[round]));
+            let mut bytes = std::fs::read(&state).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            tutelage::files::write(&state, &bytes).unwrap();
+        }
+    }
+    panic!("never finished");
+}
+
+#[test]
+fn a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one() {
+    for tuning in [Tuning::Full {}, adapters(0.2)] {
+        let (whole, _) = interrupted(&tuning, &[], false);
+        let (resumed, events) = interrupted(&tuning, &[2, 7], false);
+        assert!(resumed.equal(&whole), "{tuning:?}");
+        let resumptions: Vec<u64> = events
+            .iter()
+            .filter_map(|event| if let TrainEvent::Resumed { step } = event { Some(*step) } else { None })
+            .collect();
+        assert_eq!(resumptions, [2, 7]);
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_told_and_not_used() {
+    let (whole, _) = interrupted(&Tuning::Full {}, &[], false);
+    let (redone, events) = interrupted(&Tuning::Full {}, &[4], true);
+    assert!(redone.equal(&whole));
+    let told = |event: &TrainEvent| matches!(event, TrainEvent::Note { text } if text.contains("checksum"));
+    assert!(events.iter().any(told));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_the_stage_and_keeps_the_last_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    // A learning rate that no model survives.
+    let training = Training { lr: 1e30, clip: None, schedule: Schedule::Constant { warmup: 0.0 }, ..training() };
+    let job = Job {
+        training: &training,
+        order: Order::Shuffled,
+        seed: Seed(7),
+        folder: Some(folder.path()),
+        stop: &stop,
+    };
+    let error = train(&mut objective(&Tuning::Full {}, Precision::F32), &job, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, TrainError::NotFinite { .. }), "{error}");
+    assert!(folder.path().join("checkpoint.json").exists());
+}
+
+/// Stored once: a change here changes published results and raises the stage's version.
+#[test]
+fn first_losses_are_as_stored() {
+    let losses = run(&mut objective(&Tuning::Full {}, Precision::F32), &training()).1;
+    let stored = [3.968_872, 3.899_977, 3.947_020, 3.826_471, 3.887_064];
+    for (loss, stored) in losses.iter().zip(stored) {
+        assert!((loss - stored).abs() < 1e-4, "{:?}", &losses[..5]);
+    }
+}
+
+#[test]
+fn weights_keep_their_kind() {
+    let objective = objective(&adapters(0.0), Precision::Bf16);
+    assert_eq!(objective.student.decoder.kind(), Kind::BFloat16);
+}
