@@ -386,4 +386,49 @@ mod tests {
         assert!(!stage.path().join(".writing-77-0-done").exists());
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Done);
     }
+
+    /// Needs the right to mount a small file system; told on stderr where there is none.
+    #[test]
+    fn a_real_full_disk_says_what_is_missing_and_leaves_the_store_usable() {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Mounted::new(folder.path());
+        let Some(disk) = mounted else {
+            #[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
+            {
+                eprintln!("skipped: mounting a tmpfs needs root");
+            }
+            return;
+        };
+        let store = Store::open(disk.0).unwrap();
+        let stage = store.stage(StageKind::Sft, &identity("sft", 1, &0, &[]).unwrap());
+        let lock = stage.lock(|| ()).unwrap();
+        stage.begin(&lock).unwrap();
+        let file = stage.output().join("weights");
+        let error = atomic::write(&file, &vec![1; 2_000_000]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("2000000 bytes needed, ") && text.starts_with("disk full"), "{text}");
+        atomic::write(&file, b"small").unwrap();
+        stage.finish(&lock).unwrap();
+        assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Done);
+    }
+
+    /// A file system of one megabyte, for the life of the value.
+    struct Mounted<'a>(&'a Path);
+
+    impl<'a> Mounted<'a> {
+        fn new(folder: &'a Path) -> Option<Self> {
+            let mount = std::process::Command::new("mount")
+                .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
+                .arg(folder)
+                .stderr(std::process::Stdio::null())
+                .status();
+            mount.ok()?.success().then_some(Self(folder))
+        }
+    }
+
+    impl Drop for Mounted<'_> {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("umount").arg(self.0).status();
+        }
+    }
 }

@@ -1,0 +1,30 @@
+//! The commands through the binary: exit code, stdout and stderr.
+
+mod score;
+mod study;
+
+use std::path::Path;
+use std::process::Command;
+
+/// Runs the binary in a folder and returns exit code, stdout and stderr as one text to snapshot.
+fn tutelage(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_tutelage"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("NO_COLOR", "1")
+        // Help is wrapped at the width of the terminal.
+        .env("COLUMNS", "100")
+        .output()
+        .expect("the binary runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
+    format!(
+        "exit {}\n--- stdout\n{}--- stderr\n{}",
+        output.status.code().expect("the binary ends by itself"),
+        text(output.stdout),
+        text(output.stderr)
+    )
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    tutelage::files::write(&folder.join(name), text.as_bytes()).expect("the folder is writable");
+}
