@@ -441,3 +441,121 @@ impl Collecting<'_> {
 fn read_environment(path: &Path) -> anyhow::Result<Environment> {
     Ok(serde_json::from_slice(&std::fs::read(path)?)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Example;
+    use crate::device::Compute;
+    use crate::orchestrate::event::Step;
+    use crate::orchestrate::execute::{Execution, Inputs, Listener, News, Worker};
+    use crate::orchestrate::job::Job;
+    use crate::orchestrate::plan::tests::{checked, planned};
+    use crate::orchestrate::report::report;
+    use crate::orchestrate::stop::StopFlag;
+    use crate::orchestrate::store::StageFolder;
+    use crate::orchestrate::worker::Engine;
+    use crate::orchestrate::{atomic, rows};
+
+    /// Prepares and scores for real; models are their `config.json` and answer by rule.
+    struct WithoutModels;
+
+    impl Worker for WithoutModels {
+        fn run(
+            &self,
+            stage: &Stage,
+            inputs: &Inputs,
+            folder: &StageFolder,
+            events: &mut dyn FnMut(Event),
+            stop: &StopFlag,
+        ) -> anyhow::Result<()> {
+            let output = folder.output();
+            match &stage.job {
+                Job::Pretrain(job) => {
+                    let config = Config::scratch(&job.model, 300, 1);
+                    Ok(atomic::write_json(&output.join("config.json"), &config.to_json())?)
+                }
+                Job::Sft(_) | Job::Distill(_) => {
+                    let losses = BTreeMap::from([("loss".to_owned(), 1.5)]);
+                    events(Event::Step(Step { step: 1, steps: 1, losses, ..Step::default() }));
+                    events(Event::Validation { step: 1, loss: 1.25 });
+                    Ok(())
+                }
+                Job::Capture(_) => Ok(()),
+                Job::Generate(job) => {
+                    anyhow::ensure!(!stage.label.starts_with("none/dskd"), "the loss is not finite");
+                    for split in [SplitName::Test, SplitName::Dev] {
+                        if split == SplitName::Test || job.dev {
+                            let examples = prepare::read_split(inputs.get("data")?, split)?;
+                            let tuned = stage.label.contains("(sft)") || stage.label.starts_with("both");
+                            let answers: Vec<Generation> =
+                                examples.iter().enumerate().map(|(n, example)| answer(n, example, tuned)).collect();
+                            rows::write(&output.join(format!("{split}.jsonl")), &answers)?;
+                        }
+                    }
+                    Ok(())
+                }
+                _ => Engine { compute: Compute::reference() }.run(stage, inputs, folder, events, stop),
+            }
+        }
+    }
+
+    fn answer(position: usize, example: &Example, tuned: bool) -> Generation {
+        let right = tuned || position.is_multiple_of(3);
+        Generation {
+            id: example.id.clone(),
+            answer: if right { example.answer.clone() } else { "unknown".to_owned() },
+            new_tokens: 4,
+            nll: Some(if tuned { 1.0 } else { 2.0 }),
+            response_tokens: 4,
+        }
+    }
+
+    struct Deaf;
+
+    impl Listener for Deaf {
+        fn hear(&mut self, _stage: &Stage, _news: &News<'_>) {}
+    }
+
+    #[test]
+    fn a_run_becomes_records_a_study_and_a_report() {
+        let edit = |experiment: &mut Experiment| {
+            experiment.data.values_mut().for_each(|data| data.limit = Some(400));
+            experiment.evaluation.metrics = ["token-f1", "nll"].map(str::to_owned).to_vec();
+        };
+        let (folder, checked, plan) = (tempfile::tempdir().unwrap(), checked(edit), planned(edit));
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(report(&checked, &plan, &store).unwrap(), None);
+        let mut execution = Execution {
+            store: &store,
+            worker: &WithoutModels,
+            environment: &Environment::of(Compute::reference()),
+            sources: &Vec::new,
+            stop: &StopFlag::default(),
+            listener: &mut Deaf,
+        };
+        let summary = execution.run(&plan).unwrap();
+        assert_eq!(summary.failures.len(), 2, "{:?}", summary.failures);
+
+        let (study, records) = collect(&checked, &plan, &store).unwrap();
+        let examples = study.data[0].splits[2].1 as usize;
+        assert_eq!(records.len(), (plan.trials.len() - 2) * 2 * examples);
+        let arm = |name: &str| study.arms.iter().find(|arm| arm.name == name).unwrap();
+        assert_eq!(arm("both/kd").outcome, Outcome::Done);
+        let Outcome::Failed { reason } = &arm("none/dskd").outcome else { panic!("none/dskd failed") };
+        assert_eq!(reason, "generate none/dskd seed 10: the loss is not finite");
+        assert_eq!(study.models.len(), 2);
+        assert_eq!(study.checks.len(), 2);
+        assert!(study.checks.iter().all(|check| check.passed), "{:?}", study.checks);
+        assert_eq!(study.checks[0].evidence, "2.000 -> 1.000 nats per token");
+        // The tuned teacher, and students at two seeds; 16 trials; each a loss and a dev loss.
+        assert_eq!(study.curves.len(), (1 + 2 + 16) * 2);
+        assert_eq!(study.examples.len(), 5);
+        assert_eq!(collect(&checked, &plan, &store).unwrap(), (study, records));
+
+        let first = report(&checked, &plan, &store).unwrap().expect("arms are scored");
+        assert!(first.renewed && first.document.exists());
+        let again = report(&checked, &plan, &store).unwrap().expect("arms are scored");
+        assert!(!again.renewed);
+    }
+}
