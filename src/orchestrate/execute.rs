@@ -405,9 +405,9 @@ mod tests {
                 state = std::fs::read_to_string(&saved)?;
                 events(Event::Resumed { step: state.len() as u64 });
             }
-            for step in state.len() as u64 + 1..=4 {
+            for step in state.len() as u64 + 1..=2 {
                 state.push('.');
-                events(Event::Step(Step { step, steps: 4, ..Step::default() }));
+                events(Event::Step(Step { step, steps: 2, ..Step::default() }));
                 atomic::write(&saved, state.as_bytes())?;
                 events(Event::Saved { step });
                 if self.stops_at == Some(step) {
@@ -523,7 +523,7 @@ mod tests {
         let (_folder, store, plan) = fresh();
         let (_other_folder, whole, _) = fresh();
         run(&whole, &plan, &Fake::default());
-        let (summary, _) = run(&store, &plan, &Fake { stops_at: Some(2), ..Fake::default() });
+        let (summary, _) = run(&store, &plan, &Fake { stops_at: Some(1), ..Fake::default() });
         assert!(summary.stopped && summary.ran == 0);
         let folder = store.folder_of(&plan.stages[0]);
         assert_eq!(folder.state(Depth::Checksums).unwrap(), State::Partial);
@@ -531,7 +531,7 @@ mod tests {
         assert!(again.is_complete());
         assert_eq!(results(&store, &plan), results(&whole, &plan));
         let events = event::read(&folder.events_jsonl()).unwrap();
-        assert_eq!(events.iter().filter(|event| matches!(event, Event::Resumed { step: 2 })).count(), 1);
+        assert_eq!(events.iter().filter(|event| matches!(event, Event::Resumed { step: 1 })).count(), 1);
         let steps: Vec<u64> = events
             .iter()
             .filter_map(|event| match event {
@@ -539,7 +539,7 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!(steps, [1, 2, 3, 4]);
+        assert_eq!(steps, [1, 2]);
     }
 
     #[test]
