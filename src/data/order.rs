@@ -2,12 +2,7 @@
 
 use super::shuffle::shuffle;
 
-/// Batches of one pool. Larger pools pad less and mix lengths less. With batches of 16, 32 leaves
-/// 1 to 2 % padding where batches in the order of the data have 10 to 24 % (TeleQuAD with whole
-/// contexts, glossary; measured), and a pool still spans hundreds of examples.
-const POOL_BATCHES: usize = 32;
-
-/// Arranges one epoch: returns batches of indices into `lengths` (tokens per sequence).
+/// Arranges one epoch of `examples` into batches of indices.
 ///
 /// Every index occurs exactly once; all batches hold `batch` indices but the last, which holds the
 /// remainder. The same arguments give the same order on every machine. Lengths play no part:
@@ -17,14 +12,9 @@ const POOL_BATCHES: usize = 32;
 /// If `batch` is 0.
 pub fn batches(examples: usize, batch: usize, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
     assert!(batch > 0, "a batch holds at least one sequence");
-    let mut indices: Vec<usize> = (0..lengths.len()).collect();
-    shuffle(&mut indices, seed, 2 * epoch);
-    for pool in indices.chunks_mut(batch.saturating_mul(POOL_BATCHES)) {
-        pool.sort_by_key(|&index| lengths[index]);
-    }
-    let mut batches: Vec<Vec<usize>> = indices.chunks(batch).map(<[usize]>::to_vec).collect();
-    shuffle(&mut batches, seed, 2 * epoch + 1);
-    batches
+    let mut indices: Vec<usize> = (0..examples).collect();
+    shuffle(&mut indices, seed, epoch);
+    indices.chunks(batch).map(<[usize]>::to_vec).collect()
 }
 
 #[cfg(test)]
@@ -32,27 +22,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn batches_hold_little_padding() {
-        // Every length from 1 to 640 once, scattered.
-        let lengths: Vec<usize> = (0..640).map(|index| 1 + (index * 37) % 640).collect();
-        let padded = |batches: &[Vec<usize>]| {
-            let longest = |batch: &Vec<usize>| batch.iter().map(|&index| lengths[index]).max();
-            let sizes = batches
-                .iter()
-                .map(|batch| batch.len() * longest(batch).unwrap());
-            sizes.sum::<usize>() as f64 / lengths.iter().sum::<usize>() as f64
-        };
-        let in_order: Vec<Vec<usize>> = (0..640)
-            .collect::<Vec<_>>()
-            .chunks(16)
-            .map(<[usize]>::to_vec)
-            .collect();
-        assert!(padded(&in_order) > 1.8);
-        // Sorted lengths would give 1 + 15 / 641; pools of 512 and 128 give a little more.
-        assert!(padded(&batches(&lengths, 16, 1, 0)) < 1.06);
-    }
 
     #[test]
     fn epochs_and_seeds_differ() {
