@@ -162,19 +162,19 @@ fn pair_arms<'s>(
         study.arms.iter().filter(selected).collect()
     };
     let (better, worse) = (side(&hypothesis.better), side(&hypothesis.worse));
+    let mut gaps = Vec::new();
     for (arms, level) in [(&better, &hypothesis.better), (&worse, &hypothesis.worse)] {
         if arms.is_empty() {
-            return Err(format!("no arm has `{}` = `{level}`", hypothesis.factor));
+            gaps.push(format!("no arm has `{}` = `{level}`", hypothesis.factor));
         }
-        for arm in arms {
-            match &arm.outcome {
-                Outcome::Done => {}
-                Outcome::Failed { reason } => {
-                    return Err(format!("arm `{}` failed: {reason}", arm.name));
-                }
-                Outcome::Missing => return Err(format!("arm `{}` has not run", arm.name)),
-            }
-        }
+        gaps.extend(arms.iter().filter_map(|arm| match &arm.outcome {
+            Outcome::Done => None,
+            Outcome::Failed { reason } => Some(format!("arm `{}` failed: {reason}", arm.name)),
+            Outcome::Missing => Some(format!("arm `{}` has not run", arm.name)),
+        }));
+    }
+    if !gaps.is_empty() {
+        return Err(gaps.join("; "));
     }
     let others = |arm: &Arm| {
         let mut levels = arm.levels.clone();

@@ -30,7 +30,15 @@ pub fn content(findings: &Findings) -> Value {
         .tables
         .iter()
         .filter(|table| table.name.starts_with("metric-"))
-        .map(table_value)
+        .enumerate()
+        .map(|(index, table)| {
+            let mut value = table_value(table);
+            if index > 0 {
+                // The same notes under every one would say nothing new.
+                value["notes"] = json!([]);
+            }
+            value
+        })
         .collect();
     let figures =
         |prefix: &str| -> Vec<Value> { findings.figures_with(prefix).map(figure_value).collect() };
@@ -78,7 +86,7 @@ pub fn content(findings: &Findings) -> Value {
 }
 
 /// The rule of verdicts, printed under the answers.
-pub(super) const RULE: &str = "A claim is supported when its effect is positive and its two-sided p value, Holm-adjusted over all declared hypotheses and metrics, is below its significance level on every metric it names; reversed when so in the opposite direction on every metric; otherwise not supported. Positive effects favour the claim, whichever way the metric improves.";
+pub(super) const RULE: &str = "A claim is supported when its effect is positive and its two-sided p value, Holm-adjusted over all declared hypotheses and metrics, is below its significance level on every metric it names; reversed when so in the opposite direction on every metric; otherwise not supported. Positive effects favour the claim, whichever way the metric improves; bold ones are significant.";
 
 fn kicker(findings: &Findings) -> String {
     match &findings.study.reproduces {
@@ -169,6 +177,16 @@ pub(super) fn key_numbers(findings: &Findings) -> Vec<(String, String)> {
     let outcomes = Outcomes::of(study);
     let mut numbers = vec![
         (
+            "Checks passed".to_owned(),
+            match study.checks.len() {
+                0 => "none made".to_owned(),
+                all => format!(
+                    "{} of {all}",
+                    study.checks.iter().filter(|check| check.passed).count()
+                ),
+            },
+        ),
+        (
             "Arms done".to_owned(),
             format!("{} of {}", outcomes.done, study.arms.len()),
         ),
@@ -190,7 +208,7 @@ pub(super) fn key_numbers(findings: &Findings) -> Vec<(String, String)> {
             format!("Best {label}"),
             number::fixed(value, number::digits([value])),
         ));
-        numbers.push(("by".to_owned(), soften(&best.arm)));
+        numbers.push(("reached by".to_owned(), soften(&best.arm)));
     }
     for model in &study.models {
         numbers.push((

@@ -56,7 +56,7 @@ pub(super) fn by_arm(account: &Account, width: f64) -> Option<Scene> {
                 .enumerate()
                 .filter_map(|(index, kind)| part(index, arm.stages.get(kind)))
                 .collect(),
-            note: arm.total.joules().map_or(String::new(), number::energy),
+            note: hours(&arm.total),
         })
         .collect();
     stacked(
@@ -78,7 +78,7 @@ fn part(index: usize, amount: Option<&Amount>) -> Option<(Colour, f64, f64)> {
 }
 
 fn note(amount: &Amount) -> String {
-    let total = amount.joules().map_or(String::new(), number::energy);
+    let total = hours(amount);
     if amount.unavailable.is_empty() {
         return total;
     }
@@ -86,6 +86,14 @@ fn note(amount: &Amount) -> String {
     format!("{total} without {}", names.join(", "))
         .trim_start()
         .to_owned()
+}
+
+fn hours(amount: &Amount) -> String {
+    let joules = amount.joules();
+    joules.map_or(String::new(), |joules| {
+        let hours = joules / JOULES_PER_WATT_HOUR;
+        format!("{} Wh", number::fixed(hours, number::digits([hours])))
+    })
 }
 
 fn stacked(bars: &[Bar], keys: &[String], title: &str, width: f64) -> Option<Scene> {
@@ -104,7 +112,7 @@ fn stacked(bars: &[Bar], keys: &[String], title: &str, width: f64) -> Option<Sce
             .map(|text| super::paint::width(text, SMALL, false))
             .fold(0.0, f64::max)
     };
-    let left = (widest(&mut bars.iter().map(|bar| bar.label.as_str())) + 8.0).min(width * 0.35);
+    let left = (widest(&mut bars.iter().map(|bar| bar.label.as_str())) + 10.0).min(width * 0.35);
     let right = widest(&mut bars.iter().map(|bar| bar.note.as_str())) + 10.0;
     let (top, step, thick) = (18.0, 14.0, 9.5);
     let bottom = top + step * bars.len() as f64;

@@ -67,8 +67,9 @@ fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
         .collect();
     let probe = Axis::spanning(values.iter().copied(), Scale::Linear, 0.04, (1.0, 0.0));
     let margin = label_width(&probe, 4) + 20.0;
-    let (gap, title, panel_height, top) = (9.0, 13.0, 68.0, 16.0);
-    let panel_width = (width - margin - gap * (COLUMNS - 1) as f64) / COLUMNS as f64;
+    let (gap, title, panel_height, top) = (15.0, 15.0, 68.0, 16.0);
+    let edge = 4.0;
+    let panel_width = (width - margin - edge - gap * (columns - 1) as f64) / columns as f64;
     let bottom = top + rows as f64 * (panel_height + title);
     let mut scene = Scene::new(width, bottom + 28.0);
     let entries: Vec<Entry> = names
@@ -79,7 +80,7 @@ fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
     legend(&mut scene, (margin, 6.0), width - margin, &entries);
 
     for (index, label) in labels.iter().enumerate() {
-        let (column, row) = (index % COLUMNS, index / COLUMNS);
+        let (column, row) = (index % columns, index / columns);
         let left = margin + column as f64 * (panel_width + gap);
         let floor = top + (row + 1) as f64 * (panel_height + title);
         let ceiling = floor - panel_height;
@@ -95,7 +96,7 @@ fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
             from: left,
             to: left + panel_width,
         };
-        let lowest = index + COLUMNS >= labels.len();
+        let lowest = index + columns >= labels.len();
         horizontal_axis(&mut scene, &x, ceiling, floor, 3, lowest);
         vertical_axis(&mut scene, &y, left, left + panel_width, 4, column == 0);
         let name = fit(label, SMALL, true, panel_width);
@@ -128,7 +129,7 @@ fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
             }
         }
     }
-    let middle = margin + columns as f64 * (panel_width + gap) / 2.0;
+    let middle = (margin + width) / 2.0;
     scene.text(
         (middle, bottom + 20.0),
         "Optimiser step",
@@ -136,7 +137,7 @@ fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
     );
     let centre = (top + bottom) / 2.0;
     scene.text(
-        (6.0, centre),
+        (7.0, centre),
         "Loss (nats per token)",
         Style::new(MEDIUM, INK).middle().up(),
     );

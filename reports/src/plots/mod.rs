@@ -138,7 +138,7 @@ pub fn figures(
     let rows = arm_rows(study, standings);
     if !rows.is_empty() {
         let caption = format!(
-            "Every arm against the baseline {}: standardised effect, positive (blue) where the arm is better. *, **, ***: p below 0.05, 0.01, 0.001 after Holm over all arms and metrics (exploratory).",
+            "Every arm against the baseline {}: standardised effect, positive (blue) where the arm is better. *, **, ***: p below 0.05, 0.01, 0.001 after Holm over the arms, metric by metric (exploratory).",
             study.baseline.as_deref().unwrap_or_default()
         );
         let scene = heatmap::heatmap(&columns, &rows, FULL_WIDTH);

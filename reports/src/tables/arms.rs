@@ -136,7 +136,7 @@ fn notes(study: &Study) -> Vec<String> {
     let mut notes = vec!["Bold: best arm of the design (references apart).".to_owned()];
     if let Some(baseline) = &study.baseline {
         notes.push(format!(
-            "+ / \u{2212}: better / worse than the baseline {baseline}, p < {ALPHA} after Holm over all arms and metrics (exploratory)."
+            "+ / \u{2212}: better / worse than the baseline {baseline}, p < {ALPHA} after Holm over the arms, metric by metric (exploratory)."
         ));
     }
     notes
