@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::contrast::{Contrast, contrast};
+use crate::contrast::{Contrast, contrast, interval_with_seeds};
 use crate::scores::Scores;
 use crate::statistics::{Resampling, holm::holm};
 use crate::study::{Arm, Hypothesis, Metric, Outcome, Role, Study};
@@ -139,7 +139,11 @@ pub fn test(
     if paired.first.len() < 2 {
         return Err("fewer than two questions are paired".to_owned());
     }
-    Ok(contrast(&paired, metric.direction, resampling))
+    let direction = metric.direction;
+    Ok(Contrast {
+        interval_with_seeds: interval_with_seeds(&paired, direction, resampling),
+        ..contrast(&paired, direction, resampling)
+    })
 }
 
 /// Pairs the arms of both sides that agree in every other factor.

@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use crate::contrast::{Contrast, contrast};
 use crate::record::Direction;
-use crate::scores::Scores;
+use crate::scores::{Scores, sum};
 use crate::statistics::{Interval, Resampling, bootstrap, holm::holm, moments};
-use crate::study::{Metric, Role, Study};
+use crate::study::{Aggregation, Metric, Role, Study};
 
 /// Holds how one arm stands on one metric.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -83,10 +83,13 @@ fn stand(
     // An arm paired with itself: its rows over seeds, joined by example.
     let own = scores.pair(&metric.name, &[(name, name)]).ok();
     let interval = own.filter(|own| own.first.len() > 1).map(|own| {
-        let values = bootstrap::distribution(own.first.len(), resampling, |items| {
-            own.value(&crate::scores::sum(
-                items.iter().map(|&i| own.first[i].as_slice()),
-            ))
+        let n = own.first.len();
+        let values = bootstrap::distribution(n, resampling, |items| {
+            if own.aggregation == Aggregation::Mean {
+                // The same number as below, without summing rows.
+                return items.iter().map(|&i| own.first_values[i]).sum::<f64>() / n as f64;
+            }
+            own.value(&sum(items.iter().map(|&i| own.first[i].as_slice())))
         });
         bootstrap::percentile(&values, resampling.level)
     });

@@ -13,8 +13,10 @@ use crate::tables::{Align, Table};
 
 /// Longest answer that is printed whole, in characters.
 const LONGEST_ANSWER: usize = 700;
-/// Longest text in a column that is set without wrapping.
+/// Longest text in a column that is set without wrapping in a table that is too wide.
 const WIDE: usize = 26;
+/// Characters that fit beside each other in a table.
+const LINE: usize = 105;
 
 /// Gathers what the template prints.
 pub fn content(findings: &Findings) -> Value {
@@ -129,19 +131,25 @@ fn answer_value(findings: &Findings, answer: &Answer) -> Value {
     if !answer.averaged.is_empty() {
         contrast.push_str(&format!("; mean over {}", answer.averaged.join(", ")));
     }
+    let detail = match &answer.verdict {
+        Verdict::Untestable { reason } => reason,
+        _ => &answer.detail,
+    };
     json!({
         "verdict": answer.verdict.label(),
         "name": soften(&answer.name),
         "contrast": soften(&contrast),
-        "detail": soften(&answer.detail),
-        "metrics": answer.metrics.iter().map(|metric| metric_value(findings, metric)).collect::<Vec<_>>(),
+        "detail": soften(detail),
+        "metrics": answer.metrics.iter().map(|metric| metric_value(findings, answer, metric)).collect::<Vec<_>>(),
     })
 }
 
-fn metric_value(findings: &Findings, answer: &MetricAnswer) -> Value {
+fn metric_value(findings: &Findings, overall: &Answer, answer: &MetricAnswer) -> Value {
     let label = soften(&metric_label(findings, &answer.metric));
     let Some(contrast) = &answer.contrast else {
         let reason = match &answer.verdict {
+            // Said once for all metrics.
+            verdict if *verdict == overall.verdict => "\u{2013}",
             Verdict::Untestable { reason } => reason.as_str(),
             verdict => verdict.label(),
         };
@@ -394,13 +402,21 @@ fn provenance(findings: &Findings) -> Table {
 }
 
 fn table_value(table: &Table) -> Value {
-    let wide = |column: usize| {
+    let longest = |column: usize| {
         let cells = table
             .rows
             .iter()
             .map(|row| row.cells[column].value.shown().chars().count());
-        cells.max().unwrap_or(0) > WIDE
+        cells
+            .chain([table.columns[column].head.chars().count()])
+            .max()
+            .unwrap_or(0)
     };
+    // Columns of long text wrap only when the table would not fit otherwise.
+    let all: usize = (0..table.columns.len())
+        .map(|column| longest(column) + 2)
+        .sum();
+    let wide = |column: usize| all > LINE && longest(column) > WIDE;
     let columns: Vec<Value> = table
         .columns
         .iter()

@@ -17,6 +17,7 @@ struct Bar {
 
 /// Draws a bar per kind of stage, divided by component; nothing when no energy is known.
 pub(super) fn by_stage(account: &Account, width: f64) -> Option<Scene> {
+    let digits = digits(account.stages.iter().map(|stage| &stage.total));
     let bars: Vec<Bar> = account
         .stages
         .iter()
@@ -28,7 +29,7 @@ pub(super) fn by_stage(account: &Account, width: f64) -> Option<Scene> {
                 .enumerate()
                 .filter_map(|(index, name)| part(index, stage.components.get(name)))
                 .collect(),
-            note: note(&stage.total),
+            note: note(&stage.total, digits),
         })
         .collect();
     stacked(
@@ -46,6 +47,7 @@ pub(super) fn by_arm(account: &Account, width: f64) -> Option<Scene> {
         .iter()
         .map(|stage| stage.stage.clone())
         .collect();
+    let digits = digits(account.arms.iter().map(|arm| &arm.total));
     let bars: Vec<Bar> = account
         .arms
         .iter()
@@ -56,7 +58,7 @@ pub(super) fn by_arm(account: &Account, width: f64) -> Option<Scene> {
                 .enumerate()
                 .filter_map(|(index, kind)| part(index, arm.stages.get(kind)))
                 .collect(),
-            note: hours(&arm.total),
+            note: hours(&arm.total, digits),
         })
         .collect();
     stacked(
@@ -77,8 +79,8 @@ fn part(index: usize, amount: Option<&Amount>) -> Option<(Colour, f64, f64)> {
     ))
 }
 
-fn note(amount: &Amount) -> String {
-    let total = hours(amount);
+fn note(amount: &Amount, digits: usize) -> String {
+    let total = hours(amount, digits);
     if amount.unavailable.is_empty() {
         return total;
     }
@@ -88,12 +90,19 @@ fn note(amount: &Amount) -> String {
         .to_owned()
 }
 
-fn hours(amount: &Amount) -> String {
+fn hours(amount: &Amount, digits: usize) -> String {
     let joules = amount.joules();
     joules.map_or(String::new(), |joules| {
-        let hours = joules / JOULES_PER_WATT_HOUR;
-        format!("{} Wh", number::fixed(hours, number::digits([hours])))
+        format!(
+            "{} Wh",
+            number::fixed(joules / JOULES_PER_WATT_HOUR, digits)
+        )
     })
+}
+
+/// Decimals that suit all amounts of a figure.
+fn digits<'a>(amounts: impl Iterator<Item = &'a Amount>) -> usize {
+    number::digits(amounts.filter_map(|amount| amount.joules().map(|j| j / JOULES_PER_WATT_HOUR)))
 }
 
 fn stacked(bars: &[Bar], keys: &[String], title: &str, width: f64) -> Option<Scene> {

@@ -68,7 +68,7 @@ fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
     let probe = Axis::spanning(values.iter().copied(), Scale::Linear, 0.04, (1.0, 0.0));
     let margin = label_width(&probe, 4) + 20.0;
     let (gap, title, panel_height, top) = (15.0, 15.0, 68.0, 16.0);
-    let edge = 4.0;
+    let edge = 9.0;
     let panel_width = (width - margin - edge - gap * (columns - 1) as f64) / columns as f64;
     let bottom = top + rows as f64 * (panel_height + title);
     let mut scene = Scene::new(width, bottom + 28.0);

@@ -293,9 +293,6 @@ fn names(
             (cx + r, cy + r + 2.0),
             (cx - w / 2.0, cy + r + 5.0),
             (cx - r - w, cy + r + 2.0),
-            (cx + 2.0, cy - r - 8.0),
-            (cx - w, cy - r - 12.0),
-            (cx - w / 2.0, cy + r + 13.0),
         ];
         let free = places.into_iter().find(|&(left, middle)| {
             let area = (left - 1.0, middle - 4.5, left + w + 1.0, middle + 4.5);

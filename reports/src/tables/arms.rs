@@ -4,7 +4,7 @@ use super::{Cell, Column, Table, Value};
 use crate::number;
 use crate::record::Direction;
 use crate::standings::{Standing, Standings};
-use crate::study::{Arm, Metric, Role, Study};
+use crate::study::{Arm, Metric, Outcome, Role, Study};
 
 /// Level of significance of the exploratory marks.
 const ALPHA: f64 = 0.05;
@@ -22,7 +22,7 @@ pub fn overview(study: &Study, standings: &[Standings]) -> Table {
         columns,
     );
     for (index, arm) in study.arms.iter().enumerate() {
-        let mut cells = vec![Cell::text(&arm.name)];
+        let mut cells = vec![Cell::text(name(arm, study))];
         for standings in standings {
             let digits = digits(&standings.arms);
             cells.push(marked(&standings.arms[index], digits));
@@ -98,11 +98,13 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
 }
 
 fn name(arm: &Arm, study: &Study) -> String {
-    if study.baseline.as_deref() == Some(arm.name.as_str()) {
-        format!("{} (baseline)", arm.name)
-    } else {
-        arm.name.clone()
-    }
+    let remark = match arm.outcome {
+        Outcome::Failed { .. } => " (failed)",
+        Outcome::Missing => " (not run)",
+        Outcome::Done if study.baseline.as_deref() == Some(arm.name.as_str()) => " (baseline)",
+        Outcome::Done => "",
+    };
+    format!("{}{remark}", arm.name)
 }
 
 fn marked(standing: &Standing, digits: usize) -> Cell {
