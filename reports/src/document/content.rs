@@ -295,7 +295,11 @@ fn details(findings: &Findings) -> Option<Table> {
     if findings.answers.is_empty() {
         return None;
     }
-    let columns = vec![
+    let answered = findings.answers.iter().flat_map(|answer| &answer.metrics);
+    let over_seeds = answered
+        .filter_map(|metric| metric.contrast.as_ref())
+        .any(|contrast| contrast.interval_with_seeds.is_some());
+    let mut columns = vec![
         Column::left(""),
         Column::left("Metric"),
         Column::right("n"),
@@ -303,12 +307,17 @@ fn details(findings: &Findings) -> Option<Table> {
         Column::right("Worse side"),
         Column::right("Effect"),
         Column::right("95 % CI"),
-        Column::right("CI with seeds"),
+    ];
+    if over_seeds {
+        columns.push(Column::right("CI with seeds"));
+    }
+    columns.extend([
         Column::right("p"),
         Column::right("p (Holm)"),
         Column::right("Detectable"),
         Column::left("Verdict"),
-    ];
+    ]);
+    let absent = columns.len() - 3;
     let mut table = Table::new(
         "hypothesis-details",
         "Every declared hypothesis on every metric it names. Sides are as claimed; a positive effect favours the claim.",
@@ -342,7 +351,12 @@ fn details(findings: &Findings) -> Option<Table> {
                     Cell::number(Some(contrast.second), digits),
                     Cell::new(Value::Signed(contrast.effect, digits)),
                     Cell::new(interval(contrast.interval)),
-                    Cell::new(contrast.interval_with_seeds.map_or(Value::Absent, interval)),
+                ]);
+                if over_seeds {
+                    let wide = contrast.interval_with_seeds;
+                    cells.push(Cell::new(wide.map_or(Value::Absent, interval)));
+                }
+                cells.extend([
                     Cell {
                         mark: letter,
                         ..Cell::new(Value::P(contrast.p))
@@ -351,7 +365,7 @@ fn details(findings: &Findings) -> Option<Table> {
                     Cell::number(Some(contrast.detectable), digits),
                 ]);
             } else {
-                cells.extend((0..9).map(|_| Cell::new(Value::Absent)));
+                cells.extend((0..absent).map(|_| Cell::new(Value::Absent)));
             }
             cells.push(Cell::text(metric.verdict.label()));
             table.push(cells);

@@ -54,7 +54,7 @@ pub(super) fn heatmap(columns: &[String], rows: &[Row], width: f64) -> Scene {
     let tall = if wrapped.iter().any(|lines| lines.len() > 1) {
         23.0
     } else {
-        17.0
+        14.5
     };
     let height = top + tall * rows.len() as f64 + 6.0;
     let mut scene = Scene::new(width, height.max(top + 66.0));

@@ -39,7 +39,10 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
     let mut columns = vec![Column::left("Arm")];
     columns.push(Column::right(metric.label.clone()));
     columns.push(Column::right("95 % CI"));
-    columns.push(Column::right("s.d. of seeds"));
+    let spread = standings.arms.iter().any(|arm| arm.deviation.is_some());
+    if spread {
+        columns.push(Column::right("s.d. of seeds"));
+    }
     let compared = standings
         .arms
         .iter()
@@ -69,8 +72,10 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
             Cell::text(name(&study.arms[index], study)),
             marked(standing, digits),
             Cell::new(interval),
-            Cell::number(standing.deviation, digits),
         ];
+        if spread {
+            cells.push(Cell::number(standing.deviation, digits));
+        }
         if compared {
             let gain = standing.against_baseline.as_ref();
             let absent = || Cell::new(Value::Absent);
