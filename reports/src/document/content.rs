@@ -44,6 +44,7 @@ pub fn content(findings: &Findings) -> Value {
         .collect();
     let figures =
         |prefix: &str| -> Vec<Value> { findings.figures_with(prefix).map(figure_value).collect() };
+    let hypothesis_figures = [figures("forest"), figures("heatmap-hypotheses")].concat();
     json!({
         "title": soften(&study.question),
         "name": soften(&study.name),
@@ -63,9 +64,9 @@ pub fn content(findings: &Findings) -> Value {
         })).collect::<Vec<_>>(),
         "methods": methods(findings),
         "hypotheses_table": details(findings).map(|table| table_value(&table)),
-        "hypothesis_figures": figures("forest"),
+        "hypothesis_figures": hypothesis_figures,
         "overview": findings.table("overview").map(table_value),
-        "result_figures": figures("heatmap"),
+        "result_figures": figures("heatmap-arms"),
         "metric_tables": metric_tables,
         "curve_figures": figures("curves"),
         "energy_text": energy_text(findings),
@@ -255,10 +256,7 @@ fn design(findings: &Findings) -> Vec<String> {
     } else {
         format!("The study crosses {}", factors.join(" \u{d7} "))
     };
-    let mut text = format!(
-        "{crossed}; each arm runs at the seeds {}.",
-        seeds.join(", ")
-    );
+    let mut text = format!("{crossed}; each arm runs at seeds {}.", seeds.join(", "));
     if let Some(baseline) = &study.baseline {
         text.push_str(&format!(" Tables compare with the baseline {baseline}."));
     }

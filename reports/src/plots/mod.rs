@@ -1,6 +1,6 @@
 //! Figures: drawn once as a list of shapes, printed as SVG and PNG.
 //!
-//! Every figure is a function from findings to a scene in points; [`paint`] alone knows file
+//! Every figure is a function from findings to a scene in points; `paint` alone knows file
 //! formats. Colours never carry meaning alone: shape, filling, hatching, stars or text say it too.
 
 mod axis;
