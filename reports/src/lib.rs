@@ -1,1 +1,40 @@
-//! x
+//! From Tutelage's records to verdicts, tables, figures and a PDF.
+//!
+//! Reads what a run left behind and never runs anything. The phases, in order:
+//!
+//! 1. [`read`]: `records.jsonl` and `study.json` become [`record::Record`]s and a [`study::Study`].
+//! 2. [`scores`]: records are arranged by metric, arm, seed and example; [`aggregate`] says how
+//!    examples become one value.
+//! 3. [`contrast`] compares two sides pairwise with [`statistics`]; [`hypotheses`] and
+//!    [`standings`] apply it to the claims and to the arms; [`energy`] shares out the cost.
+//! 4. [`tables`], [`plots`] and [`document`] print; [`report::render`] writes all of it.
+//!
+//! [`compare`] serves two plain lists of scores without a study.
+
+pub mod aggregate;
+pub mod compare;
+pub mod contrast;
+pub mod document;
+pub mod energy;
+pub mod error;
+pub mod hypotheses;
+pub mod number;
+pub mod plots;
+pub mod read;
+pub mod record;
+pub mod report;
+pub mod scores;
+pub mod standings;
+pub mod statistics;
+pub mod study;
+pub mod summary;
+pub mod tables;
+mod write;
+
+pub use error::Error;
+
+pub use report::{Options, Rendered, render};
+pub use summary::Summary;
+
+/// Result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

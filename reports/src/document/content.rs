@@ -1,0 +1,466 @@
+//! What the PDF says, as values for its template. No value is ever markup.
+
+use serde_json::{Value, json};
+
+use super::Findings;
+use super::soft::{shorten, soften};
+use crate::hypotheses::{Answer, MetricAnswer, Verdict};
+use crate::number;
+use crate::plots::Figure;
+use crate::study::Outcome;
+use crate::summary::Outcomes;
+use crate::tables::{Align, Table};
+
+/// Longest answer that is printed whole, in characters.
+const LONGEST_ANSWER: usize = 700;
+/// Longest text in a column that is set without wrapping in a table that is too wide.
+const WIDE: usize = 26;
+/// Characters that fit beside each other in a table.
+const LINE: usize = 105;
+
+/// Gathers what the template prints.
+pub fn content(findings: &Findings) -> Value {
+    let study = findings.study;
+    let named = |names: &[&str]| -> Vec<Value> {
+        let tables = names.iter().filter_map(|name| findings.table(name));
+        tables
+            .filter(|table| !table.rows.is_empty())
+            .map(table_value)
+            .collect()
+    };
+    let metric_tables: Vec<Value> = findings
+        .tables
+        .iter()
+        .filter(|table| table.name.starts_with("metric-"))
+        .enumerate()
+        .map(|(index, table)| {
+            let mut value = table_value(table);
+            if index > 0 {
+                // The same notes under every one would say nothing new.
+                value["notes"] = json!([]);
+            }
+            value
+        })
+        .collect();
+    let figures =
+        |prefix: &str| -> Vec<Value> { findings.figures_with(prefix).map(figure_value).collect() };
+    let hypothesis_figures = [figures("forest"), figures("heatmap-hypotheses")].concat();
+    json!({
+        "title": soften(&study.question),
+        "name": soften(&study.name),
+        "kicker": kicker(findings),
+        "question": soften(&study.question),
+        "failures": failures(findings),
+        "answers": findings.answers.iter().map(|answer| answer_value(findings, answer)).collect::<Vec<_>>(),
+        "rule": RULE,
+        "front": findings.figures_with("front").next().map(figure_value),
+        "key": key_numbers(findings),
+        "design": design(findings),
+        "design_tables": named(&["arms", "models", "data", "metrics"]),
+        "checks": study.checks.iter().map(|check| json!({
+            "name": soften(&check.name),
+            "passed": check.passed,
+            "evidence": soften(&check.evidence),
+        })).collect::<Vec<_>>(),
+        "methods": methods(findings),
+        "hypotheses_table": details(findings).map(|table| table_value(&table)),
+        "hypothesis_figures": hypothesis_figures,
+        "overview": findings.table("overview").map(table_value),
+        "result_figures": figures("heatmap-arms"),
+        "metric_tables": metric_tables,
+        "curve_figures": figures("curves"),
+        "energy_text": energy_text(findings),
+        "energy_figures": figures("energy"),
+        "energy_tables": named(&["energy-by-stage", "energy-by-arm"]),
+        "examples": study.examples.iter().map(|example| json!({
+            "id": soften(&example.id),
+            "question": soften(&shorten(&example.question, LONGEST_ANSWER)),
+            "references": example.references.iter().map(|text| soften(&shorten(text, LONGEST_ANSWER))).collect::<Vec<_>>(),
+            "answers": example.answers.iter().map(|(arm, text)| {
+                let text = if text.is_empty() { "(empty)".to_owned() } else { shorten(text, LONGEST_ANSWER) };
+                json!([soften(arm), soften(&text)])
+            }).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "warnings": findings.warnings.iter().map(|text| soften(text)).collect::<Vec<_>>(),
+        "assumptions": study.assumptions.iter().map(|text| soften(text)).collect::<Vec<_>>(),
+        "reproduction_tables": [table_value(&provenance(findings))],
+        "resolved": soften(&study.resolved),
+    })
+}
+
+/// The rule of verdicts, printed under the answers.
+pub(super) const RULE: &str = "A claim is supported when its effect is positive and its two-sided p value, Holm-adjusted over all declared hypotheses and metrics, is below its significance level on every metric it names; reversed when so in the opposite direction on every metric; otherwise not supported. Positive effects favour the claim, whichever way the metric improves; bold ones are significant.";
+
+fn kicker(findings: &Findings) -> String {
+    match &findings.study.reproduces {
+        Some(publication) => format!("{} \u{b7} after {publication}", findings.study.name),
+        None => findings.study.name.clone(),
+    }
+}
+
+/// What went wrong, before anything else is read.
+fn failures(findings: &Findings) -> Vec<Value> {
+    let outcomes = Outcomes::of(findings.study);
+    let mut failures = Vec::new();
+    if outcomes.failed + outcomes.missing > 0 {
+        let names: Vec<String> = findings
+            .study
+            .arms
+            .iter()
+            .filter_map(|arm| match &arm.outcome {
+                Outcome::Done => None,
+                Outcome::Failed { reason } => Some(format!("{} failed ({reason})", arm.name)),
+                Outcome::Missing => Some(format!("{} has not run", arm.name)),
+            })
+            .collect();
+        failures.push(json!({
+            "head": format!("INCOMPLETE: {} OF {} ARMS", outcomes.done, findings.study.arms.len()),
+            "text": soften(&format!("{}.", names.join("; "))),
+        }));
+    }
+    for check in findings.study.checks.iter().filter(|check| !check.passed) {
+        failures.push(json!({
+            "head": "CHECK NOT PASSED",
+            "text": soften(&format!("{} ({})", check.name, check.evidence)),
+        }));
+    }
+    failures
+}
+
+fn answer_value(findings: &Findings, answer: &Answer) -> Value {
+    let mut contrast = answer.contrast.clone();
+    if !answer.averaged.is_empty() {
+        contrast.push_str(&format!("; mean over {}", answer.averaged.join(", ")));
+    }
+    let detail = match &answer.verdict {
+        Verdict::Untestable { reason } => reason,
+        _ => &answer.detail,
+    };
+    json!({
+        "verdict": answer.verdict.label(),
+        "name": soften(&answer.name),
+        "contrast": soften(&contrast),
+        "detail": soften(detail),
+        "metrics": answer.metrics.iter().map(|metric| metric_value(findings, answer, metric)).collect::<Vec<_>>(),
+    })
+}
+
+fn metric_value(findings: &Findings, overall: &Answer, answer: &MetricAnswer) -> Value {
+    let label = soften(&metric_label(findings, &answer.metric));
+    let Some(contrast) = &answer.contrast else {
+        let reason = match &answer.verdict {
+            // Said once for all metrics.
+            verdict if *verdict == overall.verdict => "\u{2013}",
+            Verdict::Untestable { reason } => reason.as_str(),
+            verdict => verdict.label(),
+        };
+        return json!({ "label": label, "effect": null, "reason": soften(reason) });
+    };
+    let digits = number::digits([contrast.first, contrast.second]);
+    json!({
+        "label": label,
+        "effect": number::signed(contrast.effect, digits),
+        "interval": format!(
+            "[{}, {}]",
+            number::fixed(contrast.interval.low, digits),
+            number::fixed(contrast.interval.high, digits)
+        ),
+        "p_adjusted": answer.p_adjusted.map_or_else(String::new, number::p_value),
+        "significant": matches!(answer.verdict, Verdict::Supported | Verdict::Reversed),
+        "reason": "",
+    })
+}
+
+pub(super) fn metric_label(findings: &Findings, name: &str) -> String {
+    let metric = findings
+        .study
+        .metrics
+        .iter()
+        .find(|metric| metric.name == name);
+    metric.map_or(name.to_owned(), |metric| metric.label.clone())
+}
+
+/// The numbers a reader asks for first.
+pub(super) fn key_numbers(findings: &Findings) -> Vec<(String, String)> {
+    let study = findings.study;
+    let outcomes = Outcomes::of(study);
+    let mut numbers = vec![
+        (
+            "Checks passed".to_owned(),
+            match study.checks.len() {
+                0 => "none made".to_owned(),
+                all => format!(
+                    "{} of {all}",
+                    study.checks.iter().filter(|check| check.passed).count()
+                ),
+            },
+        ),
+        (
+            "Arms done".to_owned(),
+            format!("{} of {}", outcomes.done, study.arms.len()),
+        ),
+        ("Seeds".to_owned(), study.seeds.len().to_string()),
+        (
+            "Test questions".to_owned(),
+            number::grouped(findings.questions as u64),
+        ),
+    ];
+    if let Some(standings) = findings
+        .standings
+        .iter()
+        .find(|s| s.metric == crate::plots::chief_metric(study))
+        && let Some(best) = standings.arms.iter().find(|arm| arm.best)
+        && let Some(value) = best.value
+    {
+        let label = metric_label(findings, &standings.metric);
+        numbers.push((
+            format!("Best {label}"),
+            number::fixed(value, number::digits([value])),
+        ));
+        numbers.push(("reached by".to_owned(), soften(&best.arm)));
+    }
+    for model in &study.models {
+        numbers.push((
+            soften(&model.name),
+            format!("{} parameters", number::parameters(model.parameters)),
+        ));
+    }
+    let total = &findings.account.total;
+    numbers.push((
+        "Energy".to_owned(),
+        match total.joules() {
+            Some(joules) if !study.energy.is_empty() => number::energy(joules),
+            _ => "unavailable".to_owned(),
+        },
+    ));
+    if !study.energy.is_empty() {
+        numbers.push(("Energy is".to_owned(), total.state()));
+        numbers.push((
+            "Compute time".to_owned(),
+            number::duration(findings.account.seconds),
+        ));
+    }
+    numbers
+}
+
+fn design(findings: &Findings) -> Vec<String> {
+    let study = findings.study;
+    let factors: Vec<String> = study
+        .factors
+        .iter()
+        .map(|factor| format!("{} ({})", factor.name, factor.levels.join(", ")))
+        .collect();
+    let seeds: Vec<String> = study.seeds.iter().map(u64::to_string).collect();
+    let crossed = if factors.is_empty() {
+        "The study crosses no factors".to_owned()
+    } else {
+        format!("The study crosses {}", factors.join(" \u{d7} "))
+    };
+    let mut text = format!("{crossed}; each arm runs at seeds {}.", seeds.join(", "));
+    if let Some(baseline) = &study.baseline {
+        text.push_str(&format!(" Tables compare with the baseline {baseline}."));
+    }
+    vec![soften(&text)]
+}
+
+/// Says how intervals and tests were made.
+pub(super) fn methods(findings: &Findings) -> Vec<String> {
+    let Resampled { count, level, seed } = resampled(findings);
+    vec![format!(
+        "All comparisons are paired by question. The value of a side is the mean over its seeds and over the factors that are averaged out. Intervals are {level} % percentile intervals of a paired bootstrap over questions ({count} resamples, seed {seed}), with the seeds as they are; the second interval resamples seeds as well. Metrics that are plain means over questions are tested by Wilcoxon's signed-rank test (W), values of right or wrong by McNemar's exact test (M) or, averaged over several pairs, by random signs (P); metrics of the whole corpus and means over tokens by approximate randomisation (R, {count} trials). All tests are two-sided."
+    )]
+}
+
+struct Resampled {
+    count: String,
+    level: String,
+    seed: u64,
+}
+
+fn resampled(findings: &Findings) -> Resampled {
+    Resampled {
+        count: number::grouped(findings.resampling.resamples as u64),
+        level: format!("{:.0}", 100.0 * findings.resampling.level),
+        seed: findings.resampling.seed,
+    }
+}
+
+/// The hypotheses table as the PDF sets it: short columns, claims by number.
+fn details(findings: &Findings) -> Option<Table> {
+    use crate::contrast::Test;
+    use crate::tables::{Cell, Column, Value};
+
+    if findings.answers.is_empty() {
+        return None;
+    }
+    let answered = findings.answers.iter().flat_map(|answer| &answer.metrics);
+    let over_seeds = answered
+        .filter_map(|metric| metric.contrast.as_ref())
+        .any(|contrast| contrast.interval_with_seeds.is_some());
+    let mut columns = vec![
+        Column::left(""),
+        Column::left("Metric"),
+        Column::right("n"),
+        Column::right("Better side"),
+        Column::right("Worse side"),
+        Column::right("Effect"),
+        Column::right("95 % CI"),
+    ];
+    if over_seeds {
+        columns.push(Column::right("CI with seeds"));
+    }
+    columns.extend([
+        Column::right("p"),
+        Column::right("p (Holm)"),
+        Column::right("Detectable"),
+        Column::left("Verdict"),
+    ]);
+    let absent = columns.len() - 3;
+    let mut table = Table::new(
+        "hypothesis-details",
+        "Every declared hypothesis on every metric it names. Sides are as claimed; a positive effect favours the claim.",
+        columns,
+    );
+    for (index, answer) in findings.answers.iter().enumerate() {
+        for (position, metric) in answer.metrics.iter().enumerate() {
+            let head = if position == 0 {
+                format!("H{}", index + 1)
+            } else {
+                String::new()
+            };
+            let mut cells = vec![
+                Cell::text(head),
+                Cell::text(metric_label(findings, &metric.metric)),
+            ];
+            if let Some(contrast) = &metric.contrast {
+                let digits = number::digits([contrast.first, contrast.second]);
+                let interval = |interval: crate::statistics::Interval| {
+                    Value::Interval(interval.low, interval.high, digits)
+                };
+                let letter = match contrast.test {
+                    Test::Wilcoxon => "W",
+                    Test::Permutation => "P",
+                    Test::Mcnemar => "M",
+                    Test::Randomisation => "R",
+                };
+                cells.extend([
+                    Cell::number(Some(contrast.n as f64), 0),
+                    Cell::number(Some(contrast.first), digits),
+                    Cell::number(Some(contrast.second), digits),
+                    Cell::new(Value::Signed(contrast.effect, digits)),
+                    Cell::new(interval(contrast.interval)),
+                ]);
+                if over_seeds {
+                    let wide = contrast.interval_with_seeds;
+                    cells.push(Cell::new(wide.map_or(Value::Absent, interval)));
+                }
+                cells.extend([
+                    Cell {
+                        mark: letter,
+                        ..Cell::new(Value::P(contrast.p))
+                    },
+                    Cell::new(metric.p_adjusted.map_or(Value::Absent, Value::P)),
+                    Cell::number(Some(contrast.detectable), digits),
+                ]);
+            } else {
+                cells.extend((0..absent).map(|_| Cell::new(Value::Absent)));
+            }
+            cells.push(Cell::text(metric.verdict.label()));
+            table.push(cells);
+            if let Some(row) = table.rows.last_mut() {
+                row.divided = index > 0 && position == 0;
+            }
+        }
+    }
+    table.notes = vec![
+        "Detectable: the effect that 80 % of such experiments would find at 5 %, before adjustment."
+            .to_owned(),
+    ];
+    Some(table)
+}
+
+/// Says where the energy numbers come from.
+pub(super) fn energy_text(findings: &Findings) -> Vec<String> {
+    let total = &findings.account.total;
+    let amount = total
+        .joules()
+        .map_or("an amount that is not available".to_owned(), number::energy);
+    vec![format!(
+        "All stages together consumed {amount} ({}) in {} of compute. A stage that several arms use was run once; its cost is shared equally between them. Nothing is subtracted for idling.",
+        total.state(),
+        number::duration(findings.account.seconds)
+    )]
+}
+
+fn provenance(findings: &Findings) -> Table {
+    use crate::tables::{Cell, Column};
+
+    let mut table = Table::new(
+        "provenance",
+        "Versions, hardware and settings.",
+        vec![Column::left("What"), Column::left("Value")],
+    );
+    for (name, value) in &findings.study.provenance {
+        table.push(vec![Cell::text(name), Cell::text(value)]);
+    }
+    let Resampled { count, level, seed } = resampled(findings);
+    table.push(vec![
+        Cell::text("statistics"),
+        Cell::text(format!(
+            "{count} resamples, {level} % intervals, seed {seed}"
+        )),
+    ]);
+    table
+}
+
+fn table_value(table: &Table) -> Value {
+    let longest = |column: usize| {
+        let cells = table
+            .rows
+            .iter()
+            .map(|row| row.cells[column].value.shown().chars().count());
+        cells
+            .chain([table.columns[column].head.chars().count()])
+            .max()
+            .unwrap_or(0)
+    };
+    // Columns of long text wrap only when the table would not fit otherwise.
+    let all: usize = (0..table.columns.len())
+        .map(|column| longest(column) + 2)
+        .sum();
+    let wide = |column: usize| all > LINE && longest(column) > WIDE;
+    let columns: Vec<Value> = table
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| {
+            json!({
+                "head": soften(&column.head),
+                "align": column.align,
+                "wide": column.align == Align::Left && wide(index),
+            })
+        })
+        .collect();
+    let rows: Vec<Value> = table
+        .rows
+        .iter()
+        .map(|row| {
+            let cells: Vec<Value> = row
+                .cells
+                .iter()
+                .map(|cell| json!({ "text": soften(&cell.value.shown()), "best": cell.best, "mark": cell.mark }))
+                .collect();
+            json!({ "divided": row.divided, "cells": cells })
+        })
+        .collect();
+    json!({
+        "caption": soften(&table.caption),
+        "columns": columns,
+        "rows": rows,
+        "notes": table.notes.iter().map(|note| soften(note)).collect::<Vec<_>>(),
+    })
+}
+
+fn figure_value(figure: &Figure) -> Value {
+    json!({ "name": figure.name, "caption": soften(&figure.caption), "width": figure.share })
+}

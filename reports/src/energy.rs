@@ -1,0 +1,177 @@
+//! The energy account: what each kind of stage and each arm consumed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::study::{StageEnergy, Study};
+
+/// Joules in a watt-hour.
+pub const JOULES_PER_WATT_HOUR: f64 = 3600.0;
+
+/// Says how much of an amount is known, and how.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Amount {
+    /// Measured joules.
+    pub measured: f64,
+    /// Estimated joules.
+    pub estimated: f64,
+    /// Components without a value in at least one stage; the sums leave them out.
+    pub unavailable: BTreeSet<String>,
+}
+
+impl Amount {
+    /// Sum of what is known, in joules; absent when nothing is.
+    pub fn joules(&self) -> Option<f64> {
+        let total = self.measured + self.estimated;
+        (total > 0.0 || self.unavailable.is_empty()).then_some(total)
+    }
+
+    /// Says in words how the amount is known.
+    pub fn state(&self) -> String {
+        let mut state = match (self.measured > 0.0, self.estimated > 0.0) {
+            (true, true) => {
+                let share = 100.0 * self.estimated / (self.measured + self.estimated);
+                format!("measured, {share:.0} % estimated")
+            }
+            (true, false) => "measured".to_owned(),
+            (false, true) => "estimated".to_owned(),
+            (false, false) if self.unavailable.is_empty() => "none recorded".to_owned(),
+            (false, false) => String::new(),
+        };
+        if !self.unavailable.is_empty() {
+            if !state.is_empty() {
+                state.push_str("; ");
+            }
+            let names: Vec<&str> = self.unavailable.iter().map(String::as_str).collect();
+            state.push_str(&format!("{} unavailable", names.join(", ")));
+        }
+        state
+    }
+
+    fn add(&mut self, stage: &StageEnergy, share: f64) {
+        match stage.joules {
+            Some(joules) if stage.state == "measured" => self.measured += joules * share,
+            Some(joules) => self.estimated += joules * share,
+            None => {
+                self.unavailable.insert(stage.component.clone());
+            }
+        }
+    }
+}
+
+/// Sums up one kind of stage.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StageAccount {
+    /// Stage kind.
+    pub stage: String,
+    /// Number of distinct stages.
+    pub count: usize,
+    /// Summed duration in seconds.
+    pub seconds: f64,
+    /// Amount per component.
+    pub components: BTreeMap<String, Amount>,
+    /// Amount over components.
+    pub total: Amount,
+}
+
+/// Sums up one arm: each stage's cost is shared equally between the arms that use it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ArmAccount {
+    /// Name of the arm.
+    pub arm: String,
+    /// Share of the durations in seconds.
+    pub seconds: f64,
+    /// Share per stage kind.
+    pub stages: BTreeMap<String, Amount>,
+    /// Share over all stages.
+    pub total: Amount,
+}
+
+/// Holds the whole account.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Account {
+    /// By stage kind, in the order in which the study lists them.
+    pub stages: Vec<StageAccount>,
+    /// By arm, in the order of the study; arms without stages are left out.
+    pub arms: Vec<ArmAccount>,
+    /// Components in alphabetical order.
+    pub components: Vec<String>,
+    /// Everything.
+    pub total: Amount,
+    /// Summed duration in seconds.
+    pub seconds: f64,
+    /// How each component was measured or estimated, or why it could not be.
+    pub methods: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Draws up the account of a study.
+pub fn account(study: &Study) -> Account {
+    let mut account = Account {
+        stages: Vec::new(),
+        arms: study
+            .arms
+            .iter()
+            .map(|arm| ArmAccount {
+                arm: arm.name.clone(),
+                seconds: 0.0,
+                stages: BTreeMap::new(),
+                total: Amount::default(),
+            })
+            .collect(),
+        components: Vec::new(),
+        total: Amount::default(),
+        seconds: 0.0,
+        methods: BTreeMap::new(),
+    };
+    let mut timed = BTreeSet::new();
+    for row in &study.energy {
+        // A stage has one row per component; its duration counts once.
+        let first = timed.insert((row.stage.as_str(), row.key.as_str()));
+        let seconds = if first { row.seconds } else { 0.0 };
+        account.seconds += seconds;
+        account.total.add(row, 1.0);
+        let methods = account.methods.entry(row.component.clone()).or_default();
+        methods.insert(format!("{}: {}", row.state, row.method));
+        add_stage(&mut account.stages, row, first, seconds);
+        let share = 1.0 / row.arms.len().max(1) as f64;
+        for arm in account
+            .arms
+            .iter_mut()
+            .filter(|arm| row.arms.contains(&arm.arm))
+        {
+            arm.seconds += seconds * share;
+            arm.stages
+                .entry(row.stage.clone())
+                .or_default()
+                .add(row, share);
+            arm.total.add(row, share);
+        }
+    }
+    account.arms.retain(|arm| !arm.stages.is_empty());
+    account.components = account.methods.keys().cloned().collect();
+    account
+}
+
+fn add_stage(stages: &mut Vec<StageAccount>, row: &StageEnergy, first: bool, seconds: f64) {
+    let position = stages.iter().position(|stage| stage.stage == row.stage);
+    let position = position.unwrap_or_else(|| {
+        stages.push(StageAccount {
+            stage: row.stage.clone(),
+            count: 0,
+            seconds: 0.0,
+            components: BTreeMap::new(),
+            total: Amount::default(),
+        });
+        stages.len() - 1
+    });
+    let stage = &mut stages[position];
+    stage.count += usize::from(first);
+    stage.seconds += seconds;
+    stage.total.add(row, 1.0);
+    stage
+        .components
+        .entry(row.component.clone())
+        .or_default()
+        .add(row, 1.0);
+}

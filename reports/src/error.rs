@@ -1,0 +1,114 @@
+//! What can be wrong with a report's input, and what can fail while it is written.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Names a fault in the input or in writing a report.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("cannot {action} `{path}`")]
+    File {
+        /// `read`, `write` or `create`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A row or a whole file is not what its format says.
+    #[error("`{path}`, row {row}: not a valid row")]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// Row counted from 1.
+        row: usize,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The study description is not valid.
+    #[error("`{path}`: not a valid study")]
+    Study {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The study has a version this crate does not read.
+    #[error("`{path}`: format of the study: expected {expected}, found {found}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The version this crate reads.
+        expected: u32,
+        /// The version in the file.
+        found: u32,
+    },
+    /// One value is given twice.
+    #[error("two records for arm `{arm}`, seed {seed}, example `{example}`, metric `{metric}`")]
+    Duplicate {
+        /// Name of the arm.
+        arm: String,
+        /// Seed of the trial.
+        seed: u64,
+        /// Identifier of the example.
+        example: String,
+        /// Name of the metric.
+        metric: String,
+    },
+    /// A value is not a finite number.
+    #[error(
+        "arm `{arm}`, seed {seed}, example `{example}`, metric `{metric}`: expected a finite number, found {value}"
+    )]
+    NotFinite {
+        /// Name of the arm.
+        arm: String,
+        /// Seed of the trial.
+        seed: u64,
+        /// Identifier of the example.
+        example: String,
+        /// Name of the metric.
+        metric: String,
+        /// The value.
+        value: f64,
+    },
+    /// A record lacks what its metric is computed from.
+    #[error("arm `{arm}`, example `{example}`, metric `{metric}`: {needs}")]
+    Counts {
+        /// Name of the arm.
+        arm: String,
+        /// Identifier of the example.
+        example: String,
+        /// Name of the metric.
+        metric: String,
+        /// What is expected.
+        needs: &'static str,
+    },
+    /// Records and study disagree on a metric.
+    #[error("metric `{metric}`: {what} in the study and in the records differ: {study}, {records}")]
+    Metric {
+        /// Name of the metric.
+        metric: String,
+        /// `unit` or `direction`.
+        what: &'static str,
+        /// As in the study.
+        study: String,
+        /// As in the records.
+        records: String,
+    },
+    /// Two files to compare have no identifier in common, or one is given twice.
+    #[error("{0}")]
+    Comparison(String),
+    /// A figure could not be drawn.
+    #[error("cannot draw figure `{figure}`: {reason}")]
+    Figure {
+        /// Name of the figure.
+        figure: String,
+        /// What failed.
+        reason: String,
+    },
+    /// The PDF could not be set.
+    #[error("cannot set the PDF: {0}")]
+    Document(String),
+}

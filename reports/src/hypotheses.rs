@@ -1,0 +1,284 @@
+//! The answers to the claims of an experiment.
+
+use serde::Serialize;
+
+use crate::contrast::{Contrast, contrast, interval_with_seeds};
+use crate::scores::Scores;
+use crate::statistics::{Resampling, holm::holm};
+use crate::study::{Arm, Hypothesis, Metric, Outcome, Role, Study};
+
+/// Answers a claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Significant after adjustment, in the claimed direction.
+    Supported,
+    /// No significant difference in either direction, or, over several metrics, no common answer.
+    NotSupported,
+    /// Significant after adjustment, against the claimed direction.
+    Reversed,
+    /// The claim could not be tested.
+    Untestable {
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl Verdict {
+    /// The verdict in words, without its reason.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Supported => "supported",
+            Self::NotSupported => "not supported",
+            Self::Reversed => "reversed",
+            Self::Untestable { .. } => "untestable",
+        }
+    }
+}
+
+/// Answers a claim on one metric.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MetricAnswer {
+    /// Name of the metric.
+    pub metric: String,
+    /// The comparison; absent when it could not be made.
+    pub contrast: Option<Contrast>,
+    /// p value after Holm over the whole declared family.
+    pub p_adjusted: Option<f64>,
+    /// The answer.
+    pub verdict: Verdict,
+}
+
+/// Answers a claim over all its metrics.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Answer {
+    /// The claim in words.
+    pub name: String,
+    /// The contrast in symbols: `sft: teacher > none, teacher = llama`.
+    pub contrast: String,
+    /// Factors that are averaged over.
+    pub averaged: Vec<String>,
+    /// Significance level.
+    pub alpha: f64,
+    /// Per metric, in the order of the claim.
+    pub metrics: Vec<MetricAnswer>,
+    /// The overall verdict: supported (or reversed) only when it is so on every metric.
+    pub verdict: Verdict,
+    /// Where metrics disagree, which say what; empty otherwise.
+    pub detail: String,
+}
+
+/// Answers every hypothesis of a study.
+///
+/// The family of Holm's adjustment is every declared hypothesis on every metric it names, also
+/// those that cannot be tested (they count with p = 1), so that a failed arm never makes another
+/// claim easier to support.
+pub fn answer(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<Answer> {
+    let contrasts: Vec<Vec<Result<Contrast, String>>> = study
+        .hypotheses
+        .iter()
+        .map(|hypothesis| {
+            let metrics = hypothesis.metrics.iter();
+            metrics
+                .map(|metric| test(study, scores, hypothesis, metric, resampling))
+                .collect()
+        })
+        .collect();
+    let raw: Vec<f64> = contrasts
+        .iter()
+        .flatten()
+        .map(|result| result.as_ref().map_or(1.0, |contrast| contrast.p))
+        .collect();
+    let mut adjusted = holm(&raw).into_iter();
+    study
+        .hypotheses
+        .iter()
+        .zip(contrasts)
+        .map(|(hypothesis, results)| {
+            let metrics: Vec<MetricAnswer> = hypothesis
+                .metrics
+                .iter()
+                .zip(results)
+                .map(|(metric, result)| {
+                    let p = adjusted.next().unwrap_or(1.0);
+                    conclude(metric, result, p, hypothesis.alpha)
+                })
+                .collect();
+            let (verdict, detail) = overall(study, &metrics);
+            Answer {
+                name: hypothesis.name.clone(),
+                contrast: symbols(hypothesis),
+                averaged: averaged(study, hypothesis),
+                alpha: hypothesis.alpha,
+                metrics,
+                verdict,
+                detail,
+            }
+        })
+        .collect()
+}
+
+/// Compares the two sides of a hypothesis on any metric, declared or not.
+///
+/// # Errors
+/// Why it cannot be tested.
+pub fn test(
+    study: &Study,
+    scores: &Scores,
+    hypothesis: &Hypothesis,
+    metric: &str,
+    resampling: Resampling,
+) -> Result<Contrast, String> {
+    let metric: &Metric = study
+        .metrics
+        .iter()
+        .find(|candidate| candidate.name == metric)
+        .ok_or_else(|| format!("the study has no metric `{metric}`"))?;
+    let arms = pair_arms(study, hypothesis)?;
+    let paired = scores.pair(&metric.name, &arms)?;
+    if paired.first.len() < 2 {
+        return Err("fewer than two questions are paired".to_owned());
+    }
+    let direction = metric.direction;
+    Ok(Contrast {
+        interval_with_seeds: interval_with_seeds(&paired, direction, resampling),
+        ..contrast(&paired, direction, resampling)
+    })
+}
+
+/// Pairs the arms of both sides that agree in every other factor.
+fn pair_arms<'s>(
+    study: &'s Study,
+    hypothesis: &Hypothesis,
+) -> Result<Vec<(&'s str, &'s str)>, String> {
+    let side = |level: &str| -> Vec<&'s Arm> {
+        let selected = |arm: &&Arm| {
+            arm.role == Role::Cell
+                && arm
+                    .levels
+                    .get(&hypothesis.factor)
+                    .is_some_and(|l| l == level)
+                && hypothesis
+                    .within
+                    .iter()
+                    .all(|(factor, level)| arm.levels.get(factor) == Some(level))
+        };
+        study.arms.iter().filter(selected).collect()
+    };
+    let (better, worse) = (side(&hypothesis.better), side(&hypothesis.worse));
+    let mut gaps = Vec::new();
+    for (arms, level) in [(&better, &hypothesis.better), (&worse, &hypothesis.worse)] {
+        if arms.is_empty() {
+            gaps.push(format!("no arm has `{}` = `{level}`", hypothesis.factor));
+        }
+        gaps.extend(arms.iter().filter_map(|arm| match &arm.outcome {
+            Outcome::Done => None,
+            Outcome::Failed { reason } => Some(format!("arm `{}` failed: {reason}", arm.name)),
+            Outcome::Missing => Some(format!("arm `{}` has not run", arm.name)),
+        }));
+    }
+    if !gaps.is_empty() {
+        return Err(gaps.join("; "));
+    }
+    let others = |arm: &Arm| {
+        let mut levels = arm.levels.clone();
+        levels.remove(&hypothesis.factor);
+        levels
+    };
+    let partner = |arm: &Arm| worse.iter().find(|other| others(other) == others(arm));
+    if better.len() != worse.len() {
+        return Err(format!(
+            "the sides differ in their number of arms: {}, {}",
+            better.len(),
+            worse.len()
+        ));
+    }
+    better
+        .iter()
+        .map(|arm| match partner(arm) {
+            Some(other) => Ok((arm.name.as_str(), other.name.as_str())),
+            None => Err(format!("arm `{}` has no counterpart", arm.name)),
+        })
+        .collect()
+}
+
+fn conclude(
+    metric: &str,
+    result: Result<Contrast, String>,
+    p_adjusted: f64,
+    alpha: f64,
+) -> MetricAnswer {
+    let (contrast, verdict) = match result {
+        Err(reason) => (None, Verdict::Untestable { reason }),
+        Ok(contrast) => {
+            let significant = p_adjusted < alpha && contrast.agrees;
+            let verdict = if significant && contrast.effect > 0.0 {
+                Verdict::Supported
+            } else if significant && contrast.effect < 0.0 {
+                Verdict::Reversed
+            } else {
+                Verdict::NotSupported
+            };
+            (Some(contrast), verdict)
+        }
+    };
+    MetricAnswer {
+        metric: metric.to_owned(),
+        p_adjusted: contrast.is_some().then_some(p_adjusted),
+        contrast,
+        verdict,
+    }
+}
+
+fn overall(study: &Study, metrics: &[MetricAnswer]) -> (Verdict, String) {
+    let Some(first) = metrics.first() else {
+        let reason = "the hypothesis names no metric".to_owned();
+        return (Verdict::Untestable { reason }, String::new());
+    };
+    if metrics
+        .iter()
+        .all(|answer| answer.verdict.label() == first.verdict.label())
+    {
+        return (first.verdict.clone(), String::new());
+    }
+    let label = |name: &str| {
+        let metric = study.metrics.iter().find(|metric| metric.name == name);
+        metric.map_or(name.to_owned(), |metric| metric.label.clone())
+    };
+    let parts: Vec<String> = ["supported", "reversed", "not supported", "untestable"]
+        .into_iter()
+        .filter_map(|verdict| {
+            let names: Vec<String> = metrics
+                .iter()
+                .filter(|answer| answer.verdict.label() == verdict)
+                .map(|answer| label(&answer.metric))
+                .collect();
+            (!names.is_empty()).then(|| format!("{verdict} on {}", names.join(", ")))
+        })
+        .collect();
+    (
+        Verdict::NotSupported,
+        format!("mixed: {}", parts.join("; ")),
+    )
+}
+
+fn symbols(hypothesis: &Hypothesis) -> String {
+    let mut text = format!(
+        "{}: {} > {}",
+        hypothesis.factor, hypothesis.better, hypothesis.worse
+    );
+    for (factor, level) in &hypothesis.within {
+        text.push_str(&format!(", {factor} = {level}"));
+    }
+    text
+}
+
+fn averaged(study: &Study, hypothesis: &Hypothesis) -> Vec<String> {
+    study
+        .factors
+        .iter()
+        .map(|factor| &factor.name)
+        .filter(|name| **name != hypothesis.factor && !hypothesis.within.contains_key(*name))
+        .cloned()
+        .collect()
+}

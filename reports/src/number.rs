@@ -1,0 +1,128 @@
+//! How numbers are printed.
+
+/// The proper minus sign, as wide as a plus.
+const MINUS: char = '\u{2212}';
+
+/// Prints a number with fixed decimals and a proper minus; values that round to zero get no sign.
+pub fn fixed(value: f64, digits: usize) -> String {
+    let text = format!("{:.digits$}", value.abs());
+    let zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+    if value < 0.0 && !zero {
+        format!("{MINUS}{text}")
+    } else {
+        text
+    }
+}
+
+/// Prints a difference: always with a sign, except for what rounds to zero.
+pub fn signed(value: f64, digits: usize) -> String {
+    let text = fixed(value, digits);
+    let zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+    if value > 0.0 && !zero {
+        format!("+{text}")
+    } else {
+        text
+    }
+}
+
+/// Prints a p value with three decimals, and none smaller than 0.001.
+///
+/// Where rounding would hide on which side of 0.05 or 0.01 it lies, it gets a fourth decimal.
+pub fn p_value(p: f64) -> String {
+    let hidden = |level: f64| p < level && format!("{p:.3}") == format!("{level:.3}");
+    if p < 0.001 {
+        "<0.001".to_owned()
+    } else if hidden(0.05) || hidden(0.01) {
+        // Cut, not rounded: 0.04996 must not become 0.0500.
+        format!("{:.4}", (p * 1e4).floor() / 1e4)
+    } else {
+        format!("{p:.3}")
+    }
+}
+
+/// Chooses decimals for a column from its largest absolute value: about four significant digits.
+pub fn digits(values: impl IntoIterator<Item = f64>) -> usize {
+    let largest = values
+        .into_iter()
+        .filter(|value| value.is_finite())
+        .fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    match largest {
+        v if v >= 100.0 => 1,
+        v if v >= 2.0 => 2,
+        _ => 3,
+    }
+}
+
+/// Prints a count with thin groups of three digits: 1,234,567.
+pub fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Prints a number of parameters: 1.10 B, 5.8 M, 220 k.
+pub fn parameters(value: u64) -> String {
+    let number = value as f64;
+    match number {
+        n if n >= 1e9 => format!("{:.2} B", n / 1e9),
+        n if n >= 1e6 => format!("{:.1} M", n / 1e6),
+        n if n >= 1e3 => format!("{:.0} k", n / 1e3),
+        _ => value.to_string(),
+    }
+}
+
+/// Prints an energy given in joules, in the unit that suits it: 812 J, 3.4 Wh, 1.20 kWh.
+pub fn energy(joules: f64) -> String {
+    let hours = joules / crate::energy::JOULES_PER_WATT_HOUR;
+    match hours {
+        h if h >= 1000.0 => format!("{:.2} kWh", h / 1000.0),
+        h if h >= 100.0 => format!("{h:.0} Wh"),
+        h if h >= 1.0 => format!("{h:.2} Wh"),
+        h if h >= 0.01 => format!("{h:.3} Wh"),
+        _ => format!("{joules:.1} J"),
+    }
+}
+
+/// Prints a duration: 42 s, 3 min 05 s, 2 h 10 min.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..60 => format!("{seconds:.1} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs() {
+        assert_eq!(fixed(-0.0004, 3), "0.000");
+        assert_eq!(fixed(-0.25, 2), "\u{2212}0.25");
+        assert_eq!(signed(0.25, 2), "+0.25");
+        assert_eq!(signed(0.0, 2), "0.00");
+    }
+
+    #[test]
+    fn scales() {
+        assert_eq!(p_value(0.000_2), "<0.001");
+        assert_eq!(p_value(0.049_96), "0.0499");
+        assert_eq!(p_value(0.050_3), "0.050");
+        assert_eq!(
+            (digits([0.4]), digits([38.0, 1.0]), digits([150.0])),
+            (3, 2, 1)
+        );
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(parameters(1_100_048_384), "1.10 B");
+        assert_eq!(energy(7200.0), "2.00 Wh");
+        assert_eq!(duration(185.0), "3 min 05 s");
+    }
+}

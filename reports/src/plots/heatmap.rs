@@ -1,0 +1,147 @@
+//! Significance heat maps: contrasts in rows, metrics in columns, coloured by signed effect.
+
+use super::palette::{FAINT, INK, WHITE, diverging, is_light};
+use super::panel::{MEDIUM, SMALL, wrap};
+use super::scene::{Scene, Style};
+use crate::contrast::Contrast;
+use crate::number;
+
+/// Effect at which colour is full: a large effect after Cohen (1988).
+const FULL: f64 = 0.8;
+
+/// One cell of the map.
+pub(super) struct Cell {
+    /// Standardised effect; positive favours the row.
+    pub(super) effect: f64,
+    /// Adjusted p value.
+    pub(super) p: f64,
+    /// Whether the experiment declared this test.
+    pub(super) declared: bool,
+}
+
+impl Cell {
+    /// Takes the cell of a contrast; nothing where it has no standardised effect.
+    pub(super) fn of(contrast: &Contrast, p: f64, declared: bool) -> Option<Self> {
+        let effect = contrast.standardised?;
+        Some(Self {
+            effect,
+            p,
+            declared,
+        })
+    }
+}
+
+/// One row of the map.
+pub(super) struct Row {
+    /// Head of the row.
+    pub(super) label: String,
+    /// A cell per metric.
+    pub(super) cells: Vec<Option<Cell>>,
+}
+
+/// Draws a map of the given width in points.
+pub(super) fn heatmap(columns: &[String], rows: &[Row], width: f64) -> Scene {
+    let longest = rows
+        .iter()
+        .map(|row| super::paint::width(&row.label, MEDIUM, false));
+    let head = (longest.fold(0.0, f64::max) + 9.0).min(width * 0.3);
+    let (top, bar) = (26.0, 40.0);
+    let cell_width = (width - head - bar) / columns.len() as f64;
+    let wrapped: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| wrap(&row.label, MEDIUM, head - 8.0, 2))
+        .collect();
+    let tall = if wrapped.iter().any(|lines| lines.len() > 1) {
+        23.0
+    } else {
+        14.5
+    };
+    let height = top + tall * rows.len() as f64 + 6.0;
+    let mut scene = Scene::new(width, height.max(top + 66.0));
+    for (index, column) in columns.iter().enumerate() {
+        let x = head + (index as f64 + 0.5) * cell_width;
+        // A long word shrinks before it is cut.
+        let longest = column.split_whitespace();
+        let longest = longest
+            .map(|word| super::paint::width(word, SMALL, true))
+            .fold(1.0, f64::max);
+        let size = (SMALL * (cell_width - 2.0) / longest).clamp(5.2, SMALL);
+        let lines = wrap(column, size, cell_width - 1.0, 2);
+        for (line, text) in lines.iter().enumerate() {
+            let y = top - 7.0 - 9.0 * (lines.len() - 1 - line) as f64;
+            scene.text((x, y), text.clone(), Style::new(size, INK).bold().middle());
+        }
+    }
+    for (index, (row, label)) in rows.iter().zip(&wrapped).enumerate() {
+        let y = top + index as f64 * tall;
+        for (line, text) in label.iter().enumerate() {
+            let shift = 9.0 * (line as f64 - (label.len() as f64 - 1.0) / 2.0);
+            scene.text(
+                (head - 6.0, y + tall / 2.0 + shift),
+                text.clone(),
+                Style::new(MEDIUM, INK).end(),
+            );
+        }
+        for (column, cell) in row.cells.iter().enumerate() {
+            let x = head + column as f64 * cell_width;
+            paint_cell(&mut scene, cell.as_ref(), (x, y), (cell_width, tall));
+        }
+    }
+    // Outlines last, so that neighbours do not cover them.
+    for (index, row) in rows.iter().enumerate() {
+        for (column, cell) in row.cells.iter().enumerate() {
+            if cell.as_ref().is_some_and(|cell| cell.declared) {
+                let at = (head + column as f64 * cell_width, top + index as f64 * tall);
+                scene.frame(at, (cell_width, tall), 1.3, INK);
+            }
+        }
+    }
+    colour_bar(&mut scene, (width - bar + 10.0, top), height - top - 6.0);
+    scene
+}
+
+fn paint_cell(scene: &mut Scene, cell: Option<&Cell>, at: (f64, f64), (w, h): (f64, f64)) {
+    let inner = ((at.0 + 0.5, at.1 + 0.5), (w - 1.0, h - 1.0));
+    let middle = (at.0 + w / 2.0, at.1 + h / 2.0);
+    let Some(cell) = cell else {
+        scene.rectangle(inner.0, inner.1, (240, 241, 244));
+        scene.text(middle, "n/a", Style::new(SMALL, FAINT).middle());
+        return;
+    };
+    let colour = diverging(cell.effect / FULL);
+    scene.rectangle(inner.0, inner.1, colour);
+    let stars = match cell.p {
+        p if p < 0.001 => "***",
+        p if p < 0.01 => "**",
+        p if p < 0.05 => "*",
+        _ => "",
+    };
+    let ink = if is_light(colour) { INK } else { WHITE };
+    let text = format!("{}{stars}", number::signed(cell.effect, 2));
+    let bold = !stars.is_empty();
+    let taken = super::paint::width(&text, SMALL, bold);
+    let size = (SMALL * (w - 4.0) / taken).clamp(5.0, SMALL);
+    let style = Style::new(size, ink).middle();
+    scene.text(middle, text, if bold { style.bold() } else { style });
+}
+
+fn colour_bar(scene: &mut Scene, (x, y): (f64, f64), height: f64) {
+    let height = height.clamp(60.0, 150.0);
+    let steps = 60;
+    for step in 0..steps {
+        let share = f64::from(step) / f64::from(steps - 1);
+        let at = (x, y + height * f64::from(step) / f64::from(steps));
+        let size = (8.0, height / f64::from(steps) + 0.3);
+        scene.rectangle(at, size, diverging(1.0 - 2.0 * share));
+    }
+    scene.frame((x, y), (8.0, height), 0.5, FAINT);
+    for (share, value) in [(0.0, FULL), (0.5, 0.0), (1.0, -FULL)] {
+        let inset = 4.0 * (1.0 - 2.0 * share);
+        let label = number::signed(value, 1);
+        scene.text(
+            (x + 11.0, y + height * share + inset),
+            label,
+            Style::new(SMALL, FAINT),
+        );
+    }
+}

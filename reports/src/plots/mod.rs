@@ -1,0 +1,268 @@
+//! Figures: drawn once as a list of shapes, printed as SVG and PNG.
+//!
+//! Every figure is a function from findings to a scene in points; `paint` alone knows file
+//! formats. Colours never carry meaning alone: shape, filling, hatching, stars or text say it too.
+
+mod axis;
+mod bars;
+mod curves;
+pub mod fonts;
+mod forest;
+mod front;
+mod heatmap;
+mod paint;
+mod palette;
+mod panel;
+mod scene;
+
+use rayon::prelude::*;
+
+use crate::contrast::Contrast;
+use crate::energy::Account;
+use crate::hypotheses::{self, Answer};
+use crate::scores::Scores;
+use crate::standings::Standings;
+use crate::statistics::{Resampling, holm::holm};
+use crate::study::{Role, Study};
+use crate::{Error, Result};
+
+/// Width of a page's text in points.
+const FULL_WIDTH: f64 = 476.0;
+/// Width of the figure on the first page in points.
+const FRONT_WIDTH: f64 = 312.0;
+
+/// Holds a figure.
+#[derive(Debug)]
+pub struct Figure {
+    /// Name of its files.
+    pub name: String,
+    /// What it shows.
+    pub caption: String,
+    /// Share of the text width it takes in the PDF.
+    pub share: f64,
+    scene: scene::Scene,
+}
+
+impl Figure {
+    fn new(name: impl Into<String>, caption: impl Into<String>, scene: scene::Scene) -> Self {
+        Self {
+            name: name.into(),
+            caption: caption.into(),
+            share: (scene.width / FULL_WIDTH).min(1.0),
+            scene,
+        }
+    }
+
+    /// Paints the figure as SVG.
+    ///
+    /// # Errors
+    /// [`Error::Figure`] with what the backend said.
+    pub fn svg(&self) -> Result<String> {
+        paint::svg(&self.scene).map_err(|reason| self.failed(reason))
+    }
+
+    /// Paints the figure as PNG, twice a screen's resolution.
+    ///
+    /// # Errors
+    /// [`Error::Figure`] with what the backend said.
+    pub fn png(&self) -> Result<Vec<u8>> {
+        paint::png(&self.scene).map_err(|reason| self.failed(reason))
+    }
+
+    fn failed(&self, reason: String) -> Error {
+        Error::Figure {
+            figure: self.name.clone(),
+            reason,
+        }
+    }
+}
+
+/// Names the metric that figures of one metric show: the one that most hypotheses name, the
+/// first of the study among equals.
+pub fn chief_metric(study: &Study) -> &str {
+    let named = |metric: &str| {
+        let hypotheses = study.hypotheses.iter();
+        hypotheses
+            .filter(|hypothesis| hypothesis.metrics.iter().any(|m| m == metric))
+            .count()
+    };
+    let mut chief = "";
+    let mut most = None;
+    for metric in &study.metrics {
+        let count = Some(named(&metric.name));
+        if count > most {
+            (chief, most) = (&metric.name, count);
+        }
+    }
+    chief
+}
+
+/// Draws all figures that the study has data for.
+pub fn figures(
+    study: &Study,
+    scores: &Scores,
+    answers: &[Answer],
+    standings: &[Standings],
+    account: &Account,
+    resampling: Resampling,
+) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    let chief = chief_metric(study);
+    let metric = study.metrics.iter().find(|metric| metric.name == chief);
+    let standing = standings.iter().find(|standing| standing.metric == chief);
+    if let (Some(metric), Some(standing)) = (metric, standing)
+        && let Some(scene) = front::front(study, metric, standing, account, FRONT_WIDTH)
+    {
+        let caption = format!(
+            "{} against the energy of each arm, shared stages divided. The line is the Pareto front: no arm below it is both better and cheaper. {}.",
+            metric.label,
+            capital(&account.total.state())
+        );
+        figures.push(Figure::new("front", caption, scene));
+    }
+    if let Some(scene) = forest::forest(study, answers, FULL_WIDTH) {
+        let caption = "Effects of the declared hypotheses with 95 % bootstrap intervals, each over its standard error times the root of n (d_z for a mean). Filled: significant after Holm; hollow: not.";
+        figures.push(Figure::new("forest", caption, scene));
+    }
+    let columns: Vec<String> = study
+        .metrics
+        .iter()
+        .map(|metric| metric.label.clone())
+        .collect();
+    let rows = contrast_rows(study, scores, answers, resampling);
+    if !rows.is_empty() && !columns.is_empty() {
+        let caption = "Every hypothesis on every metric: standardised effect, positive (blue) where it favours the claim. Outlined cells were declared and carry their p values; the others are exploratory, with Holm's adjustment over them. *, **, ***: adjusted p below 0.05, 0.01, 0.001.";
+        let scene = heatmap::heatmap(&columns, &rows, FULL_WIDTH);
+        figures.push(Figure::new("heatmap-hypotheses", caption, scene));
+    }
+    let rows = arm_rows(study, standings);
+    if !rows.is_empty() && !columns.is_empty() {
+        let caption = format!(
+            "Every arm against the baseline {}: standardised effect, positive (blue) where the arm is better. *, **, ***: p below 0.05, 0.01, 0.001 after Holm over the arms, metric by metric (exploratory).",
+            study.baseline.as_deref().unwrap_or_default()
+        );
+        let scene = heatmap::heatmap(&columns, &rows, FULL_WIDTH);
+        figures.push(Figure::new("heatmap-arms", caption, scene));
+    }
+    for (stage, part, scene) in curves::curves(study, FULL_WIDTH) {
+        let mut name = format!("curves-{}", stem(&stage));
+        if part > 0 {
+            name.push_str(&format!("-{}", part + 1));
+        }
+        let caption = format!(
+            "Loss during {stage}, one line per seed; long series are drawn faint, their moving average bold."
+        );
+        figures.push(Figure::new(name, caption, scene));
+    }
+    if let Some(scene) = bars::by_stage(account, FULL_WIDTH) {
+        let caption = "Energy by kind of stage and component; every stage counted once.";
+        figures.push(Figure::new("energy-stages", caption, scene));
+    }
+    if let Some(scene) = bars::by_arm(account, FULL_WIDTH) {
+        let caption =
+            "Energy by arm and kind of stage, over all seeds; shared stages divided equally.";
+        figures.push(Figure::new("energy-arms", caption, scene));
+    }
+    figures
+}
+
+/// Rows of hypotheses: declared metrics with their answers, the rest tested for exploration.
+fn contrast_rows(
+    study: &Study,
+    scores: &Scores,
+    answers: &[Answer],
+    resampling: Resampling,
+) -> Vec<heatmap::Row> {
+    let cells: Vec<(usize, usize)> = (0..study.hypotheses.len())
+        .flat_map(|hypothesis| (0..study.metrics.len()).map(move |metric| (hypothesis, metric)))
+        .collect();
+    let contrasts: Vec<(Option<Contrast>, Option<f64>)> = cells
+        .par_iter()
+        .map(|&(hypothesis, metric)| {
+            let name = &study.metrics[metric].name;
+            let declared = answers[hypothesis]
+                .metrics
+                .iter()
+                .find(|answer| answer.metric == *name);
+            match declared {
+                Some(answer) => (answer.contrast.clone(), answer.p_adjusted),
+                None => {
+                    let hypothesis = &study.hypotheses[hypothesis];
+                    (
+                        hypotheses::test(study, scores, hypothesis, name, resampling).ok(),
+                        None,
+                    )
+                }
+            }
+        })
+        .collect();
+    let raw: Vec<f64> = contrasts
+        .iter()
+        .filter_map(|(contrast, declared)| {
+            contrast
+                .as_ref()
+                .filter(|_| declared.is_none())
+                .map(|c| c.p)
+        })
+        .collect();
+    let mut adjusted = holm(&raw).into_iter();
+    let mut cells = contrasts.into_iter().map(|(contrast, declared)| {
+        let contrast = contrast?;
+        let p = declared.or_else(|| adjusted.next())?;
+        heatmap::Cell::of(&contrast, p, declared.is_some())
+    });
+    study
+        .hypotheses
+        .iter()
+        .enumerate()
+        .map(|(index, hypothesis)| heatmap::Row {
+            label: format!("H{} {}", index + 1, hypothesis.name),
+            cells: cells.by_ref().take(study.metrics.len()).collect(),
+        })
+        .collect()
+}
+
+/// Rows of arms against the baseline.
+fn arm_rows(study: &Study, standings: &[Standings]) -> Vec<heatmap::Row> {
+    let Some(baseline) = &study.baseline else {
+        return Vec::new();
+    };
+    study
+        .arms
+        .iter()
+        .enumerate()
+        .filter(|(_, arm)| arm.role == Role::Cell && arm.name != *baseline)
+        .map(|(index, arm)| heatmap::Row {
+            label: arm.name.clone(),
+            cells: standings
+                .iter()
+                .map(|standing| {
+                    let standing = &standing.arms[index];
+                    heatmap::Cell::of(
+                        standing.against_baseline.as_ref()?,
+                        standing.p_adjusted?,
+                        false,
+                    )
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+/// Makes a stage's name fit for a file.
+fn stem(text: &str) -> String {
+    let allowed = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '-' {
+            c
+        } else {
+            '-'
+        }
+    };
+    text.chars().map(allowed).collect()
+}
+
+fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|c| c.to_uppercase().to_string());
+    first.unwrap_or_default() + characters.as_str()
+}

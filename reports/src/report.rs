@@ -1,0 +1,232 @@
+//! From a study and its records to a folder of files.
+
+use std::path::{Path, PathBuf};
+
+use crate::document::{Findings, Pdf, markdown::markdown};
+use crate::record::Record;
+use crate::scores::Scores;
+use crate::statistics::Resampling;
+use crate::study::{Outcome, Study};
+use crate::summary::{Outcomes, SUMMARY_FORMAT, Summary};
+use crate::write::{create_folder, write};
+use crate::{Result, energy, hypotheses, plots, standings, tables};
+
+/// Says how a report is made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// How often to resample, and from which seed.
+    pub resampling: Resampling,
+    /// Whether to set the PDF; needs the feature `pdf`.
+    pub pdf: bool,
+    /// Whether to draw figures.
+    pub figures: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            resampling: Resampling::default(),
+            pdf: cfg!(feature = "pdf"),
+            figures: true,
+        }
+    }
+}
+
+/// Says what was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rendered {
+    /// The PDF, when one was set.
+    pub pdf: Option<PathBuf>,
+    /// Number of its pages.
+    pub pages: Option<usize>,
+    /// The report as Markdown.
+    pub markdown: PathBuf,
+    /// Every file, in the order of writing.
+    pub files: Vec<PathBuf>,
+    /// The findings for programs; also in `summary.json`.
+    pub summary: Summary,
+    /// Reservations of the run and of the report.
+    pub warnings: Vec<String>,
+}
+
+/// Renders the report of a study into the folder `out`.
+///
+/// Writes `records.csv`, `summary.json`, `tables/*.{csv,tex,md}`, `figures/*.{svg,png}`,
+/// `report.md` and `report.pdf`, each complete or not at all. Failed and missing arms are reported
+/// as such; the rest of the report stands.
+///
+/// # Errors
+/// Faults in the records (see [`Scores::new`]) and files that cannot be written.
+pub fn render(study: &Study, records: &[Record], out: &Path, options: Options) -> Result<Rendered> {
+    create_folder(out)?;
+    let scores = Scores::new(study, records)?;
+    let resampling = options.resampling;
+    let answers = hypotheses::answer(study, &scores, resampling);
+    let standings = standings::standings(study, &scores, resampling);
+    let account = energy::account(study);
+    let warnings = warnings(study, &scores, &answers);
+    let figures = if options.figures {
+        plots::figures(study, &scores, &answers, &standings, &account, resampling)
+    } else {
+        Vec::new()
+    };
+    let mut tables = vec![
+        tables::arms(study, &scores),
+        tables::models(study),
+        tables::data(study),
+        tables::metrics(study),
+        tables::checks(study),
+        tables::hypotheses(study, &answers),
+        tables::overview(study, &standings),
+        tables::by_stage(&account),
+        tables::by_arm(&account),
+    ];
+    for (metric, standings) in study.metrics.iter().zip(&standings) {
+        tables.push(tables::per_metric(study, metric, standings));
+    }
+    let findings = Findings {
+        study,
+        answers,
+        standings,
+        account,
+        questions: scores.examples(),
+        resampling,
+        warnings,
+        tables,
+        figures,
+    };
+    let summary = Summary {
+        format: SUMMARY_FORMAT,
+        name: study.name.clone(),
+        question: study.question.clone(),
+        hypotheses: findings.answers.clone(),
+        standings: findings.standings.clone(),
+        checks: study.checks.clone(),
+        energy: findings.account.clone(),
+        arms: Outcomes::of(study),
+        resampling,
+        warnings: findings.warnings.clone(),
+    };
+    write_all(out, records, &findings, summary, options)
+}
+
+fn write_all(
+    out: &Path,
+    records: &[Record],
+    findings: &Findings,
+    summary: Summary,
+    options: Options,
+) -> Result<Rendered> {
+    let mut files = Vec::new();
+    let mut put = |path: PathBuf, bytes: &[u8]| -> Result<PathBuf> {
+        write(&path, bytes)?;
+        files.push(path.clone());
+        Ok(path)
+    };
+    put(
+        out.join("records.csv"),
+        tables::records_csv(records).as_bytes(),
+    )?;
+    let json = serde_json::to_vec_pretty(&summary).expect("a summary is JSON");
+    put(out.join("summary.json"), &json)?;
+    let folder = out.join("tables");
+    create_folder(&folder)?;
+    for table in &findings.tables {
+        put(
+            folder.join(format!("{}.csv", table.name)),
+            table.to_csv().as_bytes(),
+        )?;
+        put(
+            folder.join(format!("{}.tex", table.name)),
+            table.to_latex().as_bytes(),
+        )?;
+        put(
+            folder.join(format!("{}.md", table.name)),
+            table.to_markdown().as_bytes(),
+        )?;
+    }
+    let folder = out.join("figures");
+    create_folder(&folder)?;
+    for figure in &findings.figures {
+        put(
+            folder.join(format!("{}.svg", figure.name)),
+            figure.svg()?.as_bytes(),
+        )?;
+        put(folder.join(format!("{}.png", figure.name)), &figure.png()?)?;
+    }
+    let markdown = put(out.join("report.md"), markdown(findings).as_bytes())?;
+    let set = if options.pdf {
+        set_pdf(findings)?
+    } else {
+        None
+    };
+    let pages = set.as_ref().map(|pdf| pdf.pages);
+    let pdf = set
+        .map(|pdf| put(out.join("report.pdf"), &pdf.bytes))
+        .transpose()?;
+    Ok(Rendered {
+        pdf,
+        pages,
+        markdown,
+        files,
+        warnings: summary.warnings.clone(),
+        summary,
+    })
+}
+
+#[cfg(feature = "pdf")]
+fn set_pdf(findings: &Findings) -> Result<Option<Pdf>> {
+    crate::document::pdf::pdf(findings).map(Some)
+}
+
+#[cfg(not(feature = "pdf"))]
+fn set_pdf(_findings: &Findings) -> Result<Option<Pdf>> {
+    Ok(None)
+}
+
+/// Gathers the reservations of the run, the records and the answers.
+fn warnings(study: &Study, scores: &Scores, answers: &[hypotheses::Answer]) -> Vec<String> {
+    let mut warnings = study.warnings.clone();
+    warnings.extend(scores.warnings().iter().cloned());
+    if study.seeds.len() < 3 {
+        warnings.push(format!(
+            "{} seed{}: the spread over seeds is hardly known; at least 3 are advised",
+            study.seeds.len(),
+            if study.seeds.len() == 1 { "" } else { "s" }
+        ));
+    }
+    for arm in study.arms.iter().filter(|arm| arm.outcome == Outcome::Done) {
+        let metrics = study.metrics.iter();
+        let short: Vec<&str> = metrics
+            .filter(|metric| scores.seeds(&metric.name, &arm.name).len() < study.seeds.len())
+            .map(|metric| metric.name.as_str())
+            .collect();
+        if !short.is_empty() && arm.role == crate::study::Role::Cell {
+            warnings.push(format!(
+                "arm `{}` is done but lacks records at some seed: {}",
+                arm.name,
+                short.join(", ")
+            ));
+        }
+    }
+    for answer in answers {
+        for metric in &answer.metrics {
+            let Some(contrast) = &metric.contrast else {
+                continue;
+            };
+            if contrast.unpaired > 0 {
+                warnings.push(format!(
+                    "\u{201c}{}\u{201d} on `{}`: {} questions have no partner and take no part",
+                    answer.name, metric.metric, contrast.unpaired
+                ));
+            }
+            if !contrast.agrees && metric.p_adjusted.is_some_and(|p| p < answer.alpha) {
+                warnings.push(format!(
+                    "\u{201c}{}\u{201d} on `{}`: the mean and the ranks of the differences point in opposite directions, so neither is claimed",
+                    answer.name, metric.metric
+                ));
+            }
+        }
+    }
+    warnings
+}

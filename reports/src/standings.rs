@@ -1,0 +1,139 @@
+//! Every arm on every metric: value, interval, spread over seeds, difference from the baseline.
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::contrast::{Contrast, contrast};
+use crate::record::Direction;
+use crate::scores::{Scores, sum};
+use crate::statistics::{Interval, Resampling, bootstrap, holm::holm, moments};
+use crate::study::{Aggregation, Metric, Role, Study};
+
+/// Holds how one arm stands on one metric.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Standing {
+    /// Name of the arm.
+    pub arm: String,
+    /// Value, mean over seeds; absent when there are no records.
+    pub value: Option<f64>,
+    /// Bootstrap interval over questions.
+    pub interval: Option<Interval>,
+    /// Standard deviation of the values of the seeds; absent with one seed.
+    pub deviation: Option<f64>,
+    /// Number of seeds with records.
+    pub seeds: usize,
+    /// Comparison with the baseline: positive effect means this arm is better.
+    pub against_baseline: Option<Contrast>,
+    /// p value of that comparison after Holm over all arms on the metric.
+    pub p_adjusted: Option<f64>,
+    /// Whether no other cell of the design has a better value.
+    pub best: bool,
+}
+
+/// Holds how all arms stand on one metric, in the order of the study.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Standings {
+    /// Name of the metric.
+    pub metric: String,
+    /// One per arm.
+    pub arms: Vec<Standing>,
+}
+
+/// Ranks all arms on all metrics.
+///
+/// Comparisons with the baseline are exploratory: their families (all arms on one metric) are
+/// kept apart from the declared hypotheses.
+pub fn standings(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<Standings> {
+    let cells: Vec<(usize, usize)> = (0..study.metrics.len())
+        .flat_map(|metric| (0..study.arms.len()).map(move |arm| (metric, arm)))
+        .collect();
+    let flat: Vec<Standing> = cells
+        .par_iter()
+        .map(|&(metric, arm)| stand(study, scores, &study.metrics[metric], arm, resampling))
+        .collect();
+    let mut flat = flat.into_iter();
+    study
+        .metrics
+        .iter()
+        .map(|metric| {
+            let mut arms: Vec<Standing> = flat.by_ref().take(study.arms.len()).collect();
+            adjust(&mut arms);
+            mark_best(study, metric, &mut arms);
+            Standings {
+                metric: metric.name.clone(),
+                arms,
+            }
+        })
+        .collect()
+}
+
+fn stand(
+    study: &Study,
+    scores: &Scores,
+    metric: &Metric,
+    arm: usize,
+    resampling: Resampling,
+) -> Standing {
+    let name = study.arms[arm].name.as_str();
+    let by_seed: Vec<f64> = scores
+        .by_seed(&metric.name, name)
+        .into_iter()
+        .map(|(_, v)| v)
+        .collect();
+    // An arm paired with itself: its rows over seeds, joined by example.
+    let own = scores.pair(&metric.name, &[(name, name)]).ok();
+    let interval = own.filter(|own| own.first.len() > 1).map(|own| {
+        let n = own.first.len();
+        let values = bootstrap::distribution(n, resampling, |items| {
+            if own.aggregation == Aggregation::Mean {
+                // The same number as below, without summing rows.
+                return items.iter().map(|&i| own.first_values[i]).sum::<f64>() / n as f64;
+            }
+            own.value(&sum(items.iter().map(|&i| own.first[i].as_slice())))
+        });
+        bootstrap::percentile(&values, resampling.level)
+    });
+    let against_baseline = study
+        .baseline
+        .as_deref()
+        .filter(|baseline| *baseline != name && study.arms[arm].role == Role::Cell)
+        .and_then(|baseline| scores.pair(&metric.name, &[(name, baseline)]).ok())
+        .filter(|paired| paired.first.len() > 1)
+        .map(|paired| contrast(&paired, metric.direction, resampling));
+    Standing {
+        arm: name.to_owned(),
+        value: (!by_seed.is_empty()).then(|| moments::mean(&by_seed)),
+        interval,
+        deviation: (by_seed.len() > 1).then(|| moments::deviation(&by_seed)),
+        seeds: by_seed.len(),
+        against_baseline,
+        p_adjusted: None,
+        best: false,
+    }
+}
+
+/// Adjusts the p values of all arms on one metric.
+fn adjust(arms: &mut [Standing]) {
+    let contrasts = arms.iter().filter_map(|arm| arm.against_baseline.as_ref());
+    let raw: Vec<f64> = contrasts.map(|contrast| contrast.p).collect();
+    let mut adjusted = holm(&raw).into_iter();
+    for arm in arms.iter_mut().filter(|arm| arm.against_baseline.is_some()) {
+        arm.p_adjusted = adjusted.next();
+    }
+}
+
+fn mark_best(study: &Study, metric: &Metric, arms: &mut [Standing]) {
+    let candidates = arms
+        .iter()
+        .zip(&study.arms)
+        .filter(|(_, arm)| arm.role == Role::Cell)
+        .filter_map(|(standing, _)| standing.value);
+    let best = match metric.direction {
+        Direction::Higher => candidates.max_by(f64::total_cmp),
+        Direction::Lower => candidates.min_by(f64::total_cmp),
+    };
+    for (standing, arm) in arms.iter_mut().zip(&study.arms) {
+        standing.best =
+            arm.role == Role::Cell && standing.value.is_some() && standing.value == best;
+    }
+}

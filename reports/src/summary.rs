@@ -1,0 +1,63 @@
+//! The report in a few lines, for programs.
+
+use serde::Serialize;
+
+use crate::energy::Account;
+use crate::hypotheses::Answer;
+use crate::standings::Standings;
+use crate::statistics::Resampling;
+use crate::study::{Check, Outcome, Study};
+
+/// Version of this format.
+pub const SUMMARY_FORMAT: u32 = 1;
+
+/// Holds the findings of a study: what `--format json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// Version of this format.
+    pub format: u32,
+    /// Name of the experiment.
+    pub name: String,
+    /// Its question.
+    pub question: String,
+    /// Answers to its hypotheses.
+    pub hypotheses: Vec<Answer>,
+    /// Arms on metrics.
+    pub standings: Vec<Standings>,
+    /// What was verified along the way.
+    pub checks: Vec<Check>,
+    /// What it consumed.
+    pub energy: Account,
+    /// Number of arms that are done, failed and missing.
+    pub arms: Outcomes,
+    /// How intervals and p values were resampled.
+    pub resampling: Resampling,
+    /// Reservations of the run and of the report.
+    pub warnings: Vec<String>,
+}
+
+/// Counts arms by how they ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Outcomes {
+    /// All seeds have records.
+    pub done: usize,
+    /// At least one seed failed.
+    pub failed: usize,
+    /// Not run yet.
+    pub missing: usize,
+}
+
+impl Outcomes {
+    /// Counts the arms of a study.
+    pub fn of(study: &Study) -> Self {
+        let mut outcomes = Self::default();
+        for arm in &study.arms {
+            match arm.outcome {
+                Outcome::Done => outcomes.done += 1,
+                Outcome::Failed { .. } => outcomes.failed += 1,
+                Outcome::Missing => outcomes.missing += 1,
+            }
+        }
+        outcomes
+    }
+}

@@ -1,0 +1,158 @@
+//! How the arms stand: one table of all metrics, and one per metric with intervals.
+
+use super::{Cell, Column, Table, Value};
+use crate::number;
+use crate::record::Direction;
+use crate::standings::{Standing, Standings};
+use crate::study::{Arm, Metric, Outcome, Role, Study};
+
+/// Level of significance of the exploratory marks.
+const ALPHA: f64 = 0.05;
+
+/// Tabulates all arms on all metrics, best cell values marked.
+pub fn overview(study: &Study, standings: &[Standings]) -> Table {
+    let mut columns = vec![Column::left("Arm")];
+    columns.extend(study.metrics.iter().map(|metric| {
+        let arrow = arrow(metric.direction);
+        Column::right(format!("{} {arrow}", metric.label))
+    }));
+    let mut table = Table::new(
+        "overview",
+        "All arms on all metrics, mean over seeds.",
+        columns,
+    );
+    for (index, arm) in study.arms.iter().enumerate() {
+        let mut cells = vec![Cell::text(name(arm, study))];
+        for standings in standings {
+            let digits = digits(&standings.arms);
+            cells.push(marked(&standings.arms[index], digits));
+        }
+        table.push(cells);
+        divide(&mut table, study, index);
+    }
+    table.notes = notes(study);
+    table
+}
+
+/// Tabulates one metric: value, interval, spread over seeds, difference from the baseline.
+pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Table {
+    let mut columns = vec![Column::left("Arm")];
+    columns.push(Column::right(metric.label.clone()));
+    columns.push(Column::right("95 % CI"));
+    let spread = standings.arms.iter().any(|arm| arm.deviation.is_some());
+    if spread {
+        columns.push(Column::right("s.d. of seeds"));
+    }
+    let compared = standings
+        .arms
+        .iter()
+        .any(|arm| arm.against_baseline.is_some());
+    if compared {
+        columns.push(Column::right("Gain on baseline"));
+        columns.push(Column::right("95 % CI of gain"));
+        columns.push(Column::right("p (Holm)"));
+    }
+    let caption = format!(
+        "{} ({}, {} is better), {}.",
+        metric.label,
+        metric.unit,
+        match metric.direction {
+            Direction::Higher => "higher",
+            Direction::Lower => "lower",
+        },
+        metric.aggregation.describe()
+    );
+    let mut table = Table::new(format!("metric-{}", metric.name), caption, columns);
+    let digits = digits(&standings.arms);
+    for (index, standing) in standings.arms.iter().enumerate() {
+        let interval = standing.interval.map_or(Value::Absent, |interval| {
+            Value::Interval(interval.low, interval.high, digits)
+        });
+        let mut cells = vec![
+            Cell::text(name(&study.arms[index], study)),
+            marked(standing, digits),
+            Cell::new(interval),
+        ];
+        if spread {
+            cells.push(Cell::number(standing.deviation, digits));
+        }
+        if compared {
+            let gain = standing.against_baseline.as_ref();
+            let absent = || Cell::new(Value::Absent);
+            cells.push(
+                gain.map_or_else(absent, |gain| Cell::new(Value::Signed(gain.effect, digits))),
+            );
+            cells.push(gain.map_or_else(absent, |gain| {
+                Cell::new(Value::Interval(
+                    gain.interval.low,
+                    gain.interval.high,
+                    digits,
+                ))
+            }));
+            cells.push(
+                standing
+                    .p_adjusted
+                    .map_or_else(absent, |p| Cell::new(Value::P(p))),
+            );
+        }
+        table.push(cells);
+        divide(&mut table, study, index);
+    }
+    table.notes = notes(study);
+    table
+}
+
+fn name(arm: &Arm, study: &Study) -> String {
+    let remark = match arm.outcome {
+        Outcome::Failed { .. } => " (failed)",
+        Outcome::Missing => " (not run)",
+        Outcome::Done if study.baseline.as_deref() == Some(arm.name.as_str()) => " (baseline)",
+        Outcome::Done => "",
+    };
+    format!("{}{remark}", arm.name)
+}
+
+fn marked(standing: &Standing, digits: usize) -> Cell {
+    let mark = match (&standing.against_baseline, standing.p_adjusted) {
+        (Some(gain), Some(p)) if p < ALPHA && gain.agrees && gain.effect > 0.0 => "+",
+        (Some(gain), Some(p)) if p < ALPHA && gain.agrees && gain.effect < 0.0 => "\u{2212}",
+        _ => "",
+    };
+    Cell {
+        best: standing.best,
+        mark,
+        ..Cell::number(standing.value, digits)
+    }
+}
+
+fn digits(arms: &[Standing]) -> usize {
+    number::digits(arms.iter().filter_map(|arm| arm.value))
+}
+
+/// Rules off the references from the cells of the design.
+fn divide(table: &mut Table, study: &Study, index: usize) {
+    let first = study.arms[index].role == Role::Reference
+        && index > 0
+        && study.arms[index - 1].role == Role::Cell;
+    if let Some(row) = table.rows.last_mut() {
+        row.divided = first;
+    }
+}
+
+fn notes(study: &Study) -> Vec<String> {
+    let mut notes = vec!["Bold: best arm of the design (references apart).".to_owned()];
+    if let Some(baseline) = &study.baseline {
+        notes.push(format!(
+            "+ / \u{2212}: better / worse than the baseline {baseline}, p < {ALPHA} after Holm over the arms, metric by metric (exploratory)."
+        ));
+    }
+    notes
+}
+
+/// Arrow of the direction in which a metric improves.
+pub(crate) fn arrow(direction: Direction) -> char {
+    match direction {
+        Direction::Higher => '\u{2191}',
+        Direction::Lower => '\u{2193}',
+    }
+}

@@ -1,0 +1,164 @@
+//! What was run: arms, models, data, metrics and checks.
+
+use super::{Cell, Column, Table, Value};
+use crate::number;
+use crate::record::Direction;
+use crate::scores::Scores;
+use crate::study::{Outcome, Role, Study};
+
+/// Tabulates the arms with their levels and how each ended.
+pub fn arms(study: &Study, scores: &Scores) -> Table {
+    let mut columns = vec![Column::left("Arm")];
+    columns.extend(
+        study
+            .factors
+            .iter()
+            .map(|factor| Column::left(&factor.name)),
+    );
+    columns.extend([
+        Column::left("Model"),
+        Column::right("Seeds"),
+        Column::left("Outcome"),
+    ]);
+    let mut table = Table::new("arms", "Arms of the design and references.", columns);
+    let mut previous = None;
+    for arm in &study.arms {
+        let mut cells = vec![Cell::text(&arm.name)];
+        for factor in &study.factors {
+            let level = arm.levels.get(&factor.name);
+            cells.push(level.map_or(Cell::new(Value::Absent), Cell::text));
+        }
+        let seeds = study
+            .metrics
+            .iter()
+            .map(|m| scores.seeds(&m.name, &arm.name).len())
+            .max();
+        let outcome = match &arm.outcome {
+            Outcome::Done => "done".to_owned(),
+            Outcome::Failed { reason } => format!("failed: {reason}"),
+            Outcome::Missing => "not run".to_owned(),
+        };
+        cells.extend([
+            Cell::text(&arm.model),
+            Cell::number(seeds.map(|seeds| seeds as f64), 0),
+            Cell::text(outcome),
+        ]);
+        table.push(cells);
+        let divided = arm.role == Role::Reference && previous == Some(Role::Cell);
+        previous = Some(arm.role);
+        if let Some(row) = table.rows.last_mut() {
+            row.divided = divided;
+        }
+    }
+    table
+}
+
+/// Tabulates the models.
+pub fn models(study: &Study) -> Table {
+    let mut table = Table::new(
+        "models",
+        "Models.",
+        vec![
+            Column::left("Model"),
+            Column::left("Architecture"),
+            Column::right("Parameters"),
+            Column::right("Vocabulary"),
+            Column::left("Origin"),
+        ],
+    );
+    for model in &study.models {
+        table.push(vec![
+            Cell::text(&model.name),
+            Cell::text(&model.architecture),
+            Cell::text(number::parameters(model.parameters)),
+            Cell::text(number::grouped(model.vocabulary)),
+            Cell::text(&model.origin),
+        ]);
+    }
+    table
+}
+
+/// Tabulates the data sets, their splits and what was left out.
+pub fn data(study: &Study) -> Table {
+    let mut table = Table::new(
+        "data",
+        "Data.",
+        vec![
+            Column::left("Data set"),
+            Column::left("Examples"),
+            Column::left("Left out"),
+            Column::left("Checksum"),
+        ],
+    );
+    for data in &study.data {
+        let list = |pairs: &[(String, u64)]| {
+            let parts: Vec<String> = pairs
+                .iter()
+                .map(|(name, count)| format!("{name} {}", number::grouped(*count)))
+                .collect();
+            if parts.is_empty() {
+                "none".to_owned()
+            } else {
+                parts.join(", ")
+            }
+        };
+        table.push(vec![
+            Cell::text(&data.name),
+            Cell::text(list(&data.splits)),
+            Cell::text(list(&data.skipped)),
+            Cell::text(&data.checksum),
+        ]);
+    }
+    table
+}
+
+/// Tabulates the metrics with their signatures.
+pub fn metrics(study: &Study) -> Table {
+    let mut table = Table::new(
+        "metrics",
+        "Metrics: how each is computed and combined over examples.",
+        vec![
+            Column::left("Metric"),
+            Column::left("Unit"),
+            Column::left("Better"),
+            Column::left("Combined by"),
+            Column::left("Signature"),
+        ],
+    );
+    for metric in &study.metrics {
+        let better = match metric.direction {
+            Direction::Higher => "higher",
+            Direction::Lower => "lower",
+        };
+        table.push(vec![
+            Cell::text(&metric.label),
+            Cell::text(&metric.unit),
+            Cell::text(better),
+            Cell::text(metric.aggregation.describe()),
+            Cell::text(&metric.signature),
+        ]);
+    }
+    table
+}
+
+/// Tabulates what was verified along the way.
+pub fn checks(study: &Study) -> Table {
+    let mut table = Table::new(
+        "checks",
+        "What was verified along the way.",
+        vec![
+            Column::left("Check"),
+            Column::left("Result"),
+            Column::left("Evidence"),
+        ],
+    );
+    for check in &study.checks {
+        let result = if check.passed { "passed" } else { "NOT PASSED" };
+        table.push(vec![
+            Cell::text(&check.name),
+            Cell::text(result),
+            Cell::text(&check.evidence),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,187 @@
+//! Tables: a plain type, what goes into them, and the formats they are printed in.
+
+mod arms;
+mod csv;
+mod design;
+mod energy;
+mod hypotheses;
+mod latex;
+mod markdown;
+mod scores;
+
+pub use arms::{overview, per_metric};
+pub use design::{arms, checks, data, metrics, models};
+pub use energy::{by_arm, by_stage};
+pub use hypotheses::hypotheses;
+pub(crate) use markdown::escape as markdown_escape;
+pub use scores::records_csv;
+
+use serde::Serialize;
+
+use crate::number;
+
+/// Holds a table, independent of any format.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Table {
+    /// Name of its files.
+    pub name: String,
+    /// Caption: what the rows are and what the numbers mean.
+    pub caption: String,
+    /// Heads of the columns.
+    pub columns: Vec<Column>,
+    /// Rows, each as long as `columns`.
+    pub rows: Vec<Row>,
+    /// Explanations of marks, below the table.
+    pub notes: Vec<String>,
+}
+
+/// Heads a column.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Column {
+    /// What the column holds, with its unit.
+    pub head: String,
+    /// Where its cells stand.
+    pub align: Align,
+}
+
+/// Says where the cells of a column stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Align {
+    /// Text.
+    Left,
+    /// Numbers with the same decimals, so that points stand above each other.
+    Right,
+}
+
+/// Holds a row.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Its cells.
+    pub cells: Vec<Cell>,
+    /// Whether a rule divides it from the row above.
+    pub divided: bool,
+}
+
+/// Holds a cell.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Cell {
+    /// What it says.
+    pub value: Value,
+    /// Whether it is the best of its column.
+    pub best: bool,
+    /// Mark behind the value, explained in the notes.
+    pub mark: &'static str,
+}
+
+/// What a cell says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Value {
+    /// Text, never interpreted.
+    Text(String),
+    /// A number and its decimals.
+    Number(f64, usize),
+    /// A difference: printed with its sign.
+    Signed(f64, usize),
+    /// A p value.
+    P(f64),
+    /// A confidence interval: low, high, decimals.
+    Interval(f64, f64, usize),
+    /// Nothing to say: not measured, not defined.
+    Absent,
+}
+
+impl Table {
+    /// Starts a table.
+    pub fn new(name: impl Into<String>, caption: impl Into<String>, columns: Vec<Column>) -> Self {
+        Self {
+            name: name.into(),
+            caption: caption.into(),
+            columns,
+            rows: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, cells: Vec<Cell>) {
+        debug_assert_eq!(cells.len(), self.columns.len());
+        self.rows.push(Row {
+            cells,
+            divided: false,
+        });
+    }
+
+    /// Prints the table as CSV: numbers in full precision, an interval as two columns.
+    pub fn to_csv(&self) -> String {
+        csv::print(self)
+    }
+
+    /// Prints the table for LaTeX with the package booktabs.
+    pub fn to_latex(&self) -> String {
+        latex::print(self)
+    }
+
+    /// Prints the table as Markdown.
+    pub fn to_markdown(&self) -> String {
+        markdown::print(self)
+    }
+}
+
+impl Column {
+    /// Heads a column of text.
+    pub fn left(head: impl Into<String>) -> Self {
+        Self {
+            head: head.into(),
+            align: Align::Left,
+        }
+    }
+
+    /// Heads a column of numbers.
+    pub fn right(head: impl Into<String>) -> Self {
+        Self {
+            head: head.into(),
+            align: Align::Right,
+        }
+    }
+}
+
+impl Cell {
+    /// Makes a plain cell.
+    pub fn new(value: Value) -> Self {
+        Self {
+            value,
+            best: false,
+            mark: "",
+        }
+    }
+
+    /// Makes a cell of text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::new(Value::Text(text.into()))
+    }
+
+    /// Makes a cell of a number, or an absent one.
+    pub fn number(value: Option<f64>, digits: usize) -> Self {
+        Self::new(value.map_or(Value::Absent, |value| Value::Number(value, digits)))
+    }
+}
+
+impl Value {
+    /// Prints the value for people.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Number(value, digits) => number::fixed(*value, *digits),
+            Self::Signed(value, digits) => number::signed(*value, *digits),
+            Self::P(p) => number::p_value(*p),
+            Self::Interval(low, high, digits) => format!(
+                "[{}, {}]",
+                number::fixed(*low, *digits),
+                number::fixed(*high, *digits)
+            ),
+            Self::Absent => "\u{2013}".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The records themselves.
+
+use crate::record::{Direction, Record};
+
+/// Prints every record as a row of CSV; several counts are separated by spaces.
+pub fn records_csv(records: &[Record]) -> String {
+    let head = [
+        "arm",
+        "seed",
+        "example",
+        "metric",
+        "value",
+        "unit",
+        "direction",
+        "counts",
+    ];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for record in records {
+        let counts: Vec<String> = record.counts.iter().map(f64::to_string).collect();
+        let direction = match record.direction {
+            Direction::Higher => "higher",
+            Direction::Lower => "lower",
+        };
+        rows.push(vec![
+            record.arm.clone(),
+            record.seed.to_string(),
+            record.example.clone(),
+            record.metric.clone(),
+            record.value.to_string(),
+            record.unit.clone(),
+            direction.to_owned(),
+            counts.join(" "),
+        ]);
+    }
+    super::csv::write(&rows)
+}

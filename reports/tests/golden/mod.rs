@@ -1,0 +1,475 @@
+//! A made-up study that exercises every part of a report: 16 arms, 2 seeds, 120 questions.
+//!
+//! Seeded, so that it is the same everywhere. Same-vocabulary teachers gain from SFT of both
+//! models, DSKD helps across vocabularies, and one arm may fail.
+
+use std::collections::BTreeMap;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tutelage_metrics::ngram::{bleu, chrf};
+use tutelage_reports::record::{Direction, Record};
+use tutelage_reports::study::{
+    Aggregation, Arm, Check, Curve, Data, Factor, Hypothesis, Metric, Model, Outcome, Role,
+    SideBySide, StageEnergy, Study,
+};
+
+/// Questions in the test split.
+pub(crate) const QUESTIONS: usize = 120;
+const SEEDS: [u64; 2] = [10, 20];
+const WORDS: [&str; 16] = [
+    "the",
+    "base",
+    "station",
+    "hands",
+    "over",
+    "a",
+    "call",
+    "when",
+    "signal",
+    "drops",
+    "below",
+    "threshold",
+    "of",
+    "neighbour",
+    "cell",
+    "quality",
+];
+
+/// Builds the study and its records.
+pub(crate) fn study() -> (Study, Vec<Record>) {
+    let arms = arms();
+    let records = records(&arms);
+    let study = Study {
+        format: 1,
+        name: "golden".into(),
+        question: "Does fine-tuning before distillation help, and does it depend on whether teacher and student share a vocabulary?".into(),
+        reproduces: Some("arXiv:2504.20000".into()),
+        factors: vec![
+            factor("teacher", &["same", "other"]),
+            factor("sft", &["none", "teacher", "student", "both"]),
+            factor("algorithm", &["kd", "dskd"]),
+        ],
+        seeds: SEEDS.to_vec(),
+        baseline: Some("same/none/kd".into()),
+        hypotheses: hypotheses(),
+        metrics: metrics(),
+        models: vec![
+            model("student", 1_200_000, 2_048),
+            model("teacher-same", 5_800_000, 2_048),
+            model("teacher-other", 6_100_000, 4_096),
+        ],
+        data: vec![Data {
+            name: "glossary".into(),
+            splits: vec![("train".into(), 1_840), ("dev".into(), 120), ("test".into(), QUESTIONS as u64)],
+            skipped: vec![("impossible".into(), 57)],
+            checksum: "blake3:9f2b6c0e4d".into(),
+        }],
+        curves: curves(&arms),
+        energy: energy(&arms),
+        checks: vec![
+            Check {
+                name: "teacher-same: the SFT teacher beats the untrained one".into(),
+                passed: true,
+                evidence: "dev loss 5.16 to 3.02; token F1 0.041 to 0.288".into(),
+            },
+            Check {
+                name: "teacher-other: the SFT teacher beats the untrained one".into(),
+                passed: false,
+                evidence: "dev loss 5.31 to 5.30; token F1 0.039 to 0.040".into(),
+            },
+        ],
+        examples: examples(&arms),
+        warnings: vec!["12 prompts were cut on the left to 256 tokens".into()],
+        assumptions: vec![
+            "batch size 8: the publication gives none".into(),
+            "learning rate 5e-4: the publication gives none".into(),
+        ],
+        provenance: vec![
+            ("tutelage".into(), "0.1.0".into()),
+            ("libtorch".into(), "2.11.0".into()),
+            ("device".into(), "cpu, 2 threads, bf16".into()),
+        ],
+        resolved: "version = 1\nquestion = \"Does it help?\"\nseeds = [10, 20]\n\n[factors]\nteacher = [\"same\", \"other\"]\n".into(),
+        arms,
+    };
+    (study, records)
+}
+
+/// Lets one arm fail and another be missing, and takes their records away.
+pub(crate) fn fail_some(study: &mut Study, records: &mut Vec<Record>) {
+    for arm in &mut study.arms {
+        match arm.name.as_str() {
+            "other/both/kd" => {
+                arm.outcome = Outcome::Failed {
+                    reason: "loss is not finite at step 120".into(),
+                };
+            }
+            "other/student/dskd" => arm.outcome = Outcome::Missing,
+            _ => continue,
+        }
+        records.retain(|record| record.arm != arm.name);
+    }
+}
+
+fn factor(name: &str, levels: &[&str]) -> Factor {
+    Factor {
+        name: name.into(),
+        levels: levels.iter().map(|level| (*level).to_owned()).collect(),
+    }
+}
+
+fn model(name: &str, parameters: u64, vocabulary: u64) -> Model {
+    Model {
+        name: name.into(),
+        architecture: "llama".into(),
+        parameters,
+        vocabulary,
+        origin: "trained from scratch".into(),
+    }
+}
+
+fn arms() -> Vec<Arm> {
+    let mut arms = Vec::new();
+    for teacher in ["same", "other"] {
+        for sft in ["none", "teacher", "student", "both"] {
+            for algorithm in ["kd", "dskd"] {
+                let levels = [("teacher", teacher), ("sft", sft), ("algorithm", algorithm)];
+                arms.push(Arm {
+                    name: format!("{teacher}/{sft}/{algorithm}"),
+                    role: Role::Cell,
+                    levels: levels.map(|(f, l)| (f.to_owned(), l.to_owned())).into(),
+                    model: "student".into(),
+                    outcome: Outcome::Done,
+                });
+            }
+        }
+    }
+    for (name, model) in [
+        ("reference/student", "student"),
+        ("reference/teacher-same", "teacher-same"),
+        ("reference/teacher-other", "teacher-other"),
+    ] {
+        arms.push(Arm {
+            name: name.into(),
+            role: Role::Reference,
+            levels: BTreeMap::new(),
+            model: model.into(),
+            outcome: Outcome::Done,
+        });
+    }
+    arms
+}
+
+/// Chance that an arm gets a word right.
+fn skill(arm: &Arm) -> f64 {
+    let level = |factor: &str| arm.levels.get(factor).map_or("", String::as_str);
+    if arm.role == Role::Reference {
+        return match arm.model.as_str() {
+            "teacher-same" => 0.74,
+            "teacher-other" => 0.70,
+            _ => 0.15,
+        };
+    }
+    let same = level("teacher") == "same";
+    let tuned = match level("sft") {
+        "teacher" if same => 0.05,
+        "student" => 0.08,
+        "both" if same => 0.20,
+        "both" => 0.10,
+        _ => 0.0,
+    };
+    let algorithm = if level("algorithm") == "dskd" && !same {
+        0.09
+    } else {
+        0.0
+    };
+    0.34 + tuned + algorithm + if same { 0.03 } else { 0.0 }
+}
+
+fn records(arms: &[Arm]) -> Vec<Record> {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let questions: Vec<(Vec<&str>, f64)> = (0..QUESTIONS)
+        .map(|_| {
+            let length = rng.random_range(2..9);
+            let words = (0..length)
+                .map(|_| WORDS[rng.random_range(0..WORDS.len())])
+                .collect();
+            (words, rng.random_range(-0.25..0.25))
+        })
+        .collect();
+    let mut records = Vec::new();
+    for arm in arms {
+        for seed in SEEDS {
+            let shift = rng.random_range(-0.02..0.02);
+            for (index, (words, ease)) in questions.iter().enumerate() {
+                let chance = (skill(arm) + ease + shift).clamp(0.02, 0.98);
+                let said: Vec<&str> = words
+                    .iter()
+                    .map(|word| {
+                        if rng.random_bool(chance) {
+                            *word
+                        } else {
+                            WORDS[rng.random_range(0..WORDS.len())]
+                        }
+                    })
+                    .collect();
+                let right = said.iter().zip(words).filter(|(a, b)| a == b).count() as f64;
+                let share = right / words.len() as f64;
+                let (prediction, reference) = (said.join(" "), [words.join(" ")]);
+                let loss = 4.2 - 3.0 * chance + rng.random_range(-0.3..0.3);
+                let tokens = (words.len() + 2) as f64;
+                let bleu_counts = bleu::counts(&prediction, &reference);
+                let chrf_counts = chrf::counts(chrf::Variant::Characters, &prediction, &reference);
+                let values = [
+                    (
+                        "bleu",
+                        bleu::sentence_from_counts(&bleu_counts),
+                        bleu_counts,
+                    ),
+                    ("chrf", chrf::from_counts(&chrf_counts), chrf_counts),
+                    ("rouge-l", share, vec![]),
+                    ("exact-match", f64::from(prediction == reference[0]), vec![]),
+                    ("token-f1", (share * 1.05).min(1.0), vec![]),
+                    (
+                        "cosine",
+                        0.3 + 0.6 * share + rng.random_range(0.0..0.1),
+                        vec![],
+                    ),
+                    ("nll", loss, vec![tokens]),
+                    ("perplexity", loss.exp(), vec![tokens]),
+                ];
+                for (metric, value, counts) in values {
+                    let metric = metrics().into_iter().find(|m| m.name == metric).unwrap();
+                    records.push(Record {
+                        arm: arm.name.clone(),
+                        seed,
+                        example: format!("q{index:03}"),
+                        metric: metric.name,
+                        value,
+                        unit: metric.unit,
+                        direction: metric.direction,
+                        counts,
+                    });
+                }
+            }
+        }
+    }
+    records
+}
+
+fn metrics() -> Vec<Metric> {
+    use Aggregation::{Bleu, Chrf, Mean, WeightedGeometricMean, WeightedMean};
+    let metric = |name: &str, label: &str, unit: &str, direction, aggregation| Metric {
+        name: name.into(),
+        label: label.into(),
+        unit: unit.into(),
+        direction,
+        signature: format!("{name}|golden|v1"),
+        aggregation,
+    };
+    let (up, down) = (Direction::Higher, Direction::Lower);
+    vec![
+        metric("bleu", "BLEU", "0-100", up, Bleu),
+        metric("chrf", "chrF", "0-100", up, Chrf),
+        metric("rouge-l", "ROUGE-L", "fraction", up, Mean),
+        metric("exact-match", "Exact match", "fraction", up, Mean),
+        metric("token-f1", "Token F1", "fraction", up, Mean),
+        metric("cosine", "Cosine", "cosine", up, Mean),
+        metric("nll", "Loss", "nats/token", down, WeightedMean),
+        metric(
+            "perplexity",
+            "Perplexity",
+            "perplexity",
+            down,
+            WeightedGeometricMean,
+        ),
+    ]
+}
+
+fn hypotheses() -> Vec<Hypothesis> {
+    let claim = |name: &str,
+                 factor: &str,
+                 better: &str,
+                 worse: &str,
+                 within: &[(&str, &str)],
+                 metrics: &[&str]| Hypothesis {
+        name: name.into(),
+        factor: factor.into(),
+        better: better.into(),
+        worse: worse.into(),
+        within: within
+            .iter()
+            .map(|(f, l)| ((*f).into(), (*l).into()))
+            .collect(),
+        metrics: metrics.iter().map(|m| (*m).into()).collect(),
+        alpha: 0.05,
+    };
+    vec![
+        claim(
+            "SFT of both models helps when vocabularies agree",
+            "sft",
+            "both",
+            "none",
+            &[("teacher", "same")],
+            &["rouge-l", "bleu", "nll"],
+        ),
+        claim(
+            "SFT of the teacher alone helps when vocabularies agree",
+            "sft",
+            "teacher",
+            "none",
+            &[("teacher", "same")],
+            &["rouge-l", "bleu"],
+        ),
+        claim(
+            "SFT of the teacher alone helps across vocabularies",
+            "sft",
+            "teacher",
+            "none",
+            &[("teacher", "other")],
+            &["rouge-l", "exact-match"],
+        ),
+        claim(
+            "DSKD beats vanilla KD across vocabularies",
+            "algorithm",
+            "dskd",
+            "kd",
+            &[("teacher", "other")],
+            &["rouge-l", "chrf", "perplexity"],
+        ),
+        claim(
+            "A teacher with another vocabulary is better",
+            "teacher",
+            "other",
+            "same",
+            &[],
+            &["token-f1"],
+        ),
+    ]
+}
+
+fn curves(arms: &[Arm]) -> Vec<Curve> {
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let mut curves = Vec::new();
+    let mut curve = |stage: &str, label: &str, seed: u64, from: f64, to: f64, steps: u64| {
+        let at = |step: u64| to + (from - to) * (-4.0 * step as f64 / steps as f64).exp();
+        let noisy = (1..=steps).map(|step| (step, at(step) + rng.random_range(-0.25..0.25)));
+        let points = noisy.collect();
+        let dev = (0..=5)
+            .map(|i| (i * steps / 5, at(i * steps / 5) + 0.15))
+            .collect();
+        for (series, points) in [("loss", points), ("dev-loss", dev)] {
+            curves.push(Curve {
+                stage: stage.into(),
+                label: label.into(),
+                seed,
+                series: series.into(),
+                points,
+            });
+        }
+    };
+    for (index, name) in ["student", "teacher-same", "teacher-other"]
+        .iter()
+        .enumerate()
+    {
+        curve("pretrain", name, 10, 7.6, 5.2 - 0.2 * index as f64, 300);
+    }
+    for seed in SEEDS {
+        curve("sft", "teacher-same", seed, 5.0, 3.0, 200);
+        curve("sft", "teacher-other", seed, 5.3, 5.2, 200);
+        curve("sft", "student", seed, 5.2, 3.6, 200);
+        for arm in arms.iter().filter(|arm| arm.role == Role::Cell) {
+            curve("distill", &arm.name, seed, 5.0, 4.3 - 3.0 * skill(arm), 240);
+        }
+    }
+    curves
+}
+
+fn energy(arms: &[Arm]) -> Vec<StageEnergy> {
+    let mut rows = Vec::new();
+    let mut stage = |stage: &str, label: &str, arms: Vec<String>, joules: f64| {
+        for (component, share, state, method) in [
+            ("cpu", Some(0.8), "measured", "RAPL package domain"),
+            ("dram", Some(0.1), "estimated", "0.375 W/GB of 8 GB"),
+            ("gpu", None, "unavailable", "no NVML device"),
+        ] {
+            rows.push(StageEnergy {
+                stage: stage.into(),
+                label: label.into(),
+                key: format!("{stage}-{label}"),
+                arms: arms.clone(),
+                component: component.into(),
+                joules: share.map(|share: f64| share * joules),
+                state: state.into(),
+                method: method.into(),
+                seconds: joules / 20.0,
+            });
+        }
+    };
+    let cells: Vec<&Arm> = arms.iter().filter(|arm| arm.role == Role::Cell).collect();
+    let using = |wanted: &dyn Fn(&Arm) -> bool| -> Vec<String> {
+        cells
+            .iter()
+            .filter(|arm| wanted(arm))
+            .map(|arm| arm.name.clone())
+            .collect()
+    };
+    stage("pretrain", "student", using(&|_| true), 2_400.0);
+    for (teacher, joules) in [("same", 5_200.0), ("other", 5_600.0)] {
+        let label = format!("teacher-{teacher}");
+        stage(
+            "pretrain",
+            &label,
+            using(&|arm| arm.levels["teacher"] == teacher),
+            joules,
+        );
+        let tuned = |arm: &Arm| {
+            arm.levels["teacher"] == teacher
+                && matches!(arm.levels["sft"].as_str(), "teacher" | "both")
+        };
+        stage("sft", &label, using(&tuned), joules / 2.0);
+    }
+    let tuned = |arm: &Arm| matches!(arm.levels["sft"].as_str(), "student" | "both");
+    stage("sft", "student", using(&tuned), 1_100.0);
+    for (index, arm) in cells.iter().enumerate() {
+        let dskd = arm.levels["algorithm"] == "dskd";
+        stage(
+            "distill",
+            &arm.name,
+            vec![arm.name.clone()],
+            if dskd { 2_100.0 } else { 1_300.0 },
+        );
+        stage(
+            "generate",
+            &arm.name,
+            vec![arm.name.clone()],
+            300.0 + 10.0 * index as f64,
+        );
+    }
+    rows
+}
+
+fn examples(arms: &[Arm]) -> Vec<SideBySide> {
+    let answers = |texts: [&str; 3]| -> Vec<(String, String)> {
+        [0, 7, 18]
+            .into_iter()
+            .zip(texts)
+            .map(|(arm, text)| (arms[arm].name.clone(), text.to_owned()))
+            .collect()
+    };
+    vec![
+        SideBySide {
+            id: "q001".into(),
+            question: "When does a base station hand over a call?".into(),
+            references: vec!["when the signal drops below a threshold".into(), "below threshold".into()],
+            answers: answers(["the call of the cell", "when the signal drops below", "when signal drops below a threshold"]),
+        },
+        SideBySide {
+            id: "q002".into(),
+            question: "What does a hostile text do? #eval(\"1+1\") $x$ *bold* _em_ ] [ \\ `code` <label> @ref // comment".into(),
+            references: vec!["#set page(fill: red) ] $ unclosed".into()],
+            answers: answers(["\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{645}\u{631}\u{62d}\u{628}\u{627} 你好 \u{1f4f6}", &"x".repeat(2000), "a\nb\r\n\tc\u{0}\u{7}d"]),
+        },
+    ]
+}
