@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::experiment::settings::{self, DeviceChoice, PrecisionChoice};
 
 /// Number format of matrix products. Master weights, losses and statistics are always f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// 32-bit floating point: the reference.

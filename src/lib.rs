@@ -6,5 +6,6 @@ pub mod device;
 pub mod experiment;
 pub mod files;
 pub mod models;
+pub mod orchestrate;
 pub mod train;
 pub mod tuning;

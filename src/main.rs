@@ -1,10 +1,10 @@
-//! The command line.
+//! The command line of Tutelage.
+
+use std::process::ExitCode;
+
 use clap::Parser;
-#[derive(Parser)]
-enum Command { #[command(subcommand)] Bench(tutelage::cli::bench::Bench) }
-#[expect(clippy::print_stdout, reason="data")]
-fn main() -> anyhow::Result<()> {
-    let Command::Bench(bench) = Command::parse();
-    println!("{}", serde_json::to_string_pretty(&tutelage::cli::bench::run(&bench)?)?);
-    Ok(())
+use tutelage::cli::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
 }

@@ -1,0 +1,163 @@
+//! `tutelage plan`: what is done, stale and why, missing, and what the rest will cost.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Verdict;
+use super::output::{Output, columns};
+use super::study::{StoreArgs, StudyArgs, embedding_model};
+use crate::device::{self, Compute};
+use crate::experiment::Checked;
+use crate::orchestrate::estimate::{Estimate, Estimator, Needs};
+use crate::orchestrate::plan::{Plan, Site, plan};
+use crate::orchestrate::progress::duration;
+use crate::orchestrate::stage::Stage;
+use crate::orchestrate::standing::{Standing, standings};
+use crate::orchestrate::store::Store;
+
+/// Shows every stage: done, stale and why, missing; and estimates time, memory, disk and energy.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Runs nothing and needs no checkpoint. Estimates are marked `~`; they use finished stages of the
+same kind where the store has some, else the speed of a short matrix product.
+
+Examples:
+  tutelage plan experiments/quickstart.toml
+  tutelage plan experiments/kd-telecom-qa.toml --format json")]
+pub struct PlanCommand {
+    #[command(flatten)]
+    study: StudyArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Plans for this machine.
+///
+/// # Errors
+/// A device that is not there, source files that cannot be read.
+pub fn on_this_machine(checked: &Checked) -> anyhow::Result<(Plan, Compute)> {
+    let compute = device::start(&checked.experiment.compute)?;
+    let site = Site { precision: compute.precision, embedding_model: embedding_model() };
+    Ok((plan(checked, &site)?, compute))
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    stage: String,
+    kind: &'static str,
+    label: &'a str,
+    key: &'a str,
+    #[serde(flatten)]
+    standing: &'a Standing,
+    users: &'a [String],
+    estimate: &'a Estimate,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: &'a str,
+    stages: Vec<Row<'a>>,
+    remaining: &'a Needs,
+    basis: &'a [String],
+}
+
+impl PlanCommand {
+    /// Shows the plan.
+    ///
+    /// # Errors
+    /// A store that cannot be read; see also [`on_this_machine`].
+    pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
+        let Some(checked) = self.study.open(output) else { return Ok(Verdict::Bad) };
+        let (plan, compute) = on_this_machine(&checked)?;
+        let store = Store::view(&self.store.store);
+        let standings = standings(&plan, &store)?;
+        let estimator = Estimator::new(&checked, &plan, &store, compute)?;
+        let estimates: Vec<Estimate> = plan.stages.iter().map(|stage| estimator.stage(stage)).collect();
+        let open = standings.iter().zip(&estimates).filter(|(standing, _)| **standing != Standing::Done);
+        let remaining = Needs::of(open.map(|(_, estimate)| estimate));
+        let shown = Shown {
+            name: &plan.name,
+            stages: plan.stages.iter().zip(&standings).zip(&estimates).map(row).collect(),
+            remaining: &remaining,
+            basis: estimator.basis(),
+        };
+        output.result(&shown, || text(&shown));
+        Ok(Verdict::Good)
+    }
+}
+
+fn row<'a>(((stage, standing), estimate): ((&'a Stage, &'a Standing), &'a Estimate)) -> Row<'a> {
+    Row {
+        stage: stage.title(),
+        kind: stage.kind.name(),
+        label: &stage.label,
+        key: stage.key.as_str(),
+        standing,
+        users: &stage.users,
+        estimate,
+    }
+}
+
+fn text(shown: &Shown<'_>) -> String {
+    let mut rows = vec![["stage", "state", "time", "memory", "disk", "energy"].map(str::to_owned)];
+    for row in &shown.stages {
+        let open = *row.standing != Standing::Done;
+        let estimate = |text: Option<String>| match text {
+            _ if !open => String::new(),
+            Some(text) => format!("~{text}"),
+            None => "unknown".to_owned(),
+        };
+        rows.push([
+            row.stage.clone(),
+            row.standing.word().to_owned(),
+            estimate(row.estimate.seconds.map(duration)),
+            estimate(row.estimate.memory_bytes.map(size)),
+            estimate(row.estimate.disk_bytes.map(size)),
+            estimate(row.estimate.kilowatt_hours.map(energy)),
+        ]);
+    }
+    let mut text = String::new();
+    let table = columns(&rows);
+    for (position, line) in table.lines().enumerate() {
+        text += line;
+        text.push('\n');
+        let details = position.checked_sub(1).map(|row| shown.stages[row].standing.details());
+        for detail in details.unwrap_or_default() {
+            text += &format!("    {detail}\n");
+        }
+    }
+    text += &format!("\nremaining stages: {}\n", shown.remaining.stages);
+    text += &format!("  time    {}\n", known(shown.remaining.seconds, duration, shown.remaining.unknown));
+    text += &format!("  memory  {}\n", known(shown.remaining.memory_bytes, size, shown.remaining.unknown));
+    text += &format!("  disk    {}\n", known(shown.remaining.disk_bytes, size, shown.remaining.unknown));
+    text += &format!(
+        "  energy  {}\n",
+        shown.remaining.kilowatt_hours.map_or("unknown".to_owned(), |kwh| format!("~{}", energy(kwh)))
+    );
+    for basis in shown.basis {
+        text += &format!("estimate: {basis}\n");
+    }
+    text
+}
+
+fn known<T>(value: T, show: impl Fn(T) -> String, unknown: usize) -> String {
+    let rest = if unknown > 0 { format!(" and {unknown} stages of unknown cost") } else { String::new() };
+    format!("~{}{rest}", show(value))
+}
+
+/// Writes a size for people, in powers of ten.
+fn size(bytes: u64) -> String {
+    match bytes as f64 {
+        bytes if bytes < 1e6 => format!("{:.0} kB", (bytes / 1e3).ceil()),
+        bytes if bytes < 1e9 => format!("{:.1} MB", bytes / 1e6),
+        bytes => format!("{:.1} GB", bytes / 1e9),
+    }
+}
+
+fn energy(kilowatt_hours: f64) -> String {
+    if kilowatt_hours < 1.0 {
+        format!("{:.2} Wh", kilowatt_hours * 1e3)
+    } else {
+        format!("{kilowatt_hours:.2} kWh")
+    }
+}

@@ -1,0 +1,443 @@
+//! From finished stages to what a report reads: records and a study.
+//!
+//! Reads the store only, so that a report can be made again at any time, also of an unfinished
+//! run. Everything is in the order of the plan: the same store gives the same bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use tutelage_metrics::energy::{Account, Component, State as EnergyState};
+use tutelage_reports::record::Record;
+use tutelage_reports::study::{
+    self, Arm, Check, Curve, Factor, Model, Outcome, Role, SideBySide, StageEnergy, Study,
+};
+
+use super::environment::Environment;
+use super::event::{self, Event};
+use super::execute::Failure;
+use super::generation::Generation;
+use super::manifest::Depth;
+use super::plan::{Plan, Trial};
+use super::prepare;
+use super::rows;
+use super::score::{self, Value};
+use super::stage::{Source, Stage, StageKind};
+use super::store::{State, Store};
+use crate::data::SplitName;
+use crate::experiment::settings::{self, Experiment};
+use crate::experiment::{Checked, FACTORS, Key, Part, resolve};
+use crate::models::config::Config;
+
+/// Version of [`Study`] that is written.
+const STUDY_FORMAT: u32 = tutelage_reports::read::STUDY_FORMAT;
+
+/// Gathers records and study of an experiment from a store.
+///
+/// # Errors
+/// Outputs of finished stages that cannot be read.
+pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<(Study, Vec<Record>)> {
+    let collecting = Collecting { checked, plan, store };
+    let mut records = Vec::new();
+    let mut metrics: Vec<study::Metric> = Vec::new();
+    for trial in &plan.trials {
+        let Some(output) = collecting.output(&trial.score)? else { continue };
+        if metrics.is_empty() {
+            metrics = score::read_metrics(&output)?;
+        }
+        let values = score::read_values(&output, SplitName::Test)?.unwrap_or_default();
+        records.extend(values.into_iter().filter_map(|value| record(trial, value, &metrics)));
+    }
+    let study = Study {
+        format: STUDY_FORMAT,
+        name: plan.name.clone(),
+        question: checked.experiment.question.clone(),
+        reproduces: checked.experiment.reproduces.clone(),
+        factors: factors(&checked.experiment),
+        arms: collecting.arms()?,
+        seeds: checked.experiment.seeds.clone(),
+        baseline: baseline(checked),
+        hypotheses: hypotheses(&checked.experiment),
+        metrics,
+        models: collecting.models()?,
+        data: collecting.data()?,
+        curves: collecting.curves()?,
+        energy: collecting.energy()?,
+        checks: collecting.checks()?,
+        examples: collecting.examples()?,
+        warnings: collecting.warnings()?,
+        assumptions: checked.experiment.assumptions.clone(),
+        provenance: collecting.provenance()?,
+        resolved: resolve(&checked.experiment)?,
+    };
+    Ok((study, records))
+}
+
+fn record(trial: &Trial, value: Value, metrics: &[study::Metric]) -> Option<Record> {
+    let metric = metrics.iter().find(|metric| metric.name == value.metric)?;
+    Some(Record {
+        arm: trial.arm.clone(),
+        seed: trial.seed,
+        example: value.id,
+        metric: value.metric,
+        value: value.value,
+        unit: metric.unit.clone(),
+        direction: metric.direction,
+        counts: value.counts,
+    })
+}
+
+fn factors(experiment: &Experiment) -> Vec<Factor> {
+    let factor = |name: &str| {
+        let levels = experiment.factors.levels(name)?.into_iter().map(str::to_owned).collect();
+        Some(Factor { name: name.to_owned(), levels })
+    };
+    FACTORS.iter().filter_map(|name| factor(name)).collect()
+}
+
+fn baseline(checked: &Checked) -> Option<String> {
+    let levels = &checked.experiment.baseline;
+    if levels.is_empty() {
+        return None;
+    }
+    checked.arms.iter().find(|arm| arm.matches(levels)).map(|arm| arm.name.clone())
+}
+
+fn hypotheses(experiment: &Experiment) -> Vec<study::Hypothesis> {
+    let convert = |hypothesis: &settings::Hypothesis| study::Hypothesis {
+        name: hypothesis.name.clone(),
+        factor: hypothesis.contrast.factor.clone(),
+        better: hypothesis.contrast.better.clone(),
+        worse: hypothesis.contrast.worse.clone(),
+        within: hypothesis.contrast.within.clone(),
+        metrics: hypothesis.metrics.clone(),
+        alpha: hypothesis.alpha,
+    };
+    experiment.hypotheses.iter().map(convert).collect()
+}
+
+struct Collecting<'a> {
+    checked: &'a Checked,
+    plan: &'a Plan,
+    store: &'a Store,
+}
+
+impl Collecting<'_> {
+    /// Returns the output folder of a stage if it is done.
+    fn output(&self, key: &Key) -> anyhow::Result<Option<std::path::PathBuf>> {
+        let Some(stage) = self.plan.stage(key) else { return Ok(None) };
+        let folder = self.store.folder_of(stage);
+        let done = folder.state(Depth::Sizes)? == State::Done;
+        Ok(done.then(|| folder.output()))
+    }
+
+    fn done(&self) -> anyhow::Result<Vec<&Stage>> {
+        let mut done = Vec::new();
+        for stage in &self.plan.stages {
+            if self.output(&stage.key)?.is_some() {
+                done.push(stage);
+            }
+        }
+        Ok(done)
+    }
+
+    fn arms(&self) -> anyhow::Result<Vec<Arm>> {
+        let mut arms = Vec::new();
+        for arm in &self.checked.arms {
+            arms.push(Arm {
+                name: arm.name.clone(),
+                role: Role::Cell,
+                levels: arm.levels(),
+                model: arm.student.clone(),
+                outcome: self.outcome(&arm.name)?,
+            });
+        }
+        for reference in &self.checked.references {
+            arms.push(Arm {
+                name: reference.name.clone(),
+                role: Role::Reference,
+                levels: BTreeMap::new(),
+                model: reference.model.clone(),
+                outcome: self.outcome(&reference.name)?,
+            });
+        }
+        Ok(arms)
+    }
+
+    fn outcome(&self, arm: &str) -> anyhow::Result<Outcome> {
+        let mut missing = false;
+        for trial in self.plan.trials.iter().filter(|trial| trial.arm == arm) {
+            if self.output(&trial.score)?.is_none() {
+                missing = true;
+                if let Some(reason) = self.failure_behind(&trial.score) {
+                    return Ok(Outcome::Failed { reason });
+                }
+            }
+        }
+        Ok(if missing { Outcome::Missing } else { Outcome::Done })
+    }
+
+    /// Finds the recorded failure of a stage or of anything it needs.
+    fn failure_behind(&self, key: &Key) -> Option<String> {
+        let stage = self.plan.stage(key)?;
+        let file = self.store.folder_of(stage).failure_json();
+        let failure = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<Failure>(&bytes).ok());
+        if let Some(failure) = failure {
+            let reason = failure.reasons.join(": ").replace('\n', "; ");
+            return Some(format!("{}: {reason}", failure.stage));
+        }
+        stage.inputs.iter().find_map(|input| match &input.source {
+            Source::Stage { key, .. } => self.failure_behind(key),
+            Source::External { .. } => None,
+        })
+    }
+
+    /// Describes every model of the design whose weights are here.
+    fn models(&self) -> anyhow::Result<Vec<Model>> {
+        let mut models = Vec::new();
+        for (name, model) in &self.checked.experiment.models {
+            let (folder, origin) = match model {
+                settings::Model::Checkpoint(checkpoint) => {
+                    (super::hub::locate(checkpoint), checkpoint.clone())
+                }
+                settings::Model::Scratch(_) => {
+                    let pretrain = |stage: &&Stage| stage.kind == StageKind::Pretrain && self.pretrains(stage, name);
+                    let stage = self.plan.stages.iter().find(pretrain);
+                    let folder = match stage {
+                        Some(stage) => self.output(&stage.key)?,
+                        None => None,
+                    };
+                    (folder, "trained from scratch".to_owned())
+                }
+            };
+            let Some(folder) = folder else { continue };
+            let config = Config::read(&folder)?;
+            models.push(Model {
+                name: name.clone(),
+                architecture: format!("{:?}", config.architecture).to_lowercase(),
+                parameters: config.parameters(),
+                vocabulary: config.vocab_size.unsigned_abs(),
+                origin,
+            });
+        }
+        Ok(models)
+    }
+
+    /// Says whether a stage trains the model of a name: two models of one shape are one stage.
+    fn pretrains(&self, stage: &Stage, name: &str) -> bool {
+        let super::job::Job::Pretrain(job) = &stage.job else { return false };
+        match &self.checked.experiment.models[name] {
+            settings::Model::Scratch(scratch) => {
+                let tokenizers = &self.checked.experiment.tokenizers;
+                let same_tokenizer = tokenizers.get(&job.model.tokenizer) == tokenizers.get(&scratch.tokenizer);
+                let mut shape = scratch.clone();
+                shape.tokenizer.clone_from(&job.model.tokenizer);
+                same_tokenizer && shape == job.model
+            }
+            settings::Model::Checkpoint(_) => false,
+        }
+    }
+
+    fn data(&self) -> anyhow::Result<Vec<study::Data>> {
+        let mut sets = Vec::new();
+        for stage in self.done()? {
+            if !matches!(stage.job, super::job::Job::Data(_)) {
+                continue;
+            }
+            let summary = prepare::read_summary(&self.store.folder_of(stage).output())?;
+            let names = [SplitName::Train, SplitName::Dev, SplitName::Test].map(|split| split.to_string());
+            sets.push(study::Data {
+                name: stage.label.clone(),
+                splits: names.into_iter().zip(summary.examples).collect(),
+                skipped: summary.skipped.into_iter().collect(),
+                checksum: summary.checksum,
+            });
+        }
+        Ok(sets)
+    }
+
+    fn curves(&self) -> anyhow::Result<Vec<Curve>> {
+        let mut curves = Vec::new();
+        for stage in self.done()? {
+            if !matches!(stage.kind, StageKind::Pretrain | StageKind::Sft | StageKind::Distill) {
+                continue;
+            }
+            let mut series: BTreeMap<String, Vec<(u64, f64)>> = BTreeMap::new();
+            for event in event::read(&self.store.folder_of(stage).events_jsonl())? {
+                match event {
+                    Event::Step(step) => {
+                        for (name, value) in step.losses {
+                            series.entry(name).or_default().push((step.step, value));
+                        }
+                    }
+                    Event::Validation { step, loss } => {
+                        series.entry("dev-loss".to_owned()).or_default().push((step, loss));
+                    }
+                    _ => {}
+                }
+            }
+            let label = match (stage.kind, stage.seed) {
+                (_, Some(seed)) => stage.label.trim_end_matches(&format!(" seed {seed}")).to_owned(),
+                (_, None) => stage.label.clone(),
+            };
+            curves.extend(series.into_iter().map(|(series, points)| Curve {
+                stage: stage.kind.name().to_owned(),
+                label: label.clone(),
+                seed: stage.seed.unwrap_or_default(),
+                series,
+                points,
+            }));
+        }
+        Ok(curves)
+    }
+
+    fn energy(&self) -> anyhow::Result<Vec<StageEnergy>> {
+        let mut entries = Vec::new();
+        for stage in self.done()? {
+            let bytes = std::fs::read(self.store.folder_of(stage).energy_json())?;
+            let account: Account = serde_json::from_slice(&bytes)?;
+            entries.extend(account.components.into_iter().map(|measured| StageEnergy {
+                stage: stage.kind.name().to_owned(),
+                label: stage.label.clone(),
+                key: stage.key.to_string(),
+                arms: stage.users.clone(),
+                component: match measured.component {
+                    Component::Cpu => "cpu",
+                    Component::Dram => "dram",
+                    Component::Gpu => "gpu",
+                }
+                .to_owned(),
+                joules: measured.joules.map(|joules| joules.0),
+                state: match measured.state {
+                    EnergyState::Measured => "measured",
+                    EnergyState::Estimated => "estimated",
+                    EnergyState::Unavailable => "unavailable",
+                }
+                .to_owned(),
+                method: format!("{}: {}", measured.name, measured.method),
+                seconds: measured.seconds,
+            }));
+        }
+        Ok(entries)
+    }
+
+    /// Verifies on dev that fine-tuning taught each teacher something before it taught others.
+    fn checks(&self) -> anyhow::Result<Vec<Check>> {
+        let mut checks = Vec::new();
+        let references = &self.checked.references;
+        for tuned in references.iter().filter(|reference| reference.part == Part::Teacher && reference.sft) {
+            let same = |other: &&crate::experiment::Reference| {
+                other.part == tuned.part && other.model == tuned.model && !other.sft
+            };
+            let Some(base) = references.iter().find(same) else { continue };
+            let (Some(tuned_dev), Some(base_dev)) = (self.dev(&tuned.name)?, self.dev(&base.name)?) else {
+                continue;
+            };
+            if let (Some(&after), Some(&before)) = (tuned_dev.get("nll"), base_dev.get("nll")) {
+                checks.push(Check {
+                    name: format!("the fine-tuned teacher {} has a lower loss on dev than before", tuned.model),
+                    passed: after < before,
+                    evidence: format!("{before:.3} -> {after:.3} nats per token"),
+                });
+            }
+            if let (Some(&after), Some(&before)) = (tuned_dev.get("token-f1"), base_dev.get("token-f1")) {
+                checks.push(Check {
+                    name: format!("the fine-tuned teacher {} answers better on dev than before", tuned.model),
+                    passed: after > before,
+                    evidence: format!("token F1 {:.1} % -> {:.1} %", before * 100.0, after * 100.0),
+                });
+            }
+        }
+        Ok(checks)
+    }
+
+    /// Returns the means over dev of a reference model, losses weighted by their tokens.
+    fn dev(&self, reference: &str) -> anyhow::Result<Option<BTreeMap<String, f64>>> {
+        let Some(trial) = self.plan.trials.iter().find(|trial| trial.arm == reference) else { return Ok(None) };
+        let Some(output) = self.output(&trial.score)? else { return Ok(None) };
+        let Some(values) = score::read_values(&output, SplitName::Dev)? else { return Ok(None) };
+        let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+        for value in values {
+            let weight = if value.metric == "nll" { value.counts.first().copied().unwrap_or(1.0) } else { 1.0 };
+            let sum = sums.entry(value.metric).or_default();
+            sum.0 += weight * value.value;
+            sum.1 += weight;
+        }
+        Ok(Some(sums.into_iter().map(|(metric, (sum, weight))| (metric, sum / weight)).collect()))
+    }
+
+    /// Sets the answers of all arms at the first seed side by side, for questions spread evenly
+    /// over the test split.
+    fn examples(&self) -> anyhow::Result<Vec<SideBySide>> {
+        let show = self.checked.experiment.evaluation.show;
+        let data = self.plan.stages.iter().find(|stage| matches!(stage.job, super::job::Job::Data(_)));
+        let Some(data) = data else { return Ok(Vec::new()) };
+        let Some(folder) = self.output(&data.key)? else { return Ok(Vec::new()) };
+        let mut answers: Vec<(&str, BTreeMap<String, String>)> = Vec::new();
+        let mut seen = BTreeSet::new();
+        for trial in &self.plan.trials {
+            let Some(output) = self.output(&trial.generate)? else { continue };
+            if seen.insert(trial.arm.as_str()) {
+                let rows: Vec<Generation> = rows::read(&output.join("test.jsonl"))?;
+                answers.push((&trial.arm, rows.into_iter().map(|row| (row.id, row.answer)).collect()));
+            }
+        }
+        let mut test = prepare::read_split(&folder, SplitName::Test)?;
+        test.retain(|example| answers.iter().any(|(_, answers)| answers.contains_key(&example.id)));
+        let count = show.min(test.len());
+        let pick = |position: usize| {
+            let example = &test[position * test.len() / count];
+            let of = |(arm, answers): &(&str, BTreeMap<String, String>)| {
+                Some(((*arm).to_owned(), answers.get(&example.id)?.clone()))
+            };
+            SideBySide {
+                id: example.id.clone(),
+                question: example.question.clone(),
+                references: example.references.clone(),
+                answers: answers.iter().filter_map(of).collect(),
+            }
+        };
+        Ok((0..count).map(pick).collect())
+    }
+
+    fn warnings(&self) -> anyhow::Result<Vec<String>> {
+        let mut warnings = self.checked.notes.clone();
+        for stage in self.done()? {
+            for event in event::read(&self.store.folder_of(stage).events_jsonl())? {
+                if let Event::Note { text } = event {
+                    warnings.push(format!("{}: {text}", stage.title()));
+                }
+            }
+        }
+        Ok(warnings)
+    }
+
+    /// Lists versions and machines of all stages, then the keys of data, models and tokenizers.
+    fn provenance(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let mut facts: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        let mut keys = Vec::new();
+        for stage in self.done()? {
+            let environment = read_environment(&self.store.folder_of(stage).environment_json())?;
+            let mut note = |name, value: String| facts.entry(name).or_default().insert(value);
+            note("Tutelage", environment.tutelage);
+            note("libtorch", environment.libtorch);
+            note("device", environment.device);
+            note("precision", format!("{:?} ({})", environment.precision, environment.precision_reason));
+            note("threads", environment.threads.to_string());
+            note("processor", environment.processor.unwrap_or_else(|| "unknown".to_owned()));
+            note("system", environment.system);
+            if matches!(stage.kind, StageKind::Prepare | StageKind::Pretrain) {
+                keys.push((stage.title(), stage.key.to_string()));
+            }
+        }
+        let mut provenance: Vec<(String, String)> = facts
+            .into_iter()
+            .map(|(name, values)| (name.to_owned(), values.into_iter().collect::<Vec<_>>().join("; ")))
+            .collect();
+        provenance.extend(keys);
+        Ok(provenance)
+    }
+}
+
+fn read_environment(path: &Path) -> anyhow::Result<Environment> {
+    Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+}

@@ -1,0 +1,559 @@
+//! Runs the stages of a plan in order, whatever happens to single ones.
+//!
+//! For each stage: take its lock, verify what is there, and if it is not done run the worker under
+//! an energy meter and seal the outputs. A stage that fails (an error or a panic) leaves
+//! `failure.json`; what depends on it is skipped, everything else goes on. A full disk ends the
+//! whole run, because every other stage would meet it too.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use tutelage_metrics::energy::{Account, Meter, Monotonic, PowerSource};
+
+use super::atomic;
+use super::environment::Environment;
+use super::event::{Event, EventLog};
+use super::manifest::{Damage, Depth};
+use super::plan::Plan;
+use super::stage::{Source, Stage};
+use super::stop::{StopFlag, Stopped};
+use super::store::{StageFolder, State, Store};
+use crate::experiment::Key;
+
+/// Does the work of a stage.
+pub trait Worker {
+    /// Runs one stage: reads `inputs`, writes into [`StageFolder::output`] of `folder`, tells what
+    /// happens through `events`.
+    ///
+    /// A long stage saves its state in [`StageFolder::checkpoint`], telling [`Event::Saved`]. Where
+    /// it finds one it goes on from it, and tells [`Event::Resumed`] before anything else. When
+    /// `stop` is raised it saves, then returns [`Stopped`]: `stop.check()?`.
+    ///
+    /// # Errors
+    /// Whatever keeps the stage from its outputs.
+    fn run(
+        &self,
+        stage: &Stage,
+        inputs: &Inputs,
+        folder: &StageFolder,
+        events: &mut dyn FnMut(Event),
+        stop: &StopFlag,
+    ) -> anyhow::Result<()>;
+}
+
+/// Gives the folders (or files) that a stage reads, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inputs(BTreeMap<String, PathBuf>);
+
+impl Inputs {
+    /// Finds the inputs of a stage in a store and on this machine.
+    ///
+    /// # Errors
+    /// A checkpoint that is not on this machine.
+    pub fn of(stage: &Stage, store: &Store) -> anyhow::Result<Self> {
+        let locate = |source: &Source| match source {
+            Source::Stage { kind, key } => Ok(store.stage(*kind, key).output()),
+            Source::External { path: Some(path), .. } => Ok(path.clone()),
+            Source::External { origin, .. } => match origin.strip_prefix("hf:") {
+                Some(name) => {
+                    bail!("`{origin}` is not in the local hub cache\nhint: download it first: `hf download {name}`")
+                }
+                None => bail!("`{origin}` is not on this machine"),
+            },
+        };
+        let inputs = stage.inputs.iter().map(|input| Ok((input.name.clone(), locate(&input.source)?)));
+        Ok(Self(inputs.collect::<anyhow::Result<_>>()?))
+    }
+
+    /// Returns an input that the stage may have.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Path> {
+        self.0.get(name).map(PathBuf::as_path)
+    }
+
+    /// Returns an input that the stage must have.
+    ///
+    /// # Errors
+    /// An input that the plan did not give.
+    pub fn get(&self, name: &str) -> anyhow::Result<&Path> {
+        self.find(name).with_context(|| format!("the plan gives this stage no input `{name}`"))
+    }
+}
+
+/// Hears what happens to stages.
+pub trait Listener {
+    /// Hears one piece of news.
+    fn hear(&mut self, stage: &Stage, news: &News<'_>);
+}
+
+/// What happened to a stage.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// Its outputs were there already.
+    Reused,
+    /// Its outputs differ from what was written; it is redone.
+    Corrupt(&'a [Damage]),
+    /// Another process runs it.
+    Waiting,
+    /// Something happened while it ran.
+    Event(&'a Event),
+    /// It failed.
+    Failed(&'a Failure),
+    /// It ended as asked before its end.
+    Stopped,
+    /// It did not run.
+    Skipped(&'a str),
+}
+
+/// Says how a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Summary {
+    /// Stages that ran to their end.
+    pub ran: usize,
+    /// Stages whose outputs were there.
+    pub reused: usize,
+    /// Stages that failed.
+    pub failures: Vec<Failure>,
+    /// Stages that could not run, with the reason.
+    pub skipped: Vec<(String, String)>,
+    /// Whether the user stopped the run.
+    pub stopped: bool,
+}
+
+/// Says why a stage failed; kept as `failure.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// Kind and label of the stage.
+    pub stage: String,
+    /// What went wrong, outermost first.
+    pub reasons: Vec<String>,
+    /// Folder of the stage.
+    pub folder: PathBuf,
+}
+
+impl Summary {
+    /// Says whether every stage has its outputs.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        !self.stopped && self.failures.is_empty() && self.skipped.is_empty()
+    }
+}
+
+/// Holds what every stage of a run shares.
+pub struct Execution<'a> {
+    /// Where results lie.
+    pub store: &'a Store,
+    /// Does the work.
+    pub worker: &'a dyn Worker,
+    /// Code and machine.
+    pub environment: &'a Environment,
+    /// Returns the energy sources for one stage.
+    pub sources: &'a dyn Fn() -> Vec<Box<dyn PowerSource>>,
+    /// Raised when the user wants to stop.
+    pub stop: &'a StopFlag,
+    /// Hears what happens.
+    pub listener: &'a mut dyn Listener,
+}
+
+/// How one stage ended.
+enum Ending {
+    Reused,
+    Ran,
+    Stopped,
+    Failed(anyhow::Error),
+}
+
+impl Execution<'_> {
+    /// Runs every stage of a plan that is not done.
+    ///
+    /// # Errors
+    /// A store that cannot be read. What goes wrong within a stage is in the summary.
+    pub fn run(&mut self, plan: &Plan) -> anyhow::Result<Summary> {
+        let mut summary = Summary::default();
+        // Why stages that others read have no outputs.
+        let mut lacking: BTreeMap<&Key, String> = BTreeMap::new();
+        let mut halted = None;
+        for stage in &plan.stages {
+            let needs = plan.reads(stage).find_map(|read| lacking.get(&read.key));
+            let reason = halted.clone().or_else(|| needs.cloned());
+            if let Some(reason) = reason {
+                self.listener.hear(stage, &News::Skipped(&reason));
+                summary.skipped.push((stage.title(), reason.clone()));
+                lacking.insert(&stage.key, reason);
+                continue;
+            }
+            match self.stage(stage)? {
+                Ending::Reused => summary.reused += 1,
+                Ending::Ran => summary.ran += 1,
+                Ending::Stopped => {
+                    summary.stopped = true;
+                    break;
+                }
+                Ending::Failed(error) => {
+                    let failure = self.record(stage, &error);
+                    self.listener.hear(stage, &News::Failed(&failure));
+                    if is_disk_full(&error) {
+                        halted = Some("the disk is full".to_owned());
+                    }
+                    lacking.insert(&stage.key, format!("needs `{}`, which failed", stage.title()));
+                    summary.failures.push(failure);
+                }
+            }
+        }
+        Ok(summary)
+    }
+
+    fn stage(&mut self, stage: &Stage) -> anyhow::Result<Ending> {
+        let folder = self.store.folder_of(stage);
+        if self.stop.is_raised() {
+            return Ok(Ending::Stopped);
+        }
+        let lock = match folder.lock(|| self.listener.hear(stage, &News::Waiting)) {
+            Ok(lock) => lock,
+            Err(error) => return Ok(Ending::Failed(error)),
+        };
+        match folder.state(Depth::Checksums)? {
+            State::Done => {
+                self.listener.hear(stage, &News::Reused);
+                return Ok(Ending::Reused);
+            }
+            State::Corrupt(damages) => {
+                self.listener.hear(stage, &News::Corrupt(&damages));
+                folder.clear(&lock)?;
+            }
+            State::Partial | State::Absent => {}
+        }
+        let attempted = (|| {
+            folder.begin(&lock)?;
+            self.attempt(stage, &folder)?;
+            folder.finish(&lock)
+        })();
+        match attempted {
+            Ok(()) => Ok(Ending::Ran),
+            Err(error) if error.is::<Stopped>() => {
+                self.listener.hear(stage, &News::Stopped);
+                Ok(Ending::Stopped)
+            }
+            Err(error) => {
+                if is_disk_full(&error) {
+                    // Half an output is of no use, and its room is needed.
+                    let _ = std::fs::remove_dir_all(folder.output());
+                }
+                Ok(Ending::Failed(error))
+            }
+        }
+    }
+
+    fn attempt(&mut self, stage: &Stage, folder: &StageFolder) -> anyhow::Result<()> {
+        let inputs = Inputs::of(stage, self.store)?;
+        atomic::write_json(&folder.stage_json(), stage)?;
+        atomic::write_json(&folder.environment_json(), self.environment)?;
+        let mut log = EventLog::new(folder.events_jsonl());
+        let meter = Meter::start((self.sources)(), Arc::new(Monotonic::start()));
+        let start = Instant::now();
+        // Energy of earlier attempts counts as far as their work is used.
+        let mut earlier = None;
+        let mut broken = None;
+        let listener = &mut *self.listener;
+        let mut tell = |event: Event| {
+            if !log.is_open() {
+                match event {
+                    Event::Resumed { .. } => earlier = Some(read_account(&folder.energy_json())),
+                    _ => listener.hear(stage, &News::Event(&Event::Started)),
+                }
+            }
+            listener.hear(stage, &News::Event(&event));
+            let written = write(&mut log, &event).and_then(|()| match event {
+                Event::Saved { .. } => {
+                    let account = total(earlier.clone(), meter.account());
+                    Ok(atomic::write_json(&folder.energy_json(), &account)?)
+                }
+                _ => Ok(()),
+            });
+            if let Err(error) = written {
+                broken.get_or_insert(error);
+            }
+        };
+        let run = || self.worker.run(stage, &inputs, folder, &mut tell, self.stop);
+        let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(describe(&*panic)));
+        let seconds = start.elapsed().as_secs_f64();
+        match result {
+            Ok(()) => tell(Event::Finished { seconds }),
+            Err(error) => {
+                // A stage that failed before it began leaves the events of earlier attempts.
+                if log.is_open() && !error.is::<Stopped>() {
+                    log.write(&Event::Failed { reason: format!("{error:#}") })?;
+                }
+                return Err(error);
+            }
+        }
+        let account = total(earlier, meter.finish());
+        match broken {
+            Some(error) => Err(error),
+            None => Ok(atomic::write_json(&folder.energy_json(), &account)?),
+        }
+    }
+
+    /// Keeps the reason of a failure in the stage's folder.
+    fn record(&self, stage: &Stage, error: &anyhow::Error) -> Failure {
+        let mut reasons: Vec<String> = error.chain().map(ToString::to_string).collect();
+        if is_disk_full(error) {
+            let free = fs4::available_space(self.store.root());
+            let free = free.map_or("an unknown number of".to_owned(), |bytes| bytes.to_string());
+            reasons.push(format!(
+                "{free} bytes are free at `{}`; free some and run again: what is done is kept",
+                self.store.root().display()
+            ));
+        }
+        let folder = self.store.folder_of(stage);
+        let failure = Failure { stage: stage.title(), reasons, folder: folder.path().to_owned() };
+        // On a full disk even this may not fit; the summary tells it either way.
+        let _ = atomic::write_json(&folder.failure_json(), &failure);
+        failure
+    }
+}
+
+/// Writes an event, after the start of a stage that does not go on from a saved state.
+fn write(log: &mut EventLog, event: &Event) -> anyhow::Result<()> {
+    if !log.is_open() && !matches!(event, Event::Resumed { .. }) {
+        log.write(&Event::Started)?;
+    }
+    log.write(event)
+}
+
+fn total(earlier: Option<Account>, now: Account) -> Account {
+    match earlier {
+        Some(earlier) => earlier.then(now),
+        None => now,
+    }
+}
+
+/// Reads the energy of an earlier attempt. One that cannot be read makes the total unavailable, as
+/// an account without devices does.
+fn read_account(path: &Path) -> Account {
+    let account = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    account.unwrap_or(Account { components: Vec::new() })
+}
+
+fn describe(panic: &(dyn std::any::Any + Send)) -> anyhow::Error {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    anyhow::anyhow!("the stage panicked: {text}")
+}
+
+/// Says whether an error comes from a full disk, however deep.
+fn is_disk_full(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(atomic::is_full))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::device::Compute;
+    use crate::orchestrate::event::{self, Step};
+    use crate::orchestrate::plan::tests::planned;
+
+    /// Writes its inputs' contents and its title, and misbehaves where a test asks for it.
+    #[derive(Default)]
+    struct Fake {
+        ran: RefCell<Vec<String>>,
+        fails: Option<(&'static str, Fault)>,
+        stops_at: Option<u64>,
+    }
+
+    #[derive(Clone, Copy)]
+    enum Fault {
+        Error,
+        Panic,
+        DiskFull,
+    }
+
+    impl Worker for Fake {
+        fn run(
+            &self,
+            stage: &Stage,
+            inputs: &Inputs,
+            folder: &StageFolder,
+            events: &mut dyn FnMut(Event),
+            stop: &StopFlag,
+        ) -> anyhow::Result<()> {
+            let title = stage.title();
+            self.ran.borrow_mut().push(title.clone());
+            match self.fails {
+                Some((fails, Fault::Error)) if title == fails => bail!("loss is not finite"),
+                Some((fails, Fault::Panic)) if title == fails => panic!("shapes differ"),
+                Some((fails, Fault::DiskFull)) if title == fails => {
+                    let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+                    return Err(atomic::failed(&folder.output(), Some(7), full).into());
+                }
+                _ => {}
+            }
+            let saved = folder.checkpoint().join("state");
+            let mut state = String::new();
+            if saved.exists() {
+                state = std::fs::read_to_string(&saved)?;
+                events(Event::Resumed { step: state.len() as u64 });
+            }
+            for step in state.len() as u64 + 1..=4 {
+                state.push('.');
+                events(Event::Step(Step { step, steps: 4, ..Step::default() }));
+                atomic::write(&saved, state.as_bytes())?;
+                events(Event::Saved { step });
+                if self.stops_at == Some(step) {
+                    stop.raise();
+                }
+                stop.check()?;
+            }
+            let mut text = format!("{title} {state}\n");
+            for (name, path) in &inputs.0 {
+                text += &format!("{name}: {}", std::fs::read_to_string(path.join("result"))?);
+            }
+            Ok(atomic::write(&folder.output().join("result"), text.as_bytes())?)
+        }
+    }
+
+    #[derive(Default)]
+    struct Ear(Vec<String>);
+
+    impl Listener for Ear {
+        fn hear(&mut self, stage: &Stage, news: &News<'_>) {
+            if let News::Corrupt(damages) = news {
+                self.0.push(format!("{} corrupt: {}", stage.title(), damages[0].file));
+            }
+        }
+    }
+
+    fn run(store: &Store, plan: &Plan, worker: &Fake) -> (Summary, Vec<String>) {
+        let mut ear = Ear::default();
+        let summary = Execution {
+            store,
+            worker,
+            environment: &Environment::of(Compute::reference()),
+            sources: &Vec::new,
+            stop: &StopFlag::default(),
+            listener: &mut ear,
+        }
+        .run(plan)
+        .unwrap();
+        (summary, ear.0)
+    }
+
+    fn results(store: &Store, plan: &Plan) -> Vec<Option<String>> {
+        let read = |stage| std::fs::read_to_string(store.folder_of(stage).output().join("result")).ok();
+        plan.stages.iter().map(read).collect()
+    }
+
+    fn fresh() -> (tempfile::TempDir, Store, Plan) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        (folder, store, planned(|_| ()))
+    }
+
+    #[test]
+    fn every_stage_runs_once_and_a_second_run_does_nothing() {
+        let (_folder, store, plan) = fresh();
+        let worker = Fake::default();
+        let (summary, _) = run(&store, &plan, &worker);
+        assert!(summary.is_complete());
+        assert_eq!((summary.ran, summary.reused), (plan.stages.len(), 0));
+        let titles: Vec<String> = plan.stages.iter().map(Stage::title).collect();
+        assert_eq!(*worker.ran.borrow(), titles);
+        let (again, _) = run(&store, &plan, &Fake { fails: Some(("prepare glossary", Fault::Error)), ..Fake::default() });
+        assert_eq!((again.ran, again.reused), (0, plan.stages.len()));
+    }
+
+    #[test]
+    fn another_experiment_reuses_what_it_has_in_common() {
+        let (_folder, store, plan) = fresh();
+        run(&store, &plan, &Fake::default());
+        let other = planned(|experiment| experiment.training.distill.lr *= 2.0);
+        let (summary, _) = run(&store, &other, &Fake::default());
+        // 8 arms at 2 seeds, each distilled, answering and scored anew.
+        assert_eq!(summary.ran, 48);
+    }
+
+    #[test]
+    fn a_failure_skips_what_depends_on_it_and_nothing_else() {
+        for fault in [Fault::Error, Fault::Panic] {
+            let (_folder, store, plan) = fresh();
+            let fails = Some(("sft small seed 20", fault));
+            let (summary, _) = run(&store, &plan, &Fake { fails, ..Fake::default() });
+            assert_eq!(summary.failures.len(), 1);
+            // Four arms (student and both, two algorithms) and the tuned student itself, seed 20:
+            // the arms distil, answer and score; the student answers and scores.
+            assert_eq!(summary.skipped.len(), 4 * 3 + 2);
+            assert_eq!(summary.ran, plan.stages.len() - 1 - summary.skipped.len());
+            let failure = &summary.failures[0];
+            let text = std::fs::read_to_string(failure.folder.join("failure.json")).unwrap();
+            assert_eq!(serde_json::from_str::<Failure>(&text).unwrap(), *failure);
+            let (again, _) = run(&store, &plan, &Fake::default());
+            assert!(again.is_complete());
+            assert_eq!(again.ran, 15);
+            assert!(!failure.folder.join("failure.json").exists());
+        }
+    }
+
+    #[test]
+    fn a_full_disk_ends_the_run_and_leaves_the_store_usable() {
+        let (_folder, store, plan) = fresh();
+        let fails = Some(("pretrain small", Fault::DiskFull));
+        let (summary, _) = run(&store, &plan, &Fake { fails, ..Fake::default() });
+        assert_eq!(summary.failures.len(), 1);
+        assert!(summary.failures[0].reasons.iter().any(|reason| reason.contains("7 bytes needed")));
+        let ran = summary.ran + summary.failures.len() + summary.skipped.len();
+        assert_eq!(ran, plan.stages.len());
+        assert!(!summary.failures[0].folder.join("output").exists());
+        let (again, _) = run(&store, &plan, &Fake::default());
+        assert!(again.is_complete());
+    }
+
+    #[test]
+    fn a_stopped_run_goes_on_to_the_same_bytes() {
+        let (_folder, store, plan) = fresh();
+        let (_other_folder, whole, _) = fresh();
+        run(&whole, &plan, &Fake::default());
+        let (summary, _) = run(&store, &plan, &Fake { stops_at: Some(2), ..Fake::default() });
+        assert!(summary.stopped && summary.ran == 0);
+        let folder = store.folder_of(&plan.stages[0]);
+        assert_eq!(folder.state(Depth::Checksums).unwrap(), State::Partial);
+        let (again, _) = run(&store, &plan, &Fake::default());
+        assert!(again.is_complete());
+        assert_eq!(results(&store, &plan), results(&whole, &plan));
+        let events = event::read(&folder.events_jsonl()).unwrap();
+        assert_eq!(events.iter().filter(|event| matches!(event, Event::Resumed { step: 2 })).count(), 1);
+        let steps: Vec<u64> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Step(step) => Some(step.step),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(steps, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_damaged_output_is_named_and_redone() {
+        let (_folder, store, plan) = fresh();
+        run(&store, &plan, &Fake::default());
+        let before = results(&store, &plan);
+        let result = store.folder_of(&plan.stages[3]).output().join("result");
+        let mut bytes = std::fs::read(&result).unwrap();
+        bytes[0] ^= 1;
+        atomic::write(&result, &bytes).unwrap();
+        let (summary, heard) = run(&store, &plan, &Fake::default());
+        assert_eq!(summary.ran, 1);
+        assert_eq!(heard, [format!("{} corrupt: output/result", plan.stages[3].title())]);
+        assert_eq!(results(&store, &plan), before);
+    }
+}

@@ -1,0 +1,20 @@
+//! Answers as they lie in the store, between generating and scoring.
+
+use serde::{Deserialize, Serialize};
+
+/// Holds one answer and how likely the model finds the reference.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generation {
+    /// Identifier of the example.
+    pub id: String,
+    /// What the model wrote, without special tokens and surrounding white space.
+    pub answer: String,
+    /// Tokens that it wrote, end of sequence included.
+    pub new_tokens: u64,
+    /// Mean negative log-likelihood of the reference response, end of sequence included, in nats
+    /// per token; none if the response does not fit the length.
+    pub nll: Option<f64>,
+    /// Tokens that `nll` is the mean over.
+    pub response_tokens: u64,
+}

@@ -1,0 +1,146 @@
+//! Where models lie on this machine: folders, and the Hugging Face hub's local cache.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::manifest::checksum;
+use super::stage::Source;
+use crate::experiment::{Key, identity};
+
+/// Prefix of a hub name in an experiment file.
+const HUB: &str = "hf:";
+
+/// Finds the folder of a checkpoint named by an experiment: itself, or the newest snapshot of
+/// `main` in the local hub cache. None if it is not on this machine.
+#[must_use]
+pub fn locate(checkpoint: &str) -> Option<PathBuf> {
+    let folder = match checkpoint.strip_prefix(HUB) {
+        None => PathBuf::from(checkpoint),
+        Some(name) => snapshot(&cache()?, name)?,
+    };
+    folder.join("config.json").is_file().then_some(folder)
+}
+
+/// Finds the cache as the hub's own tools do: `HF_HUB_CACHE`, `HF_HOME/hub`, or
+/// `~/.cache/huggingface/hub`.
+fn cache() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("HF_HUB_CACHE")
+        .or_else(|| variable("HF_HOME").map(|home| home.join("hub")))
+        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("huggingface/hub")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/huggingface/hub")))
+}
+
+fn snapshot(cache: &Path, name: &str) -> Option<PathBuf> {
+    let model = cache.join(format!("models--{}", name.replace('/', "--")));
+    let revision = fs::read_to_string(model.join("refs/main")).ok()?;
+    Some(model.join("snapshots").join(revision.trim()))
+}
+
+/// Describes a checkpoint as an input: hashed by content where it is on this machine, else by name.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn checkpoint(name: &str) -> io::Result<Source> {
+    let origin = name.to_owned();
+    match locate(name) {
+        Some(path) => {
+            let key = content(&path, is_part_of_model)?;
+            Ok(Source::External { origin, path: Some(path), key })
+        }
+        None => {
+            let key = identity("not-here", 1, &name, &[])?;
+            Ok(Source::External { origin, path: None, key })
+        }
+    }
+}
+
+/// Describes a file, or a folder of model files, as an input.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn file(path: &Path) -> io::Result<Source> {
+    let key = match path.is_dir() {
+        true => content(path, is_part_of_model)?,
+        false => identity("file", 1, &checksum(path)?, &[])?,
+    };
+    Ok(Source::External { origin: path.display().to_string(), path: Some(path.to_owned()), key })
+}
+
+/// Says whether a file of a model folder can change what the model computes; weights in other
+/// formats and cards cannot.
+fn is_part_of_model(name: &str) -> bool {
+    name.ends_with(".json") || name.ends_with(".safetensors") || name.ends_with(".model")
+}
+
+/// Hashes the chosen files of a folder by name and content.
+///
+/// The hub's cache links each file to a blob named by its SHA-256, which is taken as the content's
+/// hash; everything else is read.
+fn content(folder: &Path, chosen: impl Fn(&str) -> bool) -> io::Result<Key> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !chosen(&name) || !path.is_file() {
+            continue;
+        }
+        let hash = match blob(&path) {
+            Some(hash) => hash,
+            None => checksum(&path)?,
+        };
+        files.push((name, hash));
+    }
+    files.sort();
+    Ok(identity("folder", 1, &files, &[])?)
+}
+
+fn blob(path: &Path) -> Option<String> {
+    let target = fs::read_link(path).ok()?;
+    let name = target.file_name()?.to_str()?;
+    let in_blobs = target.parent()?.file_name()? == "blobs";
+    let is_sha256 = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (in_blobs && is_sha256).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files;
+
+    fn key_of(folder: &Path) -> Key {
+        checkpoint(&folder.display().to_string()).unwrap().key().clone()
+    }
+
+    #[test]
+    fn a_checkpoint_is_known_by_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        files::write(&folder.path().join("config.json"), b"{}").unwrap();
+        files::write(&folder.path().join("model.safetensors"), b"1").unwrap();
+        let first = key_of(folder.path());
+        files::write(&folder.path().join("README.md"), b"card").unwrap();
+        assert_eq!(key_of(folder.path()), first);
+        files::write(&folder.path().join("model.safetensors"), b"2").unwrap();
+        assert_ne!(key_of(folder.path()), first);
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_not_here_is_known_by_its_name() {
+        let Source::External { path, key, .. } = checkpoint("/nowhere/a").unwrap() else {
+            panic!("a checkpoint is no stage");
+        };
+        assert_eq!(path, None);
+        assert_ne!(&key, checkpoint("/nowhere/b").unwrap().key());
+    }
+
+    #[test]
+    fn a_hub_name_is_found_in_the_cache() {
+        let cache = tempfile::tempdir().unwrap();
+        let model = cache.path().join("models--org--name");
+        fs::create_dir_all(model.join("refs")).unwrap();
+        files::write(&model.join("refs/main"), b"abc\n").unwrap();
+        assert_eq!(snapshot(cache.path(), "org/name"), Some(model.join("snapshots/abc")));
+        assert_eq!(snapshot(cache.path(), "org/other"), None);
+    }
+}

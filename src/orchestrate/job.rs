@@ -1,0 +1,288 @@
+//! What each kind of stage is told to do.
+//!
+//! A job holds every setting that can change the stage's result, and beside them the few that
+//! cannot (`accumulation`, `checkpoint-every`, decoding batch): these are reset by
+//! [`Job::essential`] before the job is hashed, so that changing them invalidates nothing.
+//! What a stage reads reaches it under the input names given with each job. A *model folder* is a
+//! Hugging Face folder: `config.json`, safetensors, `tokenizer.json`; an *adapter folder* is
+//! PEFT's.
+
+use serde::{Deserialize, Serialize};
+
+use super::stage::StageKind;
+use crate::device::Precision;
+use crate::experiment::settings::{
+    Algorithm, Data, Decoding, Scratch, TokenizerSource, Training, Tuning,
+};
+
+/// Says what a stage does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Job {
+    /// Imports and divides data.
+    Data(DataJob),
+    /// Trains or copies a tokenizer.
+    Tokenizer(TokenizerJob),
+    /// Trains a scratch model.
+    Pretrain(PretrainJob),
+    /// Fine-tunes a model.
+    Sft(SftJob),
+    /// Stores a teacher's signal.
+    Capture(CaptureJob),
+    /// Trains a student with a teacher.
+    Distill(DistillJob),
+    /// Answers questions.
+    Generate(GenerateJob),
+    /// Scores answers.
+    Score(ScoreJob),
+}
+
+/// Imports and divides data. Input: `source` unless the data is embedded. Output: `train.jsonl`,
+/// `dev.jsonl`, `test.jsonl`, `corpus.jsonl`, `summary.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DataJob {
+    /// The settings; the path only tells where to read.
+    pub data: Data,
+}
+
+/// Makes a tokenizer. Input: `data` if it is trained, `source` if it is read. Output:
+/// `tokenizer.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TokenizerJob {
+    /// The settings.
+    pub tokenizer: TokenizerSource,
+}
+
+/// Trains a scratch model on the corpus of the training split. Inputs: `data`, `tokenizer`.
+/// Output: a model folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PretrainJob {
+    /// The decoder; the name of its tokenizer is for people.
+    pub model: Scratch,
+    /// Optimisation.
+    pub training: Training,
+    /// Number format.
+    pub precision: Precision,
+    /// Seed of initial weights and order.
+    pub seed: u64,
+}
+
+/// Fine-tunes on the training split. Inputs: `data`, `model`. Output: a model folder, with
+/// adapters an adapter folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SftJob {
+    /// Which parameters are trained.
+    pub tuning: Tuning,
+    /// Optimisation.
+    pub training: Training,
+    /// Leaves the context out of prompts.
+    pub closed_book: bool,
+    /// Number format.
+    pub precision: Precision,
+    /// Seed of adapters, dropout and order.
+    pub seed: u64,
+}
+
+/// Stores the teacher's last hidden states on response positions of train and dev. Inputs: `data`,
+/// `teacher`, and `teacher-adapter` if it was tuned by adapters. Output: the capture's own files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CaptureJob {
+    /// Longest sequence, in tokens of the teacher.
+    pub max_length: usize,
+    /// Longest prompt, in tokens of the teacher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_prompt: Option<usize>,
+    /// Leaves the context out of prompts.
+    pub closed_book: bool,
+    /// Number format.
+    pub precision: Precision,
+    /// Sequences of one forward pass; changes no result.
+    pub batch: usize,
+}
+
+/// Trains a student with a teacher. Inputs: `data`, `student`, `student-adapter` if it was tuned by
+/// adapters, `teacher`, `teacher-adapter` likewise, `capture`. Output: a model folder, with
+/// adapters an adapter folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DistillJob {
+    /// Objective with its settings.
+    pub algorithm: Algorithm,
+    /// Which parameters are trained.
+    pub tuning: Tuning,
+    /// Optimisation.
+    pub training: Training,
+    /// Leaves the context out of prompts.
+    pub closed_book: bool,
+    /// Number format.
+    pub precision: Precision,
+    /// Seed of adapters, projectors, dropout and order.
+    pub seed: u64,
+}
+
+/// Answers the test split and measures the likelihood of its references. Inputs: `data`, `model`,
+/// and `adapter` if it was tuned by adapters. Output: `test.jsonl` and, if asked, `dev.jsonl`, rows
+/// of [`super::generation::Generation`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct GenerateJob {
+    /// How the next token is chosen.
+    pub decoding: Decoding,
+    /// Longest answer, in tokens.
+    pub max_new_tokens: usize,
+    /// Longest sequence of a likelihood, in tokens.
+    pub max_length: usize,
+    /// Longest prompt, in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_prompt: Option<usize>,
+    /// Answers the first so many examples of each split only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Answers the dev split too.
+    pub dev: bool,
+    /// Leaves the context out of prompts.
+    pub closed_book: bool,
+    /// Number format.
+    pub precision: Precision,
+    /// Seed of sampling; of no effect on greedy answers.
+    pub seed: u64,
+    /// Sequences decoded at a time; changes no answer.
+    pub batch: usize,
+}
+
+/// Scores answers. Inputs: `data`, `generations`, and `embedding-model` if a metric needs it.
+/// Output: `test.jsonl` and where there are answers `dev.jsonl`, rows of [`super::score::Value`],
+/// and `metrics.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ScoreJob {
+    /// Metrics with the version of their results, in the order of tables.
+    pub metrics: Vec<(String, u32)>,
+}
+
+impl Job {
+    /// Returns the kind of stage that does this.
+    #[must_use]
+    pub fn kind(&self) -> StageKind {
+        match self {
+            Self::Data(_) | Self::Tokenizer(_) => StageKind::Prepare,
+            Self::Pretrain(_) => StageKind::Pretrain,
+            Self::Sft(_) => StageKind::Sft,
+            Self::Capture(_) => StageKind::Capture,
+            Self::Distill(_) => StageKind::Distill,
+            Self::Generate(_) => StageKind::Generate,
+            Self::Score(_) => StageKind::Score,
+        }
+    }
+
+    /// Returns the version of the code's results: raise it when the same job would give another
+    /// result than before.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        match self {
+            Self::Data(_) | Self::Tokenizer(_) => 1,
+            Self::Pretrain(_) => 1,
+            Self::Sft(_) => 1,
+            Self::Capture(_) => 1,
+            Self::Distill(_) => 1,
+            Self::Generate(_) => 1,
+            Self::Score(_) => 1,
+        }
+    }
+
+    /// Returns the job with every setting reset that cannot change its result: what is hashed.
+    #[must_use]
+    pub fn essential(&self) -> Self {
+        let mut job = self.clone();
+        match &mut job {
+            Self::Data(job) => {
+                job.data.path = None;
+                // Prompts are worded later, by jobs that say so themselves.
+                job.data.closed_book = false;
+            }
+            Self::Tokenizer(job) => {
+                if let TokenizerSource::File { path } = &mut job.tokenizer {
+                    path.clear();
+                }
+            }
+            Self::Pretrain(job) => {
+                job.model.tokenizer.clear();
+                reset(&mut job.training);
+            }
+            Self::Sft(job) => reset(&mut job.training),
+            Self::Capture(job) => job.batch = 0,
+            Self::Distill(job) => reset(&mut job.training),
+            Self::Generate(job) => {
+                job.batch = 0;
+                if matches!(job.decoding, Decoding::Greedy {}) {
+                    job.seed = 0;
+                }
+            }
+            Self::Score(_) => {}
+        }
+        job
+    }
+}
+
+fn reset(training: &mut Training) {
+    training.accumulation = 1;
+    training.checkpoint_every = 0;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sft(training: Training, seed: u64) -> Job {
+        Job::Sft(SftJob {
+            tuning: Tuning::default(),
+            training,
+            closed_book: false,
+            precision: Precision::F32,
+            seed,
+        })
+    }
+
+    #[test]
+    fn settings_that_change_no_result_are_not_hashed() {
+        let plain = sft(Training::default(), 1);
+        let mut training = Training::default();
+        training.accumulation = 8;
+        training.checkpoint_every = 7;
+        assert_eq!(sft(training.clone(), 1).essential(), plain.essential());
+        training.lr *= 2.0;
+        assert_ne!(sft(training, 1).essential(), plain.essential());
+        assert_ne!(sft(Training::default(), 2).essential(), plain.essential());
+    }
+
+    #[test]
+    fn the_seed_matters_to_drawn_answers_only() {
+        let job = |decoding, seed| {
+            Job::Generate(GenerateJob {
+                decoding,
+                max_new_tokens: 8,
+                max_length: 64,
+                max_prompt: None,
+                limit: None,
+                dev: false,
+                closed_book: false,
+                precision: Precision::F32,
+                seed,
+                batch: 4,
+            })
+            .essential()
+        };
+        let drawn = Decoding::Sample {
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: None,
+        };
+        assert_eq!(job(Decoding::Greedy {}, 1), job(Decoding::Greedy {}, 2));
+        assert_ne!(job(drawn, 1), job(drawn, 2));
+    }
+}

@@ -1,0 +1,35 @@
+//! From a checked experiment to finished stages: plan, execute, store, collect.
+//!
+//! | step | file |
+//! |---|---|
+//! | a checked experiment becomes a graph of stages | [`plan`], [`stage`], [`job`] |
+//! | what is done, stale and why | [`standing`] |
+//! | what the rest will cost | [`estimate`] |
+//! | stages run in order, each under a lock and an energy meter | [`execute`], [`worker`] |
+//! | what they leave behind | [`store`], [`manifest`], [`event`], [`environment`] |
+//! | what the user sees meanwhile | [`progress`] |
+//! | from scores to records and report | [`collect`] |
+//!
+//! Knows nothing of tensors: what computes is behind [`execute::Worker`].
+
+pub mod atomic;
+pub mod collect;
+pub mod environment;
+pub mod estimate;
+pub mod event;
+pub mod execute;
+pub mod generation;
+pub mod hub;
+pub mod job;
+pub mod manifest;
+pub mod plan;
+pub mod prepare;
+pub mod progress;
+pub mod report;
+pub mod rows;
+pub mod score;
+pub mod stage;
+pub mod standing;
+pub mod stop;
+pub mod store;
+pub mod worker;

@@ -1,0 +1,520 @@
+//! Turns a checked experiment into a graph of stages.
+//!
+//! Stages are keyed by content: whatever two arms need alike is one stage, across experiments too.
+//! The graph is in order: each stage comes after everything it reads, references before arms, and
+//! the first seed of every arm before the second of any.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use tutelage_metrics::metric::{Family, MetricName};
+
+use super::hub;
+use super::job::{
+    CaptureJob, DataJob, DistillJob, GenerateJob, Job, PretrainJob, ScoreJob, SftJob, TokenizerJob,
+};
+use super::stage::{Input, Source, Stage};
+use crate::device::Precision;
+use crate::experiment::settings::{Data, Experiment, Model, TokenizerSource, Tuning};
+use crate::experiment::{Arm, Checked, Key, Part, Reference, identity};
+
+/// Holds the stages of one experiment and the trials that they serve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Name of the experiment.
+    pub name: String,
+    /// The stages, each after everything it reads.
+    pub stages: Vec<Stage>,
+    /// What is scored, arms first, then references.
+    pub trials: Vec<Trial>,
+}
+
+/// One arm or reference model at one seed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trial {
+    /// Name of the arm or reference model.
+    pub arm: String,
+    /// Seed.
+    pub seed: u64,
+    /// The stage that answers.
+    pub generate: Key,
+    /// The stage that scores the answers.
+    pub score: Key,
+}
+
+/// Says what a plan depends on beside the experiment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// Number format that this machine computes in.
+    pub precision: Precision,
+    /// The sentence-embedding model that is used where the experiment names none.
+    pub embedding_model: Option<std::path::PathBuf>,
+}
+
+/// Plans an experiment.
+///
+/// # Errors
+/// Source files or checkpoints that cannot be read.
+pub fn plan(checked: &Checked, site: &Site) -> anyhow::Result<Plan> {
+    let mut planning = Planning {
+        experiment: &checked.experiment,
+        site,
+        stages: Vec::new(),
+        known: BTreeSet::new(),
+        sources: BTreeMap::new(),
+    };
+    let mut trials = Vec::new();
+    for reference in &checked.references {
+        for seed in planning.seeds_of(reference) {
+            trials.push(planning.reference(reference, seed)?);
+        }
+    }
+    let mut arms = Vec::new();
+    for &seed in &checked.experiment.seeds {
+        for arm in &checked.arms {
+            arms.push(planning.arm(arm, seed)?);
+        }
+    }
+    let mut stages = planning.stages;
+    assign_users(&mut stages, &arms, &trials);
+    arms.append(&mut trials);
+    Ok(Plan { name: checked.name.clone(), stages, trials: arms })
+}
+
+impl Plan {
+    /// Returns the stage with a key.
+    #[must_use]
+    pub fn stage(&self, key: &Key) -> Option<&Stage> {
+        self.stages.iter().find(|stage| stage.key == *key)
+    }
+
+    /// Returns the stages that a stage reads.
+    pub fn reads<'a>(&'a self, stage: &'a Stage) -> impl Iterator<Item = &'a Stage> {
+        stage.inputs.iter().filter_map(|input| match &input.source {
+            Source::Stage { key, .. } => self.stage(key),
+            Source::External { .. } => None,
+        })
+    }
+}
+
+/// A model as later stages read it: a model folder, and an adapter folder on top of it if it was
+/// tuned by adapters.
+#[derive(Clone)]
+struct Weights {
+    model: Source,
+    adapter: Option<Source>,
+}
+
+impl Weights {
+    /// Names the parts as inputs: `student` and `student-adapter`.
+    fn inputs(&self, name: &str, adapter_name: &str) -> Vec<Input> {
+        let mut inputs = vec![input(name, self.model.clone())];
+        inputs.extend(self.adapter.clone().map(|adapter| input(adapter_name, adapter)));
+        inputs
+    }
+}
+
+fn input(name: &str, source: Source) -> Input {
+    Input { name: name.to_owned(), source }
+}
+
+struct Planning<'a> {
+    experiment: &'a Experiment,
+    site: &'a Site,
+    stages: Vec<Stage>,
+    known: BTreeSet<Key>,
+    /// External inputs, so that each is hashed once.
+    sources: BTreeMap<String, Source>,
+}
+
+impl Planning<'_> {
+    /// One set of weights teaches all trials, as a checkpoint would: its seed is the first.
+    fn first_seed(&self) -> u64 {
+        self.experiment.seeds.first().copied().unwrap_or_default()
+    }
+
+    fn seeds_of(&self, reference: &Reference) -> Vec<u64> {
+        match (reference.part, reference.sft) {
+            (Part::Student, true) => self.experiment.seeds.clone(),
+            _ => vec![self.first_seed()],
+        }
+    }
+
+    fn arm(&mut self, arm: &Arm, seed: u64) -> anyhow::Result<Trial> {
+        let teacher = self.teacher(&arm.teacher, arm.sft.tunes_teacher())?;
+        let student = self.student(&arm.student, arm.sft.tunes_student(), seed)?;
+        let capture = self.capture(arm, &teacher)?;
+        let (_, data) = self.data()?;
+        let mut inputs = vec![input("data", data)];
+        inputs.extend(student.inputs("student", "student-adapter"));
+        inputs.extend(teacher.inputs("teacher", "teacher-adapter"));
+        inputs.push(input("capture", capture));
+        let job = DistillJob {
+            algorithm: self.experiment.algorithms[&arm.algorithm].clone(),
+            tuning: self.experiment.tuning.clone(),
+            training: self.experiment.training.distill.clone(),
+            closed_book: self.closed_book(),
+            precision: self.site.precision,
+            seed,
+        };
+        let label = format!("{} seed {seed}", arm.name);
+        let tuned = self.add(&label, Job::Distill(job), inputs, Some(seed))?;
+        let base = self.base(&arm.student)?;
+        let weights = self.tuned(base, tuned);
+        self.answers(&arm.name, &weights, false, seed)
+    }
+
+    fn reference(&mut self, reference: &Reference, seed: u64) -> anyhow::Result<Trial> {
+        let weights = match reference.part {
+            Part::Teacher => self.teacher(&reference.model, reference.sft)?,
+            Part::Student => self.student(&reference.model, reference.sft, seed)?,
+        };
+        self.answers(&reference.name, &weights, true, seed)
+    }
+
+    fn teacher(&mut self, model: &str, sft: bool) -> anyhow::Result<Weights> {
+        let seed = self.first_seed();
+        self.weights(model, sft, seed)
+    }
+
+    fn student(&mut self, model: &str, sft: bool, seed: u64) -> anyhow::Result<Weights> {
+        self.weights(model, sft, seed)
+    }
+
+    fn weights(&mut self, model: &str, sft: bool, seed: u64) -> anyhow::Result<Weights> {
+        let base = self.base(model)?;
+        if !sft {
+            return Ok(Weights { model: base, adapter: None });
+        }
+        let (_, data) = self.data()?;
+        let inputs = vec![input("data", data), input("model", base.clone())];
+        let job = SftJob {
+            tuning: self.experiment.tuning.clone(),
+            training: self.experiment.training.sft.clone(),
+            closed_book: self.closed_book(),
+            precision: self.site.precision,
+            seed,
+        };
+        let label = format!("{model} seed {seed}");
+        let tuned = self.add(&label, Job::Sft(job), inputs, Some(seed))?;
+        Ok(self.tuned(base, tuned))
+    }
+
+    /// What training leaves is a model, or an adapter for the model it started from.
+    fn tuned(&self, base: Source, result: Source) -> Weights {
+        match self.experiment.tuning {
+            Tuning::Full {} => Weights { model: result, adapter: None },
+            Tuning::Lora(_) => Weights { model: base, adapter: Some(result) },
+        }
+    }
+
+    fn base(&mut self, model: &str) -> anyhow::Result<Source> {
+        match &self.experiment.models[model] {
+            Model::Checkpoint(checkpoint) => {
+                if let Some(source) = self.sources.get(checkpoint) {
+                    return Ok(source.clone());
+                }
+                let source =
+                    hub::checkpoint(checkpoint).with_context(|| format!("cannot read `{checkpoint}`"))?;
+                self.sources.insert(checkpoint.clone(), source.clone());
+                Ok(source)
+            }
+            Model::Scratch(scratch) => {
+                let (_, data) = self.data()?;
+                let tokenizer = self.tokenizer(&scratch.tokenizer)?;
+                let seed = self.first_seed();
+                let job = PretrainJob {
+                    model: scratch.clone(),
+                    training: self.experiment.training.pretrain.clone(),
+                    precision: self.site.precision,
+                    seed,
+                };
+                let inputs = vec![input("data", data), input("tokenizer", tokenizer)];
+                self.add(model, Job::Pretrain(job), inputs, Some(seed))
+            }
+        }
+    }
+
+    fn data(&mut self) -> anyhow::Result<(Data, Source)> {
+        let (name, data) = self.experiment.data.first_key_value().context("the experiment has no data")?;
+        let mut inputs = Vec::new();
+        if let Some(path) = &data.path {
+            inputs.push(input("source", self.file(path)?));
+        }
+        let source = self.add(name, Job::Data(DataJob { data: data.clone() }), inputs, None)?;
+        Ok((data.clone(), source))
+    }
+
+    fn closed_book(&self) -> bool {
+        self.experiment.data.values().any(|data| data.closed_book)
+    }
+
+    fn tokenizer(&mut self, name: &str) -> anyhow::Result<Source> {
+        let tokenizer = self.experiment.tokenizers[name].clone();
+        let inputs = match &tokenizer {
+            TokenizerSource::File { path } => vec![input("source", self.file(path)?)],
+            _ => vec![input("data", self.data()?.1)],
+        };
+        let label = format!("tokenizer {name}");
+        self.add(&label, Job::Tokenizer(TokenizerJob { tokenizer }), inputs, None)
+    }
+
+    fn file(&mut self, path: &std::path::Path) -> anyhow::Result<Source> {
+        let name = path.display().to_string();
+        if let Some(source) = self.sources.get(&name) {
+            return Ok(source.clone());
+        }
+        let source = hub::file(path).with_context(|| format!("cannot read `{name}`"))?;
+        self.sources.insert(name, source.clone());
+        Ok(source)
+    }
+
+    fn capture(&mut self, arm: &Arm, teacher: &Weights) -> anyhow::Result<Source> {
+        let (_, data) = self.data()?;
+        let training = &self.experiment.training.distill;
+        let job = CaptureJob {
+            max_length: training.max_length,
+            max_prompt: training.max_prompt,
+            closed_book: self.closed_book(),
+            precision: self.site.precision,
+            batch: training.batch,
+        };
+        let mut inputs = vec![input("data", data)];
+        inputs.extend(teacher.inputs("teacher", "teacher-adapter"));
+        let suffix = if arm.sft.tunes_teacher() { " (sft)" } else { "" };
+        let label = format!("{}{suffix}", arm.teacher);
+        self.add(&label, Job::Capture(job), inputs, None)
+    }
+
+    fn answers(&mut self, name: &str, weights: &Weights, dev: bool, seed: u64) -> anyhow::Result<Trial> {
+        let (_, data) = self.data()?;
+        let evaluation = &self.experiment.evaluation;
+        let training = &self.experiment.training.sft;
+        let job = GenerateJob {
+            decoding: evaluation.decoding,
+            max_new_tokens: evaluation.max_new_tokens,
+            max_length: training.max_length,
+            max_prompt: training.max_prompt,
+            limit: evaluation.limit,
+            dev,
+            closed_book: self.closed_book(),
+            precision: self.site.precision,
+            seed,
+            batch: evaluation.batch,
+        };
+        let mut inputs = vec![input("data", data.clone())];
+        inputs.extend(weights.inputs("model", "adapter"));
+        let label = format!("{name} seed {seed}");
+        let generations = self.add(&label, Job::Generate(job), inputs, Some(seed))?;
+        let generate = generations.key().clone();
+        let (job, embedding) = self.scoring()?;
+        let mut inputs = vec![input("data", data), input("generations", generations)];
+        inputs.extend(embedding);
+        let score = self.add(&label, Job::Score(job), inputs, None)?.key().clone();
+        Ok(Trial { arm: name.to_owned(), seed, generate, score })
+    }
+
+    fn scoring(&mut self) -> anyhow::Result<(ScoreJob, Option<Input>)> {
+        let mut metrics = Vec::new();
+        let mut embeds = false;
+        for name in &self.experiment.evaluation.metrics {
+            let metric = name.parse::<MetricName>()?.metric();
+            embeds |= metric.family == Family::Embedding;
+            metrics.push((name.clone(), metric.version));
+        }
+        let named = self.experiment.evaluation.embedding_model.as_ref();
+        let folder = named.or(self.site.embedding_model.as_ref()).filter(|_| embeds);
+        let embedding = match folder {
+            Some(folder) => Some(input("embedding-model", self.file(&folder.clone())?)),
+            None => None,
+        };
+        Ok((ScoreJob { metrics }, embedding))
+    }
+
+    /// Adds a stage unless it is there already, and returns its output.
+    fn add(&mut self, label: &str, job: Job, inputs: Vec<Input>, seed: Option<u64>) -> anyhow::Result<Source> {
+        let kind = job.kind();
+        // The names matter too: a model may be teacher or student.
+        let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+        let keys: Vec<Key> = inputs.iter().map(|input| input.source.key().clone()).collect();
+        let key = identity(kind.name(), job.version(), &(job.essential(), names), &keys)?;
+        if self.known.insert(key.clone()) {
+            self.stages.push(Stage {
+                kind,
+                label: label.to_owned(),
+                key: key.clone(),
+                job,
+                inputs,
+                seed,
+                users: Vec::new(),
+            });
+        }
+        Ok(Source::Stage { kind, key })
+    }
+}
+
+/// Tells each stage which arms need it; stages that only references need, which references.
+fn assign_users(stages: &mut [Stage], arms: &[Trial], references: &[Trial]) {
+    let index: BTreeMap<Key, usize> =
+        stages.iter().enumerate().map(|(position, stage)| (stage.key.clone(), position)).collect();
+    for trials in [arms, references] {
+        let free: Vec<bool> = stages.iter().map(|stage| stage.users.is_empty()).collect();
+        for trial in trials {
+            let mut open: Vec<usize> = index.get(&trial.score).copied().into_iter().collect();
+            while let Some(position) = open.pop() {
+                let stage = &mut stages[position];
+                if free[position] && !stage.users.contains(&trial.arm) {
+                    stage.users.push(trial.arm.clone());
+                }
+                let keys = stage.inputs.iter().map(|input| input.source.key());
+                open.extend(keys.filter_map(|key| index.get(key)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::experiment::settings::{Scratch, SftLevel};
+    use crate::experiment::{arms, references};
+    use crate::orchestrate::stage::StageKind;
+
+    pub(crate) fn checked(edit: impl FnOnce(&mut Experiment)) -> Checked {
+        let text = r#"
+            version = 1
+            question = "?"
+            seeds = [10, 20]
+            [data.glossary]
+            importer = "glossary"
+            [tokenizers.bpe.byte-level-bpe]
+            vocabulary = 300
+            [models.small.scratch]
+            tokenizer = "bpe"
+            hidden = 8
+            layers = 1
+            heads = 1
+            feed-forward = 16
+            [models.big.scratch]
+            tokenizer = "bpe"
+            hidden = 16
+            layers = 1
+            heads = 1
+            feed-forward = 32
+            [factors]
+            student = ["small"]
+            teacher = ["big"]
+            sft = ["none", "teacher", "student", "both"]
+            algorithm = ["kd", "dskd"]
+            [algorithms.kd.vanilla]
+            [algorithms.dskd.dual-space]
+        "#;
+        let mut experiment: Experiment = toml::from_str(text).expect("the experiment is valid");
+        edit(&mut experiment);
+        Checked {
+            name: "study".to_owned(),
+            arms: arms(&experiment),
+            references: references(&experiment),
+            experiment,
+            notes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn planned(edit: impl FnOnce(&mut Experiment)) -> Plan {
+        let site = Site { precision: Precision::F32, embedding_model: None };
+        plan(&checked(edit), &site).unwrap()
+    }
+
+    fn count(plan: &Plan, kind: StageKind) -> usize {
+        plan.stages.iter().filter(|stage| stage.kind == kind).count()
+    }
+
+    #[test]
+    fn what_arms_need_alike_is_one_stage() {
+        let plan = planned(|_| ());
+        let counts = StageKind::ALL.map(|kind| count(&plan, kind));
+        // Data and tokenizer; two models; one teacher and a student per seed fine-tuned; two states
+        // of the teacher captured; 8 arms and 2 seeds; 16 trials beside the references: teacher,
+        // tuned teacher, student, and the tuned student at 2 seeds.
+        assert_eq!(counts, [2, 2, 3, 2, 16, 21, 21]);
+        assert_eq!(plan.trials.len(), 21);
+        let titles: BTreeSet<String> = plan.stages.iter().map(Stage::title).collect();
+        assert_eq!(titles.len(), plan.stages.len(), "titles are unique");
+    }
+
+    #[test]
+    fn every_stage_comes_after_what_it_reads() {
+        let plan = planned(|_| ());
+        let mut seen = BTreeSet::new();
+        for stage in &plan.stages {
+            for input in &stage.inputs {
+                if let Source::Stage { key, .. } = &input.source {
+                    assert!(seen.contains(key), "{} reads ahead", stage.title());
+                }
+            }
+            seen.insert(stage.key.clone());
+        }
+    }
+
+    #[test]
+    fn a_setting_changes_its_stages_and_what_follows() {
+        let before = planned(|_| ());
+        let after = planned(|experiment| experiment.training.sft.lr *= 2.0);
+        let keys = |plan: &Plan| -> BTreeSet<Key> { plan.stages.iter().map(|s| s.key.clone()).collect() };
+        let (before_keys, after_keys) = (keys(&before), keys(&after));
+        for stage in &after.stages {
+            let kept = before_keys.contains(&stage.key);
+            let expected = match stage.kind {
+                StageKind::Prepare | StageKind::Pretrain => true,
+                StageKind::Sft => false,
+                _ => !stage.label.contains("(sft)")
+                    && (stage.label.starts_with("none/") || !stage.label.contains('/')),
+            };
+            assert_eq!(kept, expected, "{}", stage.title());
+        }
+        assert_eq!(before_keys.len(), after_keys.len());
+        let accumulated = planned(|experiment| experiment.training.sft.accumulation = 4);
+        assert_eq!(keys(&accumulated), before_keys);
+    }
+
+    #[test]
+    fn users_share_what_they_need() {
+        let plan = planned(|_| ());
+        let users = |title: &str| -> Vec<&str> {
+            let stage = plan.stages.iter().find(|stage| stage.title() == title);
+            stage.expect("there is such a stage").users.iter().map(String::as_str).collect()
+        };
+        assert_eq!(users("sft big seed 10"), ["teacher/kd", "teacher/dskd", "both/kd", "both/dskd"]);
+        assert_eq!(users("distill none/kd seed 20"), ["none/kd"]);
+        assert_eq!(users("score teacher big (sft) seed 10"), ["teacher big (sft)"]);
+        assert_eq!(users("pretrain big").len(), 8);
+    }
+
+    #[test]
+    fn adapters_are_read_beside_the_model_they_belong_to() {
+        let plan = planned(|experiment| {
+            experiment.tuning = Tuning::Lora(crate::experiment::settings::Lora::default());
+            experiment.factors.sft = vec![SftLevel::Both];
+        });
+        let distill = plan.stages.iter().find(|stage| stage.kind == StageKind::Distill).unwrap();
+        let names: Vec<&str> = distill.inputs.iter().map(|input| input.name.as_str()).collect();
+        let expected = ["data", "student", "student-adapter", "teacher", "teacher-adapter", "capture"];
+        assert_eq!(names, expected);
+        let generate = plan.stages.iter().rfind(|stage| stage.kind == StageKind::Generate).unwrap();
+        assert_eq!(generate.inputs.len(), 3);
+    }
+
+    #[test]
+    fn a_scratch_model_is_known_by_its_shape_and_not_by_its_name() {
+        let plan = planned(|experiment| {
+            let small = experiment.models["small"].clone();
+            let Model::Scratch(scratch) = &small else { panic!("small is a scratch model") };
+            let same = Scratch { tokenizer: "bpe".to_owned(), ..scratch.clone() };
+            experiment.models.insert("big".to_owned(), Model::Scratch(same));
+        });
+        assert_eq!(count(&plan, StageKind::Pretrain), 1);
+    }
+}

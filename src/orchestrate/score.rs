@@ -1,0 +1,220 @@
+//! The stage `score`: from answers to one value per example and metric.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use tutelage_metrics::embedding::Embedder;
+use tutelage_metrics::metric::{self, Family, MetricName};
+use tutelage_metrics::score::{Row, score};
+use tutelage_reports::record::Direction;
+use tutelage_reports::study::{Aggregation, Metric};
+
+use super::execute::Inputs;
+use super::generation::Generation;
+use super::job::ScoreJob;
+use super::prepare::read_split;
+use super::{atomic, rows};
+use crate::data::{Example, SplitName};
+
+/// Name of the file that describes the metrics.
+const METRICS: &str = "metrics.json";
+
+/// Holds one value; a record without arm and seed, which the scored answers do not know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Value {
+    /// Identifier of the example.
+    pub id: String,
+    /// Name of the metric.
+    pub metric: String,
+    /// The value, in the metric's unit.
+    pub value: f64,
+    /// Sufficient statistics, or the weight; see [`tutelage_reports::record::Record::counts`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<f64>,
+}
+
+/// Scores every split that was answered.
+///
+/// # Errors
+/// Answers to unknown examples, a metric without its model, files that cannot be read or written.
+pub fn run(
+    job: &ScoreJob,
+    inputs: &Inputs,
+    embedder: Option<&dyn Embedder>,
+    output: &Path,
+) -> anyhow::Result<()> {
+    let metrics = job.metrics.iter().map(|(name, _)| Ok(name.parse()?)).collect::<anyhow::Result<Vec<_>>>()?;
+    for split in [SplitName::Test, SplitName::Dev] {
+        let name = format!("{split}.jsonl");
+        let answers = inputs.get("generations")?.join(&name);
+        if split == SplitName::Dev && !answers.exists() {
+            continue;
+        }
+        let generations: Vec<Generation> = rows::read(&answers)?;
+        let examples = read_split(inputs.get("data")?, split)?;
+        let (described, values) = values(&generations, &examples, &metrics, embedder)?;
+        rows::write(&output.join(&name), &values)?;
+        if split == SplitName::Test {
+            atomic::write_json(&output.join(METRICS), &described)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the values of a split that a score stage left; none if the split was not answered.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn read_values(output: &Path, split: SplitName) -> anyhow::Result<Option<Vec<Value>>> {
+    let path = output.join(format!("{split}.jsonl"));
+    if path.exists() { rows::read(&path).map(Some) } else { Ok(None) }
+}
+
+/// Reads the description of the metrics that a score stage left.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn read_metrics(output: &Path) -> anyhow::Result<Vec<Metric>> {
+    let path = output.join(METRICS);
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    Ok(serde_json::from_slice(&bytes)?)
+}
+
+fn values(
+    generations: &[Generation],
+    examples: &[Example],
+    metrics: &[MetricName],
+    embedder: Option<&dyn Embedder>,
+) -> anyhow::Result<(Vec<Metric>, Vec<Value>)> {
+    let by_id: BTreeMap<&str, &Example> = examples.iter().map(|example| (example.id.as_str(), example)).collect();
+    let mut rows = Vec::with_capacity(generations.len());
+    for generation in generations {
+        let Some(example) = by_id.get(generation.id.as_str()) else {
+            bail!("answer to `{}`, which is no example of this split", generation.id);
+        };
+        rows.push(Row {
+            id: generation.id.clone(),
+            prediction: generation.answer.clone(),
+            references: example.references.clone(),
+            question: Some(example.question.clone()),
+            context: example.context.clone(),
+        });
+    }
+    let of_text: Vec<MetricName> =
+        metrics.iter().copied().filter(|name| name.metric().family != Family::Likelihood).collect();
+    let mut scored = score(&rows, &of_text, embedder)?;
+    let (mut described, mut values) = (Vec::new(), Vec::new());
+    for &name in metrics {
+        let found = scored.iter().position(|scored| scored.metric == name);
+        match found.map(|position| scored.swap_remove(position)) {
+            Some(scored) => {
+                described.push(describe(name, scored.signature));
+                values.extend(scored.examples.into_iter().map(|example| Value {
+                    id: example.id,
+                    metric: name.to_string(),
+                    value: example.value,
+                    counts: example.counts,
+                }));
+            }
+            None => {
+                described.push(describe(name, likelihood_signature(name)));
+                values.extend(generations.iter().filter_map(|generation| likelihood(name, generation)));
+            }
+        }
+    }
+    Ok((described, values))
+}
+
+fn likelihood(name: MetricName, generation: &Generation) -> Option<Value> {
+    let nll = generation.nll?;
+    let value = if name == MetricName::Perplexity { nll.exp() } else { nll };
+    Some(Value {
+        id: generation.id.clone(),
+        metric: name.to_string(),
+        value,
+        counts: vec![generation.response_tokens as f64],
+    })
+}
+
+fn likelihood_signature(name: MetricName) -> String {
+    let form = if name == MetricName::Perplexity { "exp:yes|" } else { "" };
+    format!("{form}reference:first|tokens:response+eos|weight:tokens|version:tutelage-{}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Describes a metric for the report.
+fn describe(name: MetricName, signature: String) -> Metric {
+    let metric = name.metric();
+    Metric {
+        name: metric.id.to_owned(),
+        label: metric.label.to_owned(),
+        unit: metric.unit.to_owned(),
+        direction: match metric.direction {
+            metric::Direction::Higher => Direction::Higher,
+            metric::Direction::Lower => Direction::Lower,
+        },
+        signature,
+        aggregation: match name {
+            MetricName::Bleu => Aggregation::Bleu,
+            MetricName::Chrf | MetricName::ChrfPlusPlus => Aggregation::Chrf,
+            MetricName::Nll => Aggregation::WeightedMean,
+            MetricName::Perplexity => Aggregation::WeightedGeometricMean,
+            _ => Aggregation::Mean,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example(id: &str, answer: &str) -> Example {
+        Example {
+            id: id.to_owned(),
+            group: "g".to_owned(),
+            context: None,
+            question: "q?".to_owned(),
+            answer: answer.to_owned(),
+            references: vec![answer.to_owned()],
+            split: None,
+        }
+    }
+
+    fn generation(id: &str, answer: &str, nll: Option<f64>) -> Generation {
+        Generation {
+            id: id.to_owned(),
+            answer: answer.to_owned(),
+            new_tokens: 3,
+            nll,
+            response_tokens: 4,
+        }
+    }
+
+    #[test]
+    fn text_and_likelihood_are_scored_side_by_side() {
+        let examples = [example("a", "the base station"), example("b", "a slice")];
+        let generations = [generation("a", "the base station", Some(0.5)), generation("b", "no", None)];
+        let metrics = [MetricName::Perplexity, MetricName::ExactMatch, MetricName::Nll];
+        let (described, values) = values(&generations, &examples, &metrics, None).unwrap();
+        let names: Vec<&str> = described.iter().map(|metric| metric.name.as_str()).collect();
+        assert_eq!(names, ["perplexity", "exact-match", "nll"]);
+        let rows: Vec<(&str, &str, f64)> =
+            values.iter().map(|value| (value.metric.as_str(), value.id.as_str(), value.value)).collect();
+        let expected = [
+            ("perplexity", "a", 0.5_f64.exp()),
+            ("exact-match", "a", 1.0),
+            ("exact-match", "b", 0.0),
+            ("nll", "a", 0.5),
+        ];
+        assert_eq!(rows, expected);
+        assert_eq!(values[0].counts, [4.0]);
+    }
+
+    #[test]
+    fn an_answer_to_no_question_is_an_error() {
+        let error = values(&[generation("z", "x", None)], &[example("a", "b")], &[], None).unwrap_err();
+        assert!(error.to_string().contains("`z`"));
+    }
+}

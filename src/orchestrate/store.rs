@@ -1,0 +1,389 @@
+//! The folder that holds everything a run leaves behind.
+//!
+//! `stages/<kind>/<key>/` belongs to one stage, whichever experiments use it;
+//! `experiments/<name>/` holds plan, records and report of one experiment. A stage folder is
+//! written by whoever holds its lock, and is complete once the list of its files (`done`) exists
+//! and holds.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::atomic;
+use super::manifest::{DONE, Damage, Depth, Manifest};
+use super::stage::{Stage, StageKind};
+use crate::experiment::Key;
+
+/// Name of the lock file in a stage folder.
+const LOCK: &str = "lock";
+/// Name of the folder of saved states in a stage folder.
+const CHECKPOINT: &str = "checkpoint";
+/// Name of the folder of outputs in a stage folder.
+const OUTPUT: &str = "output";
+
+/// Gives access to a store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// Says how far a stage got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// All outputs are there.
+    Done,
+    /// A saved state is there to go on from.
+    Partial,
+    /// Nothing of use is there.
+    Absent,
+    /// Outputs differ from what was written.
+    Corrupt(Vec<Damage>),
+}
+
+impl Store {
+    /// Opens a store, creating its folder.
+    ///
+    /// # Errors
+    /// A folder that cannot be created or written to.
+    pub fn open(root: &Path) -> anyhow::Result<Self> {
+        for part in ["stages", "experiments"] {
+            let folder = root.join(part);
+            fs::create_dir_all(&folder).map_err(|error| atomic::failed(&folder, None, error))?;
+        }
+        let root = root.canonicalize()?;
+        Ok(Self { root })
+    }
+
+    /// Opens a store for reading only: nothing is created, and a store that does not exist is
+    /// empty.
+    #[must_use]
+    pub fn view(root: &Path) -> Self {
+        let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+        Self { root }
+    }
+
+    /// Returns the folder of the store.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the folder of a stage, which need not exist.
+    #[must_use]
+    pub fn stage(&self, kind: StageKind, key: &Key) -> StageFolder {
+        let root = self.root.join("stages").join(kind.name()).join(key.as_str());
+        StageFolder { root }
+    }
+
+    /// Returns the folder of a stage of a plan.
+    #[must_use]
+    pub fn folder_of(&self, stage: &Stage) -> StageFolder {
+        self.stage(stage.kind, &stage.key)
+    }
+
+    /// Returns the folder of an experiment, which need not exist.
+    #[must_use]
+    pub fn experiment(&self, name: &str) -> PathBuf {
+        self.root.join("experiments").join(name)
+    }
+}
+
+/// Names the files of one stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageFolder {
+    root: PathBuf,
+}
+
+impl StageFolder {
+    /// Returns the folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the folder for outputs: empty when a stage starts, listed with checksums when it
+    /// ends.
+    #[must_use]
+    pub fn output(&self) -> PathBuf {
+        self.root.join(OUTPUT)
+    }
+
+    /// Returns the folder for the state of unfinished work: kept from one attempt to the next,
+    /// removed when the stage ends. Whoever writes it must be able to tell a damaged state.
+    #[must_use]
+    pub fn checkpoint(&self) -> PathBuf {
+        self.root.join(CHECKPOINT)
+    }
+
+    /// Returns the path of the resolved stage.
+    #[must_use]
+    pub fn stage_json(&self) -> PathBuf {
+        self.root.join("stage.json")
+    }
+
+    /// Returns the path of the description of code, device and versions.
+    #[must_use]
+    pub fn environment_json(&self) -> PathBuf {
+        self.root.join("environment.json")
+    }
+
+    /// Returns the path of the events.
+    #[must_use]
+    pub fn events_jsonl(&self) -> PathBuf {
+        self.root.join("events.jsonl")
+    }
+
+    /// Returns the path of the energy account.
+    #[must_use]
+    pub fn energy_json(&self) -> PathBuf {
+        self.root.join("energy.json")
+    }
+
+    /// Returns the path of the reason why the last run of the stage failed.
+    #[must_use]
+    pub fn failure_json(&self) -> PathBuf {
+        self.root.join("failure.json")
+    }
+
+    /// Says how far the stage got.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn state(&self, depth: Depth) -> io::Result<State> {
+        match Manifest::read(&self.root) {
+            Ok(Some(manifest)) => {
+                let damages = manifest.damages(&self.root, depth);
+                Ok(if damages.is_empty() {
+                    State::Done
+                } else {
+                    State::Corrupt(damages)
+                })
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData || is_json(&error) => {
+                let file = DONE.to_owned();
+                let what = error.to_string();
+                Ok(State::Corrupt(vec![Damage { file, what }]))
+            }
+            Err(error) => Err(error),
+            Ok(None) if holds_files(&self.checkpoint())? => Ok(State::Partial),
+            Ok(None) => Ok(State::Absent),
+        }
+    }
+
+    /// Takes the stage for this process, creating its folder. `waiting` is called once if another
+    /// process has it; the call then waits until that process ends its work or dies.
+    ///
+    /// # Errors
+    /// A folder that cannot be created, a file system without locks.
+    pub fn lock(&self, waiting: impl FnOnce()) -> anyhow::Result<StageLock> {
+        let fail = |error| atomic::failed(&self.root, None, error);
+        fs::create_dir_all(&self.root).map_err(fail)?;
+        let file = File::create(self.root.join(LOCK)).map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                waiting();
+                file.lock().map_err(fail)?;
+            }
+            Err(TryLockError::Error(error)) => return Err(fail(error).into()),
+        }
+        // Whoever held the lock before may have been killed in the middle of a write.
+        atomic::sweep(&self.root)?;
+        if self.checkpoint().exists() {
+            atomic::sweep(&self.checkpoint())?;
+        }
+        Ok(StageLock { _file: file })
+    }
+
+    /// Removes everything but the lock, so that the stage can start from nothing.
+    ///
+    /// # Errors
+    /// Files that cannot be removed.
+    pub fn clear(&self, _lock: &StageLock) -> io::Result<()> {
+        // First what says that the folder is complete.
+        remove_file_if_there(&self.root.join(DONE))?;
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            if entry.file_name() == LOCK {
+                continue;
+            }
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Empties the output folder and forgets an earlier failure; saved states stay.
+    ///
+    /// # Errors
+    /// Files that cannot be removed or created.
+    pub fn begin(&self, _lock: &StageLock) -> anyhow::Result<()> {
+        let output = self.output();
+        if output.exists() {
+            fs::remove_dir_all(&output)?;
+        }
+        for folder in [output, self.checkpoint()] {
+            fs::create_dir_all(&folder).map_err(|error| atomic::failed(&folder, None, error))?;
+        }
+        remove_file_if_there(&self.failure_json())?;
+        Ok(())
+    }
+
+    /// Lists every file with its checksum, which makes the stage done, and removes saved states.
+    ///
+    /// # Errors
+    /// Files that cannot be read, a full disk.
+    pub fn finish(&self, _lock: &StageLock) -> anyhow::Result<()> {
+        self.sync_output()?;
+        let manifest = Manifest::of(&self.root, |path| [LOCK, CHECKPOINT, DONE].contains(&path))?;
+        manifest.write(&self.root)?;
+        if self.checkpoint().exists() {
+            fs::remove_dir_all(self.checkpoint())?;
+        }
+        Ok(())
+    }
+
+    /// Flushes outputs to the device, whoever wrote them: `done` must not outlive them in a power
+    /// cut.
+    fn sync_output(&self) -> io::Result<()> {
+        let mut folders = vec![self.output()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    File::open(entry.path())?.sync_all()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Holds a stage for one process; dropping it, or the death of the process, frees it.
+#[derive(Debug)]
+pub struct StageLock {
+    _file: File,
+}
+
+fn holds_files(folder: &Path) -> io::Result<bool> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove_file_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A list of files that is no JSON reaches us as an input/output error around serde's.
+fn is_json(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<serde_json::Error>())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::experiment::identity;
+
+    fn store() -> (tempfile::TempDir, StageFolder) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("runs")).unwrap();
+        let key = identity("sft", 1, &0, &[]).unwrap();
+        let stage = store.stage(StageKind::Sft, &key);
+        (folder, stage)
+    }
+
+    fn finished() -> (tempfile::TempDir, StageFolder) {
+        let (folder, stage) = store();
+        let lock = stage.lock(|| ()).unwrap();
+        stage.begin(&lock).unwrap();
+        atomic::write(&stage.output().join("weights"), b"1234").unwrap();
+        stage.finish(&lock).unwrap();
+        (folder, stage)
+    }
+
+    #[test]
+    fn a_stage_goes_from_absent_over_partial_to_done() {
+        let (_folder, stage) = store();
+        assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Absent);
+        let lock = stage.lock(|| ()).unwrap();
+        stage.begin(&lock).unwrap();
+        atomic::write(&stage.output().join("half"), b"12").unwrap();
+        assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Absent);
+        atomic::write(&stage.checkpoint().join("state"), b"1").unwrap();
+        assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Partial);
+        // The process dies here; the next one finds the saved state and an empty output.
+        drop(lock);
+        let lock = stage.lock(|| ()).unwrap();
+        stage.begin(&lock).unwrap();
+        assert_eq!(fs::read_dir(stage.output()).unwrap().count(), 0);
+        stage.finish(&lock).unwrap();
+        assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Done);
+        assert!(!stage.checkpoint().exists());
+    }
+
+    #[test]
+    fn a_flipped_byte_makes_a_stage_corrupt_until_it_is_cleared() {
+        let (_folder, stage) = finished();
+        atomic::write(&stage.output().join("weights"), b"1235").unwrap();
+        assert_eq!(stage.state(Depth::Sizes).unwrap(), State::Done);
+        let State::Corrupt(damages) = stage.state(Depth::Checksums).unwrap() else {
+            panic!("the flipped byte went unnoticed");
+        };
+        assert_eq!(damages[0].file, "output/weights");
+        let lock = stage.lock(|| ()).unwrap();
+        stage.clear(&lock).unwrap();
+        assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Absent);
+    }
+
+    #[test]
+    fn a_damaged_list_of_files_is_corrupt_too() {
+        let (_folder, stage) = finished();
+        atomic::write(&stage.path().join(DONE), b"{\"files\": {").unwrap();
+        let state = stage.state(Depth::Sizes).unwrap();
+        assert!(matches!(state, State::Corrupt(_)), "{state:?}");
+    }
+
+    #[test]
+    fn the_second_of_two_waits_for_the_first() {
+        let (_folder, stage) = store();
+        let first = stage.lock(|| ()).unwrap();
+        let (send, receive) = mpsc::channel();
+        let second = {
+            let stage = stage.clone();
+            std::thread::spawn(move || {
+                let lock = stage.lock(|| send.send("waiting").unwrap()).unwrap();
+                let state = stage.state(Depth::Checksums).unwrap();
+                drop(lock);
+                state
+            })
+        };
+        assert_eq!(receive.recv_timeout(Duration::from_secs(20)), Ok("waiting"));
+        stage.begin(&first).unwrap();
+        stage.finish(&first).unwrap();
+        drop(first);
+        assert_eq!(second.join().unwrap(), State::Done);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_swept_under_the_lock() {
+        let (_folder, stage) = finished();
+        atomic::write(&stage.path().join(".writing-77-0-done"), b"{").unwrap();
+        let _lock = stage.lock(|| ()).unwrap();
+        assert!(!stage.path().join(".writing-77-0-done").exists());
+        assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Done);
+    }
+}
