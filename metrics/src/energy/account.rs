@@ -1,0 +1,234 @@
+//! The energy account of a stage: what `energy.json` holds.
+
+use super::source::{Component, Joules, State};
+use serde::{Deserialize, Serialize};
+
+/// Holds what one device consumed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// Part of the machine.
+    pub component: Component,
+    /// Device (`package-0`, `gpu 0`).
+    pub name: String,
+    /// How the amount is known.
+    pub state: State,
+    /// Energy from start to finish, idle share included; `None` exactly if unavailable.
+    pub joules: Option<Joules>,
+    /// How the amount came about, or why there is none.
+    pub method: String,
+    /// Seconds from start to finish.
+    pub seconds: f64,
+    /// Power of the idle device before the stage, in watts; shown, never subtracted.
+    pub idle_watts: Option<f64>,
+    /// Energy by integrating sampled power, where a counter gave `joules`.
+    pub cross_check_joules: Option<Joules>,
+}
+
+/// Holds what every device consumed from start to finish.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// One entry for each source, in the order given.
+    pub components: Vec<Measured>,
+}
+
+impl Account {
+    /// Returns the energy of one component, its devices summed, and the weaker of their states.
+    ///
+    /// `None` if it has no device in the account, or one of them is unavailable: part of a sum is
+    /// no sum.
+    pub fn of(&self, component: Component) -> Option<(Joules, State)> {
+        sum(self
+            .components
+            .iter()
+            .filter(|measured| measured.component == component))
+    }
+
+    /// Returns the energy of everything that is known, with the weaker of the states; what is
+    /// unavailable is missing from it, and listed by [`Account::missing`].
+    ///
+    /// `None` if nothing is known.
+    pub fn known(&self) -> Option<(Joules, State)> {
+        sum(self
+            .components
+            .iter()
+            .filter(|measured| measured.joules.is_some()))
+    }
+
+    /// Returns the entries without an amount.
+    pub fn missing(&self) -> impl Iterator<Item = &Measured> {
+        self.components
+            .iter()
+            .filter(|measured| measured.joules.is_none())
+    }
+
+    /// Notes the power that each device drew in `idle`, an account of a pause before the stage.
+    ///
+    /// Only measured devices have an idle power: a model of use knows none.
+    #[must_use]
+    pub fn with_idle(mut self, idle: &Self) -> Self {
+        for measured in &mut self.components {
+            measured.idle_watts = idle
+                .components
+                .iter()
+                .find(|idle| (idle.component, &idle.name) == (measured.component, &measured.name))
+                .filter(|idle| idle.state == State::Measured && idle.seconds > 0.0)
+                .and_then(|idle| Some(idle.joules?.0 / idle.seconds));
+        }
+        self
+    }
+
+    /// Adds the account of a later attempt at the same stage, device by device.
+    ///
+    /// A device that only one attempt has, or that one could not read, becomes unavailable: its
+    /// total is not known.
+    #[must_use]
+    pub fn then(mut self, later: Self) -> Self {
+        let mut rest = later.components;
+        for earlier in &mut self.components {
+            let same = |measured: &Measured| {
+                (measured.component, &measured.name) == (earlier.component, &earlier.name)
+            };
+            match rest.iter().position(same) {
+                Some(index) => earlier.add(&rest.remove(index)),
+                None => earlier.lose("read in an earlier attempt only"),
+            }
+        }
+        for mut later in rest {
+            later.lose("read in a later attempt only");
+            self.components.push(later);
+        }
+        self
+    }
+}
+
+impl Measured {
+    fn add(&mut self, later: &Self) {
+        self.seconds += later.seconds;
+        self.joules = self.joules.zip(later.joules).map(|(a, b)| a + b);
+        self.cross_check_joules = self
+            .cross_check_joules
+            .zip(later.cross_check_joules)
+            .map(|(a, b)| a + b);
+        self.state = self.state.max(later.state);
+        self.idle_watts = self.idle_watts.or(later.idle_watts);
+        if self.method != later.method {
+            self.method = format!("{}; then {}", self.method, later.method);
+        }
+    }
+
+    fn lose(&mut self, reason: &str) {
+        self.state = State::Unavailable;
+        self.joules = None;
+        self.cross_check_joules = None;
+        self.method = format!("{reason}: {}", self.method);
+    }
+}
+
+fn sum<'a>(devices: impl Iterator<Item = &'a Measured>) -> Option<(Joules, State)> {
+    devices
+        .map(|measured| Some((measured.joules?, measured.state)))
+        .reduce(|total, next| {
+            let ((a, a_state), (b, b_state)) = (total?, next?);
+            Some((a + b, a_state.max(b_state)))
+        })?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(component: Component, name: &str, state: State, joules: Option<f64>) -> Measured {
+        Measured {
+            component,
+            name: name.to_owned(),
+            state,
+            joules: joules.map(Joules),
+            method: "test".to_owned(),
+            seconds: 2.0,
+            idle_watts: None,
+            cross_check_joules: None,
+        }
+    }
+
+    fn account(components: Vec<Measured>) -> Account {
+        Account { components }
+    }
+
+    #[test]
+    fn part_of_a_sum_is_no_sum() {
+        let account = account(vec![
+            measured(Component::Cpu, "package-0", State::Measured, Some(3.0)),
+            measured(Component::Cpu, "package-1", State::Estimated, Some(4.0)),
+            measured(Component::Gpu, "gpu 0", State::Measured, Some(5.0)),
+            measured(Component::Gpu, "gpu 1", State::Unavailable, None),
+        ]);
+        assert_eq!(
+            account.of(Component::Cpu),
+            Some((Joules(7.0), State::Estimated))
+        );
+        assert_eq!(account.of(Component::Gpu), None);
+        assert_eq!(account.of(Component::Dram), None);
+        assert_eq!(account.known(), Some((Joules(12.0), State::Estimated)));
+        assert_eq!(
+            account
+                .missing()
+                .map(|measured| measured.name.as_str())
+                .collect::<Vec<_>>(),
+            ["gpu 1"]
+        );
+    }
+
+    #[test]
+    fn attempts_add_up_device_by_device() {
+        let first = account(vec![
+            measured(Component::Cpu, "package-0", State::Measured, Some(3.0)),
+            measured(Component::Gpu, "gpu 0", State::Measured, Some(5.0)),
+        ]);
+        let second = account(vec![
+            measured(Component::Cpu, "package-0", State::Estimated, Some(4.0)),
+            measured(Component::Gpu, "gpu 1", State::Measured, Some(6.0)),
+        ]);
+        let both = first.then(second);
+        assert_eq!(
+            both.of(Component::Cpu),
+            Some((Joules(7.0), State::Estimated))
+        );
+        assert_eq!(both.components[0].seconds, 4.0);
+        assert_eq!(both.missing().count(), 2);
+    }
+
+    #[test]
+    fn idle_power_is_shown_for_measured_devices_and_not_subtracted() {
+        let devices = |joules: f64| {
+            account(vec![
+                measured(Component::Gpu, "gpu 0", State::Measured, Some(joules)),
+                measured(Component::Cpu, "process", State::Estimated, Some(joules)),
+            ])
+        };
+        let stage = devices(100.0).with_idle(&devices(30.0));
+        assert_eq!(stage.components[0].idle_watts, Some(15.0));
+        assert_eq!(stage.components[0].joules, Some(Joules(100.0)));
+        assert_eq!(stage.components[1].idle_watts, None);
+    }
+
+    #[test]
+    fn the_file_is_plain_and_reads_back() {
+        let account = account(vec![measured(
+            Component::Dram,
+            "dram",
+            State::Unavailable,
+            None,
+        )]);
+        let json = serde_json::to_value(&account).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({"components": [{
+                "component": "dram", "name": "dram", "state": "unavailable", "joules": null, "method": "test",
+                "seconds": 2.0, "idle_watts": null, "cross_check_joules": null
+            }]})
+        );
+        assert_eq!(serde_json::from_value::<Account>(json).unwrap(), account);
+    }
+}
