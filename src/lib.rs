@@ -1,6 +1,9 @@
 //! Tutelage turns one experiment file into teacher and student runs and a report.
 
+pub mod data;
 pub mod device;
 pub mod experiment;
 pub mod files;
 pub mod models;
+pub mod train;
+pub mod tuning;

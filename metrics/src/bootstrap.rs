@@ -33,10 +33,7 @@ pub fn intervals(n: usize, estimators: &[Estimator<'_>]) -> Vec<[f64; 2]> {
             let mut random = ChaCha8Rng::seed_from_u64(SEED);
             random.set_stream(resample as u64);
             let drawn: Vec<usize> = (0..n).map(|_| random.random_range(0..n)).collect();
-            estimators
-                .iter()
-                .map(|estimator| estimator(&drawn))
-                .collect()
+            estimators.iter().map(|estimator| estimator(&drawn)).collect()
         })
         .collect();
     (0..estimators.len())
@@ -71,15 +68,10 @@ mod tests {
         // 400 coin flips, half heads: standard error 0.025, so about 0.5 ± 0.049. A quantile of
         // 1000 resamples has itself a standard error of 0.002, and flips come in steps of 0.0025.
         let flips: Vec<f64> = (0..400).map(|i| f64::from(i % 2)).collect();
-        let mean =
-            |drawn: &[usize]| drawn.iter().map(|&i| flips[i]).sum::<f64>() / drawn.len() as f64;
+        let mean = |drawn: &[usize]| drawn.iter().map(|&i| flips[i]).sum::<f64>() / drawn.len() as f64;
         let [low, high] = intervals(400, &[Box::new(mean)])[0];
         assert!((low - 0.451).abs() < 0.009, "{low}");
         assert!((high - 0.549).abs() < 0.009, "{high}");
-        assert_eq!(
-            intervals(400, &[Box::new(mean)])[0],
-            [low, high],
-            "the seed is fixed"
-        );
+        assert_eq!(intervals(400, &[Box::new(mean)])[0], [low, high], "the seed is fixed");
     }
 }

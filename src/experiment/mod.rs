@@ -1,3 +1,28 @@
 //! The experiment file: what it may say, what it means, what is wrong with it.
+//!
+//! In order: [`load`] reads the file with its bases and overrides into [`settings`], reporting every
+//! fault of structure; [`check`] looks for faults of meaning; [`arms`] crosses the factors;
+//! [`resolve`] writes the settings back with every default; [`identity`] hashes what can change a
+//! result. Faults are collected and shown at once by [`faults`]. Knows nothing of tensors,
+//! tokenizers or data: what needs them is asked of the caller.
 
+mod deserialize;
+mod document;
+mod nearest;
+mod structure;
+
+pub mod arms;
+pub mod check;
+pub mod faults;
+pub mod identity;
+pub mod load;
+pub mod resolve;
 pub mod settings;
+
+pub use arms::{Arm, FACTORS, Part, Reference, arms, references};
+pub use check::{Checked, Surroundings, check};
+pub use document::{KeyPath, Place, Source, Step};
+pub use faults::{Fault, Faults};
+pub use identity::{Key, identity};
+pub use load::{Loaded, load};
+pub use resolve::resolve;

@@ -235,7 +235,7 @@ pub enum SftLevel {
 
 /// Describes a distillation algorithm. The total loss is `(1 - rate) CE + rate KD`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Algorithm {
     /// Matches the teacher's next-token distribution.
     Vanilla {
@@ -497,7 +497,7 @@ impl Default for Evaluation {
 
 /// Says how the next token is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Decoding {
     /// The most probable one.
     Greedy {},

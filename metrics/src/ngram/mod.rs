@@ -23,3 +23,51 @@ pub mod squad;
 pub mod token_f1;
 pub mod tokenizer_13a;
 pub mod whitespace;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Returns every sentence score with the most it can be.
+    fn scores(prediction: &str, references: &[String]) -> Vec<(f64, f64)> {
+        let chrf = |variant| chrf::sentence(variant, prediction, references);
+        let rouge = |variant| rouge::sentence(variant, prediction, references, rouge::Stemming::Porter).f1;
+        vec![
+            (bleu::sentence(prediction, references), 100.0),
+            (chrf(chrf::Variant::Characters), 100.0),
+            (chrf(chrf::Variant::CharactersAndWords), 100.0),
+            (rouge(rouge::Variant::One), 1.0),
+            (rouge(rouge::Variant::Two), 1.0),
+            (rouge(rouge::Variant::L), 1.0),
+            (rouge(rouge::Variant::Lsum), 1.0),
+            (exact::sentence(prediction, references), 1.0),
+            (token_f1::sentence(prediction, references), 1.0),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn scores_stay_on_their_scale_and_a_reference_more_never_hurts_a_maximum(
+            prediction in "[a-c é.,\n-]{0,20}",
+            references in prop::collection::vec("[a-c é.,\n-]{0,20}", 1..4),
+        ) {
+            for (score, most) in scores(&prediction, &references) {
+                prop_assert!((0.0..=most + 1e-9).contains(&score), "{}", score);
+            }
+            // BLEU and chrF pool or choose by their own rule; the rest are maxima over references.
+            let fewer = scores(&prediction, &references[..1]);
+            let all = scores(&prediction, &references);
+            for ((fewer, _), (all, _)) in fewer.into_iter().zip(all).skip(3).take(4) {
+                prop_assert!(all >= fewer);
+            }
+        }
+
+        #[test]
+        fn a_copy_among_the_references_scores_the_most(prediction in "[b-d]{1,5}( [b-d]{1,5}){1,6}", other in "[a-c ]{0,20}") {
+            for (score, most) in scores(&prediction, &[other, prediction.clone()]) {
+                prop_assert!((score - most).abs() < 1e-9, "{} of {}", score, most);
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Turns examples and texts into token sequences.
+
+use rayon::prelude::*;
+
+use super::example::Example;
+use super::template;
+use super::tokenizer::Tokenizer;
+
+/// Holds the tokens of one training sequence: prompt, response, end of sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sequence {
+    /// Index of the example (of the block, for pretraining).
+    pub example: usize,
+    /// Token ids `[length]`.
+    pub tokens: Vec<u32>,
+    /// Index of the first token that a loss predicts; at least 1.
+    pub response_start: usize,
+}
+
+/// Says how an example fitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Encoded {
+    /// The sequence, and how many tokens its prompt lost at the left.
+    Fits {
+        /// The sequence.
+        sequence: Sequence,
+        /// Prompt tokens cut off; 0 for most.
+        clipped: usize,
+    },
+    /// The response and one token of prompt are longer than `max_length`: nothing to train on.
+    ResponseTooLong {
+        /// Tokens of the response, end of sequence included.
+        response: usize,
+    },
+}
+
+/// Counts what did not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Misfits {
+    /// Sequences whose prompt lost its left end.
+    pub clipped_prompts: usize,
+    /// Examples left out because of their response.
+    pub rejected_responses: usize,
+}
+
+/// Limits the length of sequences, in tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest sequence, response and end of sequence included.
+    pub max_length: usize,
+    /// Longest prompt, if it is limited on its own.
+    pub max_prompt: Option<usize>,
+}
+
+/// Encodes the example with index `index`.
+///
+/// Prompt and response are encoded apart, without special tokens, and joined. A prompt that does
+/// not fit loses its left end; a response is never cut.
+pub fn encode_example(
+    tokenizer: &Tokenizer,
+    index: usize,
+    example: &Example,
+    closed_book: bool,
+    limits: Limits,
+) -> Encoded {
+    let mut response = tokenizer.encode(&template::response(&example.answer));
+    response.push(tokenizer.eos());
+    if response.len() >= limits.max_length {
+        let response = response.len();
+        return Encoded::ResponseTooLong { response };
+    }
+    let room = limits.max_length - response.len();
+    let room = room.min(limits.max_prompt.unwrap_or(room)).max(1);
+    let whole = tokenizer.encode(&template::prompt(example, closed_book));
+    let clipped = whole.len().saturating_sub(room);
+    let mut tokens = whole[clipped..].to_vec();
+    let response_start = tokens.len();
+    tokens.append(&mut response);
+    let sequence = Sequence { example: index, tokens, response_start };
+    Encoded::Fits { sequence, clipped }
+}
+
+/// Encodes all examples on all cores, in their order; those that cannot fit are left out and
+/// counted.
+pub fn encode_all(
+    tokenizer: &Tokenizer,
+    examples: &[Example],
+    closed_book: bool,
+    limits: Limits,
+) -> (Vec<Sequence>, Misfits) {
+    let encoded: Vec<Encoded> = examples
+        .par_iter()
+        .enumerate()
+        .map(|(index, example)| encode_example(tokenizer, index, example, closed_book, limits))
+        .collect();
+    let mut sequences = Vec::with_capacity(encoded.len());
+    let mut misfits = Misfits::default();
+    for encoded in encoded {
+        match encoded {
+            Encoded::Fits { sequence, clipped } => {
+                misfits.clipped_prompts += usize::from(clipped > 0);
+                sequences.push(sequence);
+            }
+            Encoded::ResponseTooLong { .. } => misfits.rejected_responses += 1,
+        }
+    }
+    (sequences, misfits)
+}
+
+/// Encodes the prompt of an example for generation: its last `max_prompt` tokens.
+pub fn encode_prompt(tokenizer: &Tokenizer, example: &Example, closed_book: bool, max_prompt: usize) -> Vec<u32> {
+    let mut tokens = tokenizer.encode(&template::prompt(example, closed_book));
+    tokens.drain(..tokens.len().saturating_sub(max_prompt));
+    tokens
+}
+
+/// Joins texts, each ended by the end-of-sequence token, and cuts them into blocks of
+/// `sequence_length` tokens of which all but the first are predicted. The last block is shorter;
+/// a rest of one token, in which nothing can be predicted, is left out.
+///
+/// # Panics
+/// If `sequence_length` is below 2.
+pub fn pretraining_sequences(tokenizer: &Tokenizer, texts: &[String], sequence_length: usize) -> Vec<Sequence> {
+    assert!(sequence_length > 1, "a block has a token to predict from and one to predict");
+    let encoded: Vec<Vec<u32>> = texts
+        .par_iter()
+        .map(|text| {
+            let mut tokens = tokenizer.encode(text);
+            tokens.push(tokenizer.eos());
+            tokens
+        })
+        .collect();
+    let joined = encoded.concat();
+    let blocks = joined.chunks(sequence_length).filter(|block| block.len() > 1);
+    let sequence = |(example, block): (usize, &[u32])| Sequence { example, tokens: block.to_vec(), response_start: 1 };
+    blocks.enumerate().map(sequence).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::settings::TokenizerSource;
+
+    fn tokenizer() -> Tokenizer {
+        let texts = ["Question: who pages the terminal?\nAnswer: the AMF".to_owned()];
+        Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 300 }, &texts).unwrap()
+    }
+
+    fn example(answer: &str) -> Example {
+        Example {
+            id: "1".into(),
+            group: "g".into(),
+            context: Some("The AMF pages the terminal.".into()),
+            question: "who pages?".into(),
+            answer: answer.into(),
+            references: vec![answer.into()],
+            split: None,
+        }
+    }
+
+    fn limits(max_length: usize, max_prompt: Option<usize>) -> Limits {
+        Limits { max_length, max_prompt }
+    }
+
+    #[test]
+    fn prompts_lose_their_left_end_and_responses_nothing() {
+        let tokenizer = tokenizer();
+        let example = example("the AMF");
+        let prompt = encode_prompt(&tokenizer, &example, false, 1000);
+        let mut response = tokenizer.encode(" the AMF");
+        response.push(tokenizer.eos());
+        let whole = [&prompt[..], &response].concat();
+        let expected = |cut: usize| Encoded::Fits {
+            sequence: Sequence { example: 7, tokens: whole[cut..].to_vec(), response_start: prompt.len() - cut },
+            clipped: cut,
+        };
+        let encode = |limits| encode_example(&tokenizer, 7, &example, false, limits);
+        assert_eq!(encode(limits(1000, None)), expected(0));
+        assert_eq!(encode(limits(whole.len() - 3, None)), expected(3));
+        assert_eq!(encode(limits(1000, Some(2))), expected(prompt.len() - 2));
+        assert_eq!(encode(limits(response.len() + 1, None)), expected(prompt.len() - 1));
+        let response = response.len();
+        assert_eq!(encode(limits(response, None)), Encoded::ResponseTooLong { response });
+        assert_eq!(encode_prompt(&tokenizer, &example, false, 3), prompt[prompt.len() - 3..]);
+    }
+
+    #[test]
+    fn misfits_are_counted_and_indices_kept() {
+        let tokenizer = tokenizer();
+        let long = "the AMF ".repeat(40);
+        let examples = [example("the AMF"), example(long.trim()), example("AMF")];
+        let (sequences, misfits) = encode_all(&tokenizer, &examples, true, limits(24, Some(8)));
+        let expected = Misfits { clipped_prompts: 2, rejected_responses: 1 };
+        assert_eq!(misfits, expected);
+        let indices: Vec<_> = sequences.iter().map(|sequence| sequence.example).collect();
+        assert_eq!(indices, [0, 2]);
+    }
+
+    #[test]
+    fn blocks_hold_all_texts_in_order() {
+        let tokenizer = tokenizer();
+        let texts = ["the AMF".to_owned(), "pages the terminal".to_owned()];
+        let blocks = pretraining_sequences(&tokenizer, &texts, 4);
+        let joined: Vec<u32> = blocks.iter().flat_map(|block| block.tokens.clone()).collect();
+        let mut expected = Vec::new();
+        for text in &texts {
+            expected.extend(tokenizer.encode(text));
+            expected.push(tokenizer.eos());
+        }
+        if expected.len() % 4 == 1 {
+            expected.pop();
+        }
+        assert_eq!(joined, expected);
+        assert!(blocks.iter().all(|block| block.response_start == 1));
+        assert!(blocks.iter().rev().skip(1).all(|block| block.tokens.len() == 4));
+    }
+}

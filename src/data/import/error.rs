@@ -1,0 +1,144 @@
+//! What can be wrong with a source file, and where.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Names a place in a source file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: PathBuf,
+    /// Number of the question, counted from 1; for JSONL the number of the line. None outside of
+    /// a question.
+    pub row: Option<usize>,
+    /// Line of the file, counted from 1, where it can be told.
+    pub line: Option<usize>,
+    /// Path of the field, such as `data[0].paragraphs[0].qas[3].answers[0].text`.
+    pub field: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "`{}`", self.file.display())?;
+        if let Some(row) = self.row {
+            write!(formatter, ", row {row}")?;
+        }
+        if let Some(line) = self.line {
+            write!(formatter, ", line {line}")?;
+        }
+        if !self.field.is_empty() {
+            write!(formatter, ", field `{}`", self.field)?;
+        }
+        Ok(())
+    }
+}
+
+/// Says why a source cannot be imported.
+#[derive(Debug, Error)]
+pub enum ImportError {
+    /// The file cannot be read.
+    #[error("cannot read `{file}`")]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The importer reads a file, and none is named.
+    #[error("importer `{importer}` has no `path`")]
+    NoPath {
+        /// Name of the importer.
+        importer: &'static str,
+    },
+    /// The importer takes no file, and one is named.
+    #[error("importer `glossary` is embedded, found `path` `{path}`")]
+    Embedded {
+        /// The file named.
+        path: PathBuf,
+    },
+    /// The file holds nothing.
+    #[error("`{file}` is empty")]
+    Empty {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The file is no UTF-8.
+    #[error("`{file}` is not UTF-8 at byte {byte} (line {line})")]
+    Encoding {
+        /// The file.
+        file: PathBuf,
+        /// Offset of the first wrong byte, counted from 0.
+        byte: usize,
+        /// Its line, counted from 1.
+        line: usize,
+    },
+    /// The file, or one of its lines, is no JSON.
+    #[error("`{file}` is not JSON at line {line}, column {column}")]
+    Syntax {
+        /// The file.
+        file: PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+        /// Column in bytes, counted from 1.
+        column: usize,
+        /// The file ends inside of a value.
+        truncated: bool,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
+    /// A field is not there.
+    #[error("{place} is missing")]
+    Missing {
+        /// Where it should be.
+        place: Place,
+    },
+    /// A field has another type.
+    #[error("{place}: expected {expected}, found {found}")]
+    Type {
+        /// Where.
+        place: Place,
+        /// Name of the type expected.
+        expected: &'static str,
+        /// Name of the type found.
+        found: &'static str,
+    },
+    /// Two different rows have one id.
+    #[error("{place}: id `{id}` is already used by row {first}, which differs")]
+    Duplicate {
+        /// Where the second one is.
+        place: Place,
+        /// The id.
+        id: String,
+        /// Row of the first one.
+        first: usize,
+    },
+    /// No row is left.
+    #[error("`{file}` has no usable question (skipped: {skipped})")]
+    Nothing {
+        /// The file.
+        file: PathBuf,
+        /// Counts by reason.
+        skipped: String,
+    },
+}
+
+impl ImportError {
+    /// Says what to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "check `path`; a relative one starts at the experiment file's folder",
+            Self::NoPath { .. } => "add `path = \"...\"` to the data set",
+            Self::Embedded { .. } => "remove `path`, or choose the importer of that file",
+            Self::Empty { .. } => "fetch the file again",
+            Self::Encoding { .. } => "convert the file to UTF-8, or fetch it again if it is damaged",
+            Self::Syntax { truncated: true, .. } => "the file ends early: fetch it again",
+            Self::Syntax { .. } => "correct the file there, or choose the importer of its format",
+            Self::Missing { .. } => "add the field, or choose the importer of the file's format",
+            Self::Type { .. } => "correct the field, or choose the importer of the file's format",
+            Self::Duplicate { .. } => "give each question its own id",
+            Self::Nothing { .. } => "check that the file has questions with answers",
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The text of a source file and a cursor over its JSON that knows where it is.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::error::{ImportError, Place};
+
+/// Holds a source file's text.
+pub(super) struct Source {
+    pub(super) file: PathBuf,
+    pub(super) text: String,
+    /// BLAKE3 of the file's bytes, in hexadecimal.
+    pub(super) checksum: String,
+}
+
+impl Source {
+    pub(super) fn read(file: &Path) -> Result<Self, ImportError> {
+        let file = file.to_owned();
+        let bytes = match std::fs::read(&file) {
+            Ok(bytes) => bytes,
+            Err(source) => return Err(ImportError::Read { file, source }),
+        };
+        let checksum = blake3::hash(&bytes).to_hex().to_string();
+        let text = match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let byte = error.utf8_error().valid_up_to();
+                let line = line_of(error.as_bytes(), byte);
+                return Err(ImportError::Encoding { file, byte, line });
+            }
+        };
+        let text = match text.strip_prefix('\u{feff}') {
+            Some(rest) => rest.to_owned(),
+            None => text,
+        };
+        if text.trim().is_empty() {
+            return Err(ImportError::Empty { file });
+        }
+        Ok(Self { file, text, checksum })
+    }
+
+    /// Parses the whole file as one JSON value.
+    pub(super) fn document(&self) -> Result<Value, ImportError> {
+        serde_json::from_str(&self.text).map_err(|error| self.syntax(error, 1))
+    }
+
+    /// Says that the JSON which starts at line `first` is wrong.
+    pub(super) fn syntax(&self, source: serde_json::Error, first: usize) -> ImportError {
+        ImportError::Syntax {
+            file: self.file.clone(),
+            line: first + source.line().saturating_sub(1),
+            column: source.column(),
+            truncated: source.is_eof(),
+            source,
+        }
+    }
+
+    /// Finds the line on which the id of a question stands.
+    pub(super) fn line_of_id(&self, id: &str) -> Option<usize> {
+        let quoted = Value::from(id).to_string();
+        Some(line_of(self.text.as_bytes(), self.text.find(&quoted)?))
+    }
+}
+
+fn line_of(bytes: &[u8], offset: usize) -> usize {
+    1 + bytes[..offset].iter().filter(|&&byte| byte == b'\n').count()
+}
+
+/// Points at one value of a source file.
+#[derive(Clone)]
+pub(super) struct Node<'a> {
+    source: &'a Source,
+    value: &'a Value,
+    place: Place,
+}
+
+impl<'a> Node<'a> {
+    pub(super) fn root(source: &'a Source, value: &'a Value) -> Self {
+        let place = Place { file: source.file.clone(), row: None, line: None, field: String::new() };
+        Self { source, value, place }
+    }
+
+    /// Says that this value is question `row`; its line is found by its id where it has one.
+    pub(super) fn at_row(mut self, row: usize, line: Option<usize>) -> Self {
+        let id = self.value.get("id").and_then(Value::as_str);
+        self.place.line = line.or_else(|| self.source.line_of_id(id?));
+        self.place.row = Some(row);
+        self
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) fn value(&self) -> &'a Value {
+        self.value
+    }
+
+    /// Goes to a member, or says that it is missing.
+    pub(super) fn field(&self, name: &str) -> Result<Self, ImportError> {
+        self.optional(name)?.ok_or_else(|| ImportError::Missing { place: self.inner(name) })
+    }
+
+    /// Goes to a member; none if it is absent or null.
+    pub(super) fn optional(&self, name: &str) -> Result<Option<Self>, ImportError> {
+        let Value::Object(members) = self.value else {
+            return Err(self.mistyped("an object"));
+        };
+        let value = members.get(name).filter(|value| !value.is_null());
+        Ok(value.map(|value| Self { source: self.source, value, place: self.inner(name) }))
+    }
+
+    /// Goes through the elements of an array.
+    pub(super) fn elements(&self) -> Result<impl Iterator<Item = Self>, ImportError> {
+        let Value::Array(values) = self.value else {
+            return Err(self.mistyped("an array"));
+        };
+        let element = |(index, value)| Self {
+            source: self.source,
+            value,
+            place: Place { field: format!("{}[{index}]", self.place.field), ..self.place.clone() },
+        };
+        Ok(values.iter().enumerate().map(element))
+    }
+
+    pub(super) fn text(&self) -> Result<&'a str, ImportError> {
+        self.value.as_str().ok_or_else(|| self.mistyped("a string"))
+    }
+
+    /// Reads an identifier: a string or a whole number.
+    pub(super) fn identifier(&self) -> Result<String, ImportError> {
+        match self.value {
+            Value::String(text) => Ok(text.clone()),
+            Value::Number(number) if number.is_u64() || number.is_i64() => Ok(number.to_string()),
+            _ => Err(self.mistyped("a string or a whole number")),
+        }
+    }
+
+    pub(super) fn boolean(&self) -> Result<bool, ImportError> {
+        self.value.as_bool().ok_or_else(|| self.mistyped("true or false"))
+    }
+
+    pub(super) fn index(&self) -> Result<usize, ImportError> {
+        let index = self.value.as_u64().and_then(|index| index.try_into().ok());
+        index.ok_or_else(|| self.mistyped("a whole number from 0"))
+    }
+
+    fn inner(&self, name: &str) -> Place {
+        let outer = &self.place.field;
+        let field = match outer.is_empty() {
+            true => name.to_owned(),
+            false => format!("{outer}.{name}"),
+        };
+        Place { field, ..self.place.clone() }
+    }
+
+    pub(super) fn mistyped(&self, expected: &'static str) -> ImportError {
+        let found = match self.value {
+            Value::Null => "null",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "an array",
+            Value::Object(_) => "an object",
+        };
+        ImportError::Type { place: self.place.clone(), expected, found }
+    }
+}

@@ -1,0 +1,10 @@
+//! TeleQuAD's extractive files (Gebre et al. 2025, github EricssonResearch/TeleQuAD): SQuAD 2.0
+//! with a `docid` per document, whose titles are not unique. Impossible questions still carry
+//! answer spans; they are left out by their flag.
+
+use super::source::Source;
+use super::{ImportError, Rows, squad};
+
+pub(super) fn read(source: &Source, rows: &mut Rows) -> Result<(), ImportError> {
+    squad::read_documents(source, "docid", rows)
+}

@@ -1,0 +1,129 @@
+//! The files of a tokenizer, kept as they were read so that saving changes nothing.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{TokenizerError, train};
+
+const TOKENIZER: &str = "tokenizer.json";
+const CONFIG: &str = "tokenizer_config.json";
+const SPECIAL: &str = "special_tokens_map.json";
+
+/// Holds the contents of a tokenizer's files.
+pub(super) struct Files {
+    /// Folder they were read from; empty for a trained tokenizer.
+    pub(super) folder: PathBuf,
+    pub(super) tokenizer: Vec<u8>,
+    config: Option<Value>,
+    special: Option<Value>,
+    /// `eos_token_id` of the model's own configuration.
+    model_eos: Option<u64>,
+}
+
+impl Files {
+    pub(super) fn read(path: &Path) -> Result<Self, TokenizerError> {
+        let (folder, file) = match path.is_dir() {
+            true => (path.to_owned(), path.join(TOKENIZER)),
+            false => (path.parent().unwrap_or(Path::new("")).to_owned(), path.to_owned()),
+        };
+        let tokenizer = match std::fs::read(&file) {
+            Ok(bytes) => bytes,
+            Err(source) => return Err(TokenizerError::Read { file, source }),
+        };
+        let mut model_eos = None;
+        for name in ["config.json", "generation_config.json"] {
+            let config = read_json(&folder.join(name))?;
+            model_eos = model_eos.or_else(|| match config?.get("eos_token_id")? {
+                Value::Array(ids) => ids.first()?.as_u64(),
+                id => id.as_u64(),
+            });
+        }
+        Ok(Self {
+            tokenizer,
+            config: read_json(&folder.join(CONFIG))?,
+            special: read_json(&folder.join(SPECIAL))?,
+            model_eos,
+            folder,
+        })
+    }
+
+    /// Returns the files of a tokenizer that was trained here.
+    pub(super) fn trained(inner: &tokenizers::Tokenizer) -> Result<Self, TokenizerError> {
+        let text = inner.to_string(false).map_err(TokenizerError::Train)?;
+        let special = train::special_tokens(inner);
+        let mut config = special.clone();
+        config["tokenizer_class"] = json!("PreTrainedTokenizerFast");
+        config["clean_up_tokenization_spaces"] = json!(false);
+        Ok(Self {
+            folder: PathBuf::new(),
+            tokenizer: text.into_bytes(),
+            config: Some(config),
+            special: Some(special),
+            model_eos: None,
+        })
+    }
+
+    /// Finds the id of the end-of-sequence token: by name in the tokenizer's own files, else by id
+    /// in the model's.
+    pub(super) fn eos(&self, inner: &tokenizers::Tokenizer, length: usize) -> Result<u32, TokenizerError> {
+        let unknown = |token: String| TokenizerError::UnknownEos { folder: self.folder.clone(), token };
+        for file in [&self.config, &self.special].into_iter().flatten() {
+            let token = match file.get("eos_token") {
+                Some(Value::String(token)) => token,
+                Some(Value::Object(token)) => match token.get("content") {
+                    Some(Value::String(content)) => content,
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            let id = inner.token_to_id(token);
+            return id.ok_or_else(|| unknown(token.clone()));
+        }
+        let Some(id) = self.model_eos else {
+            let folder = self.folder.clone();
+            return Err(TokenizerError::NoEos { folder });
+        };
+        let index = u32::try_from(id).ok().filter(|&index| (index as usize) < length);
+        index.ok_or_else(|| unknown(id.to_string()))
+    }
+
+    pub(super) fn write(&self, folder: &Path, eos: &str) -> Result<(), TokenizerError> {
+        let minimal = json!({ "eos_token": eos });
+        let config = match &self.config {
+            Some(config) => config.clone(),
+            None => {
+                let class = "PreTrainedTokenizerFast";
+                json!({ "eos_token": eos, "tokenizer_class": class })
+            }
+        };
+        let special = self.special.as_ref().unwrap_or(&minimal);
+        std::fs::create_dir_all(folder).map_err(|source| TokenizerError::Write { file: folder.to_owned(), source })?;
+        let pretty = |value: &Value| format!("{value:#}\n").into_bytes();
+        for (name, bytes) in
+            [(TOKENIZER, self.tokenizer.clone()), (CONFIG, pretty(&config)), (SPECIAL, pretty(special))]
+        {
+            let file = folder.join(name);
+            if let Err(source) = std::fs::write(&file, bytes) {
+                return Err(TokenizerError::Write { file, source });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_json(file: &Path) -> Result<Option<Value>, TokenizerError> {
+    let file = file.to_owned();
+    let bytes = match std::fs::read(&file) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(TokenizerError::Read { file, source }),
+    };
+    match serde_json::from_slice(&bytes) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => {
+            let source = error.into();
+            Err(TokenizerError::Format { file, source })
+        }
+    }
+}

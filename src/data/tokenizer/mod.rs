@@ -1,0 +1,392 @@
+//! Text to token ids and back, with tokenizers as Hugging Face stores them.
+//!
+//! Reads and writes `tokenizer.json` with its side files, trains small vocabularies, and tells
+//! whether two vocabularies are the same. Prompts are composed by `template`, so nothing here adds
+//! special tokens.
+
+mod files;
+mod train;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use self::files::Files;
+use crate::experiment::settings::TokenizerSource;
+
+/// Maps text to token ids and back.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    /// Token of each id; empty where an id is not used.
+    tokens: Vec<String>,
+    eos: u32,
+    files: Files,
+}
+
+/// Says why a tokenizer cannot be loaded, trained or saved.
+#[derive(Debug, Error)]
+pub enum TokenizerError {
+    /// A file cannot be read.
+    #[error("cannot read `{file}`")]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write `{file}`")]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not what its name says.
+    #[error("`{file}` cannot be understood")]
+    Format {
+        /// The file.
+        file: PathBuf,
+        /// What the parser said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No end-of-sequence token is named.
+    #[error("tokenizer `{folder}` names no end-of-sequence token")]
+    NoEos {
+        /// Folder of the tokenizer.
+        folder: PathBuf,
+    },
+    /// The end-of-sequence token is not in the vocabulary.
+    #[error("end-of-sequence token `{token}` of `{folder}` is not in its vocabulary")]
+    UnknownEos {
+        /// Folder of the tokenizer.
+        folder: PathBuf,
+        /// Token or id that the side files name.
+        token: String,
+    },
+    /// Some text has no tokens.
+    #[error("tokenizer `{folder}` cannot encode every text")]
+    Incomplete {
+        /// Folder of the tokenizer.
+        folder: PathBuf,
+        /// What the tokenizer said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The vocabulary asked for does not hold single bytes, characters and special tokens.
+    #[error("vocabulary of {asked} tokens is too small: at least {least} expected")]
+    TooSmall {
+        /// Tokens asked for.
+        asked: usize,
+        /// Fewest that these texts need.
+        least: usize,
+    },
+    /// There is no text to train on.
+    #[error("no text to train a tokenizer on")]
+    NoText,
+    /// A trained source was expected.
+    #[error("tokenizer is read from `{0}`, not trained")]
+    NotTrained(PathBuf),
+    /// Training failed.
+    #[error("training the tokenizer failed")]
+    Train(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl TokenizerError {
+    /// Says what to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "name a `tokenizer.json` or the folder that holds it",
+            Self::Write { .. } => "check permissions and free space of that folder",
+            Self::Format { .. } => "fetch the file again; it may be damaged or a pointer of git-lfs",
+            Self::NoEos { .. } => {
+                "put `tokenizer_config.json` with `eos_token`, or the model's `config.json`, beside `tokenizer.json`"
+            }
+            Self::UnknownEos { .. } => "fetch all files of the tokenizer from one model",
+            Self::Incomplete { .. } => "use a tokenizer with an unknown token or byte fallback",
+            Self::TooSmall { .. } => "raise `vocabulary`",
+            Self::NoText => "check `limit` and `split` of the data set",
+            Self::NotTrained(_) => "load it",
+            Self::Train(_) => "try another `vocabulary` or kind of tokenizer",
+        }
+    }
+}
+
+/// A character outside of every vocabulary: what the loader tries unknown text with.
+const UNASSIGNED: &str = "\u{10fffd}";
+
+impl Tokenizer {
+    /// Loads a `tokenizer.json`, or the one in a folder; files beside it name the end-of-sequence
+    /// token. Truncation and padding settings of the file are not applied.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged, no end-of-sequence token is named, or the model has no
+    /// tokens for unknown text.
+    pub fn load(path: &Path) -> Result<Self, TokenizerError> {
+        let files = Files::read(path)?;
+        let inner = tokenizers::Tokenizer::from_bytes(&files.tokenizer).map_err(|source| {
+            let file = files.folder.join("tokenizer.json");
+            TokenizerError::Format { file, source }
+        })?;
+        Self::assemble(inner, files)
+    }
+
+    /// Trains a vocabulary on `texts`. The same texts give the same tokenizer on every machine.
+    ///
+    /// Byte-level BPE has the special tokens `<s>` 0, `</s>` 1 and the 256 bytes. Unigram has
+    /// `<unk>` 0, `<s>` 1, `</s>` 2, all characters of the texts and, last, 256 byte tokens for
+    /// characters outside of them. Both give back every text they encode.
+    ///
+    /// # Errors
+    /// If there is no text or `vocabulary` does not hold what must be in it.
+    pub fn train(source: &TokenizerSource, texts: &[String]) -> Result<Self, TokenizerError> {
+        if texts.iter().all(|text| text.trim().is_empty()) {
+            return Err(TokenizerError::NoText);
+        }
+        let inner = match source {
+            TokenizerSource::ByteLevelBpe { vocabulary } => train::byte_level_bpe(*vocabulary, texts)?,
+            TokenizerSource::Unigram { vocabulary } => train::unigram(*vocabulary, texts)?,
+            TokenizerSource::File { path } => return Err(TokenizerError::NotTrained(path.clone())),
+        };
+        let files = Files::trained(&inner)?;
+        Self::assemble(inner, files)
+    }
+
+    fn assemble(mut inner: tokenizers::Tokenizer, files: Files) -> Result<Self, TokenizerError> {
+        inner.with_padding(None);
+        let untruncated = inner.with_truncation(None).map(|_| ());
+        let incomplete = |source| TokenizerError::Incomplete { folder: files.folder.clone(), source };
+        untruncated.map_err(incomplete)?;
+        inner.encode_fast(UNASSIGNED, false).map_err(incomplete)?;
+        let tokens = tokens(&inner);
+        let eos = files.eos(&inner, tokens.len())?;
+        Ok(Self { inner, tokens, eos, files })
+    }
+
+    /// Writes `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json` to a folder,
+    /// as `AutoTokenizer` reads them. A loaded tokenizer is written back byte for byte.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<(), TokenizerError> {
+        self.files.write(folder, &self.tokens[self.eos as usize])
+    }
+
+    /// Encodes a text, without adding special tokens.
+    ///
+    /// # Panics
+    /// If the model has no tokens for a character though it had some for an unassigned one.
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        let encoding = self.inner.encode_fast(text, false);
+        let encoding = encoding.expect("a tokenizer is loaded only if it encodes unknown text");
+        encoding.get_ids().to_vec()
+    }
+
+    /// Decodes token ids, leaving special tokens and ids outside of the vocabulary out.
+    ///
+    /// # Panics
+    /// If the decoder of a damaged `tokenizer.json` fails.
+    pub fn decode(&self, tokens: &[u32]) -> String {
+        let text = self.inner.decode(tokens, true);
+        text.expect("decoders only rewrite strings")
+    }
+
+    /// Returns the id of the end-of-sequence token.
+    pub fn eos(&self) -> u32 {
+        self.eos
+    }
+
+    /// Counts ids: one more than the largest.
+    #[expect(clippy::len_without_is_empty, reason = "a vocabulary is never empty")]
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Returns the token of an id, as the vocabulary spells it; none outside of the vocabulary.
+    pub fn token(&self, id: u32) -> Option<&str> {
+        let token = self.tokens.get(id as usize)?;
+        (!token.is_empty()).then_some(token)
+    }
+
+    /// Returns the tokens by id; empty where an id is not used.
+    pub fn tokens(&self) -> &[String] {
+        &self.tokens
+    }
+
+    /// Says whether two tokenizers give every id the same token, so that distributions over them
+    /// compare entry by entry. How they split text may differ.
+    pub fn same_vocabulary(&self, other: &Self) -> bool {
+        self.tokens == other.tokens
+    }
+
+    /// Returns a BLAKE3 hash, in hexadecimal, of the map from tokens to ids, the normaliser and
+    /// the pre-tokeniser. Padding, truncation and post-processing do not count: nothing here
+    /// applies them.
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for token in &self.tokens {
+            hasher.update(&(token.len() as u64).to_le_bytes());
+            hasher.update(token.as_bytes());
+        }
+        let normalizer = serde_json::to_string(&self.inner.get_normalizer());
+        let pre_tokenizer = serde_json::to_string(&self.inner.get_pre_tokenizer());
+        for part in [normalizer, pre_tokenizer] {
+            let part = part.expect("settings that were read from JSON can be written as JSON");
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = formatter.debug_struct("Tokenizer");
+        debug.field("tokens", &self.len()).field("eos", &self.eos);
+        debug.finish_non_exhaustive()
+    }
+}
+
+fn tokens(inner: &tokenizers::Tokenizer) -> Vec<String> {
+    let mut tokens = Vec::new();
+    let mut pairs: Vec<_> = inner.get_vocab(true).into_iter().collect();
+    // An added token may share its id with one of the model; the added one is what is decoded.
+    pairs.sort();
+    for (token, id) in pairs {
+        let index = id as usize;
+        if tokens.len() <= index {
+            tokens.resize(index + 1, String::new());
+        }
+        tokens[index] = inner.id_to_token(id).unwrap_or(token);
+    }
+    tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts() -> Vec<String> {
+        let sentences = [
+            "The AMF manages registration and mobility of the terminal.",
+            "The SMF controls sessions and selects the UPF over the N4 interface.",
+            "Question: What does HARQ do?\nAnswer: It combines retransmissions.",
+            "Übertragung über 5G-NR: 256-QAM, 4×4 MIMO (25 %), naïve café.",
+        ];
+        sentences.map(str::to_owned).to_vec()
+    }
+
+    const SOURCES: [TokenizerSource; 2] =
+        [TokenizerSource::ByteLevelBpe { vocabulary: 320 }, TokenizerSource::Unigram { vocabulary: 360 }];
+
+    #[test]
+    fn training_is_deterministic() {
+        for source in SOURCES {
+            let first = Tokenizer::train(&source, &texts()).unwrap();
+            for threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let again = pool.install(|| Tokenizer::train(&source, &texts()).unwrap());
+                assert_eq!(first.files.tokenizer, again.files.tokenizer, "{source:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_text_comes_back() {
+        for source in SOURCES {
+            let tokenizer = Tokenizer::train(&source, &texts()).unwrap();
+            let unseen = "\n 日本語 <unk?> \u{1f4e1}  two  spaces\t§ ";
+            for text in texts().iter().map(String::as_str).chain([unseen, "", " a"]) {
+                assert_eq!(tokenizer.decode(&tokenizer.encode(text)), text, "{source:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn special_tokens_are_known_and_not_decoded() {
+        for source in SOURCES {
+            let tokenizer = Tokenizer::train(&source, &texts()).unwrap();
+            assert_eq!(tokenizer.token(tokenizer.eos()), Some("</s>"));
+            let mut tokens = tokenizer.encode("the AMF");
+            tokens.push(tokenizer.eos());
+            assert_eq!(tokenizer.decode(&tokens), "the AMF");
+            assert!(tokens.iter().all(|&id| (id as usize) < tokenizer.len()));
+            assert_eq!(tokenizer.token(tokenizer.len() as u32), None);
+        }
+    }
+
+    #[test]
+    fn a_vocabulary_has_the_size_asked_for_or_says_what_it_needs() {
+        for source in SOURCES {
+            let (TokenizerSource::ByteLevelBpe { vocabulary } | TokenizerSource::Unigram { vocabulary }) = &source
+            else {
+                unreachable!("trained sources only");
+            };
+            assert_eq!(Tokenizer::train(&source, &texts()).unwrap().len(), *vocabulary);
+        }
+        let error = Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 257 }, &texts());
+        assert!(matches!(error.unwrap_err(), TokenizerError::TooSmall { asked: 257, least: 258 }));
+        let error = Tokenizer::train(&TokenizerSource::Unigram { vocabulary: 259 }, &texts());
+        assert!(matches!(error.unwrap_err(), TokenizerError::TooSmall { asked: 259, .. }));
+        let error = Tokenizer::train(&SOURCES[0], &[" ".to_owned()]).unwrap_err();
+        assert!(matches!(error, TokenizerError::NoText));
+    }
+
+    #[test]
+    fn a_saved_tokenizer_loads_the_same() {
+        for source in SOURCES {
+            let folder = tempfile::tempdir().unwrap();
+            let trained = Tokenizer::train(&source, &texts()).unwrap();
+            trained.save(folder.path()).unwrap();
+            let loaded = Tokenizer::load(folder.path()).unwrap();
+            let file = Tokenizer::load(&folder.path().join("tokenizer.json")).unwrap();
+            assert_eq!(trained.fingerprint(), loaded.fingerprint());
+            assert_eq!(file.eos(), trained.eos());
+            assert!(trained.same_vocabulary(&loaded));
+            for text in texts() {
+                assert_eq!(trained.encode(&text), loaded.encode(&text));
+            }
+        }
+    }
+
+    #[test]
+    fn fingerprints_compare_token_maps_not_sizes() {
+        let [bpe, unigram] = [&SOURCES[0], &SOURCES[1]];
+        let bpe_tokenizer = Tokenizer::train(bpe, &texts()).unwrap();
+        let mut other = texts();
+        other.push("zzz zzz zzz zzz zzz zzz".to_owned());
+        let same_size = Tokenizer::train(bpe, &other).unwrap();
+        assert_eq!(bpe_tokenizer.len(), same_size.len());
+        assert_ne!(bpe_tokenizer.fingerprint(), same_size.fingerprint());
+        assert!(!bpe_tokenizer.same_vocabulary(&same_size));
+        let unigram = Tokenizer::train(unigram, &texts()).unwrap();
+        assert_ne!(bpe_tokenizer.fingerprint(), unigram.fingerprint());
+    }
+
+    #[test]
+    fn the_end_of_sequence_token_must_be_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let trained = Tokenizer::train(&SOURCES[0], &texts()).unwrap();
+        trained.save(folder.path()).unwrap();
+        std::fs::remove_file(path("tokenizer_config.json")).unwrap();
+        std::fs::remove_file(path("special_tokens_map.json")).unwrap();
+        let error = Tokenizer::load(folder.path()).unwrap_err();
+        assert!(matches!(error, TokenizerError::NoEos { .. }));
+        std::fs::write(path("config.json"), r#"{"eos_token_id": [7, 8]}"#).unwrap();
+        assert_eq!(Tokenizer::load(folder.path()).unwrap().eos(), 7);
+        std::fs::write(path("special_tokens_map.json"), r#"{"eos_token": {"content": "</s>"}}"#).unwrap();
+        assert_eq!(Tokenizer::load(folder.path()).unwrap().eos(), trained.eos());
+        std::fs::write(path("tokenizer_config.json"), r#"{"eos_token": "<end>"}"#).unwrap();
+        let error = Tokenizer::load(folder.path()).unwrap_err();
+        assert!(matches!(error, TokenizerError::UnknownEos { .. }));
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(Tokenizer::load(folder.path()).unwrap_err(), TokenizerError::Read { .. }));
+        std::fs::write(folder.path().join("tokenizer.json"), "{\"version\"").unwrap();
+        assert!(matches!(Tokenizer::load(folder.path()).unwrap_err(), TokenizerError::Format { .. }));
+    }
+}

@@ -1,0 +1,171 @@
+//! The crossed design: every combination of levels, and the models scored beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::settings::{Experiment, Factors, SftLevel};
+
+/// Names of the factors, in the order of arm names.
+pub const FACTORS: [&str; 4] = ["student", "teacher", "sft", "algorithm"];
+
+/// Combines one level of each factor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arm {
+    /// The levels of factors that vary, joined by `/`: `llama/both/dskd`; the algorithm when none
+    /// does.
+    pub name: String,
+    /// Model that learns.
+    pub student: String,
+    /// Model that teaches.
+    pub teacher: String,
+    /// What is fine-tuned before distillation.
+    pub sft: SftLevel,
+    /// Algorithm of distillation.
+    pub algorithm: String,
+}
+
+impl Arm {
+    /// Returns the level of a factor of [`FACTORS`].
+    #[must_use]
+    pub fn level(&self, factor: &str) -> Option<&str> {
+        match factor {
+            "student" => Some(&self.student),
+            "teacher" => Some(&self.teacher),
+            "sft" => Some(self.sft.name()),
+            "algorithm" => Some(&self.algorithm),
+            _ => None,
+        }
+    }
+
+    /// Returns the level of every factor, also of those that do not vary.
+    #[must_use]
+    pub fn levels(&self) -> BTreeMap<String, String> {
+        let level = |factor: &&str| Some(((*factor).to_owned(), self.level(factor)?.to_owned()));
+        FACTORS.iter().filter_map(level).collect()
+    }
+
+    /// Says whether the arm has all these levels.
+    #[must_use]
+    pub fn matches(&self, levels: &BTreeMap<String, String>) -> bool {
+        levels.iter().all(|(factor, level)| self.level(factor) == Some(level))
+    }
+}
+
+/// Says which part a reference model has in the design.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// It teaches.
+    Teacher,
+    /// It learns.
+    Student,
+}
+
+/// Describes a model that is scored for comparison, without distillation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// Name in tables: `teacher llama (sft)`.
+    pub name: String,
+    /// Name of the model.
+    pub model: String,
+    /// Its part in the design.
+    pub part: Part,
+    /// Whether it is fine-tuned.
+    pub sft: bool,
+}
+
+impl SftLevel {
+    /// Every level, in the order of their definition.
+    pub const ALL: [Self; 4] = [Self::None, Self::Teacher, Self::Student, Self::Both];
+
+    /// Returns the level as it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Teacher => "teacher",
+            Self::Student => "student",
+            Self::Both => "both",
+        }
+    }
+
+    /// Says whether the teacher is fine-tuned before it teaches.
+    #[must_use]
+    pub fn tunes_teacher(self) -> bool {
+        matches!(self, Self::Teacher | Self::Both)
+    }
+
+    /// Says whether the student is fine-tuned before it learns.
+    #[must_use]
+    pub fn tunes_student(self) -> bool {
+        matches!(self, Self::Student | Self::Both)
+    }
+}
+
+impl Factors {
+    /// Returns the levels of a factor of [`FACTORS`], in file order.
+    #[must_use]
+    pub fn levels(&self, factor: &str) -> Option<Vec<&str>> {
+        match factor {
+            "student" => Some(self.student.iter().map(String::as_str).collect()),
+            "teacher" => Some(self.teacher.iter().map(String::as_str).collect()),
+            "sft" => Some(self.sft.iter().map(|level| level.name()).collect()),
+            "algorithm" => Some(self.algorithm.iter().map(String::as_str).collect()),
+            _ => None,
+        }
+    }
+}
+
+/// Crosses the factors; the last one varies fastest.
+#[must_use]
+pub fn arms(experiment: &Experiment) -> Vec<Arm> {
+    let factors = &experiment.factors;
+    let mut arms = Vec::new();
+    for student in &factors.student {
+        for teacher in &factors.teacher {
+            for &sft in &factors.sft {
+                for algorithm in &factors.algorithm {
+                    let mut arm = Arm {
+                        name: String::new(),
+                        student: student.clone(),
+                        teacher: teacher.clone(),
+                        sft,
+                        algorithm: algorithm.clone(),
+                    };
+                    arm.name = name(&arm, factors);
+                    arms.push(arm);
+                }
+            }
+        }
+    }
+    arms
+}
+
+fn name(arm: &Arm, factors: &Factors) -> String {
+    let varies = |factor: &&&str| factors.levels(factor).is_some_and(|levels| levels.len() > 1);
+    let levels: Vec<&str> = FACTORS.iter().filter(varies).filter_map(|factor| arm.level(factor)).collect();
+    if levels.is_empty() { arm.algorithm.clone() } else { levels.join("/") }
+}
+
+/// Lists the reference models: each teacher and student as it is, and fine-tuned where an arm uses
+/// it so.
+#[must_use]
+pub fn references(experiment: &Experiment) -> Vec<Reference> {
+    let mut seen = BTreeSet::new();
+    let mut references = Vec::new();
+    for part in [Part::Teacher, Part::Student] {
+        let (models, word) = match part {
+            Part::Teacher => (&experiment.factors.teacher, "teacher"),
+            Part::Student => (&experiment.factors.student, "student"),
+        };
+        let tuned = experiment.factors.sft.iter().any(|level| match part {
+            Part::Teacher => level.tunes_teacher(),
+            Part::Student => level.tunes_student(),
+        });
+        for model in models.iter().filter(|model| seen.insert((part, (*model).clone()))) {
+            for sft in [false, true].into_iter().filter(|sft| tuned || !sft) {
+                let suffix = if sft { " (sft)" } else { "" };
+                references.push(Reference { name: format!("{word} {model}{suffix}"), model: model.clone(), part, sft });
+            }
+        }
+    }
+    references
+}

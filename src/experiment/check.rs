@@ -1,0 +1,121 @@
+//! Faults of meaning, all at once and before anything is loaded.
+//!
+//! Works on settings and file names only; what needs a tokenizer, a data set or a hub cache is
+//! asked of the caller through [`Surroundings`].
+
+mod data;
+mod design;
+mod evaluation;
+mod hypotheses;
+mod models;
+mod objectives;
+mod training;
+
+use std::fmt;
+
+use super::arms::{Arm, Reference, arms, references};
+use super::document::KeyPath;
+use super::faults::{Fault, Faults};
+use super::load::Loaded;
+use super::settings::Experiment;
+
+pub use objectives::same_vocabulary;
+
+/// Answers what settings alone cannot tell.
+pub struct Surroundings<'a> {
+    /// Names of the metrics that can be computed.
+    pub metrics: &'a [&'a str],
+    /// Whether two models of the experiment, by name, have equal token tables; none when a
+    /// tokenizer cannot be read here. Not asked for two scratch models.
+    pub same_vocabulary: &'a dyn Fn(&str, &str) -> Option<bool>,
+    /// Whether a hub model (`org/name`) lies in the local cache.
+    pub downloaded: &'a dyn Fn(&str) -> bool,
+    /// Examples of the training split, if the data was read.
+    pub train_examples: Option<usize>,
+    /// Whether the default embedding model is installed.
+    pub default_embedding_model: bool,
+}
+
+/// Holds an experiment in which nothing is wrong.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// Name of the experiment.
+    pub name: String,
+    /// Its settings.
+    pub experiment: Experiment,
+    /// The crossed design.
+    pub arms: Vec<Arm>,
+    /// Models scored beside it.
+    pub references: Vec<Reference>,
+    /// What the user may want to know, though nothing is wrong.
+    pub notes: Vec<String>,
+}
+
+/// Looks for every fault of meaning in what was loaded.
+///
+/// # Errors
+/// All faults of structure and meaning together.
+pub fn check(loaded: Loaded, around: &Surroundings<'_>) -> Result<Checked, Faults> {
+    let Loaded { name, experiment, mut faults } = loaded;
+    let Some(experiment) = experiment else {
+        return Err(faults);
+    };
+    let mut checking = Checking { experiment: &experiment, around, faults: &mut faults, notes: Vec::new() };
+    checking.design();
+    checking.data();
+    checking.models();
+    checking.objectives();
+    checking.training();
+    checking.evaluation();
+    checking.hypotheses();
+    let notes = checking.notes;
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    Ok(Checked { name, arms: arms(&experiment), references: references(&experiment), experiment, notes })
+}
+
+/// Carries the check through its parts, one file each.
+struct Checking<'a, 'b> {
+    experiment: &'a Experiment,
+    around: &'a Surroundings<'b>,
+    faults: &'a mut Faults,
+    notes: Vec<String>,
+}
+
+impl Checking<'_, '_> {
+    /// Adds a fault unless `holds`: "`path` should be `expected`, found `found`".
+    fn require(&mut self, holds: bool, path: impl Into<KeyPath>, expected: &str, found: impl fmt::Display) {
+        if !holds {
+            let path = path.into();
+            let message = format!("`{path}` should be {expected}, found {found}");
+            let fault = Fault::new(path, message).label(format!("expected {expected}"));
+            self.faults.add(fault);
+        }
+    }
+
+    /// Adds a fault unless the number is finite and above 0.
+    fn require_positive(&mut self, value: f64, path: impl Into<KeyPath>) {
+        self.require(value > 0.0 && value.is_finite(), path, "above 0", value);
+    }
+
+    /// Adds a fault if the count is 0.
+    fn require_some(&mut self, value: usize, path: impl Into<KeyPath>) {
+        self.require(value > 0, path, "at least 1", value);
+    }
+
+    /// Adds a fault unless the number lies in `[0, 1)`.
+    fn require_share(&mut self, value: f64, path: impl Into<KeyPath>) {
+        self.require((0.0..1.0).contains(&value), path, "from 0 to below 1", value);
+    }
+
+    /// Adds a fault for every value of a list that an earlier one equals.
+    fn require_distinct<T: PartialEq + fmt::Display>(&mut self, values: &[T], path: &KeyPath) {
+        for (index, value) in values.iter().enumerate() {
+            if values[..index].contains(value) {
+                let message = format!("`{value}` appears twice in `{path}`");
+                self.faults.at(path.index(index), message, "remove one of them");
+            }
+        }
+    }
+}

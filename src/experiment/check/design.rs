@@ -1,0 +1,135 @@
+//! The question, the seeds, the factors and the baseline.
+
+use std::collections::BTreeMap;
+
+use super::Checking;
+use crate::experiment::arms::{FACTORS, arms};
+use crate::experiment::document::KeyPath;
+use crate::experiment::faults::Fault;
+use crate::experiment::nearest::{listed, remedy};
+use crate::experiment::settings::SftLevel;
+
+/// The version of the format that this code reads.
+const VERSION: u32 = 1;
+
+impl Checking<'_, '_> {
+    pub(super) fn design(&mut self) {
+        let experiment = self.experiment;
+        if experiment.version != VERSION {
+            let message = format!("version {} of the format is unknown", experiment.version);
+            self.faults.at("version", message, "write `version = 1`");
+        }
+        if experiment.question.trim().is_empty() {
+            let help = "write down what the experiment is to find out: the report answers it";
+            self.faults.at("question", "the question is empty", help);
+        }
+        if experiment.seeds.is_empty() {
+            self.faults.at("seeds", "there are no seeds", "write `seeds = [10]`, better three or more");
+        }
+        self.require_distinct(&experiment.seeds, &KeyPath::from("seeds"));
+        self.factors();
+        self.baseline();
+    }
+
+    fn factors(&mut self) {
+        let experiment = self.experiment;
+        let factors = &experiment.factors;
+        let models: Vec<&str> = experiment.models.keys().map(String::as_str).collect();
+        let algorithms: Vec<&str> = experiment.algorithms.keys().map(String::as_str).collect();
+        self.levels("student", &factors.student, "model", &models);
+        self.levels("teacher", &factors.teacher, "model", &models);
+        self.levels("algorithm", &factors.algorithm, "algorithm", &algorithms);
+        let at = KeyPath::from("factors.sft");
+        if factors.sft.is_empty() {
+            let help = format!("levels: {}", listed(SftLevel::ALL.map(SftLevel::name)));
+            self.faults.at(&at, "the factor `sft` has no levels", help);
+        }
+        let sft: Vec<&str> = factors.sft.iter().map(|level| level.name()).collect();
+        self.require_distinct(&sft, &at);
+        for name in algorithms {
+            if !factors.algorithm.iter().any(|level| level == name) {
+                self.notes.push(format!("no factor uses the algorithm `{name}`"));
+            }
+        }
+    }
+
+    /// Checks that every level of a factor names something of `kind`.
+    fn levels(&mut self, factor: &str, levels: &[String], kind: &str, defined: &[&str]) {
+        let at = KeyPath::from("factors").key(factor);
+        let kinds = format!("{kind}s");
+        if levels.is_empty() {
+            let help = format!("{kinds}: {}", listed(defined.iter().copied()));
+            self.faults.at(&at, format!("the factor `{factor}` has no levels"), help);
+        }
+        self.require_distinct(levels, &at);
+        if !self.faults.is_sound(kinds.as_str()) && defined.is_empty() {
+            return;
+        }
+        for (index, level) in levels.iter().enumerate() {
+            if !defined.contains(&level.as_str()) {
+                let message = format!("no {kind} is named `{level}`");
+                let help = format!(
+                    "{}; or define `[{}]`",
+                    remedy(level, &kinds, defined.iter().copied()),
+                    KeyPath::from(kinds.as_str()).key(level)
+                );
+                self.faults.at(at.index(index), message, help);
+            }
+        }
+    }
+
+    fn baseline(&mut self) {
+        let baseline = &self.experiment.baseline;
+        if baseline.is_empty() || !self.selection(baseline, &KeyPath::from("baseline")) {
+            return;
+        }
+        let chosen = arms(self.experiment).iter().filter(|arm| arm.matches(baseline)).count();
+        if chosen > 1 {
+            let open = FACTORS.into_iter().filter(|factor| {
+                let levels = self.experiment.factors.levels(factor);
+                !baseline.contains_key(*factor) && levels.is_some_and(|levels| levels.len() > 1)
+            });
+            let open = listed(open);
+            let message = format!("the baseline should be one arm, found {chosen}");
+            self.faults.at("baseline", message, format!("name a level of {open}"));
+        }
+    }
+
+    /// Checks that `levels` names factors and levels of the design; true if it does.
+    pub(super) fn selection(&mut self, levels: &BTreeMap<String, String>, at: &KeyPath) -> bool {
+        let mut all = true;
+        for (factor, level) in levels {
+            all &= self.factor(factor, &at.key(factor)) && self.level(factor, level, &at.key(factor));
+        }
+        all
+    }
+
+    /// Checks that a factor exists; `at` is where it is named.
+    pub(super) fn factor(&mut self, factor: &str, at: &KeyPath) -> bool {
+        let known = FACTORS.contains(&factor);
+        if !known {
+            let message = format!("no factor is named `{factor}`");
+            let fault = Fault::new(at, message).help(remedy(factor, "factors", FACTORS));
+            self.faults.add(fault);
+        }
+        known
+    }
+
+    /// Checks that a factor has a level; `at` is where it is named.
+    pub(super) fn level(&mut self, factor: &str, level: &str, at: &KeyPath) -> bool {
+        let path = KeyPath::from("factors").key(factor);
+        let Some(levels) = self.experiment.factors.levels(factor) else {
+            return false;
+        };
+        if levels.contains(&level) {
+            return true;
+        }
+        if self.faults.is_sound(&path) {
+            let message = format!("the factor `{factor}` has no level `{level}`");
+            let help = remedy(level, "levels", levels.iter().copied());
+            let fault = Fault::new(at, message).help(help);
+            self.faults.add_with(fault, &[(path, "the levels")]);
+        }
+        false
+    }
+}

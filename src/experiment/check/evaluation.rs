@@ -1,0 +1,89 @@
+//! Decoding, metrics, compute and energy constants.
+
+use super::Checking;
+use crate::experiment::document::KeyPath;
+use crate::experiment::nearest::remedy;
+use crate::experiment::settings::Decoding;
+
+impl Checking<'_, '_> {
+    pub(super) fn evaluation(&mut self) {
+        let evaluation = &self.experiment.evaluation;
+        let at = KeyPath::from("evaluation");
+        let metrics = at.key("metrics");
+        if evaluation.metrics.is_empty() {
+            let help = remedy("", "metrics", self.around.metrics.iter().copied());
+            self.faults.at(&metrics, "no metric is asked for", help);
+        }
+        self.require_distinct(&evaluation.metrics, &metrics);
+        for (index, metric) in evaluation.metrics.iter().enumerate() {
+            self.metric(metric, &metrics.index(index));
+        }
+        self.require_some(evaluation.batch, at.key("batch"));
+        self.require_some(evaluation.max_new_tokens, at.key("max-new-tokens"));
+        self.require(evaluation.limit != Some(0), at.key("limit"), "at least 1", 0);
+        if let Decoding::Sample { temperature, top_p, top_k } = evaluation.decoding {
+            let at = at.key("decoding").key("sample");
+            self.require_positive(temperature, at.key("temperature"));
+            let in_range = top_p > 0.0 && top_p <= 1.0;
+            self.require(in_range, at.key("top-p"), "above 0, at most 1", top_p);
+            self.require(top_k != Some(0), at.key("top-k"), "at least 1", 0);
+        }
+        self.embedding_model();
+        self.require(self.experiment.compute.threads != Some(0), "compute.threads", "at least 1", 0);
+        self.energy();
+    }
+
+    /// Checks that a metric exists; `at` is where it is named.
+    pub(super) fn metric(&mut self, metric: &str, at: &KeyPath) -> bool {
+        let known = self.around.metrics.contains(&metric);
+        if !known {
+            let message = format!("no metric is named `{metric}`");
+            let help = remedy(metric, "metrics", self.around.metrics.iter().copied());
+            self.faults.at(at, message, help);
+        }
+        known
+    }
+
+    fn embedding_model(&mut self) {
+        let evaluation = &self.experiment.evaluation;
+        let asked = evaluation.metrics.iter().position(|metric| metric == "cosine");
+        let at = KeyPath::from("evaluation.embedding-model");
+        match (&evaluation.embedding_model, asked) {
+            (Some(folder), Some(_)) => {
+                for name in ["model.safetensors", "tokenizer.json"] {
+                    if !folder.join(name).is_file() {
+                        let message = format!("the embedding model `{}` has no `{name}`", folder.display());
+                        let help = self.path_help(folder.as_os_str(), &at);
+                        self.faults.at(&at, message, help);
+                    }
+                }
+            }
+            (None, Some(index)) if !self.around.default_embedding_model => {
+                let message = "`cosine` needs an embedding model, and the default one is not installed";
+                let help = "run `make setup`, name a folder as `evaluation.embedding-model`, or leave \
+                            `cosine` out of `evaluation.metrics`";
+                self.faults.at(KeyPath::from("evaluation.metrics").index(index), message, help);
+            }
+            _ => {}
+        }
+    }
+
+    fn energy(&mut self) {
+        let energy = &self.experiment.energy;
+        let at = KeyPath::from("energy");
+        let constants = [
+            ("cpu-tdp-watts", energy.cpu_tdp_watts),
+            ("dram-watts-per-gib", energy.dram_watts_per_gib),
+            ("grid-kg-co2e-per-kwh", energy.grid_kg_co2e_per_kwh),
+        ];
+        for (key, value) in constants {
+            if let Some(value) = value {
+                self.require_positive(value, at.key(key));
+            }
+        }
+        if let Some(pue) = energy.pue {
+            // Total energy of a site over that of its computers.
+            self.require(pue >= 1.0 && pue.is_finite(), at.key("pue"), "at least 1", pue);
+        }
+    }
+}

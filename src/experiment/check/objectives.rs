@@ -1,0 +1,109 @@
+//! Algorithms: their numbers, and whether they fit the vocabularies they are used on.
+
+use super::{Checking, Surroundings};
+use crate::experiment::document::KeyPath;
+use crate::experiment::faults::Fault;
+use crate::experiment::nearest::listed;
+use crate::experiment::settings::{Algorithm, Alignment, Experiment, Model};
+
+/// Says whether two models of the experiment have the same vocabulary; none if that cannot be
+/// known here.
+///
+/// Scratch models are compared by the definition of their tokenizers: training is deterministic.
+#[must_use]
+pub fn same_vocabulary(
+    experiment: &Experiment,
+    around: &Surroundings<'_>,
+    student: &str,
+    teacher: &str,
+) -> Option<bool> {
+    if student == teacher {
+        return Some(true);
+    }
+    let models = (experiment.models.get(student)?, experiment.models.get(teacher)?);
+    match models {
+        (Model::Scratch(a), Model::Scratch(b)) => {
+            let tokenizers = &experiment.tokenizers;
+            Some(tokenizers.get(&a.tokenizer)? == tokenizers.get(&b.tokenizer)?)
+        }
+        (Model::Checkpoint(a), Model::Checkpoint(b)) if a == b => Some(true),
+        _ => (around.same_vocabulary)(student, teacher),
+    }
+}
+
+impl Checking<'_, '_> {
+    pub(super) fn objectives(&mut self) {
+        let experiment = self.experiment;
+        for (name, algorithm) in &experiment.algorithms {
+            let at = KeyPath::from("algorithms").key(name);
+            let (at, temperature, rate) = match algorithm {
+                Algorithm::Vanilla { temperature, rate, .. } => (at.key("vanilla"), temperature, rate),
+                Algorithm::DualSpace { temperature, rate, projector_lr, .. } => {
+                    let at = at.key("dual-space");
+                    self.require_positive(*projector_lr, at.key("projector-lr"));
+                    (at, temperature, rate)
+                }
+            };
+            self.require_positive(*temperature, at.key("temperature"));
+            self.require((0.0..=1.0).contains(rate), at.key("rate"), "from 0 to 1", rate);
+            if let Algorithm::Vanilla { alignment, .. } = algorithm {
+                self.alignment(name, *alignment, &at);
+            }
+        }
+    }
+
+    /// Checks that a vanilla objective can compare the vocabularies of every pair it is used on.
+    fn alignment(&mut self, name: &str, alignment: Option<Alignment>, at: &KeyPath) {
+        let path = at.key("alignment");
+        if alignment == Some(Alignment::MinEdit) {
+            let message = "the alignment `min-edit` is not available yet";
+            self.faults.at(&path, message, "choose `uld`, or `naive` as a control");
+            return;
+        }
+        let factors = &self.experiment.factors;
+        if !factors.algorithm.iter().any(|level| level == name) || !self.faults.is_sound(&path) {
+            return;
+        }
+        let (mut different, mut unknown) = (Vec::new(), Vec::new());
+        for student in &factors.student {
+            for teacher in &factors.teacher {
+                match same_vocabulary(self.experiment, self.around, student, teacher) {
+                    Some(true) => {}
+                    Some(false) => different.push((student, teacher)),
+                    None => unknown.push((student, teacher)),
+                }
+            }
+        }
+        match alignment {
+            Some(_) if different.is_empty() && unknown.is_empty() => {
+                let note = format!("`{name}` declares an alignment but every vocabulary is the same: unused");
+                self.notes.push(note);
+            }
+            None if !different.is_empty() => {
+                let pairs: Vec<String> = different.iter().map(|(s, t)| format!("{s} and {t}")).collect();
+                let pairs = listed(pairs.iter().map(String::as_str));
+                let message = format!("`{name}` compares token by token, but the vocabularies of {pairs} differ");
+                let help = "add `alignment = \"uld\"` (sorted distributions), `\"min-edit\"` (nearest \
+                            tokens) or `\"naive\"` (ids as they are: a control), or use `dual-space`";
+                let fault = Fault::new(path, message).help(help).label("no `alignment` here");
+                let teacher = different[0].1;
+                let level = factors.teacher.iter().position(|level| level == teacher).unwrap_or_default();
+                let context = [(KeyPath::from("factors.teacher").index(level), "has another vocabulary")];
+                self.faults.add_with(fault, &context);
+            }
+            None => {
+                for (student, teacher) in unknown {
+                    let unknown =
+                        self.experiment.models.contains_key(student) && self.experiment.models.contains_key(teacher);
+                    if unknown {
+                        self.notes.push(format!(
+                            "whether `{student}` and `{teacher}` share a vocabulary, as `{name}` needs, \
+                             shows once both are downloaded"
+                        ));
+                    }
+                }
+            }
+            Some(_) => {}
+        }
+    }
+}

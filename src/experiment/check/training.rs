@@ -1,0 +1,111 @@
+//! Training and tuning: numbers in range, and in proportion to data and models.
+
+use super::Checking;
+use crate::experiment::document::KeyPath;
+use crate::experiment::faults::Fault;
+use crate::experiment::nearest::remedy;
+use crate::experiment::settings::{Lora, Model, Schedule, Training, Tuning};
+
+/// Linear layers of a decoder that can carry an adapter.
+pub(super) const TARGET_MODULES: [&str; 7] =
+    ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+
+impl Checking<'_, '_> {
+    pub(super) fn training(&mut self) {
+        let plan = &self.experiment.training;
+        let sft = &self.experiment.factors.sft;
+        let tuned = sft.iter().any(|level| level.tunes_teacher() || level.tunes_student());
+        // Pretraining packs texts into sequences, so examples say nothing about its batch.
+        let stages = [("pretrain", &plan.pretrain, false), ("sft", &plan.sft, tuned), ("distill", &plan.distill, true)];
+        for (kind, training, by_example) in stages {
+            let at = KeyPath::from("training").key(kind);
+            self.optimisation(training, &at);
+            self.lengths(training, &at);
+            if let (true, Some(examples)) = (by_example, self.around.train_examples)
+                && training.batch > examples
+            {
+                let batch = training.batch;
+                let message = format!("a batch of {batch} is larger than the training set of {examples}");
+                let help = format!("choose at most {examples}, or use more data");
+                self.faults.at(at.key("batch"), message, help);
+            }
+        }
+        if let Tuning::Lora(lora) = &self.experiment.tuning {
+            self.lora(lora);
+        }
+    }
+
+    fn optimisation(&mut self, training: &Training, at: &KeyPath) {
+        self.require_positive(training.epochs, at.key("epochs"));
+        self.require_positive(training.lr, at.key("lr"));
+        self.require_some(training.batch, at.key("batch"));
+        self.require_some(training.accumulation, at.key("accumulation"));
+        self.require_some(training.checkpoint_every, at.key("checkpoint-every"));
+        let decay = training.weight_decay;
+        self.require(decay >= 0.0 && decay.is_finite(), at.key("weight-decay"), "0 or above", decay);
+        if let Some(clip) = training.clip {
+            // Infinity is no clipping.
+            self.require(clip > 0.0, at.key("clip"), "above 0 (`inf` for none)", clip);
+        }
+        if training.batch > 0 && training.accumulation > training.batch {
+            let (parts, batch) = (training.accumulation, training.batch);
+            let message = format!("a batch of {batch} cannot be computed in {parts} parts");
+            self.faults.at(at.key("accumulation"), message, format!("choose at most {batch}"));
+        }
+        let (name, warmup, floor) = match training.schedule {
+            Schedule::Constant { warmup } => ("constant", warmup, 0.0),
+            Schedule::Linear { warmup, floor } => ("linear", warmup, floor),
+            Schedule::Cosine { warmup, floor } => ("cosine", warmup, floor),
+        };
+        let schedule = at.key("schedule").key(name);
+        self.require_share(warmup, schedule.key("warmup"));
+        if training.lr > 0.0 {
+            let expected = format!("from 0 to the peak of {}", training.lr);
+            self.require((0.0..=training.lr).contains(&floor), schedule.key("floor"), &expected, floor);
+        }
+    }
+
+    fn lengths(&mut self, training: &Training, at: &KeyPath) {
+        let length = training.max_length;
+        self.require(length >= 2, at.key("max-length"), "at least 2", length);
+        if let Some(prompt) = training.max_prompt {
+            self.require_some(prompt, at.key("max-prompt"));
+            if prompt >= length {
+                let message = format!("a prompt of {prompt} tokens leaves no room in {length}");
+                let help = "make `max-prompt` smaller than `max-length`";
+                self.faults.at(at.key("max-prompt"), message, help);
+            }
+        }
+        for (name, model) in &self.experiment.models {
+            if let Model::Scratch(scratch) = model
+                && length > scratch.positions
+            {
+                let positions = scratch.positions;
+                let path = KeyPath::from("models").key(name).key("scratch").key("positions");
+                let message = format!("sequences of {length} tokens exceed the {positions} positions of `{name}`");
+                let help = format!("choose at most {positions}, or raise `{path}`");
+                let fault = Fault::new(at.key("max-length"), message).help(help);
+                self.faults.add_with(fault, &[(path, "positions of the model")]);
+            }
+        }
+    }
+
+    fn lora(&mut self, lora: &Lora) {
+        let at = KeyPath::from("tuning.lora");
+        self.require_some(lora.rank, at.key("rank"));
+        self.require_positive(lora.alpha, at.key("alpha"));
+        self.require_share(lora.dropout, at.key("dropout"));
+        let modules = &lora.target_modules;
+        let at = at.key("target-modules");
+        if modules.is_empty() {
+            self.faults.at(&at, "no module gets an adapter", remedy("", "modules", TARGET_MODULES));
+        }
+        self.require_distinct(modules, &at);
+        for (index, module) in modules.iter().enumerate() {
+            if !TARGET_MODULES.contains(&module.as_str()) {
+                let message = format!("no module is named `{module}`");
+                self.faults.at(at.index(index), message, remedy(module, "modules", TARGET_MODULES));
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Reads an experiment file with its bases and overrides.
+//!
+//! - `extends = "base/x.toml"` reads another file first, relative to the one that says so; tables
+//!   merge key by key, the extending file wins, lists are replaced whole. Where the base made a
+//!   choice (`[tuning.lora]`) and the extending file makes another (`[tuning.full]`), the latter
+//!   counts.
+//! - `--set a.b=value` comes last. The value is TOML; what is none is text, so that paths need no
+//!   quotes.
+//! - A relative path in a file starts at that file's folder; in `--set` at the current folder, as
+//!   in the shell.
+
+use std::path::{Path, PathBuf, absolute};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::document::{KeyPath, Node, Place, Source, Value};
+use super::faults::{Fault, Faults};
+use super::settings::{Experiment, Model, TokenizerSource};
+use super::structure::structure;
+
+/// Holds what was read, faults included.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// Name of the experiment: its file name without the ending.
+    pub name: String,
+    /// The settings, as far as they could be read; none when the file is no TOML. With faults it is
+    /// only good for finding more of them.
+    pub experiment: Option<Experiment>,
+    /// Faults found so far and the places of all values.
+    pub faults: Faults,
+}
+
+/// Reads the experiment file at `path`, then applies `overrides` (`key=value`).
+///
+/// Never fails: what is wrong is in [`Loaded::faults`].
+#[must_use]
+pub fn load(path: &Path, overrides: &[String]) -> Loaded {
+    let stem = path.file_stem().unwrap_or_default();
+    let name = stem.to_string_lossy().into_owned();
+    let mut reading = Reading::default();
+    let mut root = reading.file(path, None).unwrap_or_else(Node::empty);
+    for argument in overrides {
+        reading.set(argument, &mut root);
+    }
+    let readable = reading.faults.is_empty();
+    let mut faults = Faults::new(reading.sources, root);
+    for fault in reading.faults {
+        faults.add(fault);
+    }
+    let experiment = if readable { structure(&mut faults) } else { None };
+    let experiment = experiment.map(|experiment| anchored(experiment, &faults));
+    Loaded { name, experiment, faults }
+}
+
+#[derive(Default)]
+struct Reading {
+    sources: Vec<Source>,
+    /// Files that are being read, outermost first.
+    open: Vec<PathBuf>,
+    faults: Vec<Fault>,
+}
+
+impl Reading {
+    /// Reads a file and what it extends. `asked` is the place of the `extends` that named it.
+    fn file(&mut self, path: &Path, asked: Option<Place>) -> Option<Node> {
+        let fault = |message: String, help: &str| {
+            let mut fault = Fault::new("extends", message).help(help);
+            if asked.is_none() {
+                fault.path = KeyPath::default();
+            }
+            fault.place = asked.clone();
+            fault
+        };
+        let shown = path.display();
+        let text = match std::fs::read(path).map(String::from_utf8) {
+            Ok(Ok(text)) => text,
+            Ok(Err(_)) => {
+                let fault = fault(format!("`{shown}` is no text"), "an experiment file is TOML in UTF-8");
+                self.faults.push(fault);
+                return None;
+            }
+            Err(error) => {
+                let help = "name an experiment file, such as `experiments/quickstart.toml`";
+                let help = if asked.is_some() { "`extends` is relative to the file that states it" } else { help };
+                self.faults.push(fault(format!("cannot read `{shown}`: {error}"), help));
+                return None;
+            }
+        };
+        let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if self.open.contains(&identity) {
+            let message = format!("`{shown}` extends itself");
+            self.faults.push(fault(message, "remove one `extends` of the circle"));
+            return None;
+        }
+        self.open.push(identity);
+        let node = self.parsed(path, text);
+        self.open.pop();
+        node
+    }
+
+    fn parsed(&mut self, path: &Path, text: String) -> Option<Node> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let source = self.sources.len();
+        self.sources.push(Source {
+            name: path.display().to_string(),
+            text,
+            folder: absolute(folder).unwrap_or_else(|_| folder.to_owned()),
+            is_override: false,
+        });
+        let text = self.sources[source].text.clone();
+        let layer = 1 - self.open.len().cast_signed();
+        let mut node = match Node::parse(&text, source, layer) {
+            Ok(node) => node,
+            Err(errors) => {
+                for (message, span) in errors {
+                    let mut fault = Fault::new("", format!("this is no TOML: {message}"));
+                    let span = span.unwrap_or(0..0);
+                    fault.place = Some(Place { source, span });
+                    self.faults.push(fault);
+                }
+                return None;
+            }
+        };
+        let Value::Table(table) = &mut node.value else {
+            return Some(node);
+        };
+        match table.remove("extends") {
+            None => Some(node),
+            Some(Node { value: Value::String(base), place, .. }) => {
+                let mut merged = self.file(&folder.join(base), Some(place))?;
+                merged.merge(node);
+                Some(merged)
+            }
+            Some(other) => {
+                let message = "`extends` should be a path in quotes";
+                let mut fault = Fault::new("extends", message).help("write `extends = \"base/study.toml\"`");
+                fault.place = Some(other.place);
+                self.faults.push(fault);
+                None
+            }
+        }
+    }
+
+    /// Applies one `key=value`.
+    fn set(&mut self, argument: &str, root: &mut Node) {
+        let source = self.sources.len();
+        self.sources.push(Source {
+            name: format!("--set {argument}"),
+            text: argument.to_owned(),
+            folder: std::env::current_dir().unwrap_or_default(),
+            is_override: true,
+        });
+        match override_tree(argument, source) {
+            Ok(tree) => root.merge(tree),
+            Err((message, help)) => {
+                let mut fault = Fault::new("", message).help(help);
+                let span = 0..argument.len();
+                fault.place = Some(Place { source, span });
+                self.faults.push(fault);
+            }
+        }
+    }
+}
+
+/// Makes the tree that `a.b=value` stands for.
+fn override_tree(argument: &str, source: usize) -> Result<Node, (String, String)> {
+    let layer = source.cast_signed() + 1;
+    let help = "write `--set training.distill.lr=1e-4`".to_owned();
+    let Some((key, typed)) = argument.split_once('=') else {
+        return Err((format!("`{argument}` has no `=`"), help));
+    };
+    let no_key = || (format!("`{key}` is no key path"), help.clone());
+    if key.contains(char::is_control) {
+        return Err(no_key());
+    }
+    let keys = format!("{key} = 0");
+    let mut tree = match DeTable::parse(&keys) {
+        Ok(table) => {
+            let span = table.span();
+            let table = Spanned::new(span, DeValue::Table(table.into_inner()));
+            Node::convert(table, source, layer)
+        }
+        Err(_) => return Err(no_key()),
+    };
+    let text = typed.trim();
+    let value = match DeValue::parse(text) {
+        Ok(value) => Node::convert(value, source, layer).value,
+        Err(error) if text.starts_with(['[', '{', '"', '\'']) => {
+            let message = format!("`{text}` is no TOML: {}", error.message());
+            return Err((message, "quote the whole argument against the shell".to_owned()));
+        }
+        Err(_) => Value::String(typed.to_owned()),
+    };
+    let start = key.len() + 1;
+    let mut node = &mut tree;
+    loop {
+        node.place = Place { source, span: start..argument.len() };
+        node.key = node.key.as_ref().map(|_| Place { source, span: 0..key.len() });
+        if matches!(node.value, Value::Integer(_)) {
+            break;
+        }
+        let Value::Table(table) = &mut node.value else {
+            return Err(no_key());
+        };
+        node = table.values_mut().next().ok_or_else(no_key)?;
+    }
+    node.value = place_all(value, &node.place);
+    Ok(tree)
+}
+
+/// Gives every value below the same place: `--set` is shown whole.
+fn place_all(value: Value, place: &Place) -> Value {
+    let placed = |node: Node| Node {
+        value: place_all(node.value, place),
+        place: place.clone(),
+        key: node.key.map(|_| place.clone()),
+        ..node
+    };
+    match value {
+        Value::Table(table) => Value::Table(table.into_iter().map(|(key, node)| (key, placed(node))).collect()),
+        Value::Array(items) => Value::Array(items.into_iter().map(placed).collect()),
+        other => other,
+    }
+}
+
+/// Makes paths absolute, each from the folder of the source that states it.
+fn anchored(mut experiment: Experiment, faults: &Faults) -> Experiment {
+    let anchor = |path: &mut PathBuf, key: KeyPath| {
+        if let (Some(folder), false) = (faults.folder_of(key), path.as_os_str().is_empty()) {
+            *path = folder.join(&*path);
+        }
+    };
+    for (name, data) in &mut experiment.data {
+        if let Some(path) = &mut data.path {
+            anchor(path, KeyPath::from("data").key(name).key("path"));
+        }
+    }
+    for (name, tokenizer) in &mut experiment.tokenizers {
+        if let TokenizerSource::File { path } = tokenizer {
+            anchor(path, KeyPath::from("tokenizers").key(name).key("file").key("path"));
+        }
+    }
+    for (name, model) in &mut experiment.models {
+        if let Model::Checkpoint(checkpoint) = model
+            && !checkpoint.starts_with("hf:")
+        {
+            let mut path = PathBuf::from(&*checkpoint);
+            anchor(&mut path, KeyPath::from("models").key(name).key("checkpoint"));
+            *checkpoint = path.display().to_string();
+        }
+    }
+    if let Some(path) = &mut experiment.evaluation.embedding_model {
+        anchor(path, KeyPath::from("evaluation.embedding-model"));
+    }
+    experiment
+}

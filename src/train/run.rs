@@ -1,0 +1,215 @@
+//! The training loop, top to bottom.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use tch::Tensor;
+
+use super::checkpoint::{self, Found, Progress};
+use super::event::TrainEvent;
+use super::optimizer::{AdamW, clip_coefficient};
+use super::schedule::learning_rate;
+use super::{Objective, Parts};
+use crate::data::order;
+use crate::device::Seed;
+use crate::experiment::settings::{Training, Validate};
+use crate::models::ModelError;
+use crate::tuning::flat::Flat;
+
+/// The order in which examples are seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Shuffled anew in every epoch.
+    Shuffled,
+    /// As they come: for comparisons with other programs.
+    Data,
+}
+
+/// Everything about a stage that is not its objective.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// Optimisation settings.
+    pub training: &'a Training,
+    /// Order of the examples.
+    pub order: Order,
+    /// Seed of order and dropout.
+    pub seed: Seed,
+    /// Where checkpoints go; none are written without it.
+    pub folder: Option<&'a Path>,
+    /// Set from outside to stop after the current step.
+    pub stop: &'a AtomicBool,
+}
+
+/// How a stage ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Trained weights, those with the lowest dev loss if that was measured.
+    pub flat: Flat,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Dev loss of these weights in nats per token, and the step it was measured at.
+    pub best: Option<(u64, f64)>,
+}
+
+/// Why a stage ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A loss or gradient is infinite or not a number.
+    #[error(
+        "{what} is {value} at step {step}; the last good state is kept. Lower `lr`, clip, or use `precision = \"f32\"`"
+    )]
+    NotFinite {
+        /// `loss` or `grad_norm`.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// Steps done before it.
+        step: u64,
+    },
+    /// The user asked to stop; run again to go on.
+    #[error("stopped after step {step} of {steps}")]
+    Stopped {
+        /// Steps done.
+        step: u64,
+        /// Steps in all.
+        steps: u64,
+    },
+    /// There is nothing to train on.
+    #[error("no training examples")]
+    Empty,
+    /// A checkpoint could not be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] ModelError),
+    /// The objective could not read what it needs.
+    #[error(transparent)]
+    Objective(#[from] anyhow::Error),
+}
+
+/// Trains until the last step, an error, or a request to stop.
+///
+/// Goes on from the checkpoint in the job's folder if there is one; on the CPU the result is then
+/// bit for bit that of an uninterrupted run.
+///
+/// # Errors
+/// See [`TrainError`].
+pub fn train(
+    objective: &mut dyn Objective,
+    job: &Job<'_>,
+    events: &mut dyn FnMut(TrainEvent),
+) -> Result<Finished, TrainError> {
+    let training = job.training;
+    let examples = objective.response_tokens().len();
+    if examples == 0 {
+        return Err(TrainError::Empty);
+    }
+    let steps_per_epoch = examples.div_ceil(training.batch) as u64;
+    let steps = ((training.epochs * steps_per_epoch as f64).ceil() as u64).max(1);
+    let kind = objective.kind();
+    let mut flat = Flat::gather(objective.parameters(), kind);
+    let mut adam = AdamW::new(&flat);
+    let mut progress = Progress::default();
+    let mut best: Option<Tensor> = None;
+    if let Some(folder) = job.folder {
+        match checkpoint::restore(folder, &mut flat, &mut adam)? {
+            Found::Nothing => {}
+            Found::Damaged(why) => {
+                events(TrainEvent::Note { text: format!("the checkpoint is not used: {why}; the stage starts over") });
+            }
+            Found::Restored(found, weights) => {
+                events(TrainEvent::Resumed { step: found.step });
+                (progress, best) = (found, weights);
+            }
+        }
+    }
+
+    let mut epoch_order = (u64::MAX, Vec::new());
+    while progress.step < steps {
+        let started = Instant::now();
+        let (epoch, position) = (progress.step / steps_per_epoch, progress.step % steps_per_epoch);
+        if epoch_order.0 != epoch {
+            epoch_order = (epoch, batches(examples, training.batch, job, epoch));
+        }
+        let batch = &epoch_order.1[position as usize];
+
+        // Dropout depends on the step alone, so a resumed run draws the same.
+        job.seed.stream("dropout", progress.step).seed_tensors();
+        flat.zero_gradient();
+        objective.begin_step(batch)?;
+        let tokens: usize = batch.iter().map(|&example| objective.response_tokens()[example]).sum();
+        let mut parts = Parts::new();
+        for micro in batch.chunks(batch.len().div_ceil(training.accumulation)) {
+            for (name, value) in objective.backward(micro, tokens as f64)? {
+                *parts.entry(name).or_default() += value;
+            }
+            if training.accumulation > 1 {
+                flat.accumulate();
+            }
+        }
+        let grad_norm = flat.gradient_norm();
+        for (what, value) in [("loss", parts.get("loss").copied().unwrap_or(f64::NAN)), ("grad_norm", grad_norm)] {
+            if !value.is_finite() {
+                save(job, &flat, &adam, best.as_ref(), &progress)?;
+                return Err(TrainError::NotFinite { what, value, step: progress.step });
+            }
+        }
+        let lr = learning_rate(training.schedule, training.lr, progress.step, steps);
+        adam.step(&mut flat, lr, clip_coefficient(grad_norm, training.clip));
+        progress.step += 1;
+        events(TrainEvent::Step {
+            step: progress.step,
+            steps,
+            parts: parts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            grad_norm,
+            lr,
+            tokens: objective.tokens(batch),
+            seconds: started.elapsed().as_secs_f64(),
+        });
+
+        let last = progress.step == steps;
+        let epoch_ends = progress.step.is_multiple_of(steps_per_epoch);
+        if last || (epoch_ends && training.validate == Validate::Epoch) {
+            if let Some(loss) = objective.dev_loss() {
+                let is_best =
+                    training.validate == Validate::End || progress.best.is_none_or(|(_, lowest)| loss < lowest);
+                if is_best {
+                    progress.best = Some((progress.step, loss));
+                    best = Some(flat.master.copy());
+                }
+                events(TrainEvent::Validation { step: progress.step, loss, best: is_best });
+            }
+        }
+        let stopping = job.stop.load(Ordering::Relaxed);
+        if !last && (stopping || progress.step.is_multiple_of(training.checkpoint_every as u64)) {
+            save(job, &flat, &adam, best.as_ref(), &progress)?;
+            events(TrainEvent::Checkpoint { step: progress.step });
+        }
+        if stopping && !last {
+            return Err(TrainError::Stopped { step: progress.step, steps });
+        }
+    }
+    if let Some(best) = &best {
+        flat.restore(best);
+    }
+    Ok(Finished { flat, steps, best: progress.best })
+}
+
+fn batches(examples: usize, batch: usize, job: &Job<'_>, epoch: u64) -> Vec<Vec<usize>> {
+    match job.order {
+        Order::Shuffled => order::batches(examples, batch, job.seed.stream("order", 0).0, epoch),
+        Order::Data => (0..examples).collect::<Vec<_>>().chunks(batch).map(<[usize]>::to_vec).collect(),
+    }
+}
+
+fn save(
+    job: &Job<'_>,
+    flat: &Flat,
+    adam: &AdamW,
+    best: Option<&Tensor>,
+    progress: &Progress,
+) -> Result<(), ModelError> {
+    match job.folder {
+        Some(folder) => checkpoint::save(folder, flat, adam, best, progress),
+        None => Ok(()),
+    }
+}

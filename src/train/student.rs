@@ -1,0 +1,109 @@
+//! A model in training: which of its parameters are trained, and how a gradient of its hidden
+//! states becomes a gradient of them.
+
+use tch::{Kind, Tensor, no_grad};
+
+use super::batch::Batch;
+use super::cross_entropy;
+use crate::data::encode::Sequence;
+use crate::device::{Compute, Seed};
+use crate::experiment::settings::Tuning;
+use crate::models::decoder::Decoder;
+use crate::models::layers::Mode;
+use crate::tuning::flat::{Group, Parameter};
+use crate::tuning::lora;
+
+/// Tokens of one forward pass without gradients.
+const INFERENCE_TOKENS: usize = 8192;
+
+/// A decoder with its trainable parameters.
+#[derive(Debug)]
+pub struct Student {
+    /// The model.
+    pub decoder: Decoder,
+    tuning: Tuning,
+    weight_decay: f64,
+    kind: Kind,
+}
+
+impl Student {
+    /// Prepares `decoder` (weights in f32) for training: adds adapters and freezes the rest in
+    /// the compute format, or leaves all weights to be trained.
+    pub fn new(mut decoder: Decoder, tuning: &Tuning, weight_decay: f64, compute: Compute, seed: Seed) -> Self {
+        if let Tuning::Lora(settings) = tuning {
+            for (_, tensor) in decoder.parameters_mut() {
+                *tensor = tensor.to_kind(compute.kind());
+            }
+            lora::attach(&mut decoder, settings, seed);
+        }
+        Self { decoder, tuning: tuning.clone(), weight_decay, kind: compute.kind() }
+    }
+
+    /// Returns the number format of the model's products.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Lists the trained parameters. Norms and biases are not decayed (DSKD's and
+    /// transformers' convention); adapters are.
+    pub fn parameters(&mut self) -> Vec<Parameter<'_>> {
+        let weight_decay = self.weight_decay;
+        match &self.tuning {
+            Tuning::Full {} => {
+                let group = |name: &str| {
+                    let spared = name.ends_with("norm.weight") || name.ends_with(".bias");
+                    Group { lr_factor: 1.0, weight_decay: if spared { 0.0 } else { weight_decay } }
+                };
+                let all = self.decoder.parameters_mut().into_iter();
+                all.map(|(name, tensor)| Parameter { group: group(&name), name, tensor }).collect()
+            }
+            Tuning::Lora(settings) => {
+                let group = Group { lr_factor: 1.0, weight_decay };
+                let mut parameters = Vec::new();
+                for (name, linear) in lora::targets(&mut self.decoder, &settings.target_modules) {
+                    if let Some(adapter) = &mut linear.adapter {
+                        parameters.push(Parameter { name: format!("{name}.lora_A"), tensor: &mut adapter.down, group });
+                        parameters.push(Parameter { name: format!("{name}.lora_B"), tensor: &mut adapter.up, group });
+                    }
+                }
+                parameters
+            }
+        }
+    }
+
+    /// Computes hidden states at the rows of `batch` that predict `[responses, hidden]`, with
+    /// what is needed to go back through the model.
+    pub fn hidden(&self, batch: &Batch) -> Tensor {
+        self.decoder.hidden(&batch.packed, Mode::Train).index_select(0, &batch.rows)
+    }
+
+    /// Goes back through the model from the gradient of [`Self::hidden`]'s result.
+    pub fn backward(hidden: &Tensor, gradient: &Tensor) {
+        // libtorch's binding starts from scalars only; the gradient of this product is `gradient`.
+        (hidden * gradient).sum(Kind::Float).backward();
+    }
+
+    /// Returns the mean negative log-likelihood of `sequences` in nats per response token.
+    pub fn loss(&self, sequences: &[Sequence]) -> Option<f64> {
+        no_grad(|| {
+            let (mut sum, mut tokens) = (0.0, 0);
+            let mut rest = sequences;
+            while !rest.is_empty() {
+                let mut total = 0;
+                let fits = rest.iter().take_while(|sequence| {
+                    total += sequence.tokens.len();
+                    total <= INFERENCE_TOKENS
+                });
+                let count = fits.count().max(1);
+                let batch = Batch::new(&rest[..count].iter().collect::<Vec<_>>(), self.decoder.device());
+                let hidden = self.decoder.hidden(&batch.packed, Mode::Infer).index_select(0, &batch.rows);
+                sum += cross_entropy::per_token(&hidden, self.decoder.head(), &batch.labels)
+                    .sum(Kind::Double)
+                    .double_value(&[]);
+                tokens += batch.response_lengths.iter().sum::<i64>();
+                rest = &rest[count..];
+            }
+            (tokens > 0).then(|| sum / tokens as f64)
+        })
+    }
+}

@@ -1,0 +1,60 @@
+//! Supervised training: pretraining on texts, fine-tuning on questions and answers.
+
+use tch::Kind;
+
+use super::batch::{Batch, response_tokens};
+use super::student::Student;
+use super::{Objective, Parts, cross_entropy};
+use crate::data::encode::Sequence;
+use crate::tuning::flat::Parameter;
+
+/// Minimises the cross-entropy of the response: `L = sum_t -ln p(y_t | y_<t, x) / N`.
+#[derive(Debug)]
+pub struct Supervised {
+    /// The model in training.
+    pub student: Student,
+    train: Vec<Sequence>,
+    dev: Vec<Sequence>,
+    response_tokens: Vec<usize>,
+}
+
+impl Supervised {
+    /// Trains `student` on `train` and measures it on `dev`, which may be empty.
+    pub fn new(student: Student, train: Vec<Sequence>, dev: Vec<Sequence>) -> Self {
+        let response_tokens = train.iter().map(response_tokens).collect();
+        Self { student, train, dev, response_tokens }
+    }
+}
+
+impl Objective for Supervised {
+    fn response_tokens(&self) -> &[usize] {
+        &self.response_tokens
+    }
+
+    fn tokens(&self, examples: &[usize]) -> u64 {
+        examples.iter().map(|&example| self.train[example].tokens.len() as u64).sum()
+    }
+
+    fn parameters(&mut self) -> Vec<Parameter<'_>> {
+        self.student.parameters()
+    }
+
+    fn kind(&self) -> Kind {
+        self.student.kind()
+    }
+
+    fn backward(&mut self, examples: &[usize], tokens: f64) -> anyhow::Result<Parts> {
+        let sequences: Vec<&Sequence> = examples.iter().map(|&example| &self.train[example]).collect();
+        let batch = Batch::new(&sequences, self.student.decoder.device());
+        let hidden = self.student.hidden(&batch);
+        let head = self.student.decoder.head();
+        let (sum, gradient) = cross_entropy::backward(&hidden.detach(), head, &batch.labels, 1.0 / tokens);
+        Student::backward(&hidden, &gradient);
+        let loss = sum / tokens;
+        Ok(Parts::from([("ce", loss), ("loss", loss)]))
+    }
+
+    fn dev_loss(&mut self) -> Option<f64> {
+        self.student.loss(&self.dev)
+    }
+}
