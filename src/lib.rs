@@ -4,6 +4,7 @@ pub mod data;
 pub mod device;
 pub mod experiment;
 pub mod files;
+pub mod generate;
 pub mod models;
 pub mod train;
 pub mod tuning;

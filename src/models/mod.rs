@@ -7,6 +7,7 @@ pub mod decoder;
 pub mod layers;
 pub mod llama;
 pub mod packed;
+pub mod tile;
 pub mod weights;
 
 use std::path::PathBuf;

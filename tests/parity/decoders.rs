@@ -80,7 +80,8 @@ fn decoding_step_by_step_computes_the_same() {
         let decoder = load(name);
         let config = &decoder.config;
         let length = sequences[0].len();
-        let cache = || KvCache::new(length as i64, config.num_key_value_heads, config.head_dim, (Kind::Float, Device::Cpu));
+        let cache =
+            || KvCache::new(length as i64, config.num_key_value_heads, config.head_dim, (Kind::Float, Device::Cpu));
         let mut caches: Vec<Vec<KvCache>> = decoder.layers.iter().map(|_| vec![cache(), cache()]).collect();
         // The first four tokens at once, the others one by one.
         let cuts: Vec<(usize, usize)> = std::iter::once((0, 4)).chain((4..length).map(|at| (at, at + 1))).collect();
