@@ -2,6 +2,7 @@
 
 pub mod data;
 pub mod device;
+pub mod evaluate;
 pub mod experiment;
 pub mod files;
 pub mod generate;

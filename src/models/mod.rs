@@ -4,6 +4,7 @@
 pub mod attention;
 pub mod config;
 pub mod decoder;
+pub mod encoder;
 pub mod layers;
 pub mod llama;
 pub mod packed;

@@ -1,7 +1,9 @@
 //! Our models against transformers and sentence-transformers, on committed fixtures.
 
 mod decoders;
+mod logits;
 mod misfits;
+mod sentences;
 
 use std::path::PathBuf;
 
