@@ -1,4 +1,6 @@
 //! Tests through the public surface, in one binary.
 
+mod cli;
 mod experiments;
+mod parity;
 mod training;
