@@ -6,6 +6,7 @@
 //! exist for one chunk of positions at a time. Knows nothing of files (but for [`capture`], which
 //! keeps a teacher's signal on disk), tokenizers, optimisers or training loops.
 
+pub mod capture;
 pub mod cross_attention;
 pub mod cross_entropy;
 pub mod divergence;
