@@ -33,6 +33,8 @@ pub fn per_token(divergence: Divergence, student_logits: &Tensor, teacher_logits
     let infinite = student_logits.isinf().logical_or(&teacher_logits.isinf());
     let sum = |terms: Tensor| terms.masked_fill(&infinite, 0.0).sum_dim_intlist(-1, false, Kind::Float);
     let (p, q) = (log_p.exp(), log_q.exp());
+    // Masked before they are multiplied as well: the derivative of 0 * infinity is not a number.
+    let (log_p, log_q) = (log_p.masked_fill(&infinite, 0.0), log_q.masked_fill(&infinite, 0.0));
     let forward = || sum(&p * (&log_p - &log_q));
     let reverse = || sum(&q * (&log_q - &log_p));
     match divergence {
@@ -107,4 +109,146 @@ fn forward_kl(student: &Tensor, teacher: &Tensor, temperature: f64, weight: f64)
     gradient -= &p;
     gradient *= weight / temperature;
     (loss, gradient)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    const ALL: [Divergence; 6] = [
+        Divergence::ForwardKl,
+        Divergence::ReverseKl,
+        Divergence::JsDivergence,
+        Divergence::SkewedForwardKl,
+        Divergence::SkewedReverseKl,
+        Divergence::AdaptiveKl,
+    ];
+
+    /// Logits of given probabilities `[1, vocab]`.
+    fn logits(probabilities: &[f64]) -> Tensor {
+        Tensor::from_slice(probabilities).log().to_kind(Kind::Float).unsqueeze(0)
+    }
+
+    fn value(divergence: Divergence, student: &[f64], teacher: &[f64]) -> f64 {
+        f64::try_from(per_token(divergence, &logits(student), &logits(teacher), 1.0)).unwrap()
+    }
+
+    fn kl(p: &[f64], q: &[f64]) -> f64 {
+        p.iter().zip(q).map(|(p, q)| p * (p / q).ln()).sum()
+    }
+
+    fn mix(p: &[f64], q: &[f64], share: f64) -> Vec<f64> {
+        p.iter().zip(q).map(|(p, q)| share * p + (1.0 - share) * q).collect()
+    }
+
+    const P: [f64; 3] = [0.7, 0.2, 0.1];
+    const Q: [f64; 3] = [0.1, 0.3, 0.6];
+
+    #[test]
+    fn are_their_formulas() {
+        let m = mix(&P, &Q, 0.5);
+        // Ascending p: 0.1, 0.3 (tail), 1.0 (head). |p - q|: head 0.6, tail 0.5 + 0.1.
+        let adaptive = 0.5 * kl(&P, &Q) + 0.5 * kl(&Q, &P);
+        for (divergence, expected) in [
+            (Divergence::ForwardKl, kl(&P, &Q)),
+            (Divergence::ReverseKl, kl(&Q, &P)),
+            (Divergence::JsDivergence, (kl(&P, &m) + kl(&Q, &m)) / 2.0),
+            (Divergence::SkewedForwardKl, kl(&P, &mix(&P, &Q, 0.1))),
+            (Divergence::SkewedReverseKl, kl(&Q, &mix(&P, &Q, 0.9))),
+            (Divergence::AdaptiveKl, adaptive),
+        ] {
+            let got = value(divergence, &Q, &P);
+            assert!((got - expected).abs() < 1e-6, "{divergence:?}: {got} {expected}");
+        }
+    }
+
+    #[test]
+    fn vanish_between_equals_with_their_gradient() {
+        for divergence in ALL {
+            let (loss, gradient) = with_gradient(divergence, &logits(&P), &logits(&P), 2.0, 1.0);
+            assert!(f64::try_from(loss).unwrap().abs() < 1e-7, "{divergence:?}");
+            assert!(f64::try_from(gradient.abs().max()).unwrap() < 1e-6, "{divergence:?}");
+        }
+    }
+
+    #[test]
+    fn jensen_shannon_of_disjoint_distributions_is_ln_2() {
+        let got = value(Divergence::JsDivergence, &[1.0, 1e-30], &[1e-30, 1.0]);
+        assert!((got - 2f64.ln()).abs() < 1e-6, "{got}");
+    }
+
+    #[test]
+    fn adaptive_kl_leans_to_where_the_gap_is() {
+        // Ascending p: 0.1, 0.3, 0.7, so the first entry alone is the head. Gaps: head 0.2, tail 0.3 + 0.1.
+        let (p, q) = ([0.7, 0.2, 0.1], [0.5, 0.5, 1e-9]);
+        let expected = (0.2 * kl(&p, &q) + 0.4 * kl(&q, &p)) / 0.6;
+        assert!((value(Divergence::AdaptiveKl, &q, &p) - expected).abs() < 1e-5);
+        // A teacher without a tail: 0.5 and more from the first token on.
+        let (p, q) = ([1.0, 1e-30], [0.25, 0.75]);
+        let tail = 0.75 * kl(&q, &p);
+        assert!((value(Divergence::AdaptiveKl, &q, &p) - (0.75 * kl(&p, &q) + tail) / 1.5).abs() < 1e-4);
+    }
+
+    #[test]
+    fn temperature_divides_logits_and_nothing_else() {
+        let (s, t) = (logits(&Q), logits(&P));
+        for divergence in ALL {
+            let hot = per_token(divergence, &s, &t, 2.0);
+            let halved = per_token(divergence, &(&s / 2.0), &(&t / 2.0), 1.0);
+            assert!(hot.allclose(&halved, 1e-6, 0.0, false), "{divergence:?}");
+        }
+    }
+
+    #[test]
+    fn gradients_are_finite_differences() {
+        let (s, t) = (logits(&Q), logits(&P));
+        for divergence in ALL {
+            let (_, gradient) = with_gradient(divergence, &s, &t, 2.0, 3.0);
+            for column in 0..3 {
+                let at = |step: f64| {
+                    let moved = s.copy();
+                    let mut entry = moved.narrow(1, column, 1);
+                    entry += step;
+                    f64::try_from(per_token(divergence, &moved, &t, 2.0)).unwrap()
+                };
+                // The weights of the adaptive divergence count as constants: its difference is left out.
+                if divergence != Divergence::AdaptiveKl {
+                    let slope = 3.0 * (at(1e-2) - at(-1e-2)) / 2e-2;
+                    let got = gradient.double_value(&[0, column]);
+                    assert!((got - slope).abs() < 2e-4, "{divergence:?} {column}: {got} {slope}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn infinite_logits_contribute_nothing() {
+        let spoil = |logits: &Tensor| logits.index_fill(1, &Tensor::from_slice(&[1i64]), f64::NEG_INFINITY);
+        let (s, t) = (logits(&Q), logits(&P));
+        for divergence in ALL {
+            for (student, teacher) in [(spoil(&s), t.copy()), (s.copy(), spoil(&t)), (spoil(&s), spoil(&t))] {
+                let (loss, gradient) = with_gradient(divergence, &student, &teacher, 1.0, 1.0);
+                let expected = per_token(divergence, &student, &teacher, 1.0);
+                assert!(loss.isfinite().all().int64_value(&[]) == 1, "{divergence:?}");
+                assert!(gradient.isfinite().all().int64_value(&[]) == 1, "{divergence:?}");
+                assert!(loss.allclose(&expected, 1e-6, 1e-7, false), "{divergence:?}");
+            }
+        }
+        // What is left: p (0.7, 0.1) against q renormalised over the first and the last.
+        let got = f64::try_from(per_token(Divergence::ForwardKl, &spoil(&s), &t, 1.0)).unwrap();
+        let expected = 0.7 * (0.7f64 / (0.1 / 0.7)).ln() + 0.1 * (0.1f64 / (0.6 / 0.7)).ln();
+        assert!((got - expected).abs() < 1e-6, "{got} {expected}");
+    }
+
+    #[test]
+    fn underflown_probabilities_stay_finite() {
+        let far = Tensor::from_slice(&[200f32, 0.0, -200.0]).unsqueeze(0);
+        let other = Tensor::from_slice(&[-200f32, 200.0, -200.0]).unsqueeze(0).to_device(Device::Cpu);
+        for divergence in ALL {
+            let (loss, gradient) = with_gradient(divergence, &far, &other, 1.0, 1.0);
+            assert!(loss.isfinite().all().int64_value(&[]) == 1, "{divergence:?}");
+            assert!(gradient.isfinite().all().int64_value(&[]) == 1, "{divergence:?}");
+        }
+    }
 }

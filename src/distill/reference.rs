@@ -252,10 +252,12 @@ fn reset(objective: &mut Objective, student: &mut Side) {
 }
 
 #[track_caller]
-fn close(name: &str, got: &Tensor, expected: &Tensor) {
+fn close(name: &str, got: &Tensor, expected: &Tensor, vocabulary: i64) {
+    // Both sides sum over the vocabulary in f32.
+    let tolerance = (1e-9 * vocabulary as f64).max(2e-5);
     let scale = f64::try_from(expected.abs().max()).unwrap().max(1e-3);
     let worst = f64::try_from((got - expected).abs().max()).unwrap() / scale;
-    assert!(worst < 2e-5, "{name}: {worst}");
+    assert!(worst < tolerance, "{name}: {worst}");
 }
 
 /// Compares value and all gradients, the batch in one piece and in two.
@@ -263,7 +265,7 @@ fn close(name: &str, got: &Tensor, expected: &Tensor) {
 fn compare(mut objective: Objective, mut student: Side, teacher: Side) -> Parts {
     let normaliser = student.lengths.iter().sum::<i64>() as f64;
     let expected = expected(&objective, &student, &teacher, normaliser);
-    let examples = student.hidden.len();
+    let (examples, vocabulary) = (student.hidden.len(), student.head.size()[0]);
     for cuts in [vec![0, examples], vec![0, 1, examples]] {
         reset(&mut objective, &mut student);
         let (mut parts, mut hidden) = (Parts::default(), Vec::new());
@@ -278,11 +280,11 @@ fn compare(mut objective: Objective, mut student: Side, teacher: Side) -> Parts 
         for ((name, got), (_, wanted)) in names.into_iter().zip(wanted) {
             assert!((got - wanted).abs() < 1e-5 * wanted.abs().max(1.0), "{name}: {got} {wanted}");
         }
-        close("hidden", &Tensor::cat(&hidden, 0), &expected.hidden);
-        close("head", &student.head.grad(), &expected.head);
+        close("hidden", &Tensor::cat(&hidden, 0), &expected.hidden, vocabulary);
+        close("head", &student.head.grad(), &expected.head, vocabulary);
         let projectors = objective.projectors().map_or(Vec::new(), Projectors::parameters);
         for ((name, parameter), wanted) in projectors.into_iter().zip(&expected.projectors) {
-            close(name, &parameter.grad(), wanted);
+            close(name, &parameter.grad(), wanted, vocabulary);
         }
     }
     expected.parts
@@ -300,10 +302,14 @@ const WIDTHS: Widths = Widths { student: 6, teacher: 10 };
 
 /// `teacher_vocab` of 23 against a student's 20 means padded columns.
 fn sides(generator: &mut ChaCha8Rng, batch: Batch, same: bool, teacher_vocab: i64) -> (Side, Side) {
+    sides_of(generator, batch, same, [20, teacher_vocab])
+}
+
+fn sides_of(generator: &mut ChaCha8Rng, batch: Batch, same: bool, vocabularies: [i64; 2]) -> (Side, Side) {
     let (prompts, student, teacher) = batch;
-    let student_side = Side::random(generator, prompts, student, [20, WIDTHS.student]);
+    let student_side = Side::random(generator, prompts, student, [vocabularies[0], WIDTHS.student]);
     let lengths = if same { student } else { teacher };
-    let mut teacher_side = Side::random(generator, prompts, lengths, [teacher_vocab, WIDTHS.teacher]);
+    let mut teacher_side = Side::random(generator, prompts, lengths, [vocabularies[1], WIDTHS.teacher]);
     if same {
         teacher_side.inputs.clone_from(&student_side.inputs);
         teacher_side.labels.clone_from(&student_side.labels);
@@ -369,6 +375,32 @@ fn cross_attention_is_its_formula() {
     }
     // Positions at which the projected teacher is right are not there by chance only.
     assert!(followed > 9, "{followed} of 18");
+}
+
+#[test]
+fn chunks_and_blocks_leave_no_trace() {
+    // 2^17 columns: 64 positions make a chunk, 2 a block; 70 positions are two chunks.
+    let batch: Batch = (&[1, 2], &[33, 37], &[30, 40]);
+    let (divergence, temperature, rate) = (Divergence::ForwardKl, 2.0, 0.3);
+    let settings = Settings { divergence, temperature, rate };
+    let mut generator = Seed(5).generator();
+    let vocabularies = [1 << 17, 1 << 17];
+    let (student, teacher) = sides_of(&mut generator, batch, true, vocabularies);
+    compare(Objective::Vanilla(Vanilla { divergence, temperature, rate }), student, teacher);
+    let (student, teacher) = sides_of(&mut generator, batch, false, vocabularies);
+    let projectors = Projectors::initialise(WIDTHS, Query::Projected, Seed(5), Device::Cpu);
+    compare(Objective::CrossAttention(CrossAttention { settings, projectors }), student, teacher);
+}
+
+#[test]
+fn a_frozen_head_gets_no_gradient() {
+    let mut generator = Seed(6).generator();
+    let (mut student, teacher) = sides(&mut generator, BATCHES[0], true, 20);
+    student.head = student.head.detach();
+    let vanilla = Vanilla { divergence: Divergence::ForwardKl, temperature: 2.0, rate: 0.5 };
+    run(&Objective::Vanilla(vanilla), &student, &teacher, [0, 3], 10.0);
+    assert!(!student.head.grad().defined());
+    assert!(!teacher.head.grad().defined());
 }
 
 /// Labels of the first example that a few rounds of following the projected teacher settle on.
