@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod data;
 pub mod device;
+pub mod distill;
 pub mod evaluate;
 pub mod experiment;
 pub mod files;

@@ -1,6 +1,5 @@
 //! Tests through the public surface, in one binary.
 
-mod cli;
 mod experiments;
 mod parity;
 mod training;
