@@ -3,8 +3,11 @@
 pub mod cli;
 pub mod data;
 pub mod device;
+pub mod distill;
+pub mod evaluate;
 pub mod experiment;
 pub mod files;
+pub mod generate;
 pub mod models;
 pub mod orchestrate;
 pub mod train;

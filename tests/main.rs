@@ -2,4 +2,5 @@
 
 mod cli;
 mod experiments;
+mod parity;
 mod training;

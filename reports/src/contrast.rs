@@ -51,7 +51,7 @@ pub struct Contrast {
     pub effect: f64,
     /// Bootstrap interval of the effect over questions, seeds as they are.
     pub interval: Interval,
-    /// Interval that resamples seeds as well; absent with one seed.
+    /// Interval that resamples seeds as well, where it was asked for; absent with one seed.
     pub interval_with_seeds: Option<Interval>,
     /// Bootstrap standard error of the effect over questions.
     pub error: f64,
@@ -75,10 +75,7 @@ pub struct Contrast {
 /// metric: approximate randomisation where the value is not a plain mean; McNemar for 0/1 values
 /// of a single pair; random signs for 0/1 values averaged over pairs; Wilcoxon otherwise.
 pub fn contrast(paired: &Paired, direction: Direction, resampling: Resampling) -> Contrast {
-    let sign = match direction {
-        Direction::Higher => 1.0,
-        Direction::Lower => -1.0,
-    };
+    let sign = direction.sign();
     let all: Vec<usize> = (0..paired.pairs).collect();
     let difference =
         |first: &[f64], second: &[f64]| sign * paired.difference_over(&all, first, second);
@@ -87,30 +84,20 @@ pub fn contrast(paired: &Paired, direction: Direction, resampling: Resampling) -
     let effect = difference(&first_sums, &second_sums);
     let n = paired.first.len();
 
-    let over = |items: &[usize], rows: &[Vec<f64>]| sum(items.iter().map(|&i| rows[i].as_slice()));
-    let values = bootstrap::distribution(n, resampling, |items| {
-        difference(&over(items, &paired.first), &over(items, &paired.second))
-    });
-    let error = moments::deviation(&values);
-    let interval_with_seeds = (paired.seeds.len() > 1).then(|| {
-        let values =
-            hierarchical::distribution(paired.seeds.len(), n, resampling, |seeds, items| {
-                let pairs: Vec<usize> = seeds
-                    .iter()
-                    .flat_map(|&seed| paired.seeds[seed].iter().copied())
-                    .collect();
-                let (first, second) = (over(items, &paired.first), over(items, &paired.second));
-                sign * paired.difference_over(&pairs, &first, &second)
-            });
-        bootstrap::percentile(&values, resampling.level)
-    });
-
     let differences: Vec<f64> = paired
         .first_values
         .iter()
         .zip(&paired.second_values)
         .map(|(first, second)| sign * (first - second))
         .collect();
+    let values = bootstrap::distribution(n, resampling, |items| {
+        if paired.aggregation == Aggregation::Mean {
+            // The same number as below, without summing rows.
+            return items.iter().map(|&item| differences[item]).sum::<f64>() / n as f64;
+        }
+        difference(&over(items, &paired.first), &over(items, &paired.second))
+    });
+    let error = moments::deviation(&values);
     let (test, p, agrees) = if paired.aggregation != Aggregation::Mean {
         let result = randomisation(&paired.first, &paired.second, resampling, difference);
         (Test::Randomisation, result.p, true)
@@ -135,7 +122,7 @@ pub fn contrast(paired: &Paired, direction: Direction, resampling: Resampling) -
         second: paired.value(&second_sums),
         effect,
         interval: bootstrap::percentile(&values, resampling.level),
-        interval_with_seeds,
+        interval_with_seeds: None,
         error,
         standardised: (error > 0.0).then(|| effect / (error * (n as f64).sqrt())),
         test,
@@ -144,6 +131,31 @@ pub fn contrast(paired: &Paired, direction: Direction, resampling: Resampling) -
         detectable: detectable::detectable(error, 0.05, 0.8),
         unpaired: paired.unpaired,
     }
+}
+
+/// Bootstraps the effect over seeds as well as questions; nothing with a single seed.
+pub fn interval_with_seeds(
+    paired: &Paired,
+    direction: Direction,
+    resampling: Resampling,
+) -> Option<Interval> {
+    if paired.seeds.len() < 2 {
+        return None;
+    }
+    let (seeds, items) = (paired.seeds.len(), paired.first.len());
+    let values = hierarchical::distribution(seeds, items, resampling, |seeds, items| {
+        let pairs: Vec<usize> = seeds
+            .iter()
+            .flat_map(|&seed| paired.seeds[seed].iter().copied())
+            .collect();
+        let (first, second) = (over(items, &paired.first), over(items, &paired.second));
+        direction.sign() * paired.difference_over(&pairs, &first, &second)
+    });
+    Some(bootstrap::percentile(&values, resampling.level))
+}
+
+fn over(items: &[usize], rows: &[Vec<f64>]) -> Vec<f64> {
+    sum(items.iter().map(|&item| rows[item].as_slice()))
 }
 
 /// Whether every value of every pair is 0 or 1: rows of a mean are `[value, 1]`.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::contrast::{Contrast, contrast};
+use crate::contrast::{Contrast, contrast, interval_with_seeds};
 use crate::scores::Scores;
 use crate::statistics::{Resampling, holm::holm};
 use crate::study::{Arm, Hypothesis, Metric, Outcome, Role, Study};
@@ -139,7 +139,11 @@ pub fn test(
     if paired.first.len() < 2 {
         return Err("fewer than two questions are paired".to_owned());
     }
-    Ok(contrast(&paired, metric.direction, resampling))
+    let direction = metric.direction;
+    Ok(Contrast {
+        interval_with_seeds: interval_with_seeds(&paired, direction, resampling),
+        ..contrast(&paired, direction, resampling)
+    })
 }
 
 /// Pairs the arms of both sides that agree in every other factor.
@@ -162,19 +166,19 @@ fn pair_arms<'s>(
         study.arms.iter().filter(selected).collect()
     };
     let (better, worse) = (side(&hypothesis.better), side(&hypothesis.worse));
+    let mut gaps = Vec::new();
     for (arms, level) in [(&better, &hypothesis.better), (&worse, &hypothesis.worse)] {
         if arms.is_empty() {
-            return Err(format!("no arm has `{}` = `{level}`", hypothesis.factor));
+            gaps.push(format!("no arm has `{}` = `{level}`", hypothesis.factor));
         }
-        for arm in arms {
-            match &arm.outcome {
-                Outcome::Done => {}
-                Outcome::Failed { reason } => {
-                    return Err(format!("arm `{}` failed: {reason}", arm.name));
-                }
-                Outcome::Missing => return Err(format!("arm `{}` has not run", arm.name)),
-            }
-        }
+        gaps.extend(arms.iter().filter_map(|arm| match &arm.outcome {
+            Outcome::Done => None,
+            Outcome::Failed { reason } => Some(format!("arm `{}` failed: {reason}", arm.name)),
+            Outcome::Missing => Some(format!("arm `{}` has not run", arm.name)),
+        }));
+    }
+    if !gaps.is_empty() {
+        return Err(gaps.join("; "));
     }
     let others = |arm: &Arm| {
         let mut levels = arm.levels.clone();

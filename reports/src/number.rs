@@ -26,9 +26,15 @@ pub fn signed(value: f64, digits: usize) -> String {
 }
 
 /// Prints a p value with three decimals, and none smaller than 0.001.
+///
+/// Where rounding would hide on which side of 0.05 or 0.01 it lies, it gets a fourth decimal.
 pub fn p_value(p: f64) -> String {
+    let hidden = |level: f64| p < level && format!("{p:.3}") == format!("{level:.3}");
     if p < 0.001 {
         "<0.001".to_owned()
+    } else if hidden(0.05) || hidden(0.01) {
+        // Cut, not rounded: 0.04996 must not become 0.0500.
+        format!("{:.4}", (p * 1e4).floor() / 1e4)
     } else {
         format!("{p:.3}")
     }
@@ -108,7 +114,8 @@ mod tests {
     #[test]
     fn scales() {
         assert_eq!(p_value(0.000_2), "<0.001");
-        assert_eq!(p_value(0.049_9), "0.050");
+        assert_eq!(p_value(0.049_96), "0.0499");
+        assert_eq!(p_value(0.050_3), "0.050");
         assert_eq!(
             (digits([0.4]), digits([38.0, 1.0]), digits([150.0])),
             (3, 2, 1)

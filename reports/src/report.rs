@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::document::{Findings, markdown::markdown};
+use crate::document::{Findings, Pdf, markdown::markdown};
 use crate::record::Record;
 use crate::scores::Scores;
 use crate::statistics::Resampling;
@@ -37,6 +37,8 @@ impl Default for Options {
 pub struct Rendered {
     /// The PDF, when one was set.
     pub pdf: Option<PathBuf>,
+    /// Number of its pages.
+    pub pages: Option<usize>,
     /// The report as Markdown.
     pub markdown: PathBuf,
     /// Every file, in the order of writing.
@@ -153,15 +155,18 @@ fn write_all(
         put(folder.join(format!("{}.png", figure.name)), &figure.png()?)?;
     }
     let markdown = put(out.join("report.md"), markdown(findings).as_bytes())?;
-    let pdf = if options.pdf {
+    let set = if options.pdf {
         set_pdf(findings)?
-            .map(|bytes| put(out.join("report.pdf"), &bytes))
-            .transpose()?
     } else {
         None
     };
+    let pages = set.as_ref().map(|pdf| pdf.pages);
+    let pdf = set
+        .map(|pdf| put(out.join("report.pdf"), &pdf.bytes))
+        .transpose()?;
     Ok(Rendered {
         pdf,
+        pages,
         markdown,
         files,
         warnings: summary.warnings.clone(),
@@ -170,16 +175,12 @@ fn write_all(
 }
 
 #[cfg(feature = "pdf")]
-fn set_pdf(findings: &Findings) -> Result<Option<Vec<u8>>> {
+fn set_pdf(findings: &Findings) -> Result<Option<Pdf>> {
     crate::document::pdf::pdf(findings).map(Some)
 }
 
 #[cfg(not(feature = "pdf"))]
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "the same signature as with the feature"
-)]
-fn set_pdf(_findings: &Findings) -> Result<Option<Vec<u8>>> {
+fn set_pdf(_findings: &Findings) -> Result<Option<Pdf>> {
     Ok(None)
 }
 
@@ -219,9 +220,9 @@ fn warnings(study: &Study, scores: &Scores, answers: &[hypotheses::Answer]) -> V
                     answer.name, metric.metric, contrast.unpaired
                 ));
             }
-            if !contrast.agrees {
+            if !contrast.agrees && metric.p_adjusted.is_some_and(|p| p < answer.alpha) {
                 warnings.push(format!(
-                    "\u{201c}{}\u{201d} on `{}`: the mean and the ranks of the differences point in opposite directions",
+                    "\u{201c}{}\u{201d} on `{}`: the mean and the ranks of the differences point in opposite directions, so neither is claimed",
                     answer.name, metric.metric
                 ));
             }

@@ -260,12 +260,12 @@ impl Paired {
 
 /// Adds rows up, column by column.
 pub(crate) fn sum<'r>(rows: impl IntoIterator<Item = &'r [f64]>) -> Vec<f64> {
-    let mut sums: Vec<f64> = Vec::new();
+    let mut rows = rows.into_iter();
+    let mut sums = rows.next().map(<[f64]>::to_vec).unwrap_or_default();
     for row in rows {
-        sums.resize(row.len(), 0.0);
-        sums.iter_mut()
-            .zip(row)
-            .for_each(|(sum, value)| *sum += value);
+        for (sum, value) in sums.iter_mut().zip(row) {
+            *sum += value;
+        }
     }
     sums
 }

@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use crate::contrast::{Contrast, contrast};
 use crate::record::Direction;
-use crate::scores::Scores;
+use crate::scores::{Scores, sum};
 use crate::statistics::{Interval, Resampling, bootstrap, holm::holm, moments};
-use crate::study::{Metric, Role, Study};
+use crate::study::{Aggregation, Metric, Role, Study};
 
 /// Holds how one arm stands on one metric.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,7 +24,7 @@ pub struct Standing {
     pub seeds: usize,
     /// Comparison with the baseline: positive effect means this arm is better.
     pub against_baseline: Option<Contrast>,
-    /// p value of that comparison after Holm over all arms and metrics.
+    /// p value of that comparison after Holm over all arms on the metric.
     pub p_adjusted: Option<f64>,
     /// Whether no other cell of the design has a better value.
     pub best: bool,
@@ -41,37 +41,23 @@ pub struct Standings {
 
 /// Ranks all arms on all metrics.
 ///
-/// Comparisons with the baseline are exploratory: their family (all arms on all metrics) is kept
-/// apart from the declared hypotheses.
+/// Comparisons with the baseline are exploratory: their families (all arms on one metric) are
+/// kept apart from the declared hypotheses.
 pub fn standings(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<Standings> {
     let cells: Vec<(usize, usize)> = (0..study.metrics.len())
         .flat_map(|metric| (0..study.arms.len()).map(move |arm| (metric, arm)))
         .collect();
-    let mut flat: Vec<Standing> = cells
+    let flat: Vec<Standing> = cells
         .par_iter()
         .map(|&(metric, arm)| stand(study, scores, &study.metrics[metric], arm, resampling))
         .collect();
-    let raw: Vec<f64> = flat
-        .iter()
-        .filter_map(|standing| {
-            standing
-                .against_baseline
-                .as_ref()
-                .map(|contrast| contrast.p)
-        })
-        .collect();
-    let mut adjusted = holm(&raw).into_iter();
-    for standing in &mut flat {
-        if standing.against_baseline.is_some() {
-            standing.p_adjusted = adjusted.next();
-        }
-    }
     let mut flat = flat.into_iter();
     study
         .metrics
         .iter()
         .map(|metric| {
             let mut arms: Vec<Standing> = flat.by_ref().take(study.arms.len()).collect();
+            adjust(&mut arms);
             mark_best(study, metric, &mut arms);
             Standings {
                 metric: metric.name.clone(),
@@ -97,10 +83,13 @@ fn stand(
     // An arm paired with itself: its rows over seeds, joined by example.
     let own = scores.pair(&metric.name, &[(name, name)]).ok();
     let interval = own.filter(|own| own.first.len() > 1).map(|own| {
-        let values = bootstrap::distribution(own.first.len(), resampling, |items| {
-            own.value(&crate::scores::sum(
-                items.iter().map(|&i| own.first[i].as_slice()),
-            ))
+        let n = own.first.len();
+        let values = bootstrap::distribution(n, resampling, |items| {
+            if own.aggregation == Aggregation::Mean {
+                // The same number as below, without summing rows.
+                return items.iter().map(|&i| own.first_values[i]).sum::<f64>() / n as f64;
+            }
+            own.value(&sum(items.iter().map(|&i| own.first[i].as_slice())))
         });
         bootstrap::percentile(&values, resampling.level)
     });
@@ -120,6 +109,16 @@ fn stand(
         against_baseline,
         p_adjusted: None,
         best: false,
+    }
+}
+
+/// Adjusts the p values of all arms on one metric.
+fn adjust(arms: &mut [Standing]) {
+    let contrasts = arms.iter().filter_map(|arm| arm.against_baseline.as_ref());
+    let raw: Vec<f64> = contrasts.map(|contrast| contrast.p).collect();
+    let mut adjusted = holm(&raw).into_iter();
+    for arm in arms.iter_mut().filter(|arm| arm.against_baseline.is_some()) {
+        arm.p_adjusted = adjusted.next();
     }
 }
 

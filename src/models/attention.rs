@@ -132,7 +132,12 @@ impl KvCache {
     /// Makes room for `capacity` tokens.
     pub fn new(capacity: i64, kv_heads: i64, head_dim: i64, like: (Kind, tch::Device)) -> Self {
         let empty = || Tensor::empty([capacity, kv_heads, head_dim], like);
-        Self { keys: empty(), values: empty(), length: 0 }
+        Self::over(empty(), empty())
+    }
+
+    /// Keeps keys and values in tensors `[capacity, kv_heads, head_dim]` that exist already.
+    pub fn over(keys: Tensor, values: Tensor) -> Self {
+        Self { keys, values, length: 0 }
     }
 
     /// Returns the number of tokens seen so far.

@@ -103,7 +103,7 @@ impl Decoder {
 
     /// Computes the hidden states `[tokens, hidden]` after the last norm.
     pub fn hidden(&self, batch: &Packed, mode: Mode) -> Tensor {
-        let (rotary, masks) = (self.rotary(&batch.positions), Masks::default());
+        let (rotary, masks) = self.prepare(&batch.positions);
         let mut x = Tensor::embedding(&self.embed_tokens, &batch.ids, -1, false, false);
         for layer in &self.layers {
             x = layer.forward(&x, &rotary, &masks, Past::None(&batch.lengths), mode);
@@ -115,7 +115,7 @@ impl Decoder {
     /// (layer by layer, sequence by sequence) have seen, and adds them there.
     pub fn hidden_cached(&self, batch: &Packed, caches: &mut [Vec<KvCache>]) -> Tensor {
         no_grad(|| {
-            let (rotary, masks) = (self.rotary(&batch.positions), Masks::default());
+            let (rotary, masks) = self.prepare(&batch.positions);
             let mut x = Tensor::embedding(&self.embed_tokens, &batch.ids, -1, false, false);
             for (layer, caches) in self.layers.iter().zip(caches) {
                 x = layer.forward(&x, &rotary, &masks, Past::Cached(caches, &batch.lengths), Mode::Infer);
@@ -124,8 +124,10 @@ impl Decoder {
         })
     }
 
-    fn rotary(&self, positions: &Tensor) -> Rotary {
-        Rotary::new(positions, self.config.head_dim, self.config.rope_theta, self.embed_tokens.kind())
+    /// Returns what all layers of one forward pass share.
+    pub(super) fn prepare(&self, positions: &Tensor) -> (Rotary, Masks) {
+        let rotary = Rotary::new(positions, self.config.head_dim, self.config.rope_theta, self.kind());
+        (rotary, Masks::default())
     }
 
     /// Returns the output head `[vocab, hidden]`.

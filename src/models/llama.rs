@@ -7,6 +7,7 @@ use tch::Tensor;
 
 use super::attention::{KvCache, Masks, attend, attend_packed};
 use super::layers::{Linear, Mode, RmsNorm, Rotary};
+use super::tile::{TileLayer, TileStep};
 
 /// One decoder layer.
 #[derive(Debug)]
@@ -42,6 +43,8 @@ pub enum Past<'a> {
     None(&'a [i64]),
     /// What each sequence has seen before; so many new tokens of each.
     Cached(&'a mut [KvCache], &'a [i64]),
+    /// What each row of a tile has seen before; one new token of each.
+    Tile(&'a mut TileLayer, &'a TileStep),
 }
 
 /// Names of the projections, as checkpoints and adapters use them.
@@ -105,6 +108,7 @@ impl Layer {
         let value = heads(self.v_proj.forward(x, mode));
         let attended = match past {
             Past::None(lengths) => attend_packed(&query, &key, &value, lengths, self.sliding_window, masks),
+            Past::Tile(tile, step) => tile.attend(&query, &key, &value, step),
             Past::Cached(caches, lengths) => {
                 let parts = (
                     query.split_with_sizes(lengths, 0),

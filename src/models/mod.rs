@@ -4,10 +4,12 @@
 pub mod attention;
 pub mod config;
 pub mod decoder;
+pub mod encoder;
 pub mod layers;
 pub mod llama;
 pub mod packed;
 pub mod product;
+pub mod tile;
 pub mod weights;
 
 use std::path::PathBuf;

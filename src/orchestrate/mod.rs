@@ -13,15 +13,18 @@
 //! Knows nothing of tensors: what computes is behind [`execute::Worker`].
 
 pub mod atomic;
+pub mod capture;
 pub mod collect;
 pub mod environment;
 pub mod estimate;
 pub mod event;
 pub mod execute;
+pub mod generate;
 pub mod generation;
 pub mod hub;
 pub mod job;
 pub mod manifest;
+pub mod model;
 pub mod plan;
 pub mod prepare;
 pub mod progress;
@@ -32,4 +35,5 @@ pub mod stage;
 pub mod standing;
 pub mod stop;
 pub mod store;
+pub mod training;
 pub mod worker;

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::bail;
 use tutelage_metrics::embedding::Embedder;
 
 use super::event::Event;
@@ -11,8 +10,10 @@ use super::job::Job;
 use super::stage::Stage;
 use super::stop::StopFlag;
 use super::store::StageFolder;
-use super::{prepare, score};
+use super::training::Surroundings;
+use super::{capture, generate, prepare, score, training};
 use crate::device::Compute;
+use crate::evaluate::embedder::SentenceEmbedder;
 
 /// Runs stages with the engine on one device.
 #[derive(Debug, Clone, Copy)]
@@ -27,19 +28,22 @@ impl Worker for Engine {
         stage: &Stage,
         inputs: &Inputs,
         folder: &StageFolder,
-        _events: &mut dyn FnMut(Event),
-        _stop: &StopFlag,
+        events: &mut dyn FnMut(Event),
+        stop: &StopFlag,
     ) -> anyhow::Result<()> {
         let output = folder.output();
+        let around = Surroundings { compute: self.compute, inputs, folder, events, stop };
         match &stage.job {
             Job::Data(job) => prepare::data(job, &output),
             Job::Tokenizer(job) => prepare::tokenizer(job, inputs, &output),
+            Job::Pretrain(job) => training::pretrain(job, around),
+            Job::Sft(job) => training::sft(job, around),
+            Job::Capture(job) => capture::run(job, around),
+            Job::Distill(job) => training::distill(job, around),
+            Job::Generate(job) => generate::run(job, around),
             Job::Score(job) => {
                 let embedder = inputs.find("embedding-model").map(|model| self.embedder(model)).transpose()?;
                 score::run(job, inputs, embedder.as_deref(), &output)
-            }
-            Job::Pretrain(_) | Job::Sft(_) | Job::Capture(_) | Job::Distill(_) | Job::Generate(_) => {
-                bail!("this build has no stage `{}`", stage.kind.name())
             }
         }
     }
@@ -51,6 +55,6 @@ impl Engine {
     /// # Errors
     /// A folder that holds none.
     pub fn embedder(&self, model: &Path) -> anyhow::Result<Box<dyn Embedder>> {
-        bail!("this build cannot load the embedding model `{}`", model.display())
+        Ok(Box::new(SentenceEmbedder::load(model, self.compute.device)?))
     }
 }

@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod checkpoint;
 pub mod cross_entropy;
+pub mod distillation;
 pub mod event;
 pub mod optimizer;
 pub mod run;

@@ -1,6 +1,8 @@
 //! A model in training: which of its parameters are trained, and how a gradient of its hidden
 //! states becomes a gradient of them.
 
+use std::collections::BTreeMap;
+
 use tch::{Kind, Tensor, no_grad};
 
 use super::batch::Batch;
@@ -10,7 +12,7 @@ use crate::device::{Compute, Seed};
 use crate::experiment::settings::Tuning;
 use crate::models::decoder::Decoder;
 use crate::models::layers::Mode;
-use crate::tuning::flat::{Group, Parameter};
+use crate::tuning::flat::{Flat, Group, Parameter};
 use crate::tuning::lora;
 
 /// Tokens of one forward pass without gradients.
@@ -34,9 +36,27 @@ impl Student {
             for (_, tensor) in decoder.parameters_mut() {
                 *tensor = tensor.to_kind(compute.kind());
             }
-            lora::attach(&mut decoder, settings, seed);
+            // Adapters that are there already are trained on.
+            if decoder.layers.iter().all(|layer| layer.linears().iter().all(|(_, linear)| linear.adapter.is_none())) {
+                lora::attach(&mut decoder, settings, seed);
+            }
         }
         Self { decoder, tuning: tuning.clone(), weight_decay, kind: compute.kind() }
+    }
+
+    /// Takes the trained weights in f32 from the buffer, to be written.
+    pub fn adopt(&mut self, flat: &Flat) {
+        let named: BTreeMap<String, Tensor> = flat.named().into_iter().collect();
+        for parameter in self.parameters() {
+            if let Some(trained) = named.get(&parameter.name) {
+                *parameter.tensor = trained.shallow_clone();
+            }
+        }
+    }
+
+    /// Returns the decoupled weight decay of decayed parameters.
+    pub fn weight_decay(&self) -> f64 {
+        self.weight_decay
     }
 
     /// Returns the number format of the model's products.

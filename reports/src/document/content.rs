@@ -13,8 +13,10 @@ use crate::tables::{Align, Table};
 
 /// Longest answer that is printed whole, in characters.
 const LONGEST_ANSWER: usize = 700;
-/// Longest text in a column that is set without wrapping.
+/// Longest text in a column that is set without wrapping in a table that is too wide.
 const WIDE: usize = 26;
+/// Characters that fit beside each other in a table.
+const LINE: usize = 105;
 
 /// Gathers what the template prints.
 pub fn content(findings: &Findings) -> Value {
@@ -30,10 +32,19 @@ pub fn content(findings: &Findings) -> Value {
         .tables
         .iter()
         .filter(|table| table.name.starts_with("metric-"))
-        .map(table_value)
+        .enumerate()
+        .map(|(index, table)| {
+            let mut value = table_value(table);
+            if index > 0 {
+                // The same notes under every one would say nothing new.
+                value["notes"] = json!([]);
+            }
+            value
+        })
         .collect();
     let figures =
         |prefix: &str| -> Vec<Value> { findings.figures_with(prefix).map(figure_value).collect() };
+    let hypothesis_figures = [figures("forest"), figures("heatmap-hypotheses")].concat();
     json!({
         "title": soften(&study.question),
         "name": soften(&study.name),
@@ -53,9 +64,9 @@ pub fn content(findings: &Findings) -> Value {
         })).collect::<Vec<_>>(),
         "methods": methods(findings),
         "hypotheses_table": details(findings).map(|table| table_value(&table)),
-        "hypothesis_figures": figures("forest"),
+        "hypothesis_figures": hypothesis_figures,
         "overview": findings.table("overview").map(table_value),
-        "result_figures": figures("heatmap"),
+        "result_figures": figures("heatmap-arms"),
         "metric_tables": metric_tables,
         "curve_figures": figures("curves"),
         "energy_text": energy_text(findings),
@@ -78,7 +89,7 @@ pub fn content(findings: &Findings) -> Value {
 }
 
 /// The rule of verdicts, printed under the answers.
-pub(super) const RULE: &str = "A claim is supported when its effect is positive and its two-sided p value, Holm-adjusted over all declared hypotheses and metrics, is below its significance level on every metric it names; reversed when so in the opposite direction on every metric; otherwise not supported. Positive effects favour the claim, whichever way the metric improves.";
+pub(super) const RULE: &str = "A claim is supported when its effect is positive and its two-sided p value, Holm-adjusted over all declared hypotheses and metrics, is below its significance level on every metric it names; reversed when so in the opposite direction on every metric; otherwise not supported. Positive effects favour the claim, whichever way the metric improves; bold ones are significant.";
 
 fn kicker(findings: &Findings) -> String {
     match &findings.study.reproduces {
@@ -121,19 +132,25 @@ fn answer_value(findings: &Findings, answer: &Answer) -> Value {
     if !answer.averaged.is_empty() {
         contrast.push_str(&format!("; mean over {}", answer.averaged.join(", ")));
     }
+    let detail = match &answer.verdict {
+        Verdict::Untestable { reason } => reason,
+        _ => &answer.detail,
+    };
     json!({
         "verdict": answer.verdict.label(),
         "name": soften(&answer.name),
         "contrast": soften(&contrast),
-        "detail": soften(&answer.detail),
-        "metrics": answer.metrics.iter().map(|metric| metric_value(findings, metric)).collect::<Vec<_>>(),
+        "detail": soften(detail),
+        "metrics": answer.metrics.iter().map(|metric| metric_value(findings, answer, metric)).collect::<Vec<_>>(),
     })
 }
 
-fn metric_value(findings: &Findings, answer: &MetricAnswer) -> Value {
+fn metric_value(findings: &Findings, overall: &Answer, answer: &MetricAnswer) -> Value {
     let label = soften(&metric_label(findings, &answer.metric));
     let Some(contrast) = &answer.contrast else {
         let reason = match &answer.verdict {
+            // Said once for all metrics.
+            verdict if *verdict == overall.verdict => "\u{2013}",
             Verdict::Untestable { reason } => reason.as_str(),
             verdict => verdict.label(),
         };
@@ -169,6 +186,16 @@ pub(super) fn key_numbers(findings: &Findings) -> Vec<(String, String)> {
     let outcomes = Outcomes::of(study);
     let mut numbers = vec![
         (
+            "Checks passed".to_owned(),
+            match study.checks.len() {
+                0 => "none made".to_owned(),
+                all => format!(
+                    "{} of {all}",
+                    study.checks.iter().filter(|check| check.passed).count()
+                ),
+            },
+        ),
+        (
             "Arms done".to_owned(),
             format!("{} of {}", outcomes.done, study.arms.len()),
         ),
@@ -190,7 +217,7 @@ pub(super) fn key_numbers(findings: &Findings) -> Vec<(String, String)> {
             format!("Best {label}"),
             number::fixed(value, number::digits([value])),
         ));
-        numbers.push(("by".to_owned(), soften(&best.arm)));
+        numbers.push(("reached by".to_owned(), soften(&best.arm)));
     }
     for model in &study.models {
         numbers.push((
@@ -229,10 +256,7 @@ fn design(findings: &Findings) -> Vec<String> {
     } else {
         format!("The study crosses {}", factors.join(" \u{d7} "))
     };
-    let mut text = format!(
-        "{crossed}; each arm runs at the seeds {}.",
-        seeds.join(", ")
-    );
+    let mut text = format!("{crossed}; each arm runs at seeds {}.", seeds.join(", "));
     if let Some(baseline) = &study.baseline {
         text.push_str(&format!(" Tables compare with the baseline {baseline}."));
     }
@@ -269,7 +293,11 @@ fn details(findings: &Findings) -> Option<Table> {
     if findings.answers.is_empty() {
         return None;
     }
-    let columns = vec![
+    let answered = findings.answers.iter().flat_map(|answer| &answer.metrics);
+    let over_seeds = answered
+        .filter_map(|metric| metric.contrast.as_ref())
+        .any(|contrast| contrast.interval_with_seeds.is_some());
+    let mut columns = vec![
         Column::left(""),
         Column::left("Metric"),
         Column::right("n"),
@@ -277,12 +305,17 @@ fn details(findings: &Findings) -> Option<Table> {
         Column::right("Worse side"),
         Column::right("Effect"),
         Column::right("95 % CI"),
-        Column::right("CI with seeds"),
+    ];
+    if over_seeds {
+        columns.push(Column::right("CI with seeds"));
+    }
+    columns.extend([
         Column::right("p"),
         Column::right("p (Holm)"),
         Column::right("Detectable"),
         Column::left("Verdict"),
-    ];
+    ]);
+    let absent = columns.len() - 3;
     let mut table = Table::new(
         "hypothesis-details",
         "Every declared hypothesis on every metric it names. Sides are as claimed; a positive effect favours the claim.",
@@ -316,7 +349,12 @@ fn details(findings: &Findings) -> Option<Table> {
                     Cell::number(Some(contrast.second), digits),
                     Cell::new(Value::Signed(contrast.effect, digits)),
                     Cell::new(interval(contrast.interval)),
-                    Cell::new(contrast.interval_with_seeds.map_or(Value::Absent, interval)),
+                ]);
+                if over_seeds {
+                    let wide = contrast.interval_with_seeds;
+                    cells.push(Cell::new(wide.map_or(Value::Absent, interval)));
+                }
+                cells.extend([
                     Cell {
                         mark: letter,
                         ..Cell::new(Value::P(contrast.p))
@@ -325,7 +363,7 @@ fn details(findings: &Findings) -> Option<Table> {
                     Cell::number(Some(contrast.detectable), digits),
                 ]);
             } else {
-                cells.extend((0..9).map(|_| Cell::new(Value::Absent)));
+                cells.extend((0..absent).map(|_| Cell::new(Value::Absent)));
             }
             cells.push(Cell::text(metric.verdict.label()));
             table.push(cells);
@@ -376,13 +414,21 @@ fn provenance(findings: &Findings) -> Table {
 }
 
 fn table_value(table: &Table) -> Value {
-    let wide = |column: usize| {
+    let longest = |column: usize| {
         let cells = table
             .rows
             .iter()
             .map(|row| row.cells[column].value.shown().chars().count());
-        cells.max().unwrap_or(0) > WIDE
+        cells
+            .chain([table.columns[column].head.chars().count()])
+            .max()
+            .unwrap_or(0)
     };
+    // Columns of long text wrap only when the table would not fit otherwise.
+    let all: usize = (0..table.columns.len())
+        .map(|column| longest(column) + 2)
+        .sum();
+    let wide = |column: usize| all > LINE && longest(column) > WIDE;
     let columns: Vec<Value> = table
         .columns
         .iter()

@@ -50,14 +50,17 @@ pub fn markdown(findings: &Findings) -> String {
         findings,
         &["arms", "models", "data", "metrics", "checks"],
     );
-    text.push_str("## Hypotheses in detail\n\n");
-    text.push_str(&content::methods(findings).join("\n\n"));
-    text.push_str("\n\n");
-    tables(&mut text, findings, &["hypotheses"]);
-    figures(&mut text, findings, "forest");
+    if !findings.answers.is_empty() {
+        text.push_str("## Hypotheses in detail\n\n");
+        text.push_str(&content::methods(findings).join("\n\n"));
+        text.push_str("\n\n");
+        tables(&mut text, findings, &["hypotheses"]);
+        figures(&mut text, findings, "forest");
+        figures(&mut text, findings, "heatmap-hypotheses");
+    }
     text.push_str("## Results by metric\n\n");
     tables(&mut text, findings, &["overview"]);
-    figures(&mut text, findings, "heatmap");
+    figures(&mut text, findings, "heatmap-arms");
     for table in findings
         .tables
         .iter()

@@ -1,6 +1,8 @@
 //! The report as a document: its content, and the PDF and Markdown that it is set in.
 
 mod content;
+#[cfg(feature = "pdf")]
+mod glyphs;
 pub mod markdown;
 #[cfg(feature = "pdf")]
 pub mod pdf;
@@ -37,6 +39,15 @@ pub struct Findings<'a> {
     pub tables: Vec<Table>,
     /// All figures, by [`Figure::name`].
     pub figures: Vec<Figure>,
+}
+
+/// Holds a finished PDF.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pdf {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// Number of its pages.
+    pub pages: usize,
 }
 
 impl Findings<'_> {

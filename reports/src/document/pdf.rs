@@ -4,7 +4,8 @@
 use typst_as_lib::TypstEngine;
 use typst_pdf::PdfOptions;
 
-use super::{Findings, content};
+use super::glyphs::Glyphs;
+use super::{Findings, Pdf, content};
 use crate::plots::fonts;
 use crate::{Error, Result};
 
@@ -14,8 +15,19 @@ const TEMPLATE: &str = include_str!("template.typ");
 ///
 /// # Errors
 /// [`Error::Document`] with what the typesetter said.
-pub fn pdf(findings: &Findings) -> Result<Vec<u8>> {
-    let data = serde_json::to_vec(&content(findings)).expect("values are JSON");
+pub fn pdf(findings: &Findings) -> Result<Pdf> {
+    let fonts = || typst_assets::fonts().chain([fonts::REGULAR, fonts::BOLD]);
+    let mut content = content(findings);
+    let unknown = Glyphs::new(fonts()).spell_out(&mut content);
+    if unknown > 0
+        && let Some(warnings) = content["warnings"].as_array_mut()
+    {
+        let text = format!(
+            "{unknown} characters that the fonts of this PDF lack are given by their code points, as in [U+4E2D]"
+        );
+        warnings.push(text.into());
+    }
+    let data = serde_json::to_vec(&content).expect("values are JSON");
     let mut files = vec![("data.json".to_owned(), data)];
     for figure in &findings.figures {
         files.push((
@@ -23,10 +35,9 @@ pub fn pdf(findings: &Findings) -> Result<Vec<u8>> {
             figure.svg()?.into_bytes(),
         ));
     }
-    let fonts = typst_assets::fonts().chain([fonts::REGULAR, fonts::BOLD]);
     let engine = TypstEngine::builder()
         .main_file(TEMPLATE)
-        .fonts(fonts)
+        .fonts(fonts())
         .with_static_file_resolver(
             files
                 .iter()
@@ -38,11 +49,15 @@ pub fn pdf(findings: &Findings) -> Result<Vec<u8>> {
         .output
         .map_err(|error| Error::Document(error.to_string()))?;
     let options = PdfOptions::default();
-    typst_pdf::pdf(&document, &options).map_err(|errors| {
+    let bytes = typst_pdf::pdf(&document, &options).map_err(|errors| {
         let messages: Vec<String> = errors
             .iter()
             .map(|error| error.message.to_string())
             .collect();
         Error::Document(messages.join("; "))
+    })?;
+    Ok(Pdf {
+        pages: document.pages().len(),
+        bytes,
     })
 }

@@ -17,6 +17,7 @@ struct Bar {
 
 /// Draws a bar per kind of stage, divided by component; nothing when no energy is known.
 pub(super) fn by_stage(account: &Account, width: f64) -> Option<Scene> {
+    let digits = digits(account.stages.iter().map(|stage| &stage.total));
     let bars: Vec<Bar> = account
         .stages
         .iter()
@@ -28,7 +29,7 @@ pub(super) fn by_stage(account: &Account, width: f64) -> Option<Scene> {
                 .enumerate()
                 .filter_map(|(index, name)| part(index, stage.components.get(name)))
                 .collect(),
-            note: note(&stage.total),
+            note: note(&stage.total, digits),
         })
         .collect();
     stacked(
@@ -46,6 +47,7 @@ pub(super) fn by_arm(account: &Account, width: f64) -> Option<Scene> {
         .iter()
         .map(|stage| stage.stage.clone())
         .collect();
+    let digits = digits(account.arms.iter().map(|arm| &arm.total));
     let bars: Vec<Bar> = account
         .arms
         .iter()
@@ -56,7 +58,7 @@ pub(super) fn by_arm(account: &Account, width: f64) -> Option<Scene> {
                 .enumerate()
                 .filter_map(|(index, kind)| part(index, arm.stages.get(kind)))
                 .collect(),
-            note: arm.total.joules().map_or(String::new(), number::energy),
+            note: hours(&arm.total, digits),
         })
         .collect();
     stacked(
@@ -77,8 +79,8 @@ fn part(index: usize, amount: Option<&Amount>) -> Option<(Colour, f64, f64)> {
     ))
 }
 
-fn note(amount: &Amount) -> String {
-    let total = amount.joules().map_or(String::new(), number::energy);
+fn note(amount: &Amount, digits: usize) -> String {
+    let total = hours(amount, digits);
     if amount.unavailable.is_empty() {
         return total;
     }
@@ -86,6 +88,21 @@ fn note(amount: &Amount) -> String {
     format!("{total} without {}", names.join(", "))
         .trim_start()
         .to_owned()
+}
+
+fn hours(amount: &Amount, digits: usize) -> String {
+    let joules = amount.joules();
+    joules.map_or(String::new(), |joules| {
+        format!(
+            "{} Wh",
+            number::fixed(joules / JOULES_PER_WATT_HOUR, digits)
+        )
+    })
+}
+
+/// Decimals that suit all amounts of a figure.
+fn digits<'a>(amounts: impl Iterator<Item = &'a Amount>) -> usize {
+    number::digits(amounts.filter_map(|amount| amount.joules().map(|j| j / JOULES_PER_WATT_HOUR)))
 }
 
 fn stacked(bars: &[Bar], keys: &[String], title: &str, width: f64) -> Option<Scene> {
@@ -104,7 +121,7 @@ fn stacked(bars: &[Bar], keys: &[String], title: &str, width: f64) -> Option<Sce
             .map(|text| super::paint::width(text, SMALL, false))
             .fold(0.0, f64::max)
     };
-    let left = (widest(&mut bars.iter().map(|bar| bar.label.as_str())) + 8.0).min(width * 0.35);
+    let left = (widest(&mut bars.iter().map(|bar| bar.label.as_str())) + 10.0).min(width * 0.35);
     let right = widest(&mut bars.iter().map(|bar| bar.note.as_str())) + 10.0;
     let (top, step, thick) = (18.0, 14.0, 9.5);
     let bottom = top + step * bars.len() as f64;

@@ -67,8 +67,14 @@ fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
         .collect();
     let probe = Axis::spanning(values.iter().copied(), Scale::Linear, 0.04, (1.0, 0.0));
     let margin = label_width(&probe, 4) + 20.0;
-    let (gap, title, panel_height, top) = (9.0, 13.0, 68.0, 16.0);
-    let panel_width = (width - margin - gap * (COLUMNS - 1) as f64) / COLUMNS as f64;
+    let (gap, panel_height, top, edge) = (15.0, 68.0, 16.0, 9.0);
+    let panel_width = (width - margin - edge - gap * (columns - 1) as f64) / columns as f64;
+    let titles: Vec<Vec<String>> = labels
+        .iter()
+        .map(|label| title_lines(label, panel_width))
+        .collect();
+    let lines = titles.iter().map(Vec::len).max().unwrap_or(1);
+    let title = 6.0 + 9.0 * lines as f64;
     let bottom = top + rows as f64 * (panel_height + title);
     let mut scene = Scene::new(width, bottom + 28.0);
     let entries: Vec<Entry> = names
@@ -79,7 +85,7 @@ fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
     legend(&mut scene, (margin, 6.0), width - margin, &entries);
 
     for (index, label) in labels.iter().enumerate() {
-        let (column, row) = (index % COLUMNS, index / COLUMNS);
+        let (column, row) = (index % columns, index / columns);
         let left = margin + column as f64 * (panel_width + gap);
         let floor = top + (row + 1) as f64 * (panel_height + title);
         let ceiling = floor - panel_height;
@@ -95,11 +101,13 @@ fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
             from: left,
             to: left + panel_width,
         };
-        let lowest = index + COLUMNS >= labels.len();
+        let lowest = index + columns >= labels.len();
         horizontal_axis(&mut scene, &x, ceiling, floor, 3, lowest);
         vertical_axis(&mut scene, &y, left, left + panel_width, 4, column == 0);
-        let name = fit(label, SMALL, true, panel_width);
-        scene.text((left, ceiling - 5.5), name, Style::new(SMALL, INK).bold());
+        for (line, text) in titles[index].iter().rev().enumerate() {
+            let y = ceiling - 5.5 - 9.0 * line as f64;
+            scene.text((left, y), text.clone(), Style::new(SMALL, INK).bold());
+        }
         for curve in curves.iter().filter(|curve| curve.label == **label) {
             let colour = series(
                 names
@@ -128,7 +136,7 @@ fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
             }
         }
     }
-    let middle = margin + columns as f64 * (panel_width + gap) / 2.0;
+    let middle = (margin + width) / 2.0;
     scene.text(
         (middle, bottom + 20.0),
         "Optimiser step",
@@ -136,11 +144,28 @@ fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
     );
     let centre = (top + bottom) / 2.0;
     scene.text(
-        (6.0, centre),
+        (7.0, centre),
         "Loss (nats per token)",
         Style::new(MEDIUM, INK).middle().up(),
     );
     scene
+}
+
+/// Sets a name in one line or, broken after the slash nearest its middle, in two.
+fn title_lines(label: &str, limit: f64) -> Vec<String> {
+    let whole = fit(label, SMALL, true, limit);
+    if whole == label {
+        return vec![whole];
+    }
+    let middle = label.len() / 2;
+    let slashes = label.match_indices('/').map(|(at, _)| at + 1);
+    match slashes.min_by_key(|at| at.abs_diff(middle)) {
+        Some(at) => {
+            let (head, tail) = label.split_at(at);
+            vec![fit(head, SMALL, true, limit), fit(tail, SMALL, true, limit)]
+        }
+        None => vec![whole],
+    }
 }
 
 fn finite(points: &[(u64, f64)]) -> impl Iterator<Item = (u64, f64)> + '_ {

@@ -81,7 +81,7 @@ pub(super) fn front(
     } else {
         Scale::Linear
     };
-    let (top, floor) = (8.0, 168.0);
+    let (top, floor) = (6.0, 185.0);
     let y = Axis::spanning(
         points.iter().map(|p| p.value),
         Scale::Linear,
@@ -114,7 +114,8 @@ pub(super) fn front(
     );
 
     let best = pareto(&points, metric.direction);
-    steps(&mut scene, &x, &y, &points, &best);
+    let line = steps(&x, &y, &points, &best);
+    scene.line(&line, 0.9, FAINT);
     for point in &points {
         draw(
             &mut scene,
@@ -122,10 +123,18 @@ pub(super) fn front(
             point.look,
         );
     }
-    names(&mut scene, &x, &y, &points, &best);
-    let entries = entries(study, &order, &points);
-    let taken = legend(&mut scene, (left, floor + 33.0), width - left, &entries);
-    scene.height = floor + 33.0 + taken;
+    names(&mut scene, &x, &y, &points, &best, &line);
+    let mut below = floor + 32.0;
+    let groups = keys(study, &order, &points);
+    let heads = groups
+        .iter()
+        .map(|(head, _)| paint::width(head, SMALL, true));
+    let indent = left + heads.fold(0.0, f64::max) + 8.0;
+    for (head, entries) in &groups {
+        scene.text((left, below), head.clone(), Style::new(SMALL, FAINT).bold());
+        below += legend(&mut scene, (indent, below), width - indent, entries);
+    }
+    scene.height = below;
     Some(scene)
 }
 
@@ -228,7 +237,8 @@ fn pareto(points: &[Point], direction: Direction) -> Vec<usize> {
     front
 }
 
-fn steps(scene: &mut Scene, x: &Axis, y: &Axis, points: &[Point], best: &[usize]) {
+/// The front as a line of steps.
+fn steps(x: &Axis, y: &Axis, points: &[Point], best: &[usize]) -> Vec<(f64, f64)> {
     let mut line: Vec<(f64, f64)> = Vec::new();
     for &index in best {
         let at = (x.at(points[index].energy), y.at(points[index].value));
@@ -240,11 +250,18 @@ fn steps(scene: &mut Scene, x: &Axis, y: &Axis, points: &[Point], best: &[usize]
     if let Some(&(_, last)) = line.last() {
         line.push((x.to, last));
     }
-    scene.line(&line, 0.9, FAINT);
+    line
 }
 
 /// Names the arms of the front where there is room.
-fn names(scene: &mut Scene, x: &Axis, y: &Axis, points: &[Point], best: &[usize]) {
+fn names(
+    scene: &mut Scene,
+    x: &Axis,
+    y: &Axis,
+    points: &[Point],
+    best: &[usize],
+    line: &[(f64, f64)],
+) {
     let mut taken: Vec<(f64, f64, f64, f64)> = points
         .iter()
         .map(|point| {
@@ -256,6 +273,10 @@ fn names(scene: &mut Scene, x: &Axis, y: &Axis, points: &[Point], best: &[usize]
             (cx - r, cy - r, cx + r, cy + r)
         })
         .collect();
+    taken.extend(line.windows(2).map(|ends| {
+        let ((ax, ay), (bx, by)) = (ends[0], ends[1]);
+        (ax.min(bx), ay.min(by), ax.max(bx), ay.max(by))
+    }));
     for &index in best {
         let point = &points[index];
         let (cx, cy) = (x.at(point.energy), y.at(point.value));
@@ -271,6 +292,7 @@ fn names(scene: &mut Scene, x: &Axis, y: &Axis, points: &[Point], best: &[usize]
             (cx + r, cy),
             (cx + r, cy + r + 2.0),
             (cx - w / 2.0, cy + r + 5.0),
+            (cx - r - w, cy + r + 2.0),
         ];
         let free = places.into_iter().find(|&(left, middle)| {
             let area = (left - 1.0, middle - 4.5, left + w + 1.0, middle + 4.5);
@@ -291,19 +313,24 @@ fn names(scene: &mut Scene, x: &Axis, y: &Axis, points: &[Point], best: &[usize]
     }
 }
 
-fn entries<'a>(study: &'a Study, order: &[&'a Factor], points: &[Point]) -> Vec<Entry<'a>> {
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut key = |look: Look, label: String| {
-        entries.push((Box::new(move |scene, at| draw(scene, at, look)), label));
-    };
+/// What colours, shapes, filling and size mean, one group each.
+fn keys<'a>(
+    study: &'a Study,
+    order: &[&'a Factor],
+    points: &[Point],
+) -> Vec<(String, Vec<Entry<'a>>)> {
     let plain = Look {
         colour: FAINT,
         marker: Marker::Circle,
         hollow: false,
         radius: 3.4,
     };
+    let key = |look: Look, label: String| -> Entry<'a> {
+        (Box::new(move |scene, at| draw(scene, at, look)), label)
+    };
+    let mut groups: Vec<(String, Vec<Entry>)> = Vec::new();
     for (rank, factor) in order.iter().take(3).enumerate() {
-        for (index, level) in factor.levels.iter().enumerate() {
+        let entries = factor.levels.iter().enumerate().map(|(index, level)| {
             let look = match rank {
                 0 => Look {
                     colour: series(index),
@@ -318,27 +345,29 @@ fn entries<'a>(study: &'a Study, order: &[&'a Factor], points: &[Point]) -> Vec<
                     ..plain
                 },
             };
-            key(look, format!("{} {level}", factor.name));
-        }
+            key(look, level.clone())
+        });
+        groups.push((factor.name.clone(), entries.collect()));
     }
-    let mut models: Vec<&str> = points
+    let mut names: Vec<&str> = points
         .iter()
         .map(|point| point.arm.model.as_str())
         .collect();
-    models.sort_unstable();
-    models.dedup();
-    for model in models {
-        let radius = radius(study, model);
-        if let Some(found) = study
-            .models
-            .iter()
-            .find(|candidate| candidate.name == model)
-        {
-            key(
-                Look { radius, ..plain },
-                format!("{model} ({})", number::parameters(found.parameters)),
-            );
-        }
+    names.sort_unstable();
+    names.dedup();
+    let sizes = study
+        .models
+        .iter()
+        .filter(|model| names.contains(&model.name.as_str()));
+    let entries: Vec<Entry> = sizes
+        .map(|model| {
+            let radius = radius(study, &model.name);
+            let label = format!("{} ({})", model.name, number::parameters(model.parameters));
+            key(Look { radius, ..plain }, label)
+        })
+        .collect();
+    if !entries.is_empty() {
+        groups.push(("size".to_owned(), entries));
     }
-    entries
+    groups
 }

@@ -1,7 +1,7 @@
 //! Significance heat maps: contrasts in rows, metrics in columns, coloured by signed effect.
 
 use super::palette::{FAINT, INK, WHITE, diverging, is_light};
-use super::panel::{MEDIUM, SMALL, fit, wrap};
+use super::panel::{MEDIUM, SMALL, wrap};
 use super::scene::{Scene, Style};
 use crate::contrast::Contrast;
 use crate::number;
@@ -44,8 +44,8 @@ pub(super) fn heatmap(columns: &[String], rows: &[Row], width: f64) -> Scene {
     let longest = rows
         .iter()
         .map(|row| super::paint::width(&row.label, MEDIUM, false));
-    let head = (longest.fold(0.0, f64::max) + 8.0).min(width * 0.36);
-    let (top, bar) = (26.0, 46.0);
+    let head = (longest.fold(0.0, f64::max) + 9.0).min(width * 0.3);
+    let (top, bar) = (26.0, 40.0);
     let cell_width = (width - head - bar) / columns.len() as f64;
     let wrapped: Vec<Vec<String>> = rows
         .iter()
@@ -54,16 +54,22 @@ pub(super) fn heatmap(columns: &[String], rows: &[Row], width: f64) -> Scene {
     let tall = if wrapped.iter().any(|lines| lines.len() > 1) {
         23.0
     } else {
-        17.0
+        14.5
     };
     let height = top + tall * rows.len() as f64 + 6.0;
-    let mut scene = Scene::new(width, height.max(top + 90.0));
+    let mut scene = Scene::new(width, height.max(top + 66.0));
     for (index, column) in columns.iter().enumerate() {
         let x = head + (index as f64 + 0.5) * cell_width;
-        let lines = wrap(column, SMALL, cell_width - 3.0, 2);
+        // A long word shrinks before it is cut.
+        let longest = column.split_whitespace();
+        let longest = longest
+            .map(|word| super::paint::width(word, SMALL, true))
+            .fold(1.0, f64::max);
+        let size = (SMALL * (cell_width - 2.0) / longest).clamp(5.2, SMALL);
+        let lines = wrap(column, size, cell_width - 1.0, 2);
         for (line, text) in lines.iter().enumerate() {
             let y = top - 7.0 - 9.0 * (lines.len() - 1 - line) as f64;
-            scene.text((x, y), text.clone(), Style::new(SMALL, INK).bold().middle());
+            scene.text((x, y), text.clone(), Style::new(size, INK).bold().middle());
         }
     }
     for (index, (row, label)) in rows.iter().zip(&wrapped).enumerate() {
@@ -90,7 +96,7 @@ pub(super) fn heatmap(columns: &[String], rows: &[Row], width: f64) -> Scene {
             }
         }
     }
-    colour_bar(&mut scene, (width - bar + 12.0, top), height - top - 6.0);
+    colour_bar(&mut scene, (width - bar + 10.0, top), height - top - 6.0);
     scene
 }
 
@@ -110,18 +116,13 @@ fn paint_cell(scene: &mut Scene, cell: Option<&Cell>, at: (f64, f64), (w, h): (f
         p if p < 0.05 => "*",
         _ => "",
     };
-    let style = Style::new(SMALL + 0.3, if is_light(colour) { INK } else { WHITE }).middle();
-    let style = if stars.is_empty() {
-        style
-    } else {
-        style.bold()
-    };
+    let ink = if is_light(colour) { INK } else { WHITE };
     let text = format!("{}{stars}", number::signed(cell.effect, 2));
-    scene.text(
-        middle,
-        fit(&text, SMALL + 0.3, !stars.is_empty(), w - 2.0),
-        style,
-    );
+    let bold = !stars.is_empty();
+    let taken = super::paint::width(&text, SMALL, bold);
+    let size = (SMALL * (w - 4.0) / taken).clamp(5.0, SMALL);
+    let style = Style::new(size, ink).middle();
+    scene.text(middle, text, if bold { style.bold() } else { style });
 }
 
 fn colour_bar(scene: &mut Scene, (x, y): (f64, f64), height: f64) {

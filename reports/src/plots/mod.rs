@@ -1,6 +1,6 @@
 //! Figures: drawn once as a list of shapes, printed as SVG and PNG.
 //!
-//! Every figure is a function from findings to a scene in points; [`paint`] alone knows file
+//! Every figure is a function from findings to a scene in points; `paint` alone knows file
 //! formats. Colours never carry meaning alone: shape, filling, hatching, stars or text say it too.
 
 mod axis;
@@ -130,15 +130,15 @@ pub fn figures(
         .map(|metric| metric.label.clone())
         .collect();
     let rows = contrast_rows(study, scores, answers, resampling);
-    if !rows.is_empty() {
+    if !rows.is_empty() && !columns.is_empty() {
         let caption = "Every hypothesis on every metric: standardised effect, positive (blue) where it favours the claim. Outlined cells were declared and carry their p values; the others are exploratory, with Holm's adjustment over them. *, **, ***: adjusted p below 0.05, 0.01, 0.001.";
         let scene = heatmap::heatmap(&columns, &rows, FULL_WIDTH);
         figures.push(Figure::new("heatmap-hypotheses", caption, scene));
     }
     let rows = arm_rows(study, standings);
-    if !rows.is_empty() {
+    if !rows.is_empty() && !columns.is_empty() {
         let caption = format!(
-            "Every arm against the baseline {}: standardised effect, positive (blue) where the arm is better. *, **, ***: p below 0.05, 0.01, 0.001 after Holm over all arms and metrics (exploratory).",
+            "Every arm against the baseline {}: standardised effect, positive (blue) where the arm is better. *, **, ***: p below 0.05, 0.01, 0.001 after Holm over the arms, metric by metric (exploratory).",
             study.baseline.as_deref().unwrap_or_default()
         );
         let scene = heatmap::heatmap(&columns, &rows, FULL_WIDTH);

@@ -1,12 +1,12 @@
 //! Scenes as SVG and PNG, through plotters' backends.
 
-use std::sync::Once;
+use std::sync::LazyLock;
 
+use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{
-    Color, FontDesc, FontFamily, FontStyle, FontTransform, IntoFont, RGBAColor, RGBColor,
-    ShapeStyle, TextStyle, register_font,
+    Color, FontStyle, FontTransform, IntoFont, RGBAColor, RGBColor, ShapeStyle, TextStyle,
 };
 
 use super::fonts;
@@ -18,13 +18,26 @@ const SVG_SCALE: f64 = 10.0;
 const PNG_SCALE: f64 = 192.0 / 72.0;
 /// Samples per pixel and side when painting, averaged afterwards: plotters does not smooth edges.
 const SAMPLES: usize = 3;
-/// plotters takes a font's size as its line height: 1.24 em in SVG, the font's own 1.2 in bitmaps.
+/// plotters divides the size of text in SVG by this.
 const SVG_LINE: f64 = 1.24;
-const BITMAP_LINE: f64 = 1.2;
+/// Half the height of Lato's capitals in em: how far below its centre a line's baseline is.
+const HALF_CAPITAL: f64 = 0.36;
+/// Where plotters puts the baseline of SVG text below its point: 0.5ex, in em of Lato.
+const HALF_EX: f64 = 0.253;
+
+static REGULAR: LazyLock<FontRef> = LazyLock::new(|| embedded(fonts::REGULAR));
+static BOLD: LazyLock<FontRef> = LazyLock::new(|| embedded(fonts::BOLD));
+
+fn embedded(bytes: &'static [u8]) -> FontRef<'static> {
+    FontRef::try_from_slice(bytes).expect("the embedded file is a font")
+}
+
+fn font(bold: bool) -> &'static FontRef<'static> {
+    if bold { &BOLD } else { &REGULAR }
+}
 
 /// Paints a scene as SVG, sized in points.
 pub(super) fn svg(scene: &Scene) -> Result<String, String> {
-    register();
     let size = (
         (scene.width * SVG_SCALE).ceil() as u32,
         (scene.height * SVG_SCALE).ceil() as u32,
@@ -32,17 +45,24 @@ pub(super) fn svg(scene: &Scene) -> Result<String, String> {
     let mut text = String::new();
     {
         let mut backend = SVGBackend::with_string(&mut text, size);
-        paint(&mut backend, scene, SVG_SCALE, SVG_LINE)?;
+        shapes(&mut backend, scene, SVG_SCALE, Text::Draw)?;
         backend.present().map_err(said)?;
     }
     let drawn = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
     let wanted = format!("width=\"{}pt\" height=\"{}pt\"", scene.width, scene.height);
-    Ok(text.replacen(&drawn, &wanted, 1))
+    // Viewers without the font take the next best.
+    let family = format!("font-family=\"{}\"", fonts::FAMILY);
+    let families = format!(
+        "font-family=\"{}, Helvetica, Arial, sans-serif\"",
+        fonts::FAMILY
+    );
+    Ok(text
+        .replacen(&drawn, &wanted, 1)
+        .replace(&family, &families))
 }
 
 /// Paints a scene as PNG at 192 pixels per inch.
 pub(super) fn png(scene: &Scene) -> Result<Vec<u8>, String> {
-    register();
     let width = (scene.width * PNG_SCALE).ceil() as usize;
     let height = (scene.height * PNG_SCALE).ceil() as usize;
     let (fine_width, fine_height) = (width * SAMPLES, height * SAMPLES);
@@ -51,8 +71,15 @@ pub(super) fn png(scene: &Scene) -> Result<Vec<u8>, String> {
         let size = (fine_width as u32, fine_height as u32);
         let mut backend = BitMapBackend::with_buffer(&mut fine, size);
         let scale = PNG_SCALE * SAMPLES as f64;
-        paint(&mut backend, scene, scale, BITMAP_LINE)?;
+        shapes(&mut backend, scene, scale, Text::Leave)?;
         backend.present().map_err(said)?;
+    }
+    let scale = PNG_SCALE * SAMPLES as f64;
+    for shape in &scene.shapes {
+        if let Shape::Text { at, text, style } = shape {
+            let at = (at.0 * scale, at.1 * scale);
+            draw_text(&mut fine, fine_width, at, text, style, scale);
+        }
     }
     let mut pixels = Vec::with_capacity(width * height * 3);
     for y in 0..height {
@@ -89,37 +116,89 @@ fn encode(pixels: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::Encodi
 
 /// Measures the width of text in points.
 pub(super) fn width(text: &str, size: f64, bold: bool) -> f64 {
-    register();
-    // Measured large, because plotters rounds to whole units.
-    let large = 1000.0;
-    let style = if bold {
-        FontStyle::Bold
-    } else {
-        FontStyle::Normal
-    };
-    let font: FontDesc = (FontFamily::Name(fonts::FAMILY), large * BITMAP_LINE, style).into();
-    font.box_size(text)
-        .map_or(0.0, |(width, _)| f64::from(width) * size / large)
+    advances(text, font(bold), size).1
 }
 
-fn register() {
-    static REGISTERED: Once = Once::new();
-    REGISTERED.call_once(|| {
-        for (style, bytes) in [
-            (FontStyle::Normal, fonts::REGULAR),
-            (FontStyle::Bold, fonts::BOLD),
-        ] {
-            // The embedded files are fonts; a test draws with both.
-            let _ = register_font(fonts::FAMILY, style, bytes);
+/// Horizontal position of every character from the start, and the width of all.
+fn advances(text: &str, font: &FontRef, size: f64) -> (Vec<f64>, f64) {
+    let em = size / f64::from(font.units_per_em().unwrap_or(1000.0));
+    let mut positions = Vec::new();
+    let mut at = 0.0;
+    let mut before: Option<char> = None;
+    for character in text.chars() {
+        let glyph = font.glyph_id(character);
+        // The font also kerns against the space, which closes gaps between words.
+        if let Some(before) = before.filter(|c| *c != ' ' && character != ' ') {
+            at += f64::from(font.kern_unscaled(font.glyph_id(before), glyph)) * em;
         }
-    });
+        positions.push(at);
+        at += f64::from(font.h_advance_unscaled(glyph)) * em;
+        before = Some(character);
+    }
+    (positions, at)
 }
 
-fn paint<B: DrawingBackend>(
+/// Draws text into RGB pixels: plotters places glyphs on whole pixels and has no bold.
+fn draw_text(
+    pixels: &mut [u8],
+    width: usize,
+    at: (f64, f64),
+    text: &str,
+    style: &Style,
+    scale: f64,
+) {
+    let font = font(style.bold);
+    let size = style.size * scale;
+    let (positions, length) = advances(text, font, size);
+    let start = match style.anchor {
+        Anchor::Start => 0.0,
+        Anchor::Middle => -length / 2.0,
+        Anchor::End => -length,
+    };
+    // ab_glyph scales by line height, not by em.
+    let height = font.height_unscaled() / font.units_per_em().unwrap_or(1000.0);
+    let px = PxScale::from(size as f32 * height);
+    let rows = pixels.len() / 3 / width;
+    for (character, position) in text.chars().zip(positions) {
+        let origin = point((start + position) as f32, (HALF_CAPITAL * size) as f32);
+        let glyph = font.as_scaled(px).scaled_glyph(character).id;
+        let Some(outline) = font.outline_glyph(glyph.with_scale_and_position(px, origin)) else {
+            continue;
+        };
+        let bounds = outline.px_bounds();
+        outline.draw(|x, y, coverage| {
+            let along = f64::from(bounds.min.x) + f64::from(x);
+            let across = f64::from(bounds.min.y) + f64::from(y);
+            let (x, y) = match style.turn {
+                Turn::None => (at.0 + along, at.1 + across),
+                Turn::Up => (at.0 + across, at.1 - along),
+            };
+            let (x, y) = (x.round(), y.round());
+            if x < 0.0 || y < 0.0 || x >= width as f64 || y >= rows as f64 {
+                return;
+            }
+            let start = (y as usize * width + x as usize) * 3;
+            let ink = [style.colour.0, style.colour.1, style.colour.2];
+            for (pixel, ink) in pixels[start..start + 3].iter_mut().zip(ink) {
+                let blend =
+                    f32::from(*pixel) + (f32::from(ink) - f32::from(*pixel)) * coverage.min(1.0);
+                *pixel = blend.round() as u8;
+            }
+        });
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Text {
+    Draw,
+    Leave,
+}
+
+fn shapes<B: DrawingBackend>(
     backend: &mut B,
     scene: &Scene,
     scale: f64,
-    line_height: f64,
+    texts: Text,
 ) -> Result<(), String> {
     let point = |(x, y): (f64, f64)| ((x * scale).round() as i32, (y * scale).round() as i32);
     let points = |list: &[(f64, f64)]| list.iter().map(|&p| point(p)).collect::<Vec<_>>();
@@ -166,10 +245,16 @@ fn paint<B: DrawingBackend>(
                         .map_err(said)?;
                 }
             }
+            Shape::Text { .. } if texts == Text::Leave => {}
             Shape::Text { at, text, style } => {
                 let colour = RGBColor(style.colour.0, style.colour.1, style.colour.2);
-                let style = text_style(style, scale * line_height, &colour);
-                backend.draw_text(text, &style, point(*at)).map_err(said)?;
+                let lower = (HALF_CAPITAL - HALF_EX) * style.size;
+                let at = match style.turn {
+                    Turn::None => (at.0, at.1 + lower),
+                    Turn::Up => (at.0 + lower, at.1),
+                };
+                let style = text_style(style, scale * SVG_LINE, &colour);
+                backend.draw_text(text, &style, point(at)).map_err(said)?;
             }
         }
     }

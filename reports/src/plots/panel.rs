@@ -102,8 +102,11 @@ pub(super) fn wrap(text: &str, size: f64, limit: f64, lines: usize) -> Vec<Strin
         .collect()
 }
 
+/// Draws the key of a legend's entry, centred on a point.
+pub(super) type Key<'a> = Box<dyn Fn(&mut Scene, (f64, f64)) + 'a>;
+
 /// An entry of a legend: draws its key at a point, and says what it means.
-pub(super) type Entry<'a> = (Box<dyn Fn(&mut Scene, (f64, f64)) + 'a>, String);
+pub(super) type Entry<'a> = (Key<'a>, String);
 
 /// Draws a legend in rows from left to right; returns the height it took.
 pub(super) fn legend(scene: &mut Scene, at: (f64, f64), width: f64, entries: &[Entry]) -> f64 {
@@ -122,10 +125,7 @@ pub(super) fn legend(scene: &mut Scene, at: (f64, f64), width: f64, entries: &[E
 }
 
 /// The key of a coloured area.
-pub(super) fn swatch<'a>(
-    colour: Colour,
-    hatched: bool,
-) -> Box<dyn Fn(&mut Scene, (f64, f64)) + 'a> {
+pub(super) fn swatch<'a>(colour: Colour, hatched: bool) -> Key<'a> {
     Box::new(move |scene, (x, y)| {
         scene.rectangle((x - 5.0, y - 3.5), (10.0, 7.0), colour);
         if hatched {
@@ -135,6 +135,6 @@ pub(super) fn swatch<'a>(
 }
 
 /// The key of a line.
-pub(super) fn stroke<'a>(colour: Colour, width: f64) -> Box<dyn Fn(&mut Scene, (f64, f64)) + 'a> {
+pub(super) fn stroke<'a>(colour: Colour, width: f64) -> Key<'a> {
     Box::new(move |scene, (x, y)| scene.line(&[(x - 5.0, y), (x + 6.0, y)], width, colour))
 }

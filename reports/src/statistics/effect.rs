@@ -11,7 +11,7 @@ use super::{Interval, moments};
 /// about 20 pairs on. `None` for fewer than two differences or when they do not vary.
 pub fn d_z(differences: &[f64], level: f64) -> Option<(f64, Interval)> {
     let deviation = moments::deviation(differences);
-    if !(deviation > 0.0) {
+    if deviation.is_nan() || deviation == 0.0 {
         return None;
     }
     let count = differences.len() as f64;

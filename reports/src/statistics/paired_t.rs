@@ -25,7 +25,7 @@ pub struct PairedT {
 pub fn paired_t(differences: &[f64], level: f64) -> Option<PairedT> {
     let count = differences.len() as f64;
     let error = moments::deviation(differences) / count.sqrt();
-    if !(error > 0.0) {
+    if error.is_nan() || error == 0.0 {
         return None;
     }
     let mean = moments::mean(differences);

@@ -4,7 +4,7 @@ use super::{Cell, Column, Table, Value};
 use crate::number;
 use crate::record::Direction;
 use crate::standings::{Standing, Standings};
-use crate::study::{Arm, Metric, Role, Study};
+use crate::study::{Arm, Metric, Outcome, Role, Study};
 
 /// Level of significance of the exploratory marks.
 const ALPHA: f64 = 0.05;
@@ -22,7 +22,7 @@ pub fn overview(study: &Study, standings: &[Standings]) -> Table {
         columns,
     );
     for (index, arm) in study.arms.iter().enumerate() {
-        let mut cells = vec![Cell::text(&arm.name)];
+        let mut cells = vec![Cell::text(name(arm, study))];
         for standings in standings {
             let digits = digits(&standings.arms);
             cells.push(marked(&standings.arms[index], digits));
@@ -39,7 +39,10 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
     let mut columns = vec![Column::left("Arm")];
     columns.push(Column::right(metric.label.clone()));
     columns.push(Column::right("95 % CI"));
-    columns.push(Column::right("s.d. of seeds"));
+    let spread = standings.arms.iter().any(|arm| arm.deviation.is_some());
+    if spread {
+        columns.push(Column::right("s.d. of seeds"));
+    }
     let compared = standings
         .arms
         .iter()
@@ -69,8 +72,10 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
             Cell::text(name(&study.arms[index], study)),
             marked(standing, digits),
             Cell::new(interval),
-            Cell::number(standing.deviation, digits),
         ];
+        if spread {
+            cells.push(Cell::number(standing.deviation, digits));
+        }
         if compared {
             let gain = standing.against_baseline.as_ref();
             let absent = || Cell::new(Value::Absent);
@@ -98,11 +103,13 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
 }
 
 fn name(arm: &Arm, study: &Study) -> String {
-    if study.baseline.as_deref() == Some(arm.name.as_str()) {
-        format!("{} (baseline)", arm.name)
-    } else {
-        arm.name.clone()
-    }
+    let remark = match arm.outcome {
+        Outcome::Failed { .. } => " (failed)",
+        Outcome::Missing => " (not run)",
+        Outcome::Done if study.baseline.as_deref() == Some(arm.name.as_str()) => " (baseline)",
+        Outcome::Done => "",
+    };
+    format!("{}{remark}", arm.name)
 }
 
 fn marked(standing: &Standing, digits: usize) -> Cell {
@@ -136,7 +143,7 @@ fn notes(study: &Study) -> Vec<String> {
     let mut notes = vec!["Bold: best arm of the design (references apart).".to_owned()];
     if let Some(baseline) = &study.baseline {
         notes.push(format!(
-            "+ / \u{2212}: better / worse than the baseline {baseline}, p < {ALPHA} after Holm over all arms and metrics (exploratory)."
+            "+ / \u{2212}: better / worse than the baseline {baseline}, p < {ALPHA} after Holm over the arms, metric by metric (exploratory)."
         ));
     }
     notes

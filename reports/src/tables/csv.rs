@@ -27,18 +27,11 @@ pub(super) fn print(table: &Table) -> String {
                 Value::Number(value, _) | Value::Signed(value, _) | Value::P(value) => {
                     fields.push(value.to_string());
                 }
-                Value::Interval(low, high, _) => {
-                    fields.push(low.to_string() + "\0" + &high.to_string())
-                }
-                Value::Absent => fields.push(if double { "\0".into() } else { String::new() }),
+                Value::Interval(low, high, _) => fields.extend([low.to_string(), high.to_string()]),
+                Value::Absent => fields.extend(vec![String::new(); 1 + usize::from(double)]),
             }
         }
-        rows.push(
-            fields
-                .iter()
-                .flat_map(|field| field.split('\0').map(str::to_owned))
-                .collect(),
-        );
+        rows.push(fields);
     }
     write(&rows)
 }

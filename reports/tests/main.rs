@@ -1,0 +1,5 @@
+//! Reports of a made-up study, from records to files.
+
+mod golden;
+mod report;
+mod statistics;

@@ -1,0 +1,369 @@
+//! The decoding loop: prompts enter a tile, one step chooses a token for every row, finished
+//! answers leave and waiting prompts take their rows.
+
+use std::collections::BTreeMap;
+
+use rand_chacha::ChaCha8Rng;
+use tch::{Tensor, no_grad};
+
+use super::sampling::choose;
+use super::{GenerateError, Generated, GenerationSettings, StopReason};
+use crate::device::Seed;
+use crate::models::decoder::Decoder;
+use crate::models::packed::Packed;
+use crate::models::tile::TileCache;
+
+/// Rows of a tile on the CPU.
+const CPU_ROWS: usize = 16;
+
+/// Rows of a tile on a GPU, which computes them in the time of one.
+const CUDA_ROWS: usize = 32;
+
+/// Least room of a sequence in the cache, in tokens.
+const LEAST_ROOM: usize = 64;
+
+/// Generates an answer to every prompt, in the order of `prompts`.
+///
+/// In f32 an answer depends on its prompt, its index and `seed`, not on `settings.batch` or on the
+/// other prompts: a prompt is read alone, and decoded in a tile of constant shape. `progress` is
+/// told the finished answers and their final number.
+///
+/// # Errors
+/// When a prompt is empty or of another vocabulary, or the logits are not finite.
+pub fn generate(
+    decoder: &Decoder,
+    prompts: &[Vec<u32>],
+    settings: &GenerationSettings,
+    seed: Seed,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<Generated>, GenerateError> {
+    check(prompts, decoder.config.vocab_size)?;
+    let empty = Generated { tokens: Vec::new(), stopped: StopReason::Length };
+    let mut answers = vec![empty; prompts.len()];
+    if settings.max_new_tokens == 0 {
+        progress(prompts.len(), prompts.len());
+        return Ok(answers);
+    }
+    let mut queues: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (example, prompt) in prompts.iter().enumerate() {
+        queues.entry(room(prompt.len() + settings.max_new_tokens)).or_default().push(example);
+    }
+    let mut done = 0;
+    let mut finish = |sequence: Sequence, stopped: StopReason| {
+        answers[sequence.example] = Generated { tokens: sequence.tokens, stopped };
+        done += 1;
+        progress(done, prompts.len());
+    };
+    no_grad(|| {
+        for (room, queue) in queues {
+            let mut tile = Tile::new(decoder, room, settings);
+            let mut waiting = queue.into_iter();
+            loop {
+                while let Some(row) = tile.free_row() {
+                    let Some(example) = waiting.next() else { break };
+                    let generator = seed.stream("sample", example as u64).generator();
+                    if let Some((sequence, stopped)) = tile.enter(row, example, &prompts[example], generator)? {
+                        finish(sequence, stopped);
+                    }
+                }
+                if tile.is_empty() {
+                    break;
+                }
+                for (sequence, stopped) in tile.step()? {
+                    finish(sequence, stopped);
+                }
+            }
+        }
+        Ok(())
+    })?;
+    Ok(answers)
+}
+
+fn check(prompts: &[Vec<u32>], vocabulary: i64) -> Result<(), GenerateError> {
+    for (example, prompt) in prompts.iter().enumerate() {
+        if prompt.is_empty() {
+            return Err(GenerateError::EmptyPrompt { example });
+        }
+        if let Some(&token) = prompt.iter().find(|&&token| i64::from(token) >= vocabulary) {
+            return Err(GenerateError::UnknownToken { example, token, vocabulary });
+        }
+    }
+    Ok(())
+}
+
+/// Returns the room that a sequence of `tokens` gets: rounded up to an eighth of a power of two,
+/// so that few sequences differ in it and little of it is idle.
+fn room(tokens: usize) -> usize {
+    tokens.next_multiple_of((tokens.next_power_of_two() / 8).max(LEAST_ROOM))
+}
+
+/// A sequence that is being decoded.
+#[derive(Debug)]
+struct Sequence {
+    example: usize,
+    /// Answer so far.
+    tokens: Vec<u32>,
+    /// Tokens in the cache.
+    length: usize,
+    generator: ChaCha8Rng,
+}
+
+/// Rows that are decoded together.
+#[derive(Debug)]
+struct Tile<'a> {
+    decoder: &'a Decoder,
+    settings: &'a GenerationSettings,
+    cache: TileCache,
+    rows: Vec<Option<Sequence>>,
+}
+
+impl<'a> Tile<'a> {
+    fn new(decoder: &'a Decoder, room: usize, settings: &'a GenerationSettings) -> Self {
+        let rows = if decoder.device().is_cuda() { CUDA_ROWS } else { CPU_ROWS };
+        let cache = TileCache::new(decoder, rows as i64, room as i64);
+        Self { decoder, settings, cache, rows: (0..rows).map(|_| None).collect() }
+    }
+
+    /// Returns a row without a sequence, within the batch that the settings allow.
+    fn free_row(&self) -> Option<usize> {
+        self.rows.iter().take(self.settings.batch.max(1)).position(Option::is_none)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rows.iter().all(Option::is_none)
+    }
+
+    /// Reads a prompt into a row and chooses its first token; returns the sequence if it ends there.
+    fn enter(
+        &mut self,
+        row: usize,
+        example: usize,
+        prompt: &[u32],
+        mut generator: ChaCha8Rng,
+    ) -> Result<Option<(Sequence, StopReason)>, GenerateError> {
+        let batch = Packed::new(&[prompt], None, self.decoder.device());
+        let hidden = self.decoder.hidden_cached(&batch, &mut self.cache.row(row as i64));
+        let logits = self.decoder.logits(&hidden.narrow(0, prompt.len() as i64 - 1, 1));
+        let token = choose(self.settings.decoding, &logits, &mut [Some(&mut generator)])[0]
+            .ok_or(GenerateError::NotFinite { example })?;
+        let mut sequence = Sequence { example, tokens: Vec::new(), length: prompt.len(), generator };
+        if let Some(stopped) = self.settings.extend(&mut sequence.tokens, token) {
+            return Ok(Some((sequence, stopped)));
+        }
+        self.rows[row] = Some(sequence);
+        Ok(None)
+    }
+
+    /// Chooses the next token of every row and returns the sequences that end.
+    fn step(&mut self) -> Result<Vec<(Sequence, StopReason)>, GenerateError> {
+        let device = self.decoder.device();
+        let tensor = |value: &dyn Fn(&Sequence) -> i64| {
+            let values: Vec<i64> = self.rows.iter().map(|row| row.as_ref().map_or(0, value)).collect();
+            Tensor::from_slice(&values).to_device(device)
+        };
+        let ids = tensor(&|sequence| sequence.tokens.last().map_or(0, |&token| i64::from(token)));
+        let positions = tensor(&|sequence| sequence.length as i64);
+        let hidden = self.decoder.hidden_tile(&ids, &positions, &mut self.cache);
+        let logits = self.decoder.logits(&hidden);
+        let mut generators: Vec<Option<&mut ChaCha8Rng>> =
+            self.rows.iter_mut().map(|row| row.as_mut().map(|sequence| &mut sequence.generator)).collect();
+        let tokens = choose(self.settings.decoding, &logits, &mut generators);
+        let mut finished = Vec::new();
+        for (row, token) in self.rows.iter_mut().zip(tokens) {
+            let Some(mut sequence) = row.take() else { continue };
+            let token = token.ok_or(GenerateError::NotFinite { example: sequence.example })?;
+            sequence.length += 1;
+            match self.settings.extend(&mut sequence.tokens, token) {
+                Some(stopped) => finished.push((sequence, stopped)),
+                None => *row = Some(sequence),
+            }
+        }
+        Ok(finished)
+    }
+}
+
+impl GenerationSettings {
+    /// Adds `token` to an answer, unless it is the end token; says whether the answer ends.
+    fn extend(&self, tokens: &mut Vec<u32>, token: u32) -> Option<StopReason> {
+        if token == self.eos {
+            return Some(StopReason::Eos);
+        }
+        tokens.push(token);
+        (tokens.len() >= self.max_new_tokens).then_some(StopReason::Length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::experiment::settings::{Architecture, Decoding};
+    use crate::models::config::Config;
+    use crate::models::layers::Mode;
+
+    fn decoder(sliding_window: Option<i64>) -> Decoder {
+        let config = Config {
+            architecture: Architecture::Mistral,
+            vocab_size: 50,
+            hidden_size: 48,
+            intermediate_size: 72,
+            num_hidden_layers: 2,
+            num_attention_heads: 6,
+            num_key_value_heads: 2,
+            head_dim: 8,
+            rope_theta: 10_000.0,
+            rms_norm_eps: 1e-5,
+            qkv_bias: false,
+            tie_word_embeddings: false,
+            max_position_embeddings: 512,
+            sliding_window,
+            // Wide, so that answers differ.
+            initializer_range: 0.3,
+            eos_token_id: Some(0),
+            bos_token_id: None,
+        };
+        Decoder::initialise(config, Seed(5), Device::Cpu)
+    }
+
+    fn prompts(lengths: &[usize]) -> Vec<Vec<u32>> {
+        let prompt = |(example, &length): (usize, &usize)| {
+            (0..length).map(|i| ((example * 31 + i * i + 7 * i) % 49 + 1) as u32).collect()
+        };
+        lengths.iter().enumerate().map(prompt).collect()
+    }
+
+    fn settings(decoding: Decoding, batch: usize) -> GenerationSettings {
+        GenerationSettings { decoding, max_new_tokens: 12, eos: 0, batch }
+    }
+
+    const SAMPLE: Decoding = Decoding::Sample { temperature: 1.0, top_p: 0.9, top_k: None };
+
+    fn answers(decoder: &Decoder, prompts: &[Vec<u32>], decoding: Decoding, batch: usize) -> Vec<Generated> {
+        generate(decoder, prompts, &settings(decoding, batch), Seed(9), &mut |_, _| {}).unwrap()
+    }
+
+    #[test]
+    fn greedy_answers_are_those_of_the_model_without_a_cache() {
+        for window in [None, Some(5)] {
+            let decoder = decoder(window);
+            let prompts = prompts(&[1, 3, 50, 9, 70]);
+            for (prompt, answer) in prompts.iter().zip(answers(&decoder, &prompts, Decoding::Greedy {}, 4)) {
+                let mut expected = Vec::new();
+                let mut tokens = prompt.clone();
+                let stopped = loop {
+                    let hidden = decoder.hidden(&Packed::new(&[&tokens], None, Device::Cpu), Mode::Infer);
+                    let last = decoder.logits(&hidden.narrow(0, tokens.len() as i64 - 1, 1));
+                    let token = last.argmax(-1, false).int64_value(&[0]) as u32;
+                    if token == 0 {
+                        break StopReason::Eos;
+                    }
+                    expected.push(token);
+                    tokens.push(token);
+                    if expected.len() == 12 {
+                        break StopReason::Length;
+                    }
+                };
+                assert_eq!(answer, Generated { tokens: expected, stopped }, "{window:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4, ..ProptestConfig::default() })]
+
+        #[test]
+        fn an_answer_does_not_depend_on_the_batch(lengths in prop::collection::vec(1usize..140, 1..20)) {
+            let decoder = decoder(None);
+            let prompts = prompts(&lengths);
+            for decoding in [Decoding::Greedy {}, SAMPLE] {
+                let alone = answers(&decoder, &prompts, decoding, 1);
+                for batch in [3, 8, 32] {
+                    prop_assert_eq!(&answers(&decoder, &prompts, decoding, batch), &alone, "batch {}", batch);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_logits_of_a_row_do_not_depend_on_the_other_rows() {
+        // Bit for bit, at a size where libtorch's kernels and threads divide the work.
+        let config = Config {
+            hidden_size: 256,
+            intermediate_size: 688,
+            num_attention_heads: 8,
+            num_key_value_heads: 4,
+            head_dim: 32,
+            vocab_size: 4096,
+            ..decoder(None).config
+        };
+        let decoder = Decoder::initialise(config, Seed(6), Device::Cpu);
+        let prompts = prompts(&[90, 75, 100, 88]);
+        let run = |examples: &[usize], row: usize| {
+            let mut cache = TileCache::new(&decoder, CPU_ROWS as i64, 128);
+            let (mut ids, mut positions) = (vec![0i64; CPU_ROWS], vec![0i64; CPU_ROWS]);
+            for (slot, &example) in examples.iter().enumerate() {
+                let batch = Packed::new(&[&prompts[example]], None, Device::Cpu);
+                let _ = decoder.hidden_cached(&batch, &mut cache.row(slot as i64));
+                ids[slot] = 7 + example as i64;
+                positions[slot] = prompts[example].len() as i64;
+            }
+            let hidden = decoder.hidden_tile(&Tensor::from_slice(&ids), &Tensor::from_slice(&positions), &mut cache);
+            decoder.logits(&hidden).get(row as i64)
+        };
+        let alone = run(&[2], 0);
+        assert!(alone.equal(&run(&[0, 1, 2, 3], 2)));
+        assert!(alone.equal(&run(&[3, 3, 0, 1, 1, 0, 3, 3, 1, 0, 1, 3, 2], 12)));
+    }
+
+    #[test]
+    fn samples_follow_the_seed_and_the_example() {
+        let decoder = decoder(None);
+        let prompts = vec![vec![3, 4, 5]; 6];
+        let first = answers(&decoder, &prompts, SAMPLE, 6);
+        assert_eq!(first, answers(&decoder, &prompts, SAMPLE, 6));
+        assert!(first.iter().any(|answer| *answer != first[0]), "equal prompts are sampled apart");
+        let other = generate(&decoder, &prompts, &settings(SAMPLE, 6), Seed(10), &mut |_, _| {}).unwrap();
+        assert_ne!(first, other);
+    }
+
+    #[test]
+    fn answers_end_at_the_end_token_or_the_longest_length_and_progress_counts_them() {
+        let decoder = decoder(None);
+        let prompts = prompts(&[4, 5, 6, 7, 8]);
+        let long = answers(&decoder, &prompts, Decoding::Greedy {}, 2);
+        let eos = long[0].tokens[3];
+        let ends = long[0].tokens.iter().position(|&token| token == eos).unwrap();
+        let mut calls = Vec::new();
+        let settings = GenerationSettings { eos, ..settings(Decoding::Greedy {}, 2) };
+        let ended =
+            generate(&decoder, &prompts, &settings, Seed(9), &mut |done, total| calls.push((done, total))).unwrap();
+        assert_eq!(ended[0], Generated { tokens: long[0].tokens[..ends].to_vec(), stopped: StopReason::Eos });
+        assert_eq!(calls, [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]);
+        let none = GenerationSettings { max_new_tokens: 0, ..settings };
+        let none = generate(&decoder, &prompts, &none, Seed(9), &mut |_, _| {}).unwrap();
+        assert!(none.iter().all(|answer| answer.tokens.is_empty() && answer.stopped == StopReason::Length));
+    }
+
+    #[test]
+    fn impossible_prompts_and_damaged_models_are_told() {
+        let mut decoder = decoder(None);
+        let greedy = settings(Decoding::Greedy {}, 2);
+        let message = |decoder: &Decoder, prompts: &[Vec<u32>]| {
+            generate(decoder, prompts, &greedy, Seed(1), &mut |_, _| {}).unwrap_err().to_string()
+        };
+        assert_eq!(message(&decoder, &[vec![1], vec![]]), "prompt 1 is empty, expected at least one token");
+        assert_eq!(message(&decoder, &[vec![1, 50]]), "prompt 0 holds token 50, expected less than 50");
+        decoder.norm.weight = Tensor::full([48], f64::NAN, (Kind::Float, Device::Cpu));
+        assert!(message(&decoder, &[vec![1]]).contains("not finite"));
+    }
+
+    #[test]
+    fn room_is_little_more_than_needed() {
+        for tokens in 1..5000 {
+            let room = room(tokens);
+            assert!(room >= tokens && room <= (tokens + LEAST_ROOM).max(tokens + tokens / 4), "{tokens}: {room}");
+        }
+    }
+}

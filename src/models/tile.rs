@@ -1,0 +1,109 @@
+//! One decoding step of a fixed number of sequences: a tile.
+//!
+//! A product of matrices may round differently with another number of rows. A tile always has the
+//! same rows, used or not, and its sequences the same room in the cache, so every product has the
+//! same shape whoever else is decoded: in f32 a sequence's tokens depend on nothing but itself.
+
+use tch::{Kind, Tensor, no_grad};
+
+use super::attention::KvCache;
+use super::decoder::Decoder;
+use super::layers::Mode;
+use super::llama::Past;
+
+/// Keeps keys and values of every row of a tile, layer by layer.
+#[derive(Debug)]
+pub struct TileCache {
+    layers: Vec<TileLayer>,
+    rows: i64,
+    kv_heads: i64,
+    capacity: i64,
+}
+
+/// Keys and values of one layer.
+#[derive(Debug)]
+pub struct TileLayer {
+    /// `[rows * kv_heads, capacity, head_dim]`.
+    keys: Tensor,
+    /// `[rows * kv_heads, capacity, head_dim]`.
+    values: Tensor,
+}
+
+/// Where the new tokens of one step go and what they see: the same in all layers.
+#[derive(Debug)]
+pub struct TileStep {
+    /// Row of each key in a cache flattened to `[rows * kv_heads * capacity, head_dim]`, int64.
+    places: Tensor,
+    /// Additive mask `[rows * kv_heads, 1, capacity]`.
+    mask: Tensor,
+}
+
+impl TileCache {
+    /// Makes room for `capacity` tokens in each of `rows` sequences.
+    pub fn new(decoder: &Decoder, rows: i64, capacity: i64) -> Self {
+        let config = &decoder.config;
+        let kv_heads = config.num_key_value_heads;
+        // Zeros: a masked value is multiplied by zero, and must be a number.
+        let zeros = || Tensor::zeros([rows * kv_heads, capacity, config.head_dim], (decoder.kind(), decoder.device()));
+        let layers = decoder.layers.iter().map(|_| TileLayer { keys: zeros(), values: zeros() }).collect();
+        Self { layers, rows, kv_heads, capacity }
+    }
+
+    /// Returns the caches of `row`, empty, for [`Decoder::hidden_cached`] to fill.
+    pub fn row(&self, row: i64) -> Vec<Vec<KvCache>> {
+        let part = |tensor: &Tensor| tensor.narrow(0, row * self.kv_heads, self.kv_heads).transpose(0, 1);
+        self.layers.iter().map(|layer| vec![KvCache::over(part(&layer.keys), part(&layer.values))]).collect()
+    }
+
+    fn step(&self, positions: &Tensor, window: Option<i64>, kind: Kind) -> TileStep {
+        let (rows, heads, capacity) = (self.rows, self.kv_heads, self.capacity);
+        let integers = (Kind::Int64, positions.device());
+        let per_head = positions.repeat_interleave_self_int(heads, 0, rows * heads);
+        let places = Tensor::arange(rows * heads, integers) * capacity + &per_head;
+        let (slots, last) = (Tensor::arange(capacity, integers), per_head.view([-1, 1, 1]));
+        let mut hidden = slots.gt_tensor(&last);
+        if let Some(window) = window.filter(|&window| window < capacity) {
+            hidden = hidden.logical_or(&slots.le_tensor(&(last - window)));
+        }
+        let mask = Tensor::zeros([rows * heads, 1, capacity], (kind, positions.device()))
+            .masked_fill(&hidden, f64::NEG_INFINITY);
+        TileStep { places, mask }
+    }
+}
+
+impl TileLayer {
+    /// Stores one new token of each row and attends to all that the row has seen.
+    ///
+    /// `query` is `[rows, heads, head_dim]`, `key` and `value` are `[rows, kv_heads, head_dim]`;
+    /// returns `[rows, heads * head_dim]`.
+    pub fn attend(&mut self, query: &Tensor, key: &Tensor, value: &Tensor, step: &TileStep) -> Tensor {
+        let (rows, heads, head_dim) = query.size3().expect("[rows, heads, head_dim]");
+        let store = |cache: &Tensor, new: &Tensor| {
+            let _ = cache.view([-1, head_dim]).index_copy_(0, &step.places, &new.reshape([-1, head_dim]));
+        };
+        store(&self.keys, key);
+        store(&self.values, value);
+        // [rows * kv_heads, group, head_dim]: the queries of a group are neighbours.
+        let query = query.reshape([key.size()[0] * key.size()[1], -1, head_dim]);
+        let scale = (head_dim as f64).powf(-0.5);
+        let scores = step.mask.baddbmm(&query, &self.keys.transpose(1, 2), 1.0, scale);
+        scores.softmax(-1, scores.kind()).bmm(&self.values).view([rows, heads * head_dim])
+    }
+}
+
+impl Decoder {
+    /// Computes the hidden states `[rows, hidden]` of one new token in every row of a tile.
+    ///
+    /// `ids` and `positions` are `[rows]`, int64; an unused row may hold any token at position 0.
+    pub fn hidden_tile(&self, ids: &Tensor, positions: &Tensor, cache: &mut TileCache) -> Tensor {
+        no_grad(|| {
+            let step = cache.step(positions, self.config.sliding_window, self.kind());
+            let (rotary, masks) = self.prepare(positions);
+            let mut x = Tensor::embedding(&self.embed_tokens, ids, -1, false, false);
+            for (layer, tile) in self.layers.iter().zip(&mut cache.layers) {
+                x = layer.forward(&x, &rotary, &masks, Past::Tile(tile, &step), Mode::Infer);
+            }
+            self.norm.forward(&x)
+        })
+    }
+}

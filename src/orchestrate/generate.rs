@@ -1,0 +1,81 @@
+//! The stage `generate`: answers to the test questions, and how likely the references are.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+
+use super::event::{Event, Step};
+use super::generation::Generation;
+use super::job::GenerateJob;
+use super::training::Surroundings;
+use super::{model, prepare, rows};
+use crate::data::encode::{Limits, encode_all, encode_prompt};
+use crate::data::{Example, SplitName, Tokenizer};
+use crate::device::Seed;
+use crate::evaluate::likelihood::likelihood;
+use crate::generate::{GenerationSettings, generate};
+use crate::models::decoder::Decoder;
+use crate::tuning::lora;
+
+/// Answers the test split, and the dev split where the job asks for it.
+///
+/// # Errors
+/// When model or data cannot be read, or answers not written.
+pub fn run(job: &GenerateJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
+    let device = around.compute.device;
+    let (mut decoder, tokenizer) = model::load(around.inputs, "model", "adapter", job.precision.kind(), device)?;
+    // Merged, each product is one instead of three.
+    lora::merge(&mut decoder);
+    let splits: &[SplitName] = if job.dev { &[SplitName::Test, SplitName::Dev] } else { &[SplitName::Test] };
+    for &split in splits {
+        let mut examples = prepare::read_split(around.inputs.get("data")?, split)?;
+        examples.truncate(job.limit.unwrap_or(usize::MAX));
+        let answers = answer(job, &decoder, &tokenizer, &examples, &mut around)?;
+        rows::write(&around.folder.output().join(format!("{split}.jsonl")), &answers)?;
+    }
+    Ok(())
+}
+
+fn answer(
+    job: &GenerateJob,
+    decoder: &Decoder,
+    tokenizer: &Tokenizer,
+    examples: &[Example],
+    around: &mut Surroundings<'_>,
+) -> anyhow::Result<Vec<Generation>> {
+    // The prompt leaves room for the answer, as in training it does for the response.
+    let room = job.max_length.saturating_sub(job.max_new_tokens).max(1);
+    let room = job.max_prompt.map_or(room, |longest| longest.min(room));
+    let prompts: Vec<Vec<u32>> =
+        examples.iter().map(|example| encode_prompt(tokenizer, example, job.closed_book, room)).collect();
+    let settings = GenerationSettings {
+        decoding: job.decoding,
+        max_new_tokens: job.max_new_tokens,
+        eos: tokenizer.eos(),
+        batch: job.batch,
+    };
+    let events = &mut *around.events;
+    let mut progress = |done: usize, total: usize| {
+        events(Event::Step(Step { step: done as u64, steps: total as u64, ..Step::default() }));
+    };
+    let generated = generate(decoder, &prompts, &settings, Seed(job.seed), &mut progress)?;
+    around.stop.check()?;
+
+    let limits = Limits { max_length: job.max_length, max_prompt: job.max_prompt };
+    let (sequences, _) = encode_all(tokenizer, examples, job.closed_book, limits);
+    let likelihoods = likelihood(decoder, &sequences, job.batch, &mut |_, _| {});
+    let measured: BTreeMap<usize, _> =
+        sequences.iter().map(|sequence| sequence.example).zip(likelihoods).collect();
+    let row = |(index, (example, answer)): (usize, (&Example, &crate::generate::Generated))| {
+        let reference = measured.get(&index);
+        Ok(Generation {
+            id: example.id.clone(),
+            answer: tokenizer.decode(&answer.tokens).trim().to_owned(),
+            new_tokens: answer.tokens.len() as u64 + u64::from(answer.stopped == crate::generate::StopReason::Eos),
+            nll: reference.map(|reference| reference.per_token()),
+            response_tokens: reference.map_or(0, |reference| reference.tokens),
+        })
+    };
+    let rows = examples.iter().zip(&generated).enumerate().map(row);
+    rows.collect::<anyhow::Result<Vec<_>>>().context("cannot read the answers")
+}

@@ -1,0 +1,223 @@
+//! The stages `pretrain`, `sft` and `distill`: from a job to a trained model on disk.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tch::Kind;
+
+use super::event::{Event, Step};
+use super::execute::Inputs;
+use super::job::{DistillJob, PretrainJob, SftJob};
+use super::stop::{StopFlag, Stopped};
+use super::store::StageFolder;
+use super::{model, prepare};
+use crate::data::encode::{Limits, Misfits, Sequence, encode_all, pretraining_sequences};
+use crate::data::{Example, SplitName, Tokenizer};
+use crate::device::{self, Compute, Precision, Seed};
+use crate::distill::capture::Capture;
+use crate::distill::projectors::Widths;
+use crate::distill::{self, Vocabularies};
+use crate::experiment::settings::{Algorithm, Training, Tuning};
+use crate::models::config::Config;
+use crate::models::decoder::Decoder;
+use crate::train::distillation::Distillation;
+use crate::train::event::TrainEvent;
+use crate::train::run::{Finished, Job, Order, TrainError, train};
+use crate::train::student::Student;
+use crate::train::supervised::Supervised;
+use crate::train::{Objective, checkpoint};
+use crate::tuning::peft;
+
+/// What a training stage is given beside its job.
+pub struct Surroundings<'a> {
+    /// Device; the number format is the job's.
+    pub compute: Compute,
+    /// Folders that the stage reads.
+    pub inputs: &'a Inputs,
+    /// Folder of the stage.
+    pub folder: &'a StageFolder,
+    /// Hears what happens.
+    pub events: &'a mut dyn FnMut(Event),
+    /// Raised when the user wants to stop.
+    pub stop: &'a StopFlag,
+}
+
+/// Trains a scratch model on the corpus.
+///
+/// # Errors
+/// When an input cannot be read, an output not written, or training fails.
+pub fn pretrain(job: &PretrainJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
+    let compute = around.compute_in(job.precision);
+    let tokenizer = model::tokenizer(around.inputs.get("tokenizer")?)?;
+    let texts = prepare::read_corpus(around.inputs.get("data")?)?;
+    let length = job.training.max_length.min(job.model.positions);
+    let sequences = pretraining_sequences(&tokenizer, &texts, length);
+    let config = Config::scratch(&job.model, tokenizer.len(), tokenizer.eos());
+    let decoder = Decoder::initialise(config, Seed(job.seed), compute.device);
+    let tuning = Tuning::Full {};
+    let student = Student::new(decoder, &tuning, job.training.weight_decay, compute, Seed(job.seed));
+    let mut objective = Supervised::new(student, sequences, vec![]);
+    let finished = around.train(&mut objective, &job.training, job.seed)?;
+    around.keep(objective.student, &finished, &tokenizer, &tuning, "")
+}
+
+/// Fine-tunes a model on questions and answers.
+///
+/// # Errors
+/// As for [`pretrain`].
+pub fn sft(job: &SftJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
+    let compute = around.compute_in(job.precision);
+    let (decoder, tokenizer) = model::load(around.inputs, "model", "adapter", Kind::Float, compute.device)?;
+    let train = around.sequences(&tokenizer, SplitName::Train, &job.training, job.closed_book)?;
+    let dev = around.sequences(&tokenizer, SplitName::Dev, &job.training, job.closed_book)?;
+    let student = Student::new(decoder, &job.tuning, job.training.weight_decay, compute, Seed(job.seed));
+    let mut objective = Supervised::new(student, train, dev);
+    let finished = around.train(&mut objective, &job.training, job.seed)?;
+    around.keep(objective.student, &finished, &tokenizer, &job.tuning, "model")
+}
+
+/// Trains a student with a teacher's captured signal.
+///
+/// # Errors
+/// As for [`pretrain`], and when student, teacher and algorithm do not fit together.
+pub fn distill(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
+    let compute = around.compute_in(job.precision);
+    let (decoder, tokenizer) = model::load(around.inputs, "student", "student-adapter", Kind::Float, compute.device)?;
+    let teacher_tokenizer = model::tokenizer(around.inputs.get("teacher")?)?;
+    let capture = Capture::open(around.inputs.get("capture")?, compute.kind(), compute.device)?;
+    let vocabularies =
+        if tokenizer.same_vocabulary(&teacher_tokenizer) { Vocabularies::Same } else { Vocabularies::Different };
+
+    let mine = around.sequences(&tokenizer, SplitName::Train, &job.training, job.closed_book)?;
+    let theirs = around.sequences(&teacher_tokenizer, SplitName::Train, &job.training, job.closed_book)?;
+    let (train, captured) = in_both(mine, &theirs);
+    let dev = around.sequences(&tokenizer, SplitName::Dev, &job.training, job.closed_book)?;
+
+    let widths = Widths { student: decoder.config.hidden_size, teacher: capture.width() };
+    let projectors = Seed(job.seed).stream("projectors", 0);
+    let objective = distill::Objective::new(&job.algorithm, vocabularies, widths, projectors, compute.device)?;
+    let lr_factor = match job.algorithm {
+        Algorithm::DualSpace { projector_lr, .. } => projector_lr / job.training.lr,
+        Algorithm::Vanilla { .. } => 1.0,
+    };
+    let student = Student::new(decoder, &job.tuning, job.training.weight_decay, compute, Seed(job.seed));
+    let mut objective = Distillation::new(student, objective, lr_factor, capture, train, captured, dev);
+    let finished = around.train(&mut objective, &job.training, job.seed)?;
+    around.keep(objective.student, &finished, &tokenizer, &job.tuning, "student")
+}
+
+/// Keeps the examples that fit both models; returns the student's sequences and the place of each
+/// among the teacher's.
+fn in_both(mine: Vec<Sequence>, theirs: &[Sequence]) -> (Vec<Sequence>, Vec<usize>) {
+    let places: BTreeMap<usize, usize> =
+        theirs.iter().enumerate().map(|(place, sequence)| (sequence.example, place)).collect();
+    mine.into_iter()
+        .filter_map(|sequence| places.get(&sequence.example).map(|&place| (sequence, place)))
+        .unzip()
+}
+
+impl Surroundings<'_> {
+    fn compute_in(&self, precision: Precision) -> Compute {
+        Compute { precision, ..self.compute }
+    }
+
+    /// Encodes a split and notes what did not fit.
+    fn sequences(
+        &mut self,
+        tokenizer: &Tokenizer,
+        split: SplitName,
+        training: &Training,
+        closed_book: bool,
+    ) -> anyhow::Result<Vec<Sequence>> {
+        let examples: Vec<Example> = prepare::read_split(self.inputs.get("data")?, split)?;
+        let limits = Limits { max_length: training.max_length, max_prompt: training.max_prompt };
+        let (sequences, Misfits { clipped_prompts, rejected_responses }) =
+            encode_all(tokenizer, &examples, closed_book, limits);
+        for (count, what) in [
+            (clipped_prompts, "prompts lost their left end"),
+            (rejected_responses, "examples were left out because their response is too long"),
+        ] {
+            if count > 0 {
+                let text = format!("{split}: {count} of {} {what} (`max-length` {})", examples.len(), limits.max_length);
+                (self.events)(Event::Note { text });
+            }
+        }
+        Ok(sequences)
+    }
+
+    fn train(&mut self, objective: &mut dyn Objective, training: &Training, seed: u64) -> anyhow::Result<Finished> {
+        let checkpoints = self.folder.checkpoint();
+        std::fs::create_dir_all(&checkpoints)?;
+        let job = Job {
+            training,
+            order: Order::Shuffled,
+            seed: Seed(seed),
+            folder: Some(&checkpoints),
+            stop: self.stop.flag(),
+        };
+        let mut clock = Clock::default();
+        let events = &mut *self.events;
+        train(objective, &job, &mut |event| events(clock.translate(event))).map_err(|error| match error {
+            TrainError::Stopped { .. } => Stopped.into(),
+            other => other.into(),
+        })
+    }
+
+    /// Writes the trained model (or its adapters) and removes the checkpoints.
+    fn keep(
+        &self,
+        mut student: Student,
+        finished: &Finished,
+        tokenizer: &Tokenizer,
+        tuning: &Tuning,
+        base: &str,
+    ) -> anyhow::Result<()> {
+        let output = self.folder.output();
+        student.adopt(&finished.flat);
+        match tuning {
+            Tuning::Full {} => {
+                student.decoder.save(&output)?;
+                tokenizer.save(&output)?;
+            }
+            Tuning::Lora(settings) => {
+                let base = self.inputs.find(base).unwrap_or(Path::new("")).display().to_string();
+                peft::save(&mut student.decoder, settings, &base, &output)?;
+            }
+        }
+        checkpoint::remove(&self.folder.checkpoint());
+        Ok(())
+    }
+}
+
+/// Turns the loop's events into the stage's, with speed and time left.
+#[derive(Default)]
+struct Clock {
+    seconds: f64,
+    steps: u64,
+}
+
+impl Clock {
+    fn translate(&mut self, event: TrainEvent) -> Event {
+        match event {
+            TrainEvent::Step { step, steps, parts, grad_norm, lr, tokens, seconds } => {
+                self.seconds += seconds;
+                self.steps += 1;
+                let mean = self.seconds / self.steps as f64;
+                Event::Step(Step {
+                    step,
+                    steps,
+                    losses: parts,
+                    lr: Some(lr),
+                    grad_norm: Some(grad_norm),
+                    tokens_per_second: Some(tokens as f64 / seconds),
+                    memory_bytes: device::resident_memory_bytes(),
+                    eta_seconds: Some(mean * (steps - step) as f64),
+                })
+            }
+            TrainEvent::Validation { step, loss, .. } => Event::Validation { step, loss },
+            TrainEvent::Checkpoint { step } => Event::Saved { step },
+            TrainEvent::Resumed { step } => Event::Resumed { step },
+            TrainEvent::Note { text } => Event::Note { text },
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Logits equal to transformers' within 1e-4.
+
+use tch::{Device, Kind, Tensor};
+use tutelage::models::attention::KvCache;
+use tutelage::models::decoder::Decoder;
+use tutelage::models::layers::Mode;
+use tutelage::models::packed::Packed;
+use tutelage::models::weights::Checkpoint;
+
+use super::fixture;
+
+const CHECKPOINTS: [&str; 5] = ["llama", "llama-tied", "llama-sharded", "mistral", "qwen2"];
+const TOLERANCE: f64 = 1e-4;
+
+/// Sequences of a fixture and their logits `[batch * sequence, vocab]`.
+fn expected(name: &str) -> (Vec<Vec<u32>>, Tensor) {
+    let file = Checkpoint::open_file(&fixture(name).join("expected.safetensors")).unwrap();
+    let ids = file.read("input_ids", Kind::Int64, Device::Cpu).unwrap().unwrap();
+    let rows: Vec<Vec<i64>> = Vec::try_from(&ids).unwrap();
+    let sequences = rows.into_iter().map(|row| row.into_iter().map(|id| id as u32).collect()).collect();
+    let logits = file.read("logits", Kind::Float, Device::Cpu).unwrap().unwrap();
+    (sequences, logits.flatten(0, 1))
+}
+
+fn load(name: &str) -> Decoder {
+    Decoder::load(&fixture(name), Kind::Float, Device::Cpu).unwrap()
+}
+
+fn pack(sequences: &[Vec<u32>]) -> Packed {
+    let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+    Packed::new(&sequences, None, Device::Cpu)
+}
+
+fn logits(decoder: &Decoder, sequences: &[Vec<u32>]) -> Tensor {
+    decoder.logits(&decoder.hidden(&pack(sequences), Mode::Infer))
+}
+
+#[track_caller]
+fn assert_near(found: &Tensor, expected: &Tensor, what: &str) {
+    assert_eq!(found.size(), expected.size(), "{what}");
+    let worst = f64::try_from((found - expected).abs().max()).unwrap();
+    assert!(worst <= TOLERANCE, "{what}: the logits differ by {worst}");
+}
+
+#[test]
+fn logits_equal_those_of_transformers() {
+    for name in CHECKPOINTS {
+        let (sequences, expected) = expected(name);
+        assert!(f64::try_from(expected.std(false)).unwrap() > 0.1, "{name}: the fixture's logits tell nothing apart");
+        assert_near(&logits(&load(name), &sequences), &expected, name);
+    }
+}
+
+#[test]
+fn a_saved_decoder_computes_the_same() {
+    for name in CHECKPOINTS {
+        let (sequences, expected) = expected(name);
+        let folder = tempfile::tempdir().unwrap();
+        let original = load(name);
+        original.save(folder.path()).unwrap();
+        let copy = Decoder::load(folder.path(), Kind::Float, Device::Cpu).unwrap();
+        assert_eq!(copy.config, original.config, "{name}");
+        assert_near(&logits(&copy, &sequences), &expected, name);
+    }
+}
+
+#[test]
+fn parameters_are_counted_as_they_are() {
+    for name in CHECKPOINTS {
+        let decoder = load(name);
+        let counted: usize = decoder.parameters().iter().map(|(_, tensor)| tensor.numel()).sum();
+        assert_eq!(decoder.config.parameters(), counted as u64, "{name}");
+    }
+}
+
+#[test]
+fn decoding_step_by_step_computes_the_same() {
+    for name in CHECKPOINTS {
+        let (sequences, expected) = expected(name);
+        let decoder = load(name);
+        let config = &decoder.config;
+        let length = sequences[0].len();
+        let cache =
+            || KvCache::new(length as i64, config.num_key_value_heads, config.head_dim, (Kind::Float, Device::Cpu));
+        let mut caches: Vec<Vec<KvCache>> = decoder.layers.iter().map(|_| vec![cache(), cache()]).collect();
+        // The first four tokens at once, the others one by one.
+        let cuts: Vec<(usize, usize)> = std::iter::once((0, 4)).chain((4..length).map(|at| (at, at + 1))).collect();
+        for (from, to) in cuts {
+            let new: Vec<&[u32]> = sequences.iter().map(|tokens| &tokens[from..to]).collect();
+            let batch = Packed::new(&new, Some(&[from as i64; 2]), Device::Cpu);
+            let found = decoder.logits(&decoder.hidden_cached(&batch, &mut caches));
+            let wanted = expected.view([2, length as i64, -1]).slice(1, from as i64, to as i64, 1).flatten(0, 1);
+            assert_near(&found, &wanted, name);
+        }
+    }
+}
