@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use tutelage_metrics::energy::{Component, Detection, detect};
+use tutelage_metrics::energy::Component;
 
 use super::Verdict;
 use super::output::{Output, columns};
 use super::study::{StoreArgs, embedding_model};
 use crate::device;
-use crate::experiment::settings::{Compute, DeviceChoice, PrecisionChoice};
+use crate::experiment::settings::{Compute, DeviceChoice, Energy, PrecisionChoice};
 use crate::orchestrate::environment::processor;
+use crate::orchestrate::power::sources;
 
 /// Free disk below which a quickstart may not fit: an assumption, ten times what it writes.
 const LITTLE_DISK_BYTES: u64 = 2_000_000_000;
@@ -111,7 +112,8 @@ fn energy() -> Vec<Finding> {
     let counters = "RAPL is read from /sys/class/powercap; as root: chmod -R a+r /sys/class/powercap; \
         else set `energy.cpu-tdp-watts`";
     let mut findings = Vec::new();
-    for mut source in detect(&Detection::default()) {
+    let device = if device::cuda().is_ok() { tch::Device::Cuda(0) } else { tch::Device::Cpu };
+    for mut source in sources(device, &Energy::default()) {
         let (what, remedy) = match source.component() {
             Component::Cpu => ("energy of the CPU", counters),
             Component::Dram => ("energy of memory", "set `energy.dram-watts-per-gib` for an estimate"),

@@ -5,15 +5,14 @@ use std::path::Path;
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
-use tutelage_metrics::energy::{Detection, EnergyModel, detect};
 
 use super::Verdict;
 use super::output::Output;
 use super::plan::on_this_machine;
 use super::study::{StoreArgs, StudyArgs};
-use crate::experiment::settings;
 use crate::orchestrate::environment::Environment;
 use crate::orchestrate::execute::{Execution, Summary};
+use crate::orchestrate::power::sources;
 use crate::orchestrate::progress::Printer;
 use crate::orchestrate::report::{Written, report};
 use crate::orchestrate::standing::record;
@@ -64,12 +63,11 @@ impl Run {
         on_interrupt(stop.clone(), *output)?;
         let mut printer = Printer::new(output.verbosity(), plan.stages.len());
         printer.say(&format!("device {:?}, {:?} ({})", compute.device, compute.precision, compute.reason));
-        let detection = detection(&checked.experiment.energy);
         let mut execution = Execution {
             store: &store,
             worker: &Engine { compute },
             environment: &Environment::of(compute),
-            sources: &|| detect(&detection),
+            sources: &|| sources(compute.device, &checked.experiment.energy),
             stop: &stop,
             listener: &mut printer,
         };
@@ -132,15 +130,4 @@ fn on_interrupt(stop: StopFlag, output: Output) -> anyhow::Result<()> {
         output.warn("stopping at the next safe point; again to stop at once");
     })
     .context("cannot listen to Ctrl-C")
-}
-
-fn detection(energy: &settings::Energy) -> Detection {
-    let gpus = Vec::new();
-    let model = EnergyModel {
-        cpu_tdp_watts: energy.cpu_tdp_watts,
-        dram_watts_per_gib: energy.dram_watts_per_gib,
-        grid_kg_co2e_per_kwh: energy.grid_kg_co2e_per_kwh,
-        pue: energy.pue,
-    };
-    Detection { gpus, model, ..Detection::default() }
 }

@@ -68,6 +68,15 @@ pub fn file(path: &Path) -> io::Result<Source> {
     Ok(Source::External { origin: path.display().to_string(), path: Some(path.to_owned()), key })
 }
 
+/// Describes the tokenizer in a folder as an input: its JSON files, not the weights beside them.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn tokenizer(folder: &Path) -> io::Result<Source> {
+    let key = content(folder, |name| name.ends_with(".json") && !name.ends_with(".index.json"))?;
+    Ok(Source::External { origin: folder.display().to_string(), path: Some(folder.to_owned()), key })
+}
+
 /// Says whether a file of a model folder can change what the model computes; weights in other
 /// formats and cards cannot.
 fn is_part_of_model(name: &str) -> bool {

@@ -26,6 +26,7 @@ pub mod job;
 pub mod manifest;
 pub mod model;
 pub mod plan;
+pub mod power;
 pub mod prepare;
 pub mod progress;
 pub mod report;

@@ -255,7 +255,12 @@ impl Planning<'_> {
     fn tokenizer(&mut self, name: &str) -> anyhow::Result<Source> {
         let tokenizer = self.experiment.tokenizers[name].clone();
         let inputs = match &tokenizer {
-            TokenizerSource::File { path } => vec![input("source", self.file(path)?)],
+            TokenizerSource::File { path } => {
+                // Files beside `tokenizer.json` name its special tokens.
+                let is_file = path.is_file();
+                let folder = path.parent().filter(|_| is_file).unwrap_or(path);
+                vec![input("source", self.tokenizer_folder(folder)?)]
+            }
             _ => vec![input("data", self.data()?.1)],
         };
         let label = format!("tokenizer {name}");
@@ -268,6 +273,16 @@ impl Planning<'_> {
             return Ok(source.clone());
         }
         let source = hub::file(path).with_context(|| format!("cannot read `{name}`"))?;
+        self.sources.insert(name, source.clone());
+        Ok(source)
+    }
+
+    fn tokenizer_folder(&mut self, folder: &std::path::Path) -> anyhow::Result<Source> {
+        let name = format!("tokenizer in {}", folder.display());
+        if let Some(source) = self.sources.get(&name) {
+            return Ok(source.clone());
+        }
+        let source = hub::tokenizer(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
         self.sources.insert(name, source.clone());
         Ok(source)
     }
