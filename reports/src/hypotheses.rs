@@ -282,3 +282,65 @@ fn averaged(study: &Study, hypothesis: &Hypothesis) -> Vec<String> {
         .cloned()
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Direction;
+    use crate::scores::Paired;
+    use crate::study::Aggregation;
+
+    fn paired(first: &[f64], second: &[f64]) -> Paired {
+        let rows = |values: &[f64]| values.iter().map(|value| vec![*value, 1.0]).collect();
+        Paired {
+            aggregation: Aggregation::Mean,
+            pairs: 1,
+            seeds: vec![vec![0]],
+            first: rows(first),
+            second: rows(second),
+            first_values: first.to_vec(),
+            second_values: second.to_vec(),
+            unpaired: 0,
+        }
+    }
+
+    fn verdict(paired: &Paired, direction: Direction) -> Verdict {
+        let contrast = contrast(paired, direction, Resampling::default());
+        let p = contrast.p;
+        conclude("m", Ok(contrast), p, 0.05).verdict
+    }
+
+    #[test]
+    fn direction_decides_what_better_means() {
+        let high: Vec<f64> = (0..20).map(|i| 0.5 + 0.01 * f64::from(i)).collect();
+        let low: Vec<f64> = (0..20).map(|i| 0.3 + 0.012 * f64::from(i)).collect();
+        let sides = paired(&high, &low);
+        assert_eq!(verdict(&sides, Direction::Higher), Verdict::Supported);
+        assert_eq!(verdict(&sides, Direction::Lower), Verdict::Reversed);
+    }
+
+    #[test]
+    fn a_mean_against_its_ranks_claims_nothing() {
+        // Nineteen small gains and one large loss: ranks say better, the mean says worse.
+        let mut first: Vec<f64> = (1..20).map(|i| 0.01 * f64::from(i)).collect();
+        first.push(-9.0);
+        let sides = paired(&first, &[0.0; 20]);
+        let contrast = contrast(&sides, Direction::Higher, Resampling::default());
+        assert!(contrast.p < 0.05 && contrast.effect < 0.0 && !contrast.agrees);
+        assert_eq!(verdict(&sides, Direction::Higher), Verdict::NotSupported);
+    }
+
+    #[test]
+    fn right_and_wrong_of_one_pair_go_to_mcnemar() {
+        let mut first = [1.0; 12];
+        first[11] = 0.0;
+        let contrast = contrast(
+            &paired(&first, &[0.0; 12]),
+            Direction::Higher,
+            Resampling::default(),
+        );
+        assert_eq!(contrast.test, crate::contrast::Test::Mcnemar);
+        // Eleven against none: 2 / 2^11.
+        assert!((contrast.p - 2.0 / 2048.0).abs() < 1e-12);
+    }
+}
