@@ -145,19 +145,23 @@ impl Score {
 
     fn names(&self) -> anyhow::Result<Vec<MetricName>> {
         if self.metrics == ["all"] {
-            let has_model = self.embedding_model.is_some();
+            let has_model = self.embedding_folder().is_some();
             let computable = |name: &MetricName| has_model || name.metric().family != Family::Embedding;
             return Ok(MetricName::of_text().into_iter().filter(computable).collect());
         }
         Ok(self.metrics.iter().map(|name| name.trim().parse()).collect::<Result<_, _>>()?)
     }
 
+    fn embedding_folder(&self) -> Option<PathBuf> {
+        crate::evaluate::embedding_model(self.embedding_model.as_deref()).ok()
+    }
+
     fn embedder(&self, metrics: &[MetricName]) -> anyhow::Result<Option<Box<dyn Embedder>>> {
         let needed = metrics.iter().any(|name| name.metric().family == Family::Embedding);
-        match &self.embedding_model {
+        match self.embedding_folder() {
             Some(folder) if needed => {
                 let compute = crate::device::start(&crate::experiment::settings::Compute::default())?;
-                Ok(Some(crate::orchestrate::worker::Engine { compute }.embedder(folder)?))
+                Ok(Some(crate::orchestrate::worker::Engine { compute }.embedder(&folder)?))
             }
             _ => Ok(None),
         }
