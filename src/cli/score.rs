@@ -32,7 +32,7 @@ pub struct Score {
     #[arg(long, value_name = "FILE")]
     references: Option<PathBuf>,
     /// Metrics, separated by commas; `all` are those that need no model, and cosine if
-    /// `--embedding-model` is given.
+    /// an embedding model is found.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "all")]
     metrics: Vec<String>,
     /// Folder of a sentence-embedding model, for cosine.
