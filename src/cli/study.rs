@@ -7,6 +7,7 @@ use tutelage_metrics::metric::METRICS;
 
 use super::output::{Format, Output};
 use crate::data::{Tokenizer, import, split};
+use crate::evaluate::locate;
 use crate::experiment::settings::{Experiment, Model, TokenizerSource};
 use crate::experiment::{Checked, Faults, Loaded, Surroundings, check, load};
 use crate::orchestrate::hub;
@@ -30,14 +31,10 @@ pub struct StoreArgs {
     pub store: PathBuf,
 }
 
-/// Says where the default sentence-embedding model lies after set-up, from the current folder.
-const EMBEDDING_MODEL: &str = "models/all-MiniLM-L6-v2";
-
 /// Returns the default sentence-embedding model if it is installed.
 #[must_use]
 pub fn embedding_model() -> Option<PathBuf> {
-    let folder = std::path::absolute(EMBEDDING_MODEL).ok()?;
-    folder.join("model.safetensors").is_file().then_some(folder)
+    locate::embedding_model(None).ok()
 }
 
 impl StudyArgs {
