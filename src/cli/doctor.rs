@@ -8,8 +8,9 @@ use tutelage_metrics::energy::Component;
 
 use super::Verdict;
 use super::output::{Output, columns};
-use super::study::{StoreArgs, embedding_model};
+use super::study::StoreArgs;
 use crate::device;
+use crate::evaluate::locate;
 use crate::experiment::settings::{Compute, DeviceChoice, Energy, PrecisionChoice};
 use crate::orchestrate::environment::processor;
 use crate::orchestrate::power::sources;
@@ -137,13 +138,12 @@ fn energy() -> Vec<Finding> {
 }
 
 fn embedding() -> Finding {
-    match embedding_model() {
-        Some(folder) => Finding::ok("embedding model", folder.display().to_string()),
-        None => Finding::none(
-            "embedding model",
-            "models/all-MiniLM-L6-v2 is not there",
-            "`make setup` installs it; without it leave `cosine` out of `evaluation.metrics`",
-        ),
+    match locate::embedding_model(None) {
+        Ok(folder) => Finding::ok("embedding model", folder.display().to_string()),
+        Err(error) => {
+            let remedy = format!("{}; without it leave `cosine` out of `evaluation.metrics`", error.hint());
+            Finding::none("embedding model", error.to_string(), &remedy)
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use tutelage_metrics::metric::METRICS;
 
 use super::output::{Format, Output};
 use crate::data::{Tokenizer, import, split};
-use crate::evaluate;
+use crate::evaluate::locate;
 use crate::experiment::settings::{Experiment, Model, TokenizerSource};
 use crate::experiment::{Checked, Faults, Loaded, Surroundings, check, load};
 use crate::orchestrate::hub;
@@ -34,7 +34,7 @@ pub struct StoreArgs {
 /// Returns the default sentence-embedding model if it is installed.
 #[must_use]
 pub fn embedding_model() -> Option<PathBuf> {
-    evaluate::embedding_model(None).ok()
+    locate::embedding_model(None).ok()
 }
 
 impl StudyArgs {

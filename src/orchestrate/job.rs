@@ -251,9 +251,7 @@ mod tests {
     #[test]
     fn settings_that_change_no_result_are_not_hashed() {
         let plain = sft(Training::default(), 1);
-        let mut training = Training::default();
-        training.accumulation = 8;
-        training.checkpoint_every = 7;
+        let mut training = Training { accumulation: 8, checkpoint_every: 7, ..Training::default() };
         assert_eq!(sft(training.clone(), 1).essential(), plain.essential());
         training.lr *= 2.0;
         assert_ne!(sft(training, 1).essential(), plain.essential());
