@@ -91,7 +91,7 @@ impl Config {
             Architecture::Llama => false,
             Architecture::Mistral => true,
             // Qwen2 carries a window that is off unless a flag says so.
-            Architecture::Qwen2 => flag("use_sliding_window"),
+            Architecture::Qwen2 => flag("use_sliding_window") && qwen2_window(&integer, size("num_hidden_layers")?)?,
         };
         Ok(Self {
             architecture,
@@ -170,6 +170,7 @@ impl Config {
         });
         if self.architecture == Architecture::Qwen2 {
             value["use_sliding_window"] = json!(self.sliding_window.is_some());
+            value["max_window_layers"] = json!(if self.sliding_window.is_some() { 0 } else { self.num_hidden_layers });
         }
         value
     }
@@ -184,6 +185,15 @@ impl Config {
         let heads = if self.tie_word_embeddings { 1 } else { 2 };
         let total = heads * self.vocab_size * self.hidden_size + self.num_hidden_layers * layer + self.hidden_size;
         total.unsigned_abs()
+    }
+}
+
+/// Says whether a Qwen2's layers are windowed: those from `max_window_layers` on are.
+fn qwen2_window(integer: &dyn Fn(&str) -> Option<i64>, layers: i64) -> Result<bool, String> {
+    match integer("max_window_layers").unwrap_or(28) {
+        0 => Ok(true),
+        first if first >= layers => Ok(false),
+        first => Err(format!("`max_window_layers` is {first}, expected 0 or at least the {layers} layers: all alike")),
     }
 }
 
@@ -224,6 +234,24 @@ mod tests {
         let value = json!({"model_type": "llama", "vocab_size": 32000, "hidden_size": 2048, "intermediate_size": 5632,
             "num_hidden_layers": 22, "num_attention_heads": 32, "num_key_value_heads": 4});
         assert_eq!(Config::from_json(&value).unwrap().parameters(), 1_100_048_384);
+    }
+
+    #[test]
+    fn window_of_qwen2_covers_all_layers_or_none() {
+        let mut value = minimal();
+        for (name, setting) in
+            [("model_type", json!("qwen2")), ("use_sliding_window", json!(true)), ("sliding_window", json!(5))]
+        {
+            value[name] = setting;
+        }
+        for (first, expected) in [(json!(28), Ok(None)), (json!(0), Ok(Some(5))), (json!(1), Err(()))] {
+            value["max_window_layers"] = first;
+            let config = Config::from_json(&value);
+            assert_eq!(config.as_ref().map(|config| config.sliding_window).map_err(|_| ()), expected);
+            if let Ok(config) = config {
+                assert_eq!(Config::from_json(&config.to_json()).unwrap(), config);
+            }
+        }
     }
 
     #[test]

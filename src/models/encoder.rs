@@ -298,3 +298,48 @@ fn read_json(path: &Path) -> Result<Value, ModelError> {
     let text = std::fs::read_to_string(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
     serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &Path, name: &str, text: &str) {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn a_folder_says_how_sentences_are_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = || Sentence::read(folder.path(), 512);
+        let plain = Sentence { pooling: Pooling::Mean, normalise: false, max_tokens: 512 };
+        assert_eq!(read().unwrap(), plain);
+        write(folder.path(), "sentence_bert_config.json", r#"{"max_seq_length": 256}"#);
+        write(
+            folder.path(),
+            "modules.json",
+            r#"[{"path": "", "type": "sentence_transformers.models.Transformer"},
+                {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+                {"path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}]"#,
+        );
+        assert!(read().unwrap_err().to_string().contains("1_Pooling/config.json"));
+        let pooling = r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#;
+        write(folder.path(), "1_Pooling/config.json", pooling);
+        assert_eq!(read().unwrap(), Sentence { pooling: Pooling::FirstToken, normalise: true, max_tokens: 256 });
+    }
+
+    #[test]
+    fn what_would_be_computed_wrongly_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "modules.json", r#"[{"path": "", "type": "a.Dense"}]"#);
+        let message = Sentence::read(folder.path(), 512).unwrap_err().to_string();
+        assert!(message.contains("module `a.Dense` is unknown"), "{message}");
+        write(folder.path(), "pooling.json", r#"{"pooling_mode_max_tokens": true}"#);
+        let message = Pooling::read(&folder.path().join("pooling.json")).unwrap_err().to_string();
+        assert!(message.contains("pooling is [\"pooling_mode_max_tokens\"], expected"), "{message}");
+        write(folder.path(), "config.json", r#"{"model_type": "roberta"}"#);
+        let message = Encoder::load(folder.path(), Device::Cpu).unwrap_err().to_string();
+        assert!(message.ends_with("`model_type` is `roberta`, expected `bert`"), "{message}");
+    }
+}
