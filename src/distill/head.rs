@@ -12,7 +12,8 @@ use tch::{Kind, Tensor, no_grad};
 const CHUNK_BYTES: i64 = 32 << 20;
 
 /// Bytes of one block of rows on the CPU: a handful of them stay in a core's cache, so that the
-/// elementwise passes of a loss do not go to memory.
+/// elementwise passes of a loss do not go to memory. Measured with 100 positions and 32,000 tokens
+/// on two busy cores: as fast as whole chunks or faster, and 5 MB over the inputs instead of 80.
 const BLOCK_BYTES: i64 = 1 << 20;
 
 /// A range of response positions.
