@@ -121,6 +121,12 @@ impl Objective {
         if normaliser.is_nan() || normaliser <= 0.0 {
             return Err(DistillError::Range { name: "normaliser", expected: "a positive number", found: normaliser });
         }
+        if let Some(projectors) = self.projectors() {
+            let (expected, found) = (vec![student.width(), teacher.width()], projectors.t2s.weight.size());
+            if found != expected {
+                return Err(DistillError::Shape { name: "t2s.weight", expected, found });
+            }
+        }
         match self {
             Self::Vanilla(objective) => objective.backward(student, teacher, normaliser),
             Self::Naive(settings) => naive::backward(settings, student, teacher, normaliser),
@@ -199,5 +205,7 @@ mod tests {
         let message = |normaliser| objective.backward(&student, &teacher, None, normaliser).unwrap_err().to_string();
         assert_eq!(message(0.0), "`normaliser` is 0, expected a positive number");
         assert!(message(1.0).contains("statistics"));
+        let swapped = objective.backward(&teacher, &student, None, 1.0).unwrap_err();
+        assert_eq!(swapped.to_string(), "`t2s.weight` has shape [2, 3], expected [3, 2]");
     }
 }
