@@ -12,7 +12,9 @@ use tch::{Kind, Tensor, no_grad};
 const CHUNK_BYTES: i64 = 32 << 20;
 
 /// Bytes of one block of rows on the CPU: a handful of them stay in a core's cache, so that the
-/// elementwise passes of a loss do not go to memory.
+/// elementwise passes of a loss do not go to memory. Measured with vanilla distillation of 100
+/// positions over 32,000 tokens: 80 MB less at the peak than with whole chunks; time differs by
+/// less than a busy machine's noise.
 const BLOCK_BYTES: i64 = 1 << 20;
 
 /// A range of response positions.

@@ -121,6 +121,12 @@ impl Objective {
         if normaliser.is_nan() || normaliser <= 0.0 {
             return Err(DistillError::Range { name: "normaliser", expected: "a positive number", found: normaliser });
         }
+        if let Some(projectors) = self.projectors() {
+            let (expected, found) = (vec![student.width(), teacher.width()], projectors.t2s.weight.size());
+            if found != expected {
+                return Err(DistillError::Shape { name: "t2s.weight", expected, found });
+            }
+        }
         match self {
             Self::Vanilla(objective) => objective.backward(student, teacher, normaliser),
             Self::Naive(settings) => naive::backward(settings, student, teacher, normaliser),
@@ -142,4 +148,64 @@ fn check(temperature: f64, rate: f64) -> Result<(), DistillError> {
         return Err(DistillError::Range { name: "rate", expected: "a number from 0 to 1", found: rate });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Kind, Tensor};
+
+    use super::*;
+    use crate::experiment::settings::Divergence;
+
+    const WIDTHS: Widths = Widths { student: 2, teacher: 3 };
+
+    fn vanilla(temperature: f64, rate: f64, alignment: Option<Alignment>) -> Algorithm {
+        Algorithm::Vanilla { divergence: Divergence::ForwardKl, temperature, rate, alignment }
+    }
+
+    fn dual_space() -> Algorithm {
+        Algorithm::DualSpace { divergence: Divergence::ForwardKl, temperature: 2.0, rate: 0.5, projector_lr: 1e-3 }
+    }
+
+    fn new(algorithm: &Algorithm, vocabularies: Vocabularies) -> Result<Objective, DistillError> {
+        Objective::new(algorithm, vocabularies, WIDTHS, Seed(1), Device::Cpu)
+    }
+
+    #[test]
+    fn vocabularies_and_alignment_choose_the_objective() {
+        use Vocabularies::{Different, Same};
+        let (naive, uld) = (Some(Alignment::Naive), Some(Alignment::Uld));
+        assert!(matches!(new(&vanilla(2.0, 0.5, None), Same), Ok(Objective::Vanilla(_))));
+        assert!(matches!(new(&vanilla(2.0, 0.5, naive), Different), Ok(Objective::Naive(_))));
+        assert!(matches!(new(&vanilla(2.0, 0.5, uld), Different), Ok(Objective::Uld(_))));
+        let names = |objective: &Objective| objective.projectors().map_or(0, |all| all.parameters().len());
+        assert_eq!(names(&new(&dual_space(), Same).unwrap()), 4);
+        assert_eq!(names(&new(&dual_space(), Different).unwrap()), 6);
+    }
+
+    #[test]
+    fn settings_that_cannot_be_honoured_are_named() {
+        let message = |algorithm: Algorithm| new(&algorithm, Vocabularies::Different).unwrap_err().to_string();
+        assert!(message(vanilla(2.0, 0.5, None)).contains("`alignment` is not set"));
+        assert!(message(vanilla(2.0, 0.5, Some(Alignment::MinEdit))).starts_with("`alignment` is `min-edit`"));
+        assert_eq!(message(vanilla(0.0, 0.5, None)), "`temperature` is 0, expected a positive number");
+        assert_eq!(message(vanilla(f64::NAN, 0.5, None)), "`temperature` is NaN, expected a positive number");
+        assert_eq!(message(vanilla(2.0, 1.5, None)), "`rate` is 1.5, expected a number from 0 to 1");
+    }
+
+    #[test]
+    fn a_step_without_tokens_or_statistics_is_refused() {
+        let float = |size: [i64; 2]| Tensor::ones(size, (Kind::Float, Device::Cpu));
+        let (hidden, head, wide_hidden, wide_head) = (float([1, 2]), float([5, 2]), float([1, 3]), float([5, 3]));
+        let ids = Tensor::from_slice(&[1i64]);
+        let student =
+            States { hidden: &hidden, head: &head, embedding: &head, inputs: &ids, labels: &ids, lengths: &[1] };
+        let teacher = States { hidden: &wide_hidden, head: &wide_head, embedding: &wide_head, ..student };
+        let objective = new(&dual_space(), Vocabularies::Different).unwrap();
+        let message = |normaliser| objective.backward(&student, &teacher, None, normaliser).unwrap_err().to_string();
+        assert_eq!(message(0.0), "`normaliser` is 0, expected a positive number");
+        assert!(message(1.0).contains("statistics"));
+        let swapped = objective.backward(&teacher, &student, None, 1.0).unwrap_err();
+        assert_eq!(swapped.to_string(), "`t2s.weight` has shape [2, 3], expected [3, 2]");
+    }
 }

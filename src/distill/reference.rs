@@ -403,6 +403,39 @@ fn a_frozen_head_gets_no_gradient() {
     assert!(!teacher.head.grad().defined());
 }
 
+#[test]
+fn bf16_states_and_heads_come_close_to_f32() {
+    let mut generator = Seed(7).generator();
+    let (mut student, mut teacher) = sides(&mut generator, BATCHES[0], true, 20);
+    let (divergence, temperature, rate) = (Divergence::ForwardKl, 2.0, 0.5);
+    let settings = Settings { divergence, temperature, rate };
+    let projectors = |query| Projectors::initialise(WIDTHS, query, Seed(7), Device::Cpu);
+    let objectives = [
+        Objective::Vanilla(Vanilla { divergence, temperature, rate }),
+        Objective::Naive(Vanilla { divergence, temperature, rate }),
+        Objective::Uld(Uld { rate }),
+        Objective::DualSpace(DualSpace { settings, projectors: projectors(Query::Absent) }),
+        Objective::CrossAttention(CrossAttention { settings, projectors: projectors(Query::Projected) }),
+    ];
+    let exact: Vec<Backward> = objectives.iter().map(|o| run(o, &student, &teacher, [0, 3], 10.0)).collect();
+    for side in [&mut student, &mut teacher] {
+        side.head = side.head.detach().to_kind(Kind::BFloat16).set_requires_grad(true);
+        side.embedding = side.embedding.to_kind(Kind::BFloat16);
+        side.hidden = side.hidden.iter().map(|rows| rows.to_kind(Kind::BFloat16)).collect();
+    }
+    for (objective, exact) in objectives.iter().zip(exact) {
+        student.head.zero_grad();
+        let got = run(objective, &student, &teacher, [0, 3], 10.0);
+        assert_eq!(got.hidden_gradient.kind(), Kind::BFloat16);
+        assert_eq!(student.head.grad().kind(), Kind::BFloat16);
+        // bf16 has 8 bits; logits here are of size 10.
+        assert!((got.parts.loss - exact.parts.loss).abs() < 0.02 * exact.parts.loss, "{objective:?}");
+        let rows = |backward: &Backward| backward.hidden_gradient.to_kind(Kind::Float).flatten(0, 1);
+        let direction = Tensor::cosine_similarity(&rows(&got), &rows(&exact), 0, 1e-8);
+        assert!(f64::try_from(direction).unwrap() > 0.99, "{objective:?}");
+    }
+}
+
 /// Labels of the first example that a few rounds of following the projected teacher settle on.
 fn cross_predictions(objective: &CrossAttention, student: &Side, teacher: &Side) -> Vec<i64> {
     let mut labels = student.labels[0].clone();

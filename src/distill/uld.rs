@@ -74,3 +74,16 @@ impl Uld {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distance_of_known_distributions() {
+        // Sorted: 0.6, 0.3, 0.1 against 0.5, 0.5, 0: 0.1 + 0.2 + 0.1, whatever the ids.
+        let logits = |p: &[f32]| Tensor::from_slice(p).log().unsqueeze(0);
+        let got = per_token(&logits(&[0.1, 0.6, 0.3]), &logits(&[0.5, 0.5]));
+        assert!((f64::try_from(got).unwrap() - 0.4).abs() < 1e-6);
+    }
+}
