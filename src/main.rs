@@ -6,5 +6,6 @@ use clap::Parser;
 use tutelage::cli::Cli;
 
 fn main() -> ExitCode {
+    tutelage::cli::threads::wait_asleep();
     Cli::parse().run()
 }

@@ -1,6 +1,7 @@
 //! `tutelage bench`: the speed of a training stage on one's own model, rows and machine.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -14,13 +15,17 @@ use crate::data::encode::{Limits, Sequence, encode_all};
 use crate::data::import::import;
 use crate::data::tokenizer::Tokenizer;
 use crate::device::{self, Compute, Seed};
+use crate::distill::capture::{self, Capture};
+use crate::distill::projectors::{Query, Widths};
+use crate::distill::{Objective, Projectors, Vocabularies};
 use crate::experiment::settings::{
-    self, Data, DeviceChoice, Importer, Lora, PrecisionChoice, Schedule, Training, Tuning, Validate,
+    self, Algorithm, Data, DeviceChoice, Divergence, Importer, Lora, PrecisionChoice, Schedule, Training, Tuning, Validate,
 };
 use crate::models::decoder::Decoder;
-use crate::train::Objective;
+use crate::train;
 use crate::train::event::TrainEvent;
-use crate::train::run::{Job, Order, train};
+use crate::train::distillation::Distillation;
+use crate::train::run::{Job, Order};
 use crate::train::student::Student;
 use crate::train::supervised::Supervised;
 
@@ -29,6 +34,8 @@ use crate::train::supervised::Supervised;
 pub enum Bench {
     /// Fine-tunes on questions and answers.
     Sft(SftBench),
+    /// Distils a teacher, its signal captured beforehand.
+    Distill(DistillBench),
 }
 
 /// What every benchmark needs.
@@ -77,6 +84,29 @@ pub struct Common {
 pub struct SftBench {
     #[command(flatten)]
     common: Common,
+}
+
+/// Distils a teacher, its signal captured beforehand.
+#[derive(Debug, Args)]
+pub struct DistillBench {
+    #[command(flatten)]
+    common: Common,
+    /// Folder of the teacher.
+    #[arg(long, value_name = "DIR")]
+    teacher: PathBuf,
+    /// Objective: vanilla KD, DSKD over one vocabulary, DSKD with cross-model attention.
+    #[arg(long, value_enum)]
+    method: MethodName,
+    /// Initial projectors (`t2s.weight`, `t2s.bias`, `s2t.*`, `query.*`) in a safetensors file.
+    #[arg(long, value_name = "FILE")]
+    projectors: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MethodName {
+    Kd,
+    Dskd,
+    DskdCma,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -138,8 +168,70 @@ pub fn run(bench: &Bench) -> anyhow::Result<Timing> {
             // 2 for that of weights, which adapters of a frozen model hardly have.
             let per_token = if matches!(tuning, Tuning::Full {}) { 6.0 } else { 4.0 };
             let mut objective = Supervised::new(student, sequences, vec![]);
-            common.time(&mut objective, per_token * parameters as f64, compute)
+            common.time(&mut objective, per_token * parameters as f64, compute, None)
         }
+        Bench::Distill(bench) => bench.run(),
+    }
+}
+
+impl DistillBench {
+    fn run(&self) -> anyhow::Result<Timing> {
+        let common = &self.common;
+        let compute = common.compute()?;
+        let (mine, tokenizer) = common.sequences(&common.model)?;
+        let (theirs, teacher_tokenizer) = common.sequences(&self.teacher)?;
+        if mine.len() != common.examples || theirs.len() != common.examples {
+            bail!("some responses are longer than `--max-length` {}: raise it", common.max_length);
+        }
+        let same = tokenizer.same_vocabulary(&teacher_tokenizer);
+        if self.method != MethodName::DskdCma && !same {
+            bail!("student and teacher have different tokenizers, which `--method dskd-cma` compares");
+        }
+        let folder = tempfile::tempdir()?;
+        let started = Instant::now();
+        {
+            let teacher = Decoder::load(&self.teacher, compute.kind(), compute.device)
+                .with_context(|| format!("cannot load the teacher `{}`", self.teacher.display()))?;
+            let sequences: Vec<_> = theirs
+                .iter()
+                .map(|sequence| capture::Sequence { tokens: &sequence.tokens, response_start: sequence.response_start })
+                .collect();
+            let budget = common.batch_size * common.max_length;
+            let fingerprint = teacher_tokenizer.fingerprint();
+            capture::capture(&teacher, &fingerprint, &sequences, folder.path(), budget, &mut |_| {
+                ControlFlow::Continue(())
+            })?;
+        }
+        let capture_seconds = started.elapsed().as_secs_f64();
+
+        let signal = Capture::open(folder.path(), compute.kind(), compute.device)?;
+        let decoder = common.load(&common.model, compute)?;
+        let parameters = decoder.config.parameters();
+        let (temperature, rate) = (2.0, 0.5);
+        let divergence = Divergence::ForwardKl;
+        let (algorithm, vocabularies) = match self.method {
+            MethodName::Kd => {
+                (Algorithm::Vanilla { divergence, temperature, rate, alignment: None }, Vocabularies::Same)
+            }
+            MethodName::Dskd | MethodName::DskdCma => {
+                let projector_lr = common.lr;
+                let vocabularies =
+                    if self.method == MethodName::Dskd { Vocabularies::Same } else { Vocabularies::Different };
+                (Algorithm::DualSpace { divergence, temperature, rate, projector_lr }, vocabularies)
+            }
+        };
+        let widths = Widths { student: decoder.config.hidden_size, teacher: signal.width() };
+        let mut objective = Objective::new(&algorithm, vocabularies, widths, Seed(10), compute.device)?;
+        if let (Some(path), Some(projectors)) = (&self.projectors, objective.projectors_mut()) {
+            let query = if self.method == MethodName::DskdCma { Query::Projected } else { Query::Absent };
+            *projectors = Projectors::load(path, widths, query, compute.device)?;
+        }
+        let tuning = common.tuning();
+        let student = Student::new(decoder, &tuning, common.training().weight_decay, compute, Seed(10));
+        let places = (0..mine.len()).collect();
+        let per_token = if matches!(tuning, Tuning::Full {}) { 6.0 } else { 4.0 };
+        let mut objective = Distillation::new(student, objective, 1.0, signal, mine, places, vec![]);
+        common.time(&mut objective, per_token * parameters as f64, compute, Some(capture_seconds))
     }
 }
 
@@ -209,14 +301,14 @@ impl Common {
         Ok((sequences, tokenizer))
     }
 
-    fn time(&self, objective: &mut dyn Objective, operations_per_token: f64, compute: Compute) -> anyhow::Result<Timing> {
+    fn time(&self, objective: &mut dyn train::Objective, operations_per_token: f64, compute: Compute, capture_seconds: Option<f64>) -> anyhow::Result<Timing> {
         let mut log: Vec<BTreeMap<String, f64>> = Vec::new();
         let (mut tokens, examples) = (0, objective.response_tokens().len());
         let training = self.training();
         let stop = AtomicBool::new(false);
         let job = Job { training: &training, order: Order::Data, seed: Seed(10), folder: None, stop: &stop };
         let started = Instant::now();
-        train(objective, &job, &mut |event| {
+        train::run::train(objective, &job, &mut |event| {
             if let TrainEvent::Step { mut parts, grad_norm, tokens: read, .. } = event {
                 parts.insert("grad_norm".to_owned(), grad_norm);
                 log.push(parts);
@@ -236,7 +328,7 @@ impl Common {
             mfu: achieved / device::product_speed(compute),
             peak_memory_bytes,
             seconds,
-            capture_seconds: None,
+            capture_seconds,
             first: log.first().cloned().unwrap_or_default(),
             last: log.last().cloned().unwrap_or_default(),
         })

@@ -14,6 +14,7 @@ pub mod run;
 pub mod score;
 pub mod status;
 pub mod study;
+pub mod threads;
 
 use std::process::ExitCode;
 

@@ -62,7 +62,8 @@ impl Projector {
 
     /// Maps `[tokens, in]` to `[tokens, out]`.
     pub(super) fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, Some(&self.bias))
+        // The buffer of trained parameters may hold a rounded copy; the product is in f32 all the same.
+        x.linear(&self.weight.to_kind(x.kind()), Some(self.bias.to_kind(x.kind())))
     }
 }
 
