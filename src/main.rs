@@ -6,6 +6,6 @@ use clap::Parser;
 use tutelage::cli::Cli;
 
 fn main() -> ExitCode {
-    tutelage::cli::threads::wait_asleep();
+    tutelage::cli::threads::sleep_soon();
     Cli::parse().run()
 }

@@ -160,7 +160,7 @@ pub fn run(bench: &Bench) -> anyhow::Result<Timing> {
         Bench::Sft(SftBench { common }) => {
             let compute = common.compute()?;
             let decoder = common.load(&common.model, compute)?;
-            let parameters = decoder.config.parameters();
+            let parameters = decoder.config.product_parameters();
             let (sequences, _) = common.sequences(&common.model)?;
             let tuning = common.tuning();
             let student = Student::new(decoder, &tuning, common.training().weight_decay, compute, Seed(10));
@@ -206,7 +206,7 @@ impl DistillBench {
 
         let signal = Capture::open(folder.path(), compute.kind(), compute.device)?;
         let decoder = common.load(&common.model, compute)?;
-        let parameters = decoder.config.parameters();
+        let parameters = decoder.config.product_parameters();
         let (temperature, rate) = (2.0, 0.5);
         let divergence = Divergence::ForwardKl;
         let (algorithm, vocabularies) = match self.method {

@@ -175,6 +175,14 @@ impl Config {
         value
     }
 
+    /// Returns the number of parameters that every token is multiplied with: those of the layers'
+    /// projections. Embeddings are looked up, the head is computed at response positions only.
+    pub fn product_parameters(&self) -> u64 {
+        let attention = self.head_dim * (2 * self.num_attention_heads + 2 * self.num_key_value_heads);
+        let layer = self.hidden_size * (attention + 3 * self.intermediate_size);
+        (self.num_hidden_layers * layer).unsigned_abs()
+    }
+
     /// Returns the number of parameters, embeddings included and a tied head counted once.
     pub fn parameters(&self) -> u64 {
         let query = self.num_attention_heads * self.head_dim;

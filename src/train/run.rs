@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::checkpoint::{self, Found, Progress};
 use super::event::TrainEvent;
@@ -138,11 +138,12 @@ pub fn train(
         objective.begin_step(batch)?;
         let tokens: usize = batch.iter().map(|&example| objective.response_tokens()[example]).sum();
         let mut parts = Parts::new();
-        for micro in batch.chunks(batch.len().div_ceil(training.accumulation)) {
+        let micro_batches = split(batch, training.accumulation, flat.device(), |examples| objective.tokens(examples));
+        for micro in &micro_batches {
             for (name, value) in objective.backward(micro, tokens as f64)? {
                 *parts.entry(name).or_default() += value;
             }
-            if training.accumulation > 1 {
+            if micro_batches.len() > 1 {
                 flat.accumulate();
             }
         }
@@ -199,6 +200,25 @@ fn batches(examples: usize, batch: usize, job: &Job<'_>, epoch: u64) -> Vec<Vec<
         Order::Shuffled => order::batches(examples, batch, job.seed.stream("order", 0).0, epoch),
         Order::Data => (0..examples).collect::<Vec<_>>().chunks(batch).map(<[usize]>::to_vec).collect(),
     }
+}
+
+/// Tokens of one forward and backward pass: enough that matrix products are large, few enough that
+/// activations stay small. A step with more is computed in parts, which changes no result.
+fn budget(device: Device) -> u64 {
+    if device.is_cuda() { 32_768 } else { 2_048 }
+}
+
+/// Divides a step into at least `parts` micro-batches of at most [`budget`] tokens each.
+fn split(batch: &[usize], parts: usize, device: Device, tokens: impl Fn(&[usize]) -> u64) -> Vec<&[usize]> {
+    let most = batch.len().div_ceil(parts);
+    let (mut micro_batches, mut rest) = (Vec::new(), batch);
+    while !rest.is_empty() {
+        let fits = (1..=most.min(rest.len())).take_while(|&count| tokens(&rest[..count]) <= budget(device)).count();
+        let (micro, others) = rest.split_at(fits.max(1));
+        micro_batches.push(micro);
+        rest = others;
+    }
+    micro_batches
 }
 
 fn save(
