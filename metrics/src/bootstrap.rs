@@ -33,10 +33,7 @@ pub fn intervals(n: usize, estimators: &[Estimator<'_>]) -> Vec<[f64; 2]> {
             let mut random = ChaCha8Rng::seed_from_u64(SEED);
             random.set_stream(resample as u64);
             let drawn: Vec<usize> = (0..n).map(|_| random.random_range(0..n)).collect();
-            estimators
-                .iter()
-                .map(|estimator| estimator(&drawn))
-                .collect()
+            estimators.iter().map(|estimator| estimator(&drawn)).collect()
         })
         .collect();
     (0..estimators.len())
@@ -71,18 +68,13 @@ mod tests {
         // 400 values evenly between 0 and 1: mean 0.5, standard error √(1/12) / 20. The quantiles of
         // 1000 resamples have a standard error of their own, a twelfth of that.
         let values: Vec<f64> = (0..400).map(|i| (f64::from(i) + 0.5) / 400.0).collect();
-        let mean =
-            |drawn: &[usize]| drawn.iter().map(|&i| values[i]).sum::<f64>() / drawn.len() as f64;
+        let mean = |drawn: &[usize]| drawn.iter().map(|&i| values[i]).sum::<f64>() / drawn.len() as f64;
         let [low, high] = intervals(400, &[Box::new(mean)])[0];
         let standard_error = (1.0f64 / 12.0).sqrt() / 20.0;
         for (bound, expected) in [(low, -1.96), (high, 1.96)] {
             let errors = (bound - 0.5) / standard_error;
             assert!((errors - expected).abs() < 0.2, "{errors}, {expected}");
         }
-        assert_eq!(
-            intervals(400, &[Box::new(mean)])[0],
-            [low, high],
-            "the seed is fixed"
-        );
+        assert_eq!(intervals(400, &[Box::new(mean)])[0], [low, high], "the seed is fixed");
     }
 }

@@ -225,11 +225,7 @@ impl MetricName {
 
     /// Returns the metrics that [`crate::score::score`] computes from text, in table order.
     pub fn of_text() -> Vec<Self> {
-        METRICS
-            .iter()
-            .filter(|metric| metric.family != Family::Likelihood)
-            .map(|metric| metric.name)
-            .collect()
+        METRICS.iter().filter(|metric| metric.family != Family::Likelihood).map(|metric| metric.name).collect()
     }
 }
 
@@ -255,18 +251,13 @@ impl FromStr for MetricName {
             .iter()
             .find(|metric| metric.id == name)
             .map(|metric| metric.name)
-            .ok_or_else(|| UnknownMetric {
-                name: name.to_owned(),
-            })
+            .ok_or_else(|| UnknownMetric { name: name.to_owned() })
     }
 }
 
 /// Ends a signature: our version, and the tool that the fixtures hold us equal to.
 pub(crate) fn implementation(reference: &str) -> String {
-    format!(
-        "version:tutelage-{}|equals:{reference}",
-        env!("CARGO_PKG_VERSION")
-    )
+    format!("version:tutelage-{}|equals:{reference}", env!("CARGO_PKG_VERSION"))
 }
 
 #[cfg(test)]
@@ -287,37 +278,18 @@ mod tests {
     #[test]
     fn every_row_is_complete_and_reads_back() {
         for metric in &METRICS {
-            assert!(
-                !metric.unit.is_empty() && metric.version > 0,
-                "{}",
-                metric.id
-            );
-            assert!(
-                metric.citation.contains(|c: char| c.is_ascii_digit()),
-                "{} cites no year",
-                metric.id
-            );
+            assert!(!metric.unit.is_empty() && metric.version > 0, "{}", metric.id);
+            assert!(metric.citation.contains(|c: char| c.is_ascii_digit()), "{} cites no year", metric.id);
             assert_eq!(metric.id.parse(), Ok(metric.name));
             let json = serde_json::to_string(&metric.name).unwrap();
-            assert_eq!(
-                json,
-                format!("\"{}\"", metric.id),
-                "serde and the table agree"
-            );
-            assert_eq!(
-                metric.direction == Direction::Lower,
-                metric.family == Family::Likelihood
-            );
+            assert_eq!(json, format!("\"{}\"", metric.id), "serde and the table agree");
+            assert_eq!(metric.direction == Direction::Lower, metric.family == Family::Likelihood);
         }
     }
 
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let error = "rogue-l".parse::<MetricName>().unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("unknown metric `rogue-l`: expected one of bleu, chrf, ")
-        );
+        assert!(error.to_string().starts_with("unknown metric `rogue-l`: expected one of bleu, chrf, "));
     }
 }

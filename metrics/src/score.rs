@@ -99,13 +99,9 @@ impl ScoreError {
         match self {
             Self::Empty | Self::Cosine(_) => None,
             Self::NoReference { .. } => Some("give every row at least one reference"),
-            Self::DuplicateId { .. } => {
-                Some("give every row its own id, and all right answers as its references")
-            }
+            Self::DuplicateId { .. } => Some("give every row its own id, and all right answers as its references"),
             Self::NoEmbedder { .. } => Some("give an embedding model or leave the metric out"),
-            Self::NotOfText { .. } => {
-                Some("evaluate the model itself for this metric, or leave it out")
-            }
+            Self::NotOfText { .. } => Some("evaluate the model itself for this metric, or leave it out"),
         }
     }
 }
@@ -117,11 +113,7 @@ impl ScoreError {
 /// # Errors
 /// If there is no row, a row has no reference, an identifier occurs twice, or a metric cannot be
 /// computed with what is given; see [`ScoreError::remedy`].
-pub fn score(
-    rows: &[Row],
-    metrics: &[MetricName],
-    embedder: Option<&dyn Embedder>,
-) -> Result<Vec<Scored>, ScoreError> {
+pub fn score(rows: &[Row], metrics: &[MetricName], embedder: Option<&dyn Embedder>) -> Result<Vec<Scored>, ScoreError> {
     check(rows)?;
     let mut distinct: Vec<MetricName> = Vec::new();
     for &metric in metrics {
@@ -147,10 +139,8 @@ pub fn score(
             examples,
         });
     }
-    let estimators: Vec<Estimator<'_>> = scored
-        .iter()
-        .map(|scored| estimator(scored.metric, &scored.examples))
-        .collect();
+    let estimators: Vec<Estimator<'_>> =
+        scored.iter().map(|scored| estimator(scored.metric, &scored.examples)).collect();
     let intervals = bootstrap::intervals(rows.len(), &estimators);
     drop(estimators);
     for (scored, interval) in scored.iter_mut().zip(intervals) {
@@ -178,9 +168,7 @@ fn check(rows: &[Row]) -> Result<(), ScoreError> {
 /// Returns the number of references of every row, `None` where it varies.
 fn reference_count(rows: &[Row]) -> Option<usize> {
     let count = rows[0].references.len();
-    rows.iter()
-        .all(|row| row.references.len() == count)
-        .then_some(count)
+    rows.iter().all(|row| row.references.len() == count).then_some(count)
 }
 
 /// Computes the signature of a metric and its value on each row.
@@ -191,23 +179,19 @@ fn examples(
     reference_count: Option<usize>,
 ) -> Result<(String, Vec<ExampleScore>), ScoreError> {
     let chrf = |variant: chrf::Variant| {
-        let examples = each_counted(rows, chrf::from_counts, |row| {
-            chrf::counts(variant, &row.prediction, &row.references)
-        });
+        let examples =
+            each_counted(rows, chrf::from_counts, |row| chrf::counts(variant, &row.prediction, &row.references));
         (chrf::signature(variant, reference_count), examples)
     };
     let rouge = |variant: rouge::Variant| {
         let stemming = rouge::Stemming::Porter;
-        let examples = each(rows, |row| {
-            rouge::sentence(variant, &row.prediction, &row.references, stemming).f1
-        });
+        let examples = each(rows, |row| rouge::sentence(variant, &row.prediction, &row.references, stemming).f1);
         (rouge::signature(variant, stemming), examples)
     };
     Ok(match metric {
         MetricName::Bleu => {
-            let examples = each_counted(rows, bleu::sentence_from_counts, |row| {
-                bleu::counts(&row.prediction, &row.references)
-            });
+            let examples =
+                each_counted(rows, bleu::sentence_from_counts, |row| bleu::counts(&row.prediction, &row.references));
             (bleu::signature(reference_count), examples)
         }
         MetricName::Chrf => chrf(chrf::Variant::Characters),
@@ -216,33 +200,21 @@ fn examples(
         MetricName::Rouge2 => rouge(rouge::Variant::Two),
         MetricName::RougeL => rouge(rouge::Variant::L),
         MetricName::RougeLsum => rouge(rouge::Variant::Lsum),
-        MetricName::ExactMatch => (
-            exact::signature(),
-            each(rows, |row| {
-                exact::sentence(&row.prediction, &row.references)
-            }),
-        ),
-        MetricName::TokenF1 => (
-            token_f1::signature(),
-            each(rows, |row| {
-                token_f1::sentence(&row.prediction, &row.references)
-            }),
-        ),
+        MetricName::ExactMatch => {
+            (exact::signature(), each(rows, |row| exact::sentence(&row.prediction, &row.references)))
+        }
+        MetricName::TokenF1 => {
+            (token_f1::signature(), each(rows, |row| token_f1::sentence(&row.prediction, &row.references)))
+        }
         MetricName::Cosine => {
             let embedder = embedder.ok_or(ScoreError::NoEmbedder { metric })?;
-            let pairs: Vec<(&str, &[String])> = rows
-                .iter()
-                .map(|row| (row.prediction.as_str(), row.references.as_slice()))
-                .collect();
+            let pairs: Vec<(&str, &[String])> =
+                rows.iter().map(|row| (row.prediction.as_str(), row.references.as_slice())).collect();
             let values = cosine::sentences(&pairs, embedder)?;
             let examples = rows
                 .iter()
                 .zip(values)
-                .map(|(row, value)| ExampleScore {
-                    id: row.id.clone(),
-                    value,
-                    counts: Vec::new(),
-                })
+                .map(|(row, value)| ExampleScore { id: row.id.clone(), value, counts: Vec::new() })
                 .collect();
             (cosine::signature(embedder), examples)
         }
@@ -251,13 +223,7 @@ fn examples(
 }
 
 fn each(rows: &[Row], value: impl Fn(&Row) -> f64 + Sync) -> Vec<ExampleScore> {
-    rows.par_iter()
-        .map(|row| ExampleScore {
-            id: row.id.clone(),
-            value: value(row),
-            counts: Vec::new(),
-        })
-        .collect()
+    rows.par_iter().map(|row| ExampleScore { id: row.id.clone(), value: value(row), counts: Vec::new() }).collect()
 }
 
 fn each_counted(
@@ -268,11 +234,7 @@ fn each_counted(
     rows.par_iter()
         .map(|row| {
             let counts = counts(row);
-            ExampleScore {
-                id: row.id.clone(),
-                value: sentence_score(&counts),
-                counts,
-            }
+            ExampleScore { id: row.id.clone(), value: sentence_score(&counts), counts }
         })
         .collect()
 }
@@ -284,11 +246,7 @@ fn estimator(metric: MetricName, examples: &[ExampleScore]) -> Estimator<'_> {
         MetricName::Chrf | MetricName::ChrfPlusPlus => chrf::from_counts,
         _ => {
             return Box::new(|drawn| {
-                drawn
-                    .iter()
-                    .map(|&index| examples[index].value)
-                    .sum::<f64>()
-                    / drawn.len() as f64
+                drawn.iter().map(|&index| examples[index].value).sum::<f64>() / drawn.len() as f64
             });
         }
     };
@@ -333,24 +291,10 @@ mod tests {
 
     #[test]
     fn corpus_values_pool_counts_and_average_the_rest() {
-        let rows = [
-            row("a", "the AMF selects an SMF", &["the AMF selects an SMF"]),
-            row("b", "", &["UPF"]),
-        ];
-        let metrics = [
-            MetricName::Bleu,
-            MetricName::ExactMatch,
-            MetricName::Cosine,
-            MetricName::Bleu,
-        ];
+        let rows = [row("a", "the AMF selects an SMF", &["the AMF selects an SMF"]), row("b", "", &["UPF"])];
+        let metrics = [MetricName::Bleu, MetricName::ExactMatch, MetricName::Cosine, MetricName::Bleu];
         let scored = score(&rows, &metrics, Some(&Length)).unwrap();
-        assert_eq!(
-            scored
-                .iter()
-                .map(|scored| scored.metric)
-                .collect::<Vec<_>>(),
-            metrics[..3]
-        );
+        assert_eq!(scored.iter().map(|scored| scored.metric).collect::<Vec<_>>(), metrics[..3]);
         // All n-grams right, five tokens against six: the brevity penalty alone.
         assert!((scored[0].value - 100.0 * (1.0f64 - 6.0 / 5.0).exp()).abs() < 1e-9);
         assert_eq!(scored[0].examples[0].counts.len(), bleu::COUNTS);
@@ -359,17 +303,11 @@ mod tests {
         assert_eq!((scored[2].value, scored[2].examples[1].value), (0.5, 0.0));
         assert_eq!(
             scored[2].signature,
-            format!(
-                "length|refs:max|empty:0|version:tutelage-{}",
-                env!("CARGO_PKG_VERSION")
-            )
+            format!("length|refs:max|empty:0|version:tutelage-{}", env!("CARGO_PKG_VERSION"))
         );
         for scored in &scored {
             assert_eq!((scored.n, scored.examples.len()), (2, 2));
-            assert!(
-                scored.ci[0] <= scored.value && scored.value <= scored.ci[1],
-                "{scored:?}"
-            );
+            assert!(scored.ci[0] <= scored.value && scored.value <= scored.ci[1], "{scored:?}");
         }
     }
 
@@ -379,11 +317,7 @@ mod tests {
         let scored = score(&rows, &MetricName::of_text(), Some(&Length)).unwrap();
         assert_eq!(scored.len(), 10);
         for scored in scored {
-            assert!(
-                scored.signature.contains("version:tutelage-"),
-                "{}",
-                scored.signature
-            );
+            assert!(scored.signature.contains("version:tutelage-"), "{}", scored.signature);
             assert_eq!(scored.ci, [scored.value; 2], "one example has no spread");
         }
     }
@@ -391,34 +325,16 @@ mod tests {
     #[test]
     fn faults_are_named_with_their_remedy() {
         let error = |rows: &[Row], metric| score(rows, &[metric], None).unwrap_err();
-        assert_eq!(
-            error(&[], MetricName::Bleu).to_string(),
-            "no predictions to score"
-        );
+        assert_eq!(error(&[], MetricName::Bleu).to_string(), "no predictions to score");
         let no_reference = error(&[row("a", "x", &[])], MetricName::Bleu);
         assert_eq!(no_reference.to_string(), "row `a` has no reference");
-        assert_eq!(
-            no_reference.remedy(),
-            Some("give every row at least one reference")
-        );
-        let twice = error(
-            &[row("a", "x", &["x"]), row("a", "y", &["y"])],
-            MetricName::Bleu,
-        );
+        assert_eq!(no_reference.remedy(), Some("give every row at least one reference"));
+        let twice = error(&[row("a", "x", &["x"]), row("a", "y", &["y"])], MetricName::Bleu);
         assert_eq!(twice.to_string(), "id `a` occurs in more than one row");
         let embedder = error(&[row("a", "x", &["x"])], MetricName::Cosine);
-        assert_eq!(
-            embedder.to_string(),
-            "metric `cosine` needs an embedding model and none is given"
-        );
-        assert_eq!(
-            embedder.remedy(),
-            Some("give an embedding model or leave the metric out")
-        );
+        assert_eq!(embedder.to_string(), "metric `cosine` needs an embedding model and none is given");
+        assert_eq!(embedder.remedy(), Some("give an embedding model or leave the metric out"));
         let model = error(&[row("a", "x", &["x"])], MetricName::Perplexity);
-        assert_eq!(
-            model.to_string(),
-            "metric `perplexity` is measured by the model, not from its text"
-        );
+        assert_eq!(model.to_string(), "metric `perplexity` is measured by the model, not from its text");
     }
 }

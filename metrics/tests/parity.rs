@@ -37,21 +37,13 @@ fn fixture() -> Fixture {
 #[test]
 fn corpus_and_example_values_equal_the_reference_tools() {
     for (name, corpus) in fixture().corpora {
-        let rows: Vec<Row> = corpus
-            .rows
-            .iter()
-            .map(|expected| expected.row.clone())
-            .collect();
+        let rows: Vec<Row> = corpus.rows.iter().map(|expected| expected.row.clone()).collect();
         let metrics: Vec<MetricName> = corpus.values.keys().copied().collect();
         assert_eq!(metrics.len(), 9);
         for scored in score(&rows, &metrics, None).expect("the rows are sound") {
             let metric = scored.metric;
             let expected = corpus.values[&metric];
-            assert!(
-                (scored.value - expected).abs() < TOLERANCE,
-                "{name}, {metric}: {}, {expected}",
-                scored.value
-            );
+            assert!((scored.value - expected).abs() < TOLERANCE, "{name}, {metric}: {}, {expected}", scored.value);
             for (example, row) in scored.examples.iter().zip(&corpus.rows) {
                 let expected = row.values[metric.metric().id];
                 assert!(
@@ -62,8 +54,7 @@ fn corpus_and_example_values_equal_the_reference_tools() {
                 );
             }
             if let Some(theirs) = corpus.signatures.get(&metric) {
-                let variant =
-                    |signature: &str| signature.split("|version:").next().map(str::to_owned);
+                let variant = |signature: &str| signature.split("|version:").next().map(str::to_owned);
                 assert_eq!(variant(&scored.signature), variant(theirs));
             }
         }
@@ -75,24 +66,10 @@ fn rouge_without_stemming_equals_rouge_score() {
     use rouge::Variant::{L, Lsum, One, Two};
     for corpus in fixture().corpora.values() {
         for Expected { row, values } in &corpus.rows {
-            for (variant, id) in [
-                (One, "rouge-1"),
-                (Two, "rouge-2"),
-                (L, "rouge-l"),
-                (Lsum, "rouge-lsum"),
-            ] {
-                let f1 = rouge::sentence(
-                    variant,
-                    &row.prediction,
-                    &row.references,
-                    rouge::Stemming::None,
-                )
-                .f1;
+            for (variant, id) in [(One, "rouge-1"), (Two, "rouge-2"), (L, "rouge-l"), (Lsum, "rouge-lsum")] {
+                let f1 = rouge::sentence(variant, &row.prediction, &row.references, rouge::Stemming::None).f1;
                 let expected = values[&format!("{id} without stemming")];
-                assert!(
-                    (f1 - expected).abs() < TOLERANCE,
-                    "{id} of {row:?}: {f1}, {expected}"
-                );
+                assert!((f1 - expected).abs() < TOLERANCE, "{id} of {row:?}: {f1}, {expected}");
             }
         }
     }

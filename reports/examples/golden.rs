@@ -15,11 +15,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     if arguments.next().is_some() {
         golden::fail_some(&mut study, &mut records);
     }
-    tutelage_reports::render(
-        &study,
-        &records,
-        &folder,
-        tutelage_reports::Options::default(),
-    )?;
+    tutelage_reports::render(&study, &records, &folder, tutelage_reports::Options::default())?;
     Ok(())
 }

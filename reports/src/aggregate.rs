@@ -86,13 +86,8 @@ mod tests {
     }
 
     fn over(aggregation: Aggregation, records: &[Record]) -> f64 {
-        let rows: Vec<Vec<f64>> = records
-            .iter()
-            .map(|r| aggregation.row(r).unwrap())
-            .collect();
-        let sums: Vec<f64> = (0..rows[0].len())
-            .map(|column| rows.iter().map(|row| row[column]).sum())
-            .collect();
+        let rows: Vec<Vec<f64>> = records.iter().map(|r| aggregation.row(r).unwrap()).collect();
+        let sums: Vec<f64> = (0..rows[0].len()).map(|column| rows.iter().map(|row| row[column]).sum()).collect();
         aggregation.value(&sums)
     }
 
@@ -115,10 +110,6 @@ mod tests {
     fn missing_statistics_are_named() {
         assert!(Aggregation::Bleu.row(&record(0.0, &[])).is_err());
         assert!(Aggregation::WeightedMean.row(&record(1.0, &[0.0])).is_err());
-        assert!(
-            Aggregation::WeightedGeometricMean
-                .row(&record(0.0, &[1.0]))
-                .is_err()
-        );
+        assert!(Aggregation::WeightedGeometricMean.row(&record(0.0, &[1.0])).is_err());
     }
 }

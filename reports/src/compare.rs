@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::statistics::{
-    Interval, Resampling, bootstrap, effect, mcnemar::mcnemar, moments, paired_t::paired_t,
-    permutation::permutation, sign, wilcoxon::wilcoxon,
+    Interval, Resampling, bootstrap, effect, mcnemar::mcnemar, moments, paired_t::paired_t, permutation::permutation,
+    sign, wilcoxon::wilcoxon,
 };
 use crate::{Error, Result};
 
@@ -57,16 +57,9 @@ pub struct EffectResult {
 ///
 /// # Errors
 /// When an identifier is given twice in one list, or fewer than two are in both.
-pub fn compare(
-    a: &[(String, f64)],
-    b: &[(String, f64)],
-    resampling: Resampling,
-) -> Result<Comparison> {
+pub fn compare(a: &[(String, f64)], b: &[(String, f64)], resampling: Resampling) -> Result<Comparison> {
     let (a, b) = (by_id(a, "first")?, by_id(b, "second")?);
-    let shared: Vec<(f64, f64)> = a
-        .iter()
-        .filter_map(|(id, value)| b.get(id).map(|other| (*value, *other)))
-        .collect();
+    let shared: Vec<(f64, f64)> = a.iter().filter_map(|(id, value)| b.get(id).map(|other| (*value, *other))).collect();
     if shared.len() < 2 {
         return Err(Error::Comparison(format!(
             "the lists share {} of {} and {} identifiers, expected at least 2",
@@ -99,40 +92,21 @@ fn by_id<'a>(list: &'a [(String, f64)], which: &str) -> Result<BTreeMap<&'a str,
             )));
         }
         if values.insert(id.as_str(), *value).is_some() {
-            return Err(Error::Comparison(format!(
-                "identifier `{id}` twice in the {which} list"
-            )));
+            return Err(Error::Comparison(format!("identifier `{id}` twice in the {which} list")));
         }
     }
     Ok(values)
 }
 
-fn tests(
-    first: &[f64],
-    second: &[f64],
-    differences: &[f64],
-    resampling: Resampling,
-) -> Vec<TestResult> {
+fn tests(first: &[f64], second: &[f64], differences: &[f64], resampling: Resampling) -> Vec<TestResult> {
     let mut tests = Vec::new();
     let ranks = wilcoxon(differences);
-    tests.push(TestResult {
-        test: "wilcoxon",
-        statistic: ranks.statistic(),
-        p: ranks.p,
-    });
+    tests.push(TestResult { test: "wilcoxon", statistic: ranks.statistic(), p: ranks.p });
     if let Some(t) = paired_t(differences, resampling.level) {
-        tests.push(TestResult {
-            test: "paired-t",
-            statistic: t.t,
-            p: t.p,
-        });
+        tests.push(TestResult { test: "paired-t", statistic: t.t, p: t.p });
     }
     let signs = permutation(differences, resampling);
-    tests.push(TestResult {
-        test: "permutation",
-        statistic: signs.mean,
-        p: signs.p,
-    });
+    tests.push(TestResult { test: "permutation", statistic: signs.mean, p: signs.p });
     tests.push(bootstrap_test(differences, resampling));
     let counts = sign::counts(differences);
     tests.push(TestResult {
@@ -140,11 +114,7 @@ fn tests(
         statistic: counts.positive.min(counts.negative) as f64,
         p: sign::sign(counts.positive, counts.negative),
     });
-    if first
-        .iter()
-        .chain(second)
-        .all(|&value| value == 0.0 || value == 1.0)
-    {
+    if first.iter().chain(second).all(|&value| value == 0.0 || value == 1.0) {
         tests.push(TestResult {
             test: "mcnemar",
             statistic: counts.positive.min(counts.negative) as f64,
@@ -161,53 +131,27 @@ fn bootstrap_test(differences: &[f64], resampling: Resampling) -> TestResult {
         items.iter().map(|&item| differences[item]).sum::<f64>() / items.len() as f64
     });
     let reach = observed.abs() * (1.0 - 1e-12);
-    let hits = means
-        .iter()
-        .filter(|mean| (*mean - observed).abs() >= reach)
-        .count();
-    TestResult {
-        test: "bootstrap",
-        statistic: observed,
-        p: (hits + 1) as f64 / (means.len() + 1) as f64,
-    }
+    let hits = means.iter().filter(|mean| (*mean - observed).abs() >= reach).count();
+    TestResult { test: "bootstrap", statistic: observed, p: (hits + 1) as f64 / (means.len() + 1) as f64 }
 }
 
-fn effects(
-    first: &[f64],
-    second: &[f64],
-    differences: &[f64],
-    resampling: Resampling,
-) -> Vec<EffectResult> {
+fn effects(first: &[f64], second: &[f64], differences: &[f64], resampling: Resampling) -> Vec<EffectResult> {
     let mut effects = Vec::new();
     if let Some((value, ci)) = effect::d_z(differences, resampling.level) {
-        effects.push(EffectResult {
-            effect: "d-z",
-            value,
-            ci,
-        });
+        effects.push(EffectResult { effect: "d-z", value, ci });
     }
     // Each resample sorts; a tenth of the resamples is enough for limits of two digits.
-    let fewer = Resampling {
-        resamples: (resampling.resamples / 10).max(1),
-        ..resampling
-    };
+    let fewer = Resampling { resamples: (resampling.resamples / 10).max(1), ..resampling };
     let deltas = bootstrap::distribution(first.len(), fewer, |items| {
         let pick = |side: &[f64]| items.iter().map(|&item| side[item]).collect::<Vec<f64>>();
         effect::cliffs_delta(&pick(first), &pick(second))
     });
     let delta = bootstrap::percentile(&deltas, resampling.level);
-    effects.push(EffectResult {
-        effect: "cliffs-delta",
-        value: effect::cliffs_delta(first, second),
-        ci: delta,
-    });
+    effects.push(EffectResult { effect: "cliffs-delta", value: effect::cliffs_delta(first, second), ci: delta });
     effects.push(EffectResult {
         effect: "a12",
         value: effect::a12(first, second),
-        ci: Interval {
-            low: (delta.low + 1.0) / 2.0,
-            high: (delta.high + 1.0) / 2.0,
-        },
+        ci: Interval { low: (delta.low + 1.0) / 2.0, high: (delta.high + 1.0) / 2.0 },
     });
     effects
 }
@@ -219,9 +163,7 @@ mod tests {
 
     fn list(values: &[f64]) -> Vec<(String, f64)> {
         let named = values.iter().enumerate();
-        named
-            .map(|(index, value)| (format!("q{index}"), *value))
-            .collect()
+        named.map(|(index, value)| (format!("q{index}"), *value)).collect()
     }
 
     #[test]
@@ -232,14 +174,7 @@ mod tests {
         let mut b = list(&numbers(&case["b"]));
         b.reverse();
         let result = compare(&a, &b, Resampling::default()).unwrap();
-        let p = |name: &str| {
-            result
-                .tests
-                .iter()
-                .find(|test| test.test == name)
-                .unwrap()
-                .p
-        };
+        let p = |name: &str| result.tests.iter().find(|test| test.test == name).unwrap().p;
         assert_eq!(result.n, 25);
         close(p("wilcoxon"), case["wilcoxon"]["p"].as_f64().unwrap(), 1e-9);
         close(p("paired-t"), case["paired_t"]["p"].as_f64().unwrap(), 1e-9);
@@ -264,17 +199,10 @@ mod tests {
     fn strangers_and_doubles_are_told() {
         let a = list(&[0.1, 0.2, 0.3]);
         let b = vec![("q0".to_owned(), 0.5), ("z".to_owned(), 0.1)];
-        let error = compare(&a, &b, Resampling::default())
-            .unwrap_err()
-            .to_string();
-        assert_eq!(
-            error,
-            "the lists share 1 of 3 and 2 identifiers, expected at least 2"
-        );
+        let error = compare(&a, &b, Resampling::default()).unwrap_err().to_string();
+        assert_eq!(error, "the lists share 1 of 3 and 2 identifiers, expected at least 2");
         let twice = [a.clone(), a.clone()].concat();
-        let error = compare(&twice, &a, Resampling::default())
-            .unwrap_err()
-            .to_string();
+        let error = compare(&twice, &a, Resampling::default()).unwrap_err().to_string();
         assert_eq!(error, "identifier `q0` twice in the first list");
     }
 }

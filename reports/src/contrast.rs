@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::record::Direction;
 use crate::scores::{Paired, sum};
 use crate::statistics::{
-    Interval, Resampling, bootstrap, detectable, hierarchical, mcnemar::mcnemar, moments,
-    permutation::permutation, randomisation::randomisation, wilcoxon::wilcoxon,
+    Interval, Resampling, bootstrap, detectable, hierarchical, mcnemar::mcnemar, moments, permutation::permutation,
+    randomisation::randomisation, wilcoxon::wilcoxon,
 };
 use crate::study::Aggregation;
 
@@ -77,19 +77,14 @@ pub struct Contrast {
 pub fn contrast(paired: &Paired, direction: Direction, resampling: Resampling) -> Contrast {
     let sign = direction.sign();
     let all: Vec<usize> = (0..paired.pairs).collect();
-    let difference =
-        |first: &[f64], second: &[f64]| sign * paired.difference_over(&all, first, second);
+    let difference = |first: &[f64], second: &[f64]| sign * paired.difference_over(&all, first, second);
     let first_sums = sum(paired.first.iter().map(Vec::as_slice));
     let second_sums = sum(paired.second.iter().map(Vec::as_slice));
     let effect = difference(&first_sums, &second_sums);
     let n = paired.first.len();
 
-    let differences: Vec<f64> = paired
-        .first_values
-        .iter()
-        .zip(&paired.second_values)
-        .map(|(first, second)| sign * (first - second))
-        .collect();
+    let differences: Vec<f64> =
+        paired.first_values.iter().zip(&paired.second_values).map(|(first, second)| sign * (first - second)).collect();
     let values = bootstrap::distribution(n, resampling, |items| {
         if paired.aggregation == Aggregation::Mean {
             // The same number as below, without summing rows.
@@ -105,11 +100,7 @@ pub fn contrast(paired: &Paired, direction: Direction, resampling: Resampling) -
         let count = |wanted: f64| differences.iter().filter(|&&d| d == wanted).count() as u64;
         (Test::Mcnemar, mcnemar(count(1.0), count(-1.0)), true)
     } else if binary(paired) {
-        (
-            Test::Permutation,
-            permutation(&differences, resampling).p,
-            true,
-        )
+        (Test::Permutation, permutation(&differences, resampling).p, true)
     } else {
         let result = wilcoxon(&differences);
         let leaning = result.positive - result.negative;
@@ -134,20 +125,13 @@ pub fn contrast(paired: &Paired, direction: Direction, resampling: Resampling) -
 }
 
 /// Bootstraps the effect over seeds as well as questions; nothing with a single seed.
-pub fn interval_with_seeds(
-    paired: &Paired,
-    direction: Direction,
-    resampling: Resampling,
-) -> Option<Interval> {
+pub fn interval_with_seeds(paired: &Paired, direction: Direction, resampling: Resampling) -> Option<Interval> {
     if paired.seeds.len() < 2 {
         return None;
     }
     let (seeds, items) = (paired.seeds.len(), paired.first.len());
     let values = hierarchical::distribution(seeds, items, resampling, |seeds, items| {
-        let pairs: Vec<usize> = seeds
-            .iter()
-            .flat_map(|&seed| paired.seeds[seed].iter().copied())
-            .collect();
+        let pairs: Vec<usize> = seeds.iter().flat_map(|&seed| paired.seeds[seed].iter().copied()).collect();
         let (first, second) = (over(items, &paired.first), over(items, &paired.second));
         direction.sign() * paired.difference_over(&pairs, &first, &second)
     });

@@ -135,16 +135,9 @@ pub fn account(study: &Study) -> Account {
         methods.insert(format!("{}: {}", row.state, row.method));
         add_stage(&mut account.stages, row, first, seconds);
         let share = 1.0 / row.arms.len().max(1) as f64;
-        for arm in account
-            .arms
-            .iter_mut()
-            .filter(|arm| row.arms.contains(&arm.arm))
-        {
+        for arm in account.arms.iter_mut().filter(|arm| row.arms.contains(&arm.arm)) {
             arm.seconds += seconds * share;
-            arm.stages
-                .entry(row.stage.clone())
-                .or_default()
-                .add(row, share);
+            arm.stages.entry(row.stage.clone()).or_default().add(row, share);
             arm.total.add(row, share);
         }
     }
@@ -169,9 +162,5 @@ fn add_stage(stages: &mut Vec<StageAccount>, row: &StageEnergy, first: bool, sec
     stage.count += usize::from(first);
     stage.seconds += seconds;
     stage.total.add(row, 1.0);
-    stage
-        .components
-        .entry(row.component.clone())
-        .or_default()
-        .add(row, 1.0);
+    stage.components.entry(row.component.clone()).or_default().add(row, 1.0);
 }

@@ -79,16 +79,11 @@ pub fn answer(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<Ans
         .iter()
         .map(|hypothesis| {
             let metrics = hypothesis.metrics.iter();
-            metrics
-                .map(|metric| test(study, scores, hypothesis, metric, resampling))
-                .collect()
+            metrics.map(|metric| test(study, scores, hypothesis, metric, resampling)).collect()
         })
         .collect();
-    let raw: Vec<f64> = contrasts
-        .iter()
-        .flatten()
-        .map(|result| result.as_ref().map_or(1.0, |contrast| contrast.p))
-        .collect();
+    let raw: Vec<f64> =
+        contrasts.iter().flatten().map(|result| result.as_ref().map_or(1.0, |contrast| contrast.p)).collect();
     let mut adjusted = holm(&raw).into_iter();
     study
         .hypotheses
@@ -147,21 +142,12 @@ pub fn test(
 }
 
 /// Pairs the arms of both sides that agree in every other factor.
-fn pair_arms<'s>(
-    study: &'s Study,
-    hypothesis: &Hypothesis,
-) -> Result<Vec<(&'s str, &'s str)>, String> {
+fn pair_arms<'s>(study: &'s Study, hypothesis: &Hypothesis) -> Result<Vec<(&'s str, &'s str)>, String> {
     let side = |level: &str| -> Vec<&'s Arm> {
         let selected = |arm: &&Arm| {
             arm.role == Role::Cell
-                && arm
-                    .levels
-                    .get(&hypothesis.factor)
-                    .is_some_and(|l| l == level)
-                && hypothesis
-                    .within
-                    .iter()
-                    .all(|(factor, level)| arm.levels.get(factor) == Some(level))
+                && arm.levels.get(&hypothesis.factor).is_some_and(|l| l == level)
+                && hypothesis.within.iter().all(|(factor, level)| arm.levels.get(factor) == Some(level))
         };
         study.arms.iter().filter(selected).collect()
     };
@@ -187,11 +173,7 @@ fn pair_arms<'s>(
     };
     let partner = |arm: &Arm| worse.iter().find(|other| others(other) == others(arm));
     if better.len() != worse.len() {
-        return Err(format!(
-            "the sides differ in their number of arms: {}, {}",
-            better.len(),
-            worse.len()
-        ));
+        return Err(format!("the sides differ in their number of arms: {}, {}", better.len(), worse.len()));
     }
     better
         .iter()
@@ -202,12 +184,7 @@ fn pair_arms<'s>(
         .collect()
 }
 
-fn conclude(
-    metric: &str,
-    result: Result<Contrast, String>,
-    p_adjusted: f64,
-    alpha: f64,
-) -> MetricAnswer {
+fn conclude(metric: &str, result: Result<Contrast, String>, p_adjusted: f64, alpha: f64) -> MetricAnswer {
     let (contrast, verdict) = match result {
         Err(reason) => (None, Verdict::Untestable { reason }),
         Ok(contrast) => {
@@ -222,12 +199,7 @@ fn conclude(
             (Some(contrast), verdict)
         }
     };
-    MetricAnswer {
-        metric: metric.to_owned(),
-        p_adjusted: contrast.is_some().then_some(p_adjusted),
-        contrast,
-        verdict,
-    }
+    MetricAnswer { metric: metric.to_owned(), p_adjusted: contrast.is_some().then_some(p_adjusted), contrast, verdict }
 }
 
 fn overall(study: &Study, metrics: &[MetricAnswer]) -> (Verdict, String) {
@@ -235,10 +207,7 @@ fn overall(study: &Study, metrics: &[MetricAnswer]) -> (Verdict, String) {
         let reason = "the hypothesis names no metric".to_owned();
         return (Verdict::Untestable { reason }, String::new());
     };
-    if metrics
-        .iter()
-        .all(|answer| answer.verdict.label() == first.verdict.label())
-    {
+    if metrics.iter().all(|answer| answer.verdict.label() == first.verdict.label()) {
         return (first.verdict.clone(), String::new());
     }
     let label = |name: &str| {
@@ -256,17 +225,11 @@ fn overall(study: &Study, metrics: &[MetricAnswer]) -> (Verdict, String) {
             (!names.is_empty()).then(|| format!("{verdict} on {}", names.join(", ")))
         })
         .collect();
-    (
-        Verdict::NotSupported,
-        format!("mixed: {}", parts.join("; ")),
-    )
+    (Verdict::NotSupported, format!("mixed: {}", parts.join("; ")))
 }
 
 fn symbols(hypothesis: &Hypothesis) -> String {
-    let mut text = format!(
-        "{}: {} > {}",
-        hypothesis.factor, hypothesis.better, hypothesis.worse
-    );
+    let mut text = format!("{}: {} > {}", hypothesis.factor, hypothesis.better, hypothesis.worse);
     for (factor, level) in &hypothesis.within {
         text.push_str(&format!(", {factor} = {level}"));
     }
@@ -334,11 +297,7 @@ mod tests {
     fn right_and_wrong_of_one_pair_go_to_mcnemar() {
         let mut first = [1.0; 12];
         first[11] = 0.0;
-        let contrast = contrast(
-            &paired(&first, &[0.0; 12]),
-            Direction::Higher,
-            Resampling::default(),
-        );
+        let contrast = contrast(&paired(&first, &[0.0; 12]), Direction::Higher, Resampling::default());
         assert_eq!(contrast.test, crate::contrast::Test::Mcnemar);
         // Eleven against none: 2 / 2^11.
         assert!((contrast.p - 2.0 / 2048.0).abs() < 1e-12);

@@ -7,22 +7,14 @@ const MINUS: char = '\u{2212}';
 pub fn fixed(value: f64, digits: usize) -> String {
     let text = format!("{:.digits$}", value.abs());
     let zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
-    if value < 0.0 && !zero {
-        format!("{MINUS}{text}")
-    } else {
-        text
-    }
+    if value < 0.0 && !zero { format!("{MINUS}{text}") } else { text }
 }
 
 /// Prints a difference: always with a sign, except for what rounds to zero.
 pub fn signed(value: f64, digits: usize) -> String {
     let text = fixed(value, digits);
     let zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
-    if value > 0.0 && !zero {
-        format!("+{text}")
-    } else {
-        text
-    }
+    if value > 0.0 && !zero { format!("+{text}") } else { text }
 }
 
 /// Prints a p value with three decimals, and none smaller than 0.001.
@@ -42,10 +34,8 @@ pub fn p_value(p: f64) -> String {
 
 /// Chooses decimals for a column from its largest absolute value: about four significant digits.
 pub fn digits(values: impl IntoIterator<Item = f64>) -> usize {
-    let largest = values
-        .into_iter()
-        .filter(|value| value.is_finite())
-        .fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    let largest =
+        values.into_iter().filter(|value| value.is_finite()).fold(0.0, |largest: f64, value| largest.max(value.abs()));
     match largest {
         v if v >= 100.0 => 1,
         v if v >= 2.0 => 2,
@@ -116,10 +106,7 @@ mod tests {
         assert_eq!(p_value(0.000_2), "<0.001");
         assert_eq!(p_value(0.049_96), "0.0499");
         assert_eq!(p_value(0.050_3), "0.050");
-        assert_eq!(
-            (digits([0.4]), digits([38.0, 1.0]), digits([150.0])),
-            (3, 2, 1)
-        );
+        assert_eq!((digits([0.4]), digits([38.0, 1.0]), digits([150.0])), (3, 2, 1));
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(parameters(1_100_048_384), "1.10 B");
         assert_eq!(energy(7200.0), "2.00 Wh");

@@ -16,11 +16,7 @@ pub const STUDY_FORMAT: u32 = 1;
 /// # Errors
 /// [`Error::File`] when it cannot be read, [`Error::Row`] for the first row that is no record.
 pub fn read_records(path: &Path) -> Result<Vec<Record>> {
-    let unreadable = |source| Error::File {
-        action: "read",
-        path: path.to_path_buf(),
-        source,
-    };
+    let unreadable = |source| Error::File { action: "read", path: path.to_path_buf(), source };
     let mut records = Vec::new();
     let file = BufReader::new(File::open(path).map_err(unreadable)?);
     for (index, line) in file.lines().enumerate() {
@@ -48,16 +44,10 @@ pub fn read_study(path: &Path) -> Result<Study> {
         path: path.to_path_buf(),
         source,
     })?;
-    let study: Study = serde_json::from_str(&text).map_err(|source| Error::Study {
-        path: path.to_path_buf(),
-        source,
-    })?;
+    let study: Study =
+        serde_json::from_str(&text).map_err(|source| Error::Study { path: path.to_path_buf(), source })?;
     if study.format != STUDY_FORMAT {
-        return Err(Error::Format {
-            path: path.to_path_buf(),
-            expected: STUDY_FORMAT,
-            found: study.format,
-        });
+        return Err(Error::Format { path: path.to_path_buf(), expected: STUDY_FORMAT, found: study.format });
     }
     Ok(study)
 }
@@ -68,7 +58,8 @@ mod tests {
 
     use super::*;
 
-    const ROW: &str = r#"{"arm":"a","seed":1,"example":"q1","metric":"rouge-l","value":0.5,"unit":"fraction","direction":"higher"}"#;
+    const ROW: &str =
+        r#"{"arm":"a","seed":1,"example":"q1","metric":"rouge-l","value":0.5,"unit":"fraction","direction":"higher"}"#;
 
     fn file(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -90,27 +81,13 @@ mod tests {
     fn names_file_row_and_field() {
         let (_folder, path) = file(&format!("{ROW}\n{}\n", ROW.replace("seed", "sed")));
         let error = read_records(&path).unwrap_err();
-        assert!(
-            error.to_string().contains("records.jsonl`, row 2"),
-            "{error}"
-        );
-        assert!(
-            error
-                .source()
-                .unwrap()
-                .to_string()
-                .contains("unknown field `sed`")
-        );
+        assert!(error.to_string().contains("records.jsonl`, row 2"), "{error}");
+        assert!(error.source().unwrap().to_string().contains("unknown field `sed`"));
     }
 
     #[test]
     fn a_truncated_last_row_is_a_fault() {
         let (_folder, path) = file(&format!("{ROW}\n{}", &ROW[..40]));
-        assert!(
-            read_records(&path)
-                .unwrap_err()
-                .to_string()
-                .contains("row 2")
-        );
+        assert!(read_records(&path).unwrap_err().to_string().contains("row 2"));
     }
 }

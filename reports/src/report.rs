@@ -24,11 +24,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            resampling: Resampling::default(),
-            pdf: cfg!(feature = "pdf"),
-            figures: true,
-        }
+        Self { resampling: Resampling::default(), pdf: cfg!(feature = "pdf"), figures: true }
     }
 }
 
@@ -123,55 +119,27 @@ fn write_all(
         files.push(path.clone());
         Ok(path)
     };
-    put(
-        out.join("records.csv"),
-        tables::records_csv(records).as_bytes(),
-    )?;
+    put(out.join("records.csv"), tables::records_csv(records).as_bytes())?;
     let json = serde_json::to_vec_pretty(&summary).expect("a summary is JSON");
     put(out.join("summary.json"), &json)?;
     let folder = out.join("tables");
     create_folder(&folder)?;
     for table in &findings.tables {
-        put(
-            folder.join(format!("{}.csv", table.name)),
-            table.to_csv().as_bytes(),
-        )?;
-        put(
-            folder.join(format!("{}.tex", table.name)),
-            table.to_latex().as_bytes(),
-        )?;
-        put(
-            folder.join(format!("{}.md", table.name)),
-            table.to_markdown().as_bytes(),
-        )?;
+        put(folder.join(format!("{}.csv", table.name)), table.to_csv().as_bytes())?;
+        put(folder.join(format!("{}.tex", table.name)), table.to_latex().as_bytes())?;
+        put(folder.join(format!("{}.md", table.name)), table.to_markdown().as_bytes())?;
     }
     let folder = out.join("figures");
     create_folder(&folder)?;
     for figure in &findings.figures {
-        put(
-            folder.join(format!("{}.svg", figure.name)),
-            figure.svg()?.as_bytes(),
-        )?;
+        put(folder.join(format!("{}.svg", figure.name)), figure.svg()?.as_bytes())?;
         put(folder.join(format!("{}.png", figure.name)), &figure.png()?)?;
     }
     let markdown = put(out.join("report.md"), markdown(findings).as_bytes())?;
-    let set = if options.pdf {
-        set_pdf(findings)?
-    } else {
-        None
-    };
+    let set = if options.pdf { set_pdf(findings)? } else { None };
     let pages = set.as_ref().map(|pdf| pdf.pages);
-    let pdf = set
-        .map(|pdf| put(out.join("report.pdf"), &pdf.bytes))
-        .transpose()?;
-    Ok(Rendered {
-        pdf,
-        pages,
-        markdown,
-        files,
-        warnings: summary.warnings.clone(),
-        summary,
-    })
+    let pdf = set.map(|pdf| put(out.join("report.pdf"), &pdf.bytes)).transpose()?;
+    Ok(Rendered { pdf, pages, markdown, files, warnings: summary.warnings.clone(), summary })
 }
 
 #[cfg(feature = "pdf")]
@@ -202,11 +170,7 @@ fn warnings(study: &Study, scores: &Scores, answers: &[hypotheses::Answer]) -> V
             .map(|metric| metric.name.as_str())
             .collect();
         if !short.is_empty() && arm.role == crate::study::Role::Cell {
-            warnings.push(format!(
-                "arm `{}` is done but lacks records at some seed: {}",
-                arm.name,
-                short.join(", ")
-            ));
+            warnings.push(format!("arm `{}` is done but lacks records at some seed: {}", arm.name, short.join(", ")));
         }
     }
     for answer in answers {

@@ -54,22 +54,17 @@ impl<'a> Scores<'a> {
     /// A duplicate, a value that is not finite, missing sufficient statistics, or a metric whose
     /// unit or direction is not the study's.
     pub fn new(study: &'a Study, records: &'a [Record]) -> Result<Self> {
-        let metrics: BTreeMap<&str, &Metric> =
-            study.metrics.iter().map(|m| (m.name.as_str(), m)).collect();
+        let metrics: BTreeMap<&str, &Metric> = study.metrics.iter().map(|m| (m.name.as_str(), m)).collect();
         let arms: BTreeSet<&str> = study.arms.iter().map(|arm| arm.name.as_str()).collect();
         let mut strangers: BTreeMap<String, usize> = BTreeMap::new();
         let mut by_metric: BTreeMap<&str, BTreeMap<&str, Trials>> = BTreeMap::new();
         for record in records {
             let Some(metric) = metrics.get(record.metric.as_str()) else {
-                *strangers
-                    .entry(format!("metric `{}`", record.metric))
-                    .or_default() += 1;
+                *strangers.entry(format!("metric `{}`", record.metric)).or_default() += 1;
                 continue;
             };
             if !arms.contains(record.arm.as_str()) {
-                *strangers
-                    .entry(format!("arm `{}`", record.arm))
-                    .or_default() += 1;
+                *strangers.entry(format!("arm `{}`", record.arm)).or_default() += 1;
                 continue;
             }
             let row = checked_row(metric, record)?;
@@ -80,13 +75,7 @@ impl<'a> Scores<'a> {
                 .or_default()
                 .entry(record.seed)
                 .or_default()
-                .insert(
-                    record.example.as_str(),
-                    Score {
-                        value: record.value,
-                        row,
-                    },
-                );
+                .insert(record.example.as_str(), Score { value: record.value, row });
             if before.is_some() {
                 return Err(Error::Duplicate {
                     arm: record.arm.clone(),
@@ -103,11 +92,7 @@ impl<'a> Scores<'a> {
         warnings.extend(uneven(&by_metric));
         Ok(Self {
             by_metric,
-            aggregations: study
-                .metrics
-                .iter()
-                .map(|metric| (metric.name.as_str(), metric.aggregation))
-                .collect(),
+            aggregations: study.metrics.iter().map(|metric| (metric.name.as_str(), metric.aggregation)).collect(),
             warnings,
         })
     }
@@ -119,29 +104,21 @@ impl<'a> Scores<'a> {
 
     /// Seeds at which an arm has scores of a metric.
     pub fn seeds(&self, metric: &str, arm: &str) -> Vec<u64> {
-        self.trials(metric, arm)
-            .map(|trials| trials.keys().copied().collect())
-            .unwrap_or_default()
+        self.trials(metric, arm).map(|trials| trials.keys().copied().collect()).unwrap_or_default()
     }
 
     /// Number of distinct examples over all arms.
     pub fn examples(&self) -> usize {
         let mut all: BTreeSet<&str> = BTreeSet::new();
         for trials in self.by_metric.values().flat_map(BTreeMap::values) {
-            all.extend(
-                trials
-                    .values()
-                    .flat_map(|examples| examples.keys().copied()),
-            );
+            all.extend(trials.values().flat_map(|examples| examples.keys().copied()));
         }
         all.len()
     }
 
     /// Value of an arm at each of its seeds, over the examples of that seed.
     pub fn by_seed(&self, metric: &str, arm: &str) -> Vec<(u64, f64)> {
-        let (Some(trials), Some(aggregation)) =
-            (self.trials(metric, arm), self.aggregations.get(metric))
-        else {
+        let (Some(trials), Some(aggregation)) = (self.trials(metric, arm), self.aggregations.get(metric)) else {
             return Vec::new();
         };
         trials
@@ -158,19 +135,13 @@ impl<'a> Scores<'a> {
     /// # Errors
     /// Why the two sides cannot be paired, in words.
     pub fn pair(&self, metric: &str, arms: &[(&str, &str)]) -> std::result::Result<Paired, String> {
-        let aggregation = *self
-            .aggregations
-            .get(metric)
-            .ok_or_else(|| format!("the study has no metric `{metric}`"))?;
+        let aggregation =
+            *self.aggregations.get(metric).ok_or_else(|| format!("the study has no metric `{metric}`"))?;
         let mut sides = Vec::new();
         let mut seeds: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         for (first, second) in arms {
-            let left = self
-                .trials(metric, first)
-                .ok_or_else(|| absent(first, metric))?;
-            let right = self
-                .trials(metric, second)
-                .ok_or_else(|| absent(second, metric))?;
+            let left = self.trials(metric, first).ok_or_else(|| absent(first, metric))?;
+            let right = self.trials(metric, second).ok_or_else(|| absent(second, metric))?;
             if let Some(seed) = left.keys().find(|seed| !right.contains_key(seed)) {
                 return Err(format!("{} at seed {seed}", absent(second, metric)));
             }
@@ -182,23 +153,15 @@ impl<'a> Scores<'a> {
                 sides.push((examples, &right[seed]));
             }
         }
-        let all: BTreeSet<&str> = sides
-            .iter()
-            .flat_map(|(left, right)| left.keys().chain(right.keys()).copied())
-            .collect();
+        let all: BTreeSet<&str> =
+            sides.iter().flat_map(|(left, right)| left.keys().chain(right.keys()).copied()).collect();
         let shared: Vec<&str> = all
             .iter()
             .copied()
-            .filter(|id| {
-                sides
-                    .iter()
-                    .all(|(l, r)| l.contains_key(id) && r.contains_key(id))
-            })
+            .filter(|id| sides.iter().all(|(l, r)| l.contains_key(id) && r.contains_key(id)))
             .collect();
         if shared.is_empty() {
-            return Err(format!(
-                "the two sides share no example of metric `{metric}`"
-            ));
+            return Err(format!("the two sides share no example of metric `{metric}`"));
         }
         let count = sides.len() as f64;
         let mut paired = Paired {
@@ -237,10 +200,7 @@ impl Paired {
     /// Computes the mean over pairs of the value of summed rows.
     pub fn value(&self, sums: &[f64]) -> f64 {
         let width = sums.len() / self.pairs;
-        let total: f64 = sums
-            .chunks_exact(width)
-            .map(|row| self.aggregation.value(row))
-            .sum();
+        let total: f64 = sums.chunks_exact(width).map(|row| self.aggregation.value(row)).sum();
         total / self.pairs as f64
     }
 
@@ -275,26 +235,16 @@ fn absent(arm: &str, metric: &str) -> String {
 }
 
 fn checked_row(metric: &Metric, record: &Record) -> Result<Vec<f64>> {
-    let differs = |what, study: String, records: String| Error::Metric {
-        metric: metric.name.clone(),
-        what,
-        study,
-        records,
-    };
+    let differs =
+        |what, study: String, records: String| Error::Metric { metric: metric.name.clone(), what, study, records };
     if record.direction != metric.direction {
-        let names = (
-            format!("{:?}", metric.direction),
-            format!("{:?}", record.direction),
-        );
+        let names = (format!("{:?}", metric.direction), format!("{:?}", record.direction));
         return Err(differs("direction", names.0, names.1));
     }
     if record.unit != metric.unit {
         return Err(differs("unit", metric.unit.clone(), record.unit.clone()));
     }
-    if let Some(value) = std::iter::once(&record.value)
-        .chain(&record.counts)
-        .find(|value| !value.is_finite())
-    {
+    if let Some(value) = std::iter::once(&record.value).chain(&record.counts).find(|value| !value.is_finite()) {
         return Err(Error::NotFinite {
             arm: record.arm.clone(),
             seed: record.seed,
@@ -303,25 +253,19 @@ fn checked_row(metric: &Metric, record: &Record) -> Result<Vec<f64>> {
             value: *value,
         });
     }
-    metric
-        .aggregation
-        .row(record)
-        .map_err(|needs| Error::Counts {
-            arm: record.arm.clone(),
-            example: record.example.clone(),
-            metric: record.metric.clone(),
-            needs,
-        })
+    metric.aggregation.row(record).map_err(|needs| Error::Counts {
+        arm: record.arm.clone(),
+        example: record.example.clone(),
+        metric: record.metric.clone(),
+        needs,
+    })
 }
 
 /// Warns of metrics whose trials do not all have the same examples.
 fn uneven(by_metric: &BTreeMap<&str, BTreeMap<&str, Trials>>) -> Vec<String> {
     let mut warnings = Vec::new();
     for (metric, arms) in by_metric {
-        let sizes: BTreeSet<usize> = arms
-            .values()
-            .flat_map(|trials| trials.values().map(BTreeMap::len))
-            .collect();
+        let sizes: BTreeSet<usize> = arms.values().flat_map(|trials| trials.values().map(BTreeMap::len)).collect();
         if let (Some(least), Some(most)) = (sizes.first(), sizes.last())
             && least != most
         {

@@ -44,13 +44,10 @@ pub struct Standings {
 /// Comparisons with the baseline are exploratory: their families (all arms on one metric) are
 /// kept apart from the declared hypotheses.
 pub fn standings(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<Standings> {
-    let cells: Vec<(usize, usize)> = (0..study.metrics.len())
-        .flat_map(|metric| (0..study.arms.len()).map(move |arm| (metric, arm)))
-        .collect();
-    let flat: Vec<Standing> = cells
-        .par_iter()
-        .map(|&(metric, arm)| stand(study, scores, &study.metrics[metric], arm, resampling))
-        .collect();
+    let cells: Vec<(usize, usize)> =
+        (0..study.metrics.len()).flat_map(|metric| (0..study.arms.len()).map(move |arm| (metric, arm))).collect();
+    let flat: Vec<Standing> =
+        cells.par_iter().map(|&(metric, arm)| stand(study, scores, &study.metrics[metric], arm, resampling)).collect();
     let mut flat = flat.into_iter();
     study
         .metrics
@@ -59,27 +56,14 @@ pub fn standings(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<
             let mut arms: Vec<Standing> = flat.by_ref().take(study.arms.len()).collect();
             adjust(&mut arms);
             mark_best(study, metric, &mut arms);
-            Standings {
-                metric: metric.name.clone(),
-                arms,
-            }
+            Standings { metric: metric.name.clone(), arms }
         })
         .collect()
 }
 
-fn stand(
-    study: &Study,
-    scores: &Scores,
-    metric: &Metric,
-    arm: usize,
-    resampling: Resampling,
-) -> Standing {
+fn stand(study: &Study, scores: &Scores, metric: &Metric, arm: usize, resampling: Resampling) -> Standing {
     let name = study.arms[arm].name.as_str();
-    let by_seed: Vec<f64> = scores
-        .by_seed(&metric.name, name)
-        .into_iter()
-        .map(|(_, v)| v)
-        .collect();
+    let by_seed: Vec<f64> = scores.by_seed(&metric.name, name).into_iter().map(|(_, v)| v).collect();
     // An arm paired with itself: its rows over seeds, joined by example.
     let own = scores.pair(&metric.name, &[(name, name)]).ok();
     let interval = own.filter(|own| own.first.len() > 1).map(|own| {
@@ -133,7 +117,6 @@ fn mark_best(study: &Study, metric: &Metric, arms: &mut [Standing]) {
         Direction::Lower => candidates.min_by(f64::total_cmp),
     };
     for (standing, arm) in arms.iter_mut().zip(&study.arms) {
-        standing.best =
-            arm.role == Role::Cell && standing.value.is_some() && standing.value == best;
+        standing.best = arm.role == Role::Cell && standing.value.is_some() && standing.value == best;
     }
 }

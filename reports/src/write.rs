@@ -10,27 +10,17 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.partial", std::process::id()));
     let partial = path.with_file_name(name);
-    let failed = |source| Error::File {
-        action: "write",
-        path: path.to_path_buf(),
-        source,
-    };
-    fs::write(&partial, bytes)
-        .and_then(|()| fs::rename(&partial, path))
-        .map_err(|source| {
-            // The rename or the write has failed: leave nothing half-written behind.
-            let _ = fs::remove_file(&partial);
-            failed(source)
-        })
+    let failed = |source| Error::File { action: "write", path: path.to_path_buf(), source };
+    fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path)).map_err(|source| {
+        // The rename or the write has failed: leave nothing half-written behind.
+        let _ = fs::remove_file(&partial);
+        failed(source)
+    })
 }
 
 /// Creates a folder and those above it.
 pub(crate) fn create_folder(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|source| Error::File {
-        action: "create",
-        path: path.to_path_buf(),
-        source,
-    })
+    fs::create_dir_all(path).map_err(|source| Error::File { action: "create", path: path.to_path_buf(), source })
 }
 
 #[cfg(test)]
@@ -52,9 +42,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("absent").join("a.txt");
         let error = write(&path, b"one").unwrap_err().to_string();
-        assert!(
-            error.contains("cannot write") && error.contains("a.txt"),
-            "{error}"
-        );
+        assert!(error.contains("cannot write") && error.contains("a.txt"), "{error}");
     }
 }

@@ -13,21 +13,13 @@ use crate::golden;
 
 /// Few resamples: enough for verdicts that are meant to be clear.
 const OPTIONS: Options = Options {
-    resampling: Resampling {
-        resamples: 500,
-        level: 0.95,
-        seed: 1,
-    },
+    resampling: Resampling { resamples: 500, level: 0.95, seed: 1 },
     pdf: cfg!(feature = "pdf"),
     figures: true,
 };
 
 fn without_pictures() -> Options {
-    Options {
-        pdf: false,
-        figures: false,
-        ..OPTIONS
-    }
+    Options { pdf: false, figures: false, ..OPTIONS }
 }
 
 fn rendered(study: &Study, records: &[Record], folder: &Path) -> Rendered {
@@ -43,22 +35,8 @@ fn verdicts_find_what_was_put_in() {
     let (study, records) = golden::study();
     let folder = tempfile::tempdir().unwrap();
     let report = render(&study, &records, folder.path(), without_pictures()).unwrap();
-    let verdicts: Vec<&str> = report
-        .summary
-        .hypotheses
-        .iter()
-        .map(|answer| answer.verdict.label())
-        .collect();
-    assert_eq!(
-        verdicts,
-        [
-            "supported",
-            "not supported",
-            "not supported",
-            "supported",
-            "not supported"
-        ]
-    );
+    let verdicts: Vec<&str> = report.summary.hypotheses.iter().map(|answer| answer.verdict.label()).collect();
+    assert_eq!(verdicts, ["supported", "not supported", "not supported", "supported", "not supported"]);
     let both = &report.summary.hypotheses[0].metrics[0];
     let contrast = both.contrast.as_ref().unwrap();
     assert_eq!((contrast.n, contrast.pairs), (golden::QUESTIONS, 4));
@@ -78,12 +56,7 @@ fn a_claim_turned_round_is_reversed() {
     let answer = &report.summary.hypotheses[0];
     assert_eq!(answer.verdict, Verdict::Reversed);
     // Loss improves downwards; its effect still counts from the claim's side.
-    assert!(
-        answer
-            .metrics
-            .iter()
-            .all(|metric| metric.contrast.as_ref().unwrap().effect < 0.0)
-    );
+    assert!(answer.metrics.iter().all(|metric| metric.contrast.as_ref().unwrap().effect < 0.0));
 }
 
 #[test]
@@ -92,14 +65,8 @@ fn markdown_is_as_approved() {
     let folder = tempfile::tempdir().unwrap();
     let report = rendered(&study, &records, folder.path());
     insta::assert_snapshot!("report", read(&report.markdown));
-    insta::assert_snapshot!(
-        "hypotheses.tex",
-        read(&folder.path().join("tables/hypotheses.tex"))
-    );
-    insta::assert_snapshot!(
-        "metric-rouge-l.csv",
-        read(&folder.path().join("tables/metric-rouge-l.csv"))
-    );
+    insta::assert_snapshot!("hypotheses.tex", read(&folder.path().join("tables/hypotheses.tex")));
+    insta::assert_snapshot!("metric-rouge-l.csv", read(&folder.path().join("tables/metric-rouge-l.csv")));
 }
 
 #[test]
@@ -109,19 +76,13 @@ fn failed_and_missing_arms_are_reported_and_the_rest_stands() {
     let folder = tempfile::tempdir().unwrap();
     let report = rendered(&study, &records, folder.path());
     let outcomes = report.summary.arms;
-    assert_eq!(
-        (outcomes.done, outcomes.failed, outcomes.missing),
-        (17, 1, 1)
-    );
+    assert_eq!((outcomes.done, outcomes.failed, outcomes.missing), (17, 1, 1));
     let answers = &report.summary.hypotheses;
     assert_eq!(answers[0].verdict.label(), "supported");
     let Verdict::Untestable { reason } = &answers[3].verdict else {
         panic!("{:?}", answers[3].verdict);
     };
-    assert!(
-        reason.contains("`other/both/kd` failed: loss is not finite at step 120"),
-        "{reason}"
-    );
+    assert!(reason.contains("`other/both/kd` failed: loss is not finite at step 120"), "{reason}");
     let text = read(&report.markdown);
     assert!(text.contains("**Arm other/both/kd failed:**"));
     assert!(text.contains("**Arm other/student/dskd has not run.**"));
@@ -138,9 +99,7 @@ fn an_untestable_claim_does_not_help_the_others() {
     let partial = render(&broken, &fewer, folder.path(), without_pictures()).unwrap();
     let adjusted = |report: &Rendered| {
         let metrics = report.summary.hypotheses[1].metrics.iter();
-        metrics
-            .map(|metric| metric.p_adjusted.unwrap())
-            .collect::<Vec<_>>()
+        metrics.map(|metric| metric.p_adjusted.unwrap()).collect::<Vec<_>>()
     };
     for (partial, whole) in adjusted(&partial).into_iter().zip(adjusted(&whole)) {
         assert!(partial >= whole, "{partial} {whole}");
@@ -167,18 +126,11 @@ fn two_renders_give_the_same_bytes() {
     let (study, records) = golden::study();
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let first = rendered(&study, &records, one.path());
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(1)
-        .build()
-        .unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let second = pool.install(|| rendered(&study, &records, two.path()));
     assert_eq!(first.files.len(), second.files.len());
     for (left, right) in first.files.iter().zip(&second.files) {
-        assert!(
-            fs::read(left).unwrap() == fs::read(right).unwrap(),
-            "{}",
-            left.display()
-        );
+        assert!(fs::read(left).unwrap() == fs::read(right).unwrap(), "{}", left.display());
     }
 }
 
@@ -188,16 +140,10 @@ fn the_pdf_has_pages_and_survives_hostile_text() {
     let (mut study, records) = golden::study();
     study.question = "#panic() $ * ] [ \\ \u{5d0} \u{1f4f6} @x <y> `z` ".repeat(3);
     study.hypotheses[0].name = "x".repeat(300);
-    study.arms[0].outcome = tutelage_reports::study::Outcome::Failed {
-        reason: "#eval(\"1\") \u{0} ]".into(),
-    };
+    study.arms[0].outcome = tutelage_reports::study::Outcome::Failed { reason: "#eval(\"1\") \u{0} ]".into() };
     let folder = tempfile::tempdir().unwrap();
     let report = rendered(&study, &records, folder.path());
-    assert!(
-        report.pages.is_some_and(|pages| (9..16).contains(&pages)),
-        "{:?}",
-        report.pages
-    );
+    assert!(report.pages.is_some_and(|pages| (9..16).contains(&pages)), "{:?}", report.pages);
     let bytes = fs::read(report.pdf.unwrap()).unwrap();
     assert!(bytes.starts_with(b"%PDF-") && bytes.len() > 100_000);
 }
@@ -207,20 +153,11 @@ fn figures_are_complete_svg_with_text() {
     let (study, records) = golden::study();
     let folder = tempfile::tempdir().unwrap();
     rendered(&study, &records, folder.path());
-    for name in [
-        "front",
-        "forest",
-        "heatmap-hypotheses",
-        "heatmap-arms",
-        "curves-distill",
-        "energy-stages",
-        "energy-arms",
-    ] {
+    for name in
+        ["front", "forest", "heatmap-hypotheses", "heatmap-arms", "curves-distill", "energy-stages", "energy-arms"]
+    {
         let svg = read(&folder.path().join(format!("figures/{name}.svg")));
-        assert!(
-            svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"),
-            "{name}"
-        );
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{name}");
         assert!(svg.contains("<text") && !svg.contains("NaN"), "{name}");
         let png = fs::read(folder.path().join(format!("figures/{name}.png"))).unwrap();
         assert!(png.starts_with(b"\x89PNG"), "{name}");
@@ -239,30 +176,13 @@ fn faults_in_records_are_named() {
     };
     let double = fault(&|records| records.push(records[0].clone()));
     assert!(matches!(double, Error::Duplicate { .. }), "{double}");
-    assert!(
-        double
-            .to_string()
-            .contains("arm `same/none/kd`, seed 10, example `q000`, metric `bleu`")
-    );
+    assert!(double.to_string().contains("arm `same/none/kd`, seed 10, example `q000`, metric `bleu`"));
     let infinite = fault(&|records| records[2].value = f64::INFINITY);
-    assert!(
-        infinite
-            .to_string()
-            .ends_with("expected a finite number, found inf"),
-        "{infinite}"
-    );
+    assert!(infinite.to_string().ends_with("expected a finite number, found inf"), "{infinite}");
     let counts = fault(&|records| records[0].counts.clear());
-    assert!(
-        counts
-            .to_string()
-            .contains("expected the 10 counts of BLEU"),
-        "{counts}"
-    );
+    assert!(counts.to_string().contains("expected the 10 counts of BLEU"), "{counts}");
     let unit = fault(&|records| records[2].unit = "percent".into());
-    assert_eq!(
-        unit.to_string(),
-        "metric `rouge-l`: unit in the study and in the records differ: fraction, percent"
-    );
+    assert_eq!(unit.to_string(), "metric `rouge-l`: unit in the study and in the records differ: fraction, percent");
 }
 
 #[test]
@@ -272,12 +192,6 @@ fn strangers_are_left_out_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let report = render(&study, &records, folder.path(), without_pictures()).unwrap();
     let told = |text: &str| report.warnings.iter().any(|warning| warning.contains(text));
-    assert!(
-        told("1 records left out: the study names no arm `nobody`"),
-        "{:?}",
-        report.warnings
-    );
-    assert!(told(
-        "metric `bleu`: trials have between 119 and 120 examples"
-    ));
+    assert!(told("1 records left out: the study names no arm `nobody`"), "{:?}", report.warnings);
+    assert!(told("metric `bleu`: trials have between 119 and 120 examples"));
 }

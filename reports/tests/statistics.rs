@@ -16,9 +16,7 @@ fn corpus_scores_come_from_summed_counts() {
         .filter(|r| r.arm == "same/both/kd" && r.seed == 20 && r.metric == "bleu")
         .map(|r| &r.counts)
         .collect();
-    let sums: Vec<f64> = (0..bleu::COUNTS)
-        .map(|i| rows.iter().map(|row| row[i]).sum())
-        .collect();
+    let sums: Vec<f64> = (0..bleu::COUNTS).map(|i| rows.iter().map(|row| row[i]).sum()).collect();
     let wanted = bleu::from_counts(&sums);
     let found = scores.by_seed("bleu", "same/both/kd");
     assert_eq!(rows.len(), golden::QUESTIONS);
@@ -43,11 +41,7 @@ fn perplexity_is_the_exponential_of_the_loss() {
 fn arms_share_the_whole_bill() {
     let (study, _) = golden::study();
     let account = account(&study);
-    let shared: f64 = account
-        .arms
-        .iter()
-        .map(|arm| arm.total.measured + arm.total.estimated)
-        .sum();
+    let shared: f64 = account.arms.iter().map(|arm| arm.total.measured + arm.total.estimated).sum();
     let known: f64 = study.energy.iter().filter_map(|row| row.joules).sum();
     assert!((shared / known - 1.0).abs() < 1e-12);
     assert!((account.total.measured + account.total.estimated - known).abs() < 1e-6);
@@ -55,11 +49,7 @@ fn arms_share_the_whole_bill() {
     // Sixteen arms share the student's pretraining: 0.9 of 2,400 J is known.
     let seconds: f64 = account.arms.iter().map(|arm| arm.seconds).sum();
     assert!((seconds - account.seconds).abs() < 1e-9);
-    let cheapest = account
-        .arms
-        .iter()
-        .find(|arm| arm.arm == "same/none/kd")
-        .unwrap();
+    let cheapest = account.arms.iter().find(|arm| arm.arm == "same/none/kd").unwrap();
     let wanted = 0.9 * (2_400.0 / 16.0 + 5_200.0 / 8.0);
     let pretrain = &cheapest.stages["pretrain"];
     assert!((pretrain.measured + pretrain.estimated - wanted).abs() < 1e-9);

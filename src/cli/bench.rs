@@ -19,12 +19,13 @@ use crate::distill::capture::{self, Capture};
 use crate::distill::projectors::{Query, Widths};
 use crate::distill::{Objective, Projectors, Vocabularies};
 use crate::experiment::settings::{
-    self, Algorithm, Data, DeviceChoice, Divergence, Importer, Lora, PrecisionChoice, Schedule, Training, Tuning, Validate,
+    self, Algorithm, Data, DeviceChoice, Divergence, Importer, Lora, PrecisionChoice, Schedule, Training, Tuning,
+    Validate,
 };
 use crate::models::decoder::Decoder;
 use crate::train;
-use crate::train::event::TrainEvent;
 use crate::train::distillation::Distillation;
+use crate::train::event::TrainEvent;
 use crate::train::run::{Job, Order};
 use crate::train::student::Student;
 use crate::train::supervised::Supervised;
@@ -168,7 +169,8 @@ pub fn run(bench: &Bench) -> anyhow::Result<Timing> {
             // 2 for that of weights, which adapters of a frozen model hardly have.
             let per_token = if matches!(tuning, Tuning::Full {}) { 6.0 } else { 4.0 };
             let mut objective = Supervised::new(student, sequences, vec![]);
-            common.time(&mut objective, per_token * parameters as f64, compute, None)
+            let schedule = Schedule::Cosine { warmup: 0.0, floor: 0.0 };
+            common.time(&mut objective, schedule, per_token * parameters as f64, compute, None)
         }
         Bench::Distill(bench) => bench.run(),
     }
@@ -231,7 +233,8 @@ impl DistillBench {
         let places = (0..mine.len()).collect();
         let per_token = if matches!(tuning, Tuning::Full {}) { 6.0 } else { 4.0 };
         let mut objective = Distillation::new(student, objective, 1.0, signal, mine, places, vec![]);
-        common.time(&mut objective, per_token * parameters as f64, compute, Some(capture_seconds))
+        let schedule = Schedule::Constant { warmup: 0.0 };
+        common.time(&mut objective, schedule, per_token * parameters as f64, compute, Some(capture_seconds))
     }
 }
 
@@ -264,7 +267,6 @@ impl Common {
             epochs: 1.0,
             batch: self.batch_size,
             lr: self.lr,
-            schedule: Schedule::Cosine { warmup: 0.0, floor: 0.0 },
             max_length: self.max_length,
             validate: Validate::End,
             ..Training::default()
@@ -301,10 +303,17 @@ impl Common {
         Ok((sequences, tokenizer))
     }
 
-    fn time(&self, objective: &mut dyn train::Objective, operations_per_token: f64, compute: Compute, capture_seconds: Option<f64>) -> anyhow::Result<Timing> {
+    fn time(
+        &self,
+        objective: &mut dyn train::Objective,
+        schedule: Schedule,
+        operations_per_token: f64,
+        compute: Compute,
+        capture_seconds: Option<f64>,
+    ) -> anyhow::Result<Timing> {
         let mut log: Vec<BTreeMap<String, f64>> = Vec::new();
         let (mut tokens, examples) = (0, objective.response_tokens().len());
-        let training = self.training();
+        let training = Training { schedule, ..self.training() };
         let stop = AtomicBool::new(false);
         let job = Job { training: &training, order: Order::Data, seed: Seed(10), folder: None, stop: &stop };
         let started = Instant::now();

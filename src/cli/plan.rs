@@ -155,9 +155,5 @@ fn size(bytes: u64) -> String {
 }
 
 fn energy(kilowatt_hours: f64) -> String {
-    if kilowatt_hours < 1.0 {
-        format!("{:.2} Wh", kilowatt_hours * 1e3)
-    } else {
-        format!("{kilowatt_hours:.2} kWh")
-    }
+    if kilowatt_hours < 1.0 { format!("{:.2} Wh", kilowatt_hours * 1e3) } else { format!("{kilowatt_hours:.2} kWh") }
 }

@@ -135,8 +135,12 @@ impl Score {
                 bail!("`{}`, row {}: no `prediction`", self.predictions.display(), position + 1);
             };
             let Some(references) = references else {
-                bail!("`{}`, row {}: no `reference`, `references`, nor a row of `--references` with id `{}`",
-                    self.predictions.display(), position + 1, typed.id.0);
+                bail!(
+                    "`{}`, row {}: no `reference`, `references`, nor a row of `--references` with id `{}`",
+                    self.predictions.display(),
+                    position + 1,
+                    typed.id.0
+                );
             };
             Ok(Row { id: typed.id.0, prediction, references, question: typed.question, context: typed.context })
         };
@@ -172,9 +176,9 @@ fn references(path: &Path) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
     let typed: Vec<Typed> = rows::read(path)?;
     let mut references = BTreeMap::new();
     for (position, row) in typed.into_iter().enumerate() {
-        let texts = row.references().with_context(|| {
-            format!("`{}`, row {}: no `reference` or `references`", path.display(), position + 1)
-        })?;
+        let texts = row
+            .references()
+            .with_context(|| format!("`{}`, row {}: no `reference` or `references`", path.display(), position + 1))?;
         if references.insert(row.id.0.clone(), texts).is_some() {
             bail!("`{}`, row {}: id `{}` occurs before", path.display(), position + 1, row.id.0);
         }

@@ -190,10 +190,7 @@ mod tests {
         let long = "the AMF ".repeat(40);
         let examples = [example("the AMF"), example(long.trim()), example("AMF")];
         let (sequences, misfits) = encode_all(&tokenizer, &examples, true, limits(24, Some(3)));
-        let expected = Misfits {
-            clipped_prompts: 2,
-            rejected_responses: 1,
-        };
+        let expected = Misfits { clipped_prompts: 2, rejected_responses: 1 };
         assert_eq!(misfits, expected);
         let indices: Vec<_> = sequences.iter().map(|sequence| sequence.example).collect();
         assert_eq!(indices, [0, 2]);

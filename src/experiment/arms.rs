@@ -46,9 +46,7 @@ impl Arm {
     /// Says whether the arm has all these levels.
     #[must_use]
     pub fn matches(&self, levels: &BTreeMap<String, String>) -> bool {
-        levels
-            .iter()
-            .all(|(factor, level)| self.level(factor) == Some(level))
+        levels.iter().all(|(factor, level)| self.level(factor) == Some(level))
     }
 }
 
@@ -142,21 +140,9 @@ pub fn arms(experiment: &Experiment) -> Vec<Arm> {
 }
 
 fn name(arm: &Arm, factors: &Factors) -> String {
-    let varies = |factor: &&&str| {
-        factors
-            .levels(factor)
-            .is_some_and(|levels| levels.len() > 1)
-    };
-    let levels: Vec<&str> = FACTORS
-        .iter()
-        .filter(varies)
-        .filter_map(|factor| arm.level(factor))
-        .collect();
-    if levels.is_empty() {
-        arm.algorithm.clone()
-    } else {
-        levels.join("/")
-    }
+    let varies = |factor: &&&str| factors.levels(factor).is_some_and(|levels| levels.len() > 1);
+    let levels: Vec<&str> = FACTORS.iter().filter(varies).filter_map(|factor| arm.level(factor)).collect();
+    if levels.is_empty() { arm.algorithm.clone() } else { levels.join("/") }
 }
 
 /// Lists the reference models: each teacher and student as it is, and fine-tuned where an arm uses
@@ -174,10 +160,7 @@ pub fn references(experiment: &Experiment) -> Vec<Reference> {
             Part::Teacher => level.tunes_teacher(),
             Part::Student => level.tunes_student(),
         });
-        for model in models
-            .iter()
-            .filter(|model| seen.insert((part, (*model).clone())))
-        {
+        for model in models.iter().filter(|model| seen.insert((part, (*model).clone()))) {
             for sft in [false, true].into_iter().filter(|sft| tuned || !sft) {
                 let suffix = if sft { " (sft)" } else { "" };
                 references.push(Reference { name: format!("{word} {model}{suffix}"), model: model.clone(), part, sft });
@@ -192,23 +175,17 @@ mod tests {
     use super::*;
 
     fn experiment(factors: &str) -> Experiment {
-        let text = format!(
-            "version = 1\nquestion = \"?\"\nseeds = [1]\n[data]\n[models]\n[factors]\n{factors}"
-        );
+        let text = format!("version = 1\nquestion = \"?\"\nseeds = [1]\n[data]\n[models]\n[factors]\n{factors}");
         toml::from_str(&text).expect("an experiment")
     }
 
     fn names(factors: &str) -> Vec<String> {
-        arms(&experiment(factors))
-            .into_iter()
-            .map(|arm| arm.name)
-            .collect()
+        arms(&experiment(factors)).into_iter().map(|arm| arm.name).collect()
     }
 
     #[test]
     fn only_factors_that_vary_are_named() {
-        let all =
-            "student = ['s', 't']\nteacher = ['l']\nsft = ['none', 'both']\nalgorithm = ['kd']";
+        let all = "student = ['s', 't']\nteacher = ['l']\nsft = ['none', 'both']\nalgorithm = ['kd']";
         assert_eq!(names(all), ["s/none", "s/both", "t/none", "t/both"]);
         let fixed = "student = ['s']\nteacher = ['l']\nalgorithm = ['kd']";
         assert_eq!(names(fixed), ["kd"]);
@@ -219,25 +196,19 @@ mod tests {
         let factors = "student = ['s']\nteacher = ['l', 'm']\nsft = ['none', 'both']\nalgorithm = ['kd', 'dskd']";
         let arms = arms(&experiment(factors));
         let count = |levels: &[(&str, &str)]| {
-            let levels = levels
-                .iter()
-                .map(|(f, l)| ((*f).to_owned(), (*l).to_owned()));
+            let levels = levels.iter().map(|(f, l)| ((*f).to_owned(), (*l).to_owned()));
             let levels = levels.collect();
             arms.iter().filter(|arm| arm.matches(&levels)).count()
         };
         assert_eq!(count(&[]), 8);
         assert_eq!(count(&[("sft", "both")]), 4);
-        assert_eq!(
-            count(&[("sft", "both"), ("teacher", "m"), ("student", "s")]),
-            2
-        );
+        assert_eq!(count(&[("sft", "both"), ("teacher", "m"), ("student", "s")]), 2);
         assert_eq!(count(&[("sft", "teacher")]), 0);
     }
 
     #[test]
     fn references_are_tuned_only_where_an_arm_needs_it() {
-        let factors =
-            "student = ['s']\nteacher = ['l']\nsft = ['none', 'teacher']\nalgorithm = ['kd']";
+        let factors = "student = ['s']\nteacher = ['l']\nsft = ['none', 'teacher']\nalgorithm = ['kd']";
         let references = references(&experiment(factors));
         let names: Vec<&str> = references.iter().map(|r| r.name.as_str()).collect();
         assert_eq!(names, ["teacher l", "teacher l (sft)", "student s"]);

@@ -138,17 +138,11 @@ impl<'a> Reader<'a> {
 
     /// Picks the variant of a choice: the only key, or where a base chose another one, the
     /// latest stated.
-    fn choice(
-        &self,
-        variants: &'static [&'static str],
-    ) -> Result<(&'a str, Option<&'a Node>), Problem> {
+    fn choice(&self, variants: &'static [&'static str]) -> Result<(&'a str, Option<&'a Node>), Problem> {
         let found = match &self.node.value {
             Value::String(name) => return Ok((name, None)),
             Value::Hole => {
-                return Ok((
-                    variants.first().copied().unwrap_or_default(),
-                    Some(self.node),
-                ));
+                return Ok((variants.first().copied().unwrap_or_default(), Some(self.node)));
             }
             Value::Table(table) => {
                 let latest = table.values().map(|node| node.layer).max();
@@ -201,19 +195,9 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
                     Err(de::Error::invalid_value(found, &visitor))
                 }
             },
-            Value::Datetime(_) => Err(de::Error::invalid_type(
-                Unexpected::Other("a date"),
-                &visitor,
-            )),
-            Value::Array(items) => visitor.visit_seq(Items {
-                items: items.iter().enumerate(),
-                path: &self.path,
-            }),
-            Value::Table(table) => visitor.visit_map(Entries {
-                entries: table.iter(),
-                value: None,
-                path: &self.path,
-            }),
+            Value::Datetime(_) => Err(de::Error::invalid_type(Unexpected::Other("a date"), &visitor)),
+            Value::Array(items) => visitor.visit_seq(Items { items: items.iter().enumerate(), path: &self.path }),
+            Value::Table(table) => visitor.visit_map(Entries { entries: table.iter(), value: None, path: &self.path }),
         };
         read.map_err(|problem| problem.at(&self.path))
     }
@@ -251,14 +235,8 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
             Some(_) if !self.is_hole() => path.key(name),
             _ => path.clone(),
         };
-        let choice = Choice {
-            name,
-            content,
-            path: path_inside,
-        };
-        visitor
-            .visit_enum(choice)
-            .map_err(|problem| problem.at(&path))
+        let choice = Choice { name, content, path: path_inside };
+        visitor.visit_enum(choice).map_err(|problem| problem.at(&path))
     }
 
     forward_to_deserialize_any! {
@@ -358,9 +336,7 @@ impl<'de> de::VariantAccess<'de> for Choice<'de> {
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Problem> {
         let _ = (len, visitor);
-        Err(de::Error::custom(
-            "choices with unnamed values are not read",
-        ))
+        Err(de::Error::custom("choices with unnamed values are not read"))
     }
 
     fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Problem> {

@@ -153,10 +153,7 @@ impl Node {
     pub(crate) fn empty() -> Self {
         Self {
             value: Value::Table(BTreeMap::new()),
-            place: Place {
-                source: 0,
-                span: 0..0,
-            },
+            place: Place { source: 0, span: 0..0 },
             key: None,
             layer: isize::MIN,
             unsound: false,
@@ -164,11 +161,7 @@ impl Node {
     }
 
     /// Parses a whole file; the error lists every fault of syntax with its span.
-    pub(crate) fn parse(
-        text: &str,
-        source: usize,
-        layer: isize,
-    ) -> Result<Self, Vec<(String, Range<usize>)>> {
+    pub(crate) fn parse(text: &str, source: usize, layer: isize) -> Result<Self, Vec<(String, Range<usize>)>> {
         let table = DeTable::parse(text).map_err(|_| syntax_faults(text))?;
         let span = table.span();
         let table = Spanned::new(span, DeValue::Table(table.into_inner()));
@@ -291,14 +284,8 @@ mod tests {
         assert_eq!(integer(&tree, "a.y"), 5);
         assert_eq!(integer(&tree, "list[0]"), 9);
         assert!(tree.get(&KeyPath::from("list[1]").0).is_none());
-        assert_eq!(
-            tree.get(&KeyPath::from("a.x").0).map(|n| n.place.source),
-            Some(0)
-        );
-        assert_eq!(
-            tree.get(&KeyPath::from("a.y").0).map(|n| n.place.source),
-            Some(1)
-        );
+        assert_eq!(tree.get(&KeyPath::from("a.x").0).map(|n| n.place.source), Some(0));
+        assert_eq!(tree.get(&KeyPath::from("a.y").0).map(|n| n.place.source), Some(1));
     }
 
     #[test]

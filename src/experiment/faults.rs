@@ -59,11 +59,7 @@ pub struct Faults {
 impl Faults {
     /// Starts without faults over a tree that was read from `sources`.
     pub(crate) fn new(sources: Vec<Source>, root: Node) -> Self {
-        Self {
-            sources,
-            root: Box::new(root),
-            list: Vec::new(),
-        }
+        Self { sources, root: Box::new(root), list: Vec::new() }
     }
 
     /// Adds a fault at the place of a key path: `hypotheses[0].contrast.better`.
@@ -172,10 +168,7 @@ impl Faults {
         }
         let count = self.len();
         let plural = if count == 1 { "" } else { "s" };
-        let file = self
-            .sources
-            .first()
-            .map_or("", |source| source.name.as_str());
+        let file = self.sources.first().map_or("", |source| source.name.as_str());
         text + &format!("{count} fault{plural} in `{file}`\n")
     }
 

@@ -122,19 +122,14 @@ impl Reading {
         };
         match table.remove("extends") {
             None => Some(node),
-            Some(Node {
-                value: Value::String(base),
-                place,
-                ..
-            }) => {
+            Some(Node { value: Value::String(base), place, .. }) => {
                 let mut merged = self.file(&path.with_file_name(base), Some(place))?;
                 merged.merge(node);
                 Some(merged)
             }
             Some(other) => {
                 let message = "`extends` should be a path in quotes";
-                let mut fault =
-                    Fault::new("extends", message).help("write `extends = \"base/study.toml\"`");
+                let mut fault = Fault::new("extends", message).help("write `extends = \"base/study.toml\"`");
                 fault.place = Some(other.place);
                 self.faults.push(fault);
                 None
@@ -188,11 +183,8 @@ fn override_tree(argument: &str, source: usize) -> Result<Node, (String, String)
         return Err((format!("`{argument}` has no `=`"), help));
     };
     let no_key = || {
-        let help = if key.contains('[') {
-            "lists are set whole: `--set seeds=[10, 20]`".to_owned()
-        } else {
-            help.clone()
-        };
+        let help =
+            if key.contains('[') { "lists are set whole: `--set seeds=[10, 20]`".to_owned() } else { help.clone() };
         (format!("`{key}` is not a key path"), help)
     };
     if key.contains(char::is_control) {
@@ -212,24 +204,15 @@ fn override_tree(argument: &str, source: usize) -> Result<Node, (String, String)
         Ok(value) => Node::convert(value, source, layer).value,
         Err(error) if text.starts_with(['[', '{', '"', '\'']) => {
             let message = format!("`{text}` is not TOML: {}", error.message());
-            return Err((
-                message,
-                "quote the whole argument against the shell".to_owned(),
-            ));
+            return Err((message, "quote the whole argument against the shell".to_owned()));
         }
         Err(_) => Value::String(typed.to_owned()),
     };
     let start = key.len() + 1;
     let mut node = &mut tree;
     loop {
-        node.place = Place {
-            source,
-            span: start..argument.len(),
-        };
-        node.key = node.key.as_ref().map(|_| Place {
-            source,
-            span: 0..key.len(),
-        });
+        node.place = Place { source, span: start..argument.len() };
+        node.key = node.key.as_ref().map(|_| Place { source, span: 0..key.len() });
         if matches!(node.value, Value::Integer(_)) {
             break;
         }
@@ -251,12 +234,7 @@ fn place_all(value: Value, place: &Place) -> Value {
         ..node
     };
     match value {
-        Value::Table(table) => Value::Table(
-            table
-                .into_iter()
-                .map(|(key, node)| (key, placed(node)))
-                .collect(),
-        ),
+        Value::Table(table) => Value::Table(table.into_iter().map(|(key, node)| (key, placed(node))).collect()),
         Value::Array(items) => Value::Array(items.into_iter().map(placed).collect()),
         other => other,
     }
@@ -276,13 +254,7 @@ fn anchored(mut experiment: Experiment, faults: &Faults) -> Experiment {
     }
     for (name, tokenizer) in &mut experiment.tokenizers {
         if let TokenizerSource::File { path } = tokenizer {
-            anchor(
-                path,
-                KeyPath::from("tokenizers")
-                    .key(name)
-                    .key("file")
-                    .key("path"),
-            );
+            anchor(path, KeyPath::from("tokenizers").key(name).key("file").key("path"));
         }
     }
     for (name, model) in &mut experiment.models {
@@ -290,10 +262,7 @@ fn anchored(mut experiment: Experiment, faults: &Faults) -> Experiment {
             && !checkpoint.starts_with("hf:")
         {
             let mut path = PathBuf::from(&*checkpoint);
-            anchor(
-                &mut path,
-                KeyPath::from("models").key(name).key("checkpoint"),
-            );
+            anchor(&mut path, KeyPath::from("models").key(name).key("checkpoint"));
             *checkpoint = path.display().to_string();
         }
     }

@@ -10,11 +10,7 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|candidate| {
             let other = normal(candidate);
             let longest = name.chars().count().max(other.chars().count());
-            (
-                edit_distance(&name, &other),
-                (longest / 3).max(1),
-                candidate,
-            )
+            (edit_distance(&name, &other), (longest / 3).max(1), candidate)
         })
         .filter(|(distance, most, _)| distance <= most)
         .min_by_key(|(distance, _, _)| *distance)

@@ -38,14 +38,7 @@ fn recover(problem: Problem, faults: &mut Faults) {
         Kind::Missing(name) => missing(&path, name, faults),
         Kind::NoChoice { found, allowed } => {
             let message = format!("`{path}` needs one choice, found {found}");
-            faults.at(
-                &path,
-                message,
-                format!(
-                    "choose one of {}",
-                    super::nearest::listed(allowed.iter().copied())
-                ),
-            );
+            faults.at(&path, message, format!("choose one of {}", super::nearest::listed(allowed.iter().copied())));
             dig(&path, faults);
         }
         Kind::ChoiceForm { name, needs_table } => choice_form(&path, &name, needs_table, faults),
@@ -68,15 +61,10 @@ fn recover(problem: Problem, faults: &mut Faults) {
 fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], faults: &mut Faults) {
     let inside = place_words(path);
     let help = remedy(name, "keys here", allowed.iter().copied());
-    let mut fault =
-        Fault::new(path.key(name), format!("unknown key `{name}` in {inside}")).help(help);
+    let mut fault = Fault::new(path.key(name), format!("unknown key `{name}` in {inside}")).help(help);
     fault.place = key_place(&faults.root, &path.key(name));
     faults.add(fault);
-    let Some(Node {
-        value: Value::Table(table),
-        ..
-    }) = faults.root.get_mut(&path.0)
-    else {
+    let Some(Node { value: Value::Table(table), .. }) = faults.root.get_mut(&path.0) else {
         return;
     };
     let node = table.remove(name);
@@ -84,12 +72,7 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
     if let (Some(meant), Some(mut node)) = (nearest(name, allowed.iter().copied()), node) {
         match table.remove(meant) {
             None => drop(table.insert(meant.to_owned(), node)),
-            Some(stated)
-                if matches!(
-                    (&node.value, &stated.value),
-                    (Value::Table(_), Value::Table(_))
-                ) =>
-            {
+            Some(stated) if matches!((&node.value, &stated.value), (Value::Table(_), Value::Table(_))) => {
                 node.merge(stated);
                 table.insert(meant.to_owned(), node);
             }
@@ -103,21 +86,12 @@ fn unknown_choice(path: &KeyPath, name: &str, allowed: &'static [&'static str], 
     let help = remedy(name, "choices", allowed.iter().copied());
     let mut fault = Fault::new(path, message).help(help);
     let meant = nearest(name, allowed.iter().copied());
-    let is_table = matches!(
-        faults.root.get(&path.0),
-        Some(Node {
-            value: Value::Table(_),
-            ..
-        })
-    );
+    let is_table = matches!(faults.root.get(&path.0), Some(Node { value: Value::Table(_), .. }));
     if is_table {
         fault.place = key_place(&faults.root, &path.key(name));
     }
     faults.add(fault);
-    match (
-        faults.root.get_mut(&path.0).map(|node| &mut node.value),
-        meant,
-    ) {
+    match (faults.root.get_mut(&path.0).map(|node| &mut node.value), meant) {
         (Some(Value::String(text)), Some(meant)) => *text = meant.to_owned(),
         (Some(Value::Table(table)), Some(meant)) if !table.contains_key(meant) => {
             if let Some(node) = table.remove(name) {
@@ -131,11 +105,7 @@ fn unknown_choice(path: &KeyPath, name: &str, allowed: &'static [&'static str], 
 fn missing(path: &KeyPath, name: &'static str, faults: &mut Faults) {
     let message = format!("missing key `{name}` in {}", place_words(path));
     let mut fault = Fault::new(path, message).help(format!("add `{}`", example(name)));
-    fault.place = faults
-        .root
-        .get(&path.0)
-        .filter(|_| !path.0.is_empty())
-        .map(|n| n.shown_at().clone());
+    fault.place = faults.root.get(&path.0).filter(|_| !path.0.is_empty()).map(|n| n.shown_at().clone());
     faults.add(fault);
     let Some(node) = faults.root.get_mut(&path.0) else {
         return;
@@ -161,9 +131,7 @@ fn choice_form(path: &KeyPath, name: &str, needs_table: bool, faults: &mut Fault
         faults.at(
             path,
             message,
-            format!(
-                "write `{key} = {{ {name} = {{}} }}`, with its settings between the inner braces"
-            ),
+            format!("write `{key} = {{ {name} = {{}} }}`, with its settings between the inner braces"),
         );
     } else {
         let message = format!("the choice `{name}` has no settings, found a table");
@@ -212,29 +180,21 @@ fn dig(path: &KeyPath, faults: &mut Faults) {
 fn conversion(path: &KeyPath, expected: &str, faults: &Faults) -> Option<String> {
     let node = faults.root.get(&path.0)?;
     let source = faults.sources.get(node.place.source)?;
-    let typed = source
-        .text
-        .get(node.place.span.clone())
-        .filter(|text| !text.contains('\n'))?;
+    let typed = source.text.get(node.place.span.clone()).filter(|text| !text.contains('\n'))?;
     match (&node.value, expected) {
-        (Value::String(text), "a number" | "a whole number (0 or more)")
-            if text.parse::<f64>().is_ok() =>
-        {
+        (Value::String(text), "a number" | "a whole number (0 or more)") if text.parse::<f64>().is_ok() => {
             Some(format!("write it without quotes: `{text}`"))
         }
         (Value::String(text), "`true` or `false`") if text == "true" || text == "false" => {
             Some(format!("write it without quotes: `{text}`"))
         }
-        (
-            Value::Integer(_) | Value::Float(_) | Value::Boolean(_),
-            "text in quotes" | "a path in quotes",
-        ) => Some(format!("put it in quotes: `\"{typed}\"`")),
+        (Value::Integer(_) | Value::Float(_) | Value::Boolean(_), "text in quotes" | "a path in quotes") => {
+            Some(format!("put it in quotes: `\"{typed}\"`"))
+        }
         (Value::Integer(_) | Value::Float(_) | Value::String(_), "a list") => {
             Some(format!("put it in brackets: `[{typed}]`"))
         }
-        (Value::Float(number), "a whole number (0 or more)")
-            if number.fract() == 0.0 && *number >= 0.0 =>
-        {
+        (Value::Float(number), "a whole number (0 or more)") if number.fract() == 0.0 && *number >= 0.0 => {
             Some(format!("write it without a decimal point: `{number:.0}`"))
         }
         _ => None,

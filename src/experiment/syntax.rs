@@ -63,11 +63,7 @@ fn unclosed(text: &str) -> Vec<(char, usize)> {
 /// Measures the string at the start of `text`; one that is not closed ends with its line.
 fn string_length(text: &str, quote: char) -> usize {
     let triple: String = [quote; 3].iter().collect();
-    let (open, multiline) = if text.starts_with(&triple) {
-        (3, true)
-    } else {
-        (1, false)
-    };
+    let (open, multiline) = if text.starts_with(&triple) { (3, true) } else { (1, false) };
     let mut escaped = false;
     for (offset, c) in text.char_indices().skip(open) {
         if escaped {
@@ -123,8 +119,7 @@ mod tests {
     use super::*;
 
     fn lines(text: &str) -> Vec<usize> {
-        let line =
-            |(_, span): &(String, Range<usize>)| text[..span.start].matches('\n').count() + 1;
+        let line = |(_, span): &(String, Range<usize>)| text[..span.start].matches('\n').count() + 1;
         syntax_faults(text).iter().map(line).collect()
     }
 
@@ -136,9 +131,6 @@ mod tests {
 
     #[test]
     fn faults_on_several_lines_are_all_found() {
-        assert_eq!(
-            lines("a = \nb = 1\nc = \"x\nd = { e = 1\nf = 1\nf = 2\n"),
-            [1, 3, 4, 6]
-        );
+        assert_eq!(lines("a = \nb = 1\nc = \"x\nd = { e = 1\nf = 1\nf = 2\n"), [1, 3, 4, 6]);
     }
 }

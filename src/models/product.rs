@@ -54,7 +54,9 @@ mod tests {
             let weight = Tensor::randn([40, 24], like).set_requires_grad(true);
             let bias = Tensor::randn([40], like).set_requires_grad(true);
             let direction = Tensor::randn([rows, 40], like);
-            let gradients = |y: Tensor| Tensor::run_backward(&[(y * &direction).sum(Kind::Float)], &[&x, &weight, &bias], false, false);
+            let gradients = |y: Tensor| {
+                Tensor::run_backward(&[(y * &direction).sum(Kind::Float)], &[&x, &weight, &bias], false, false)
+            };
             let (plain, fast) = (x.linear(&weight, Some(&bias)), linear(&x, &weight, Some(&bias)));
             assert!(fast.allclose(&plain, 1e-5, 1e-5, false));
             for (fast, plain) in gradients(fast).iter().zip(gradients(plain)) {

@@ -66,10 +66,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
 /// # Errors
 /// See [`write()`]; also a value that JSON cannot hold, as an input/output error.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), WriteError> {
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| WriteError::Io {
-        path: path.to_owned(),
-        source: error.into(),
-    })?;
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|error| WriteError::Io { path: path.to_owned(), source: error.into() })?;
     bytes.push(b'\n');
     write(path, &bytes)
 }
@@ -119,12 +117,7 @@ pub fn failed(path: &Path, needed_bytes: Option<u64>, source: io::Error) -> Writ
     if is_full(&source) {
         let folder = path.parent().filter(|folder| folder.exists());
         let free_bytes = folder.and_then(|folder| fs4::available_space(folder).ok());
-        WriteError::Full {
-            path,
-            needed_bytes,
-            free_bytes,
-            source,
-        }
+        WriteError::Full { path, needed_bytes, free_bytes, source }
     } else {
         WriteError::Io { path, source }
     }

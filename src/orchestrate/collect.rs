@@ -8,9 +8,7 @@ use std::path::Path;
 
 use tutelage_metrics::energy::{Account, Component, State as EnergyState};
 use tutelage_reports::record::Record;
-use tutelage_reports::study::{
-    self, Arm, Check, Curve, Factor, Model, Outcome, Role, SideBySide, StageEnergy, Study,
-};
+use tutelage_reports::study::{self, Arm, Check, Curve, Factor, Model, Outcome, Role, SideBySide, StageEnergy, Study};
 
 use super::environment::Environment;
 use super::event::{self, Event};
@@ -196,9 +194,7 @@ impl Collecting<'_> {
         let mut models = Vec::new();
         for (name, model) in &self.checked.experiment.models {
             let (folder, origin) = match model {
-                settings::Model::Checkpoint(checkpoint) => {
-                    (super::hub::locate(checkpoint), checkpoint.clone())
-                }
+                settings::Model::Checkpoint(checkpoint) => (super::hub::locate(checkpoint), checkpoint.clone()),
                 settings::Model::Scratch(_) => {
                     let pretrain = |stage: &&Stage| stage.kind == StageKind::Pretrain && self.pretrains(stage, name);
                     let stage = self.plan.stages.iter().find(pretrain);
@@ -295,26 +291,28 @@ impl Collecting<'_> {
         for stage in self.done()? {
             let bytes = std::fs::read(self.store.folder_of(stage).energy_json())?;
             let account: Account = serde_json::from_slice(&bytes)?;
-            entries.extend(account.components.into_iter().map(|measured| StageEnergy {
-                stage: stage.kind.name().to_owned(),
-                label: stage.label.clone(),
-                key: stage.key.to_string(),
-                arms: stage.users.clone(),
-                component: match measured.component {
-                    Component::Cpu => "cpu",
-                    Component::Dram => "dram",
-                    Component::Gpu => "gpu",
+            entries.extend(account.components.into_iter().map(|measured| {
+                StageEnergy {
+                    stage: stage.kind.name().to_owned(),
+                    label: stage.label.clone(),
+                    key: stage.key.to_string(),
+                    arms: stage.users.clone(),
+                    component: match measured.component {
+                        Component::Cpu => "cpu",
+                        Component::Dram => "dram",
+                        Component::Gpu => "gpu",
+                    }
+                    .to_owned(),
+                    joules: measured.joules.map(|joules| joules.0),
+                    state: match measured.state {
+                        EnergyState::Measured => "measured",
+                        EnergyState::Estimated => "estimated",
+                        EnergyState::Unavailable => "unavailable",
+                    }
+                    .to_owned(),
+                    method: format!("{}: {}", measured.name, measured.method),
+                    seconds: measured.seconds,
                 }
-                .to_owned(),
-                joules: measured.joules.map(|joules| joules.0),
-                state: match measured.state {
-                    EnergyState::Measured => "measured",
-                    EnergyState::Estimated => "estimated",
-                    EnergyState::Unavailable => "unavailable",
-                }
-                .to_owned(),
-                method: format!("{}: {}", measured.name, measured.method),
-                seconds: measured.seconds,
             }));
         }
         Ok(entries)

@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
-use tutelage_metrics::energy::{Account, Joules};
 use tutelage_metrics::energy::model::ASSUMED_WATTS_PER_CPU;
+use tutelage_metrics::energy::{Account, Joules};
 
 use super::hub;
 use super::job::Job;
@@ -127,12 +127,7 @@ impl<'a> Estimator<'a> {
     ///
     /// # Errors
     /// A store that cannot be read.
-    pub fn new(
-        checked: &'a Checked,
-        plan: &'a Plan,
-        store: &Store,
-        compute: Compute,
-    ) -> anyhow::Result<Self> {
+    pub fn new(checked: &'a Checked, plan: &'a Plan, store: &Store, compute: Compute) -> anyhow::Result<Self> {
         let experiment = &checked.experiment;
         let mut estimator = Self {
             experiment,
@@ -257,9 +252,7 @@ impl<'a> Estimator<'a> {
                 let head = 2.0 * widths * self.vocabulary() * tokens.responses;
                 Some((student.parameters * epoch + head) * job.training.epochs)
             }
-            Job::Capture(_) => {
-                Some(2.0 * self.model(stage, "teacher")?.parameters * (tokens.train + tokens.dev))
-            }
+            Job::Capture(_) => Some(2.0 * self.model(stage, "teacher")?.parameters * (tokens.train + tokens.dev)),
             Job::Generate(job) => {
                 let size = self.model(stage, "model")?;
                 let limit = job.limit.map_or(1.0, |limit| (limit as f64 / tokens.test_examples).min(1.0));

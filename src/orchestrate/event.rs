@@ -174,12 +174,7 @@ mod tests {
     use super::*;
 
     fn step(step: u64) -> Event {
-        Event::Step(Step {
-            step,
-            steps: 9,
-            losses: BTreeMap::from([("loss".to_owned(), 0.5)]),
-            ..Step::default()
-        })
+        Event::Step(Step { step, steps: 9, losses: BTreeMap::from([("loss".to_owned(), 0.5)]), ..Step::default() })
     }
 
     #[test]

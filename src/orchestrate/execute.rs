@@ -469,7 +469,8 @@ mod tests {
         assert_eq!((summary.ran, summary.reused), (plan.stages.len(), 0));
         let titles: Vec<String> = plan.stages.iter().map(Stage::title).collect();
         assert_eq!(*worker.ran.borrow(), titles);
-        let (again, _) = run(&store, &plan, &Fake { fails: Some(("prepare glossary", Fault::Error)), ..Fake::default() });
+        let (again, _) =
+            run(&store, &plan, &Fake { fails: Some(("prepare glossary", Fault::Error)), ..Fake::default() });
         assert_eq!((again.ran, again.reused), (0, plan.stages.len()));
     }
 

@@ -64,8 +64,7 @@ fn answer(
     let limits = Limits { max_length: job.max_length, max_prompt: job.max_prompt };
     let (sequences, _) = encode_all(tokenizer, examples, job.closed_book, limits);
     let likelihoods = likelihood(decoder, &sequences, job.batch, &mut |_, _| {});
-    let measured: BTreeMap<usize, _> =
-        sequences.iter().map(|sequence| sequence.example).zip(likelihoods).collect();
+    let measured: BTreeMap<usize, _> = sequences.iter().map(|sequence| sequence.example).zip(likelihoods).collect();
     let row = |(index, (example, answer)): (usize, (&Example, &crate::generate::Generated))| {
         let reference = measured.get(&index);
         Ok(Generation {

@@ -11,9 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stage::StageKind;
 use crate::device::Precision;
-use crate::experiment::settings::{
-    Algorithm, Data, Decoding, Scratch, TokenizerSource, Training, Tuning,
-};
+use crate::experiment::settings::{Algorithm, Data, Decoding, Scratch, TokenizerSource, Training, Tuning};
 
 /// Says what a stage does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -239,13 +237,7 @@ mod tests {
     use super::*;
 
     fn sft(training: Training, seed: u64) -> Job {
-        Job::Sft(SftJob {
-            tuning: Tuning::default(),
-            training,
-            closed_book: false,
-            precision: Precision::F32,
-            seed,
-        })
+        Job::Sft(SftJob { tuning: Tuning::default(), training, closed_book: false, precision: Precision::F32, seed })
     }
 
     #[test]
@@ -275,11 +267,7 @@ mod tests {
             })
             .essential()
         };
-        let drawn = Decoding::Sample {
-            temperature: 1.0,
-            top_p: 1.0,
-            top_k: None,
-        };
+        let drawn = Decoding::Sample { temperature: 1.0, top_p: 1.0, top_k: None };
         assert_eq!(job(Decoding::Greedy {}, 1), job(Decoding::Greedy {}, 2));
         assert_ne!(job(drawn, 1), job(drawn, 2));
     }

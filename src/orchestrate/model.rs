@@ -23,8 +23,8 @@ pub fn load(
     device: Device,
 ) -> anyhow::Result<(Decoder, Tokenizer)> {
     let folder = inputs.get(name)?;
-    let mut decoder = Decoder::load(folder, kind, device)
-        .with_context(|| format!("cannot load the model `{}`", folder.display()))?;
+    let mut decoder =
+        Decoder::load(folder, kind, device).with_context(|| format!("cannot load the model `{}`", folder.display()))?;
     if let Some(adapter) = inputs.find(adapter) {
         peft::load(&mut decoder, adapter)
             .with_context(|| format!("cannot load the adapters `{}`", adapter.display()))?;
@@ -47,7 +47,6 @@ pub fn load(
 pub fn tokenizer(folder: &Path) -> anyhow::Result<Tokenizer> {
     Tokenizer::load(folder).map_err(|error| {
         let hint = error.hint();
-        anyhow::Error::new(error)
-            .context(format!("cannot load the tokenizer of `{}`\nhint: {hint}", folder.display()))
+        anyhow::Error::new(error).context(format!("cannot load the tokenizer of `{}`\nhint: {hint}", folder.display()))
     })
 }

@@ -11,9 +11,7 @@ use serde::{Deserialize, Serialize};
 use tutelage_metrics::metric::{Family, MetricName};
 
 use super::hub;
-use super::job::{
-    CaptureJob, DataJob, DistillJob, GenerateJob, Job, PretrainJob, ScoreJob, SftJob, TokenizerJob,
-};
+use super::job::{CaptureJob, DataJob, DistillJob, GenerateJob, Job, PretrainJob, ScoreJob, SftJob, TokenizerJob};
 use super::stage::{Input, Source, Stage};
 use crate::device::Precision;
 use crate::experiment::settings::{Data, Experiment, Model, TokenizerSource, Tuning};
@@ -217,8 +215,7 @@ impl Planning<'_> {
                 if let Some(source) = self.sources.get(checkpoint) {
                     return Ok(source.clone());
                 }
-                let source =
-                    hub::checkpoint(checkpoint).with_context(|| format!("cannot read `{checkpoint}`"))?;
+                let source = hub::checkpoint(checkpoint).with_context(|| format!("cannot read `{checkpoint}`"))?;
                 self.sources.insert(checkpoint.clone(), source.clone());
                 Ok(source)
             }
@@ -485,8 +482,7 @@ pub(crate) mod tests {
             let expected = match stage.kind {
                 StageKind::Prepare | StageKind::Pretrain => true,
                 StageKind::Sft => false,
-                _ => !stage.label.contains("(sft)")
-                    && (stage.label.starts_with("none/") || !stage.label.contains('/')),
+                _ => !stage.label.contains("(sft)") && (stage.label.starts_with("none/") || !stage.label.contains('/')),
             };
             assert_eq!(kept, expected, "{}", stage.title());
         }

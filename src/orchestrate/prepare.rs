@@ -64,14 +64,10 @@ pub fn read_summary(data: &Path) -> anyhow::Result<Summary> {
 /// See [`import()`] and [`split()`].
 pub fn data(job: &DataJob, output: &Path) -> anyhow::Result<()> {
     let imported = import(&job.data, Path::new("")).map_err(|error| with_hint(error.hint(), error))?;
-    let splits = split(&imported.examples, &job.data.split, job.data.limit)
-        .map_err(|error| with_hint(error.hint(), error))?;
+    let splits =
+        split(&imported.examples, &job.data.split, job.data.limit).map_err(|error| with_hint(error.hint(), error))?;
     rows::write(&output.join("corpus.jsonl"), &corpus::texts(&splits.train, &imported.passages))?;
-    let parts = [
-        (SplitName::Train, &splits.train),
-        (SplitName::Dev, &splits.dev),
-        (SplitName::Test, &splits.test),
-    ];
+    let parts = [(SplitName::Train, &splits.train), (SplitName::Dev, &splits.dev), (SplitName::Test, &splits.test)];
     for (name, examples) in parts {
         rows::write(&split_file(output, name), examples)?;
     }

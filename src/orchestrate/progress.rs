@@ -151,15 +151,11 @@ impl Listener for Printer {
 
 /// Says whether news opens a stage, so that the count of stages moves on.
 fn begins(news: &News<'_>) -> bool {
-    matches!(
-        news,
-        News::Reused | News::Skipped(_) | News::Event(Event::Started | Event::Resumed { .. })
-    )
+    matches!(news, News::Reused | News::Skipped(_) | News::Event(Event::Started | Event::Resumed { .. }))
 }
 
 fn describe(step: &Step) -> String {
-    let mut parts: Vec<String> =
-        step.losses.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+    let mut parts: Vec<String> = step.losses.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
     parts.extend(step.lr.map(|lr| format!("lr {lr:.2e}")));
     parts.extend(step.tokens_per_second.map(|speed| format!("{speed:.0} tokens/s")));
     parts.extend(step.memory_bytes.map(|bytes| format!("{:.2} GB", bytes as f64 / 1e9)));

@@ -77,8 +77,7 @@ fn holds(seal_file: &Path, wanted: &Seal, out: &Path) -> bool {
     let seal = std::fs::read(seal_file).ok().and_then(|bytes| serde_json::from_slice::<Seal>(&bytes).ok());
     seal.is_some_and(|seal| {
         let files = seal.files;
-        let same = (&seal.version, &seal.study, &seal.records)
-            == (&wanted.version, &wanted.study, &wanted.records);
+        let same = (&seal.version, &seal.study, &seal.records) == (&wanted.version, &wanted.study, &wanted.records);
         same && files.damages(out, Depth::Checksums).is_empty()
     })
 }

@@ -28,15 +28,9 @@ pub fn write<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), atomic::WriteE
 /// # Errors
 /// A file that cannot be read, or a line that is no row, by its number.
 pub fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read `{}`", path.display()))?;
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let parse = |(number, line): (usize, &str)| {
-        serde_json::from_str(line)
-            .with_context(|| format!("`{}`, line {}", path.display(), number + 1))
+        serde_json::from_str(line).with_context(|| format!("`{}`, line {}", path.display(), number + 1))
     };
-    text.lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .map(parse)
-        .collect()
+    text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).map(parse).collect()
 }

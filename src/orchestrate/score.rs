@@ -40,12 +40,7 @@ pub struct Value {
 ///
 /// # Errors
 /// Answers to unknown examples, a metric without its model, files that cannot be read or written.
-pub fn run(
-    job: &ScoreJob,
-    inputs: &Inputs,
-    embedder: Option<&dyn Embedder>,
-    output: &Path,
-) -> anyhow::Result<()> {
+pub fn run(job: &ScoreJob, inputs: &Inputs, embedder: Option<&dyn Embedder>, output: &Path) -> anyhow::Result<()> {
     let metrics = job.metrics.iter().map(|(name, _)| Ok(name.parse()?)).collect::<anyhow::Result<Vec<_>>>()?;
     for split in [SplitName::Test, SplitName::Dev] {
         let name = format!("{split}.jsonl");
@@ -183,13 +178,7 @@ mod tests {
     }
 
     fn generation(id: &str, answer: &str, nll: Option<f64>) -> Generation {
-        Generation {
-            id: id.to_owned(),
-            answer: answer.to_owned(),
-            new_tokens: 3,
-            nll,
-            response_tokens: 4,
-        }
+        Generation { id: id.to_owned(), answer: answer.to_owned(), new_tokens: 3, nll, response_tokens: 4 }
     }
 
     #[test]

@@ -32,15 +32,8 @@ pub enum StageKind {
 
 impl StageKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 7] = [
-        Self::Prepare,
-        Self::Pretrain,
-        Self::Sft,
-        Self::Capture,
-        Self::Distill,
-        Self::Generate,
-        Self::Score,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Prepare, Self::Pretrain, Self::Sft, Self::Capture, Self::Distill, Self::Generate, Self::Score];
 
     /// Returns the name, as in folders of the store.
     #[must_use]

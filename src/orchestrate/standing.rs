@@ -81,9 +81,7 @@ pub fn standings(plan: &Plan, store: &Store) -> io::Result<Vec<Standing>> {
 
 fn standing(stage: &Stage, store: &Store, before: Option<&Plan>) -> io::Result<Standing> {
     let folder = store.folder_of(stage);
-    let failure = || -> Option<Failure> {
-        serde_json::from_slice(&std::fs::read(folder.failure_json()).ok()?).ok()
-    };
+    let failure = || -> Option<Failure> { serde_json::from_slice(&std::fs::read(folder.failure_json()).ok()?).ok() };
     Ok(match folder.state(Depth::Sizes)? {
         State::Done => Standing::Done,
         State::Corrupt(damages) => Standing::Corrupt { files: damages.iter().map(name).collect() },

@@ -153,11 +153,7 @@ impl StageFolder {
         match Manifest::read(&self.root) {
             Ok(Some(manifest)) => {
                 let damages = manifest.damages(&self.root, depth);
-                Ok(if damages.is_empty() {
-                    State::Done
-                } else {
-                    State::Corrupt(damages)
-                })
+                Ok(if damages.is_empty() { State::Done } else { State::Corrupt(damages) })
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidData || is_json(&error) => {
                 let file = DONE.to_owned();

@@ -111,9 +111,7 @@ pub fn distill(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result
 fn in_both(mine: Vec<Sequence>, theirs: &[Sequence]) -> (Vec<Sequence>, Vec<usize>) {
     let places: BTreeMap<usize, usize> =
         theirs.iter().enumerate().map(|(place, sequence)| (sequence.example, place)).collect();
-    mine.into_iter()
-        .filter_map(|sequence| places.get(&sequence.example).map(|&place| (sequence, place)))
-        .unzip()
+    mine.into_iter().filter_map(|sequence| places.get(&sequence.example).map(|&place| (sequence, place))).unzip()
 }
 
 impl Surroundings<'_> {
@@ -138,7 +136,8 @@ impl Surroundings<'_> {
             (rejected_responses, "examples were left out because their response is too long"),
         ] {
             if count > 0 {
-                let text = format!("{split}: {count} of {} {what} (`max-length` {})", examples.len(), limits.max_length);
+                let text =
+                    format!("{split}: {count} of {} {what} (`max-length` {})", examples.len(), limits.max_length);
                 (self.events)(Event::Note { text });
             }
         }

@@ -45,7 +45,17 @@ impl Distillation {
     ) -> Self {
         assert_eq!(train.len(), captured.len(), "one captured example for each sequence");
         let response_tokens = train.iter().map(response_tokens).collect();
-        Self { student, objective, projector_lr_factor, capture, train, captured, dev, response_tokens, statistics: None }
+        Self {
+            student,
+            objective,
+            projector_lr_factor,
+            capture,
+            train,
+            captured,
+            dev,
+            response_tokens,
+            statistics: None,
+        }
     }
 
     fn captured(&self, examples: &[usize]) -> Vec<usize> {
@@ -66,12 +76,11 @@ impl Objective for Distillation {
         let group = Group { lr_factor: self.projector_lr_factor, weight_decay: self.student.weight_decay() };
         let mut parameters = self.student.parameters();
         if let Some(projectors) = self.objective.projectors_mut() {
-            parameters.extend(
-                projectors
-                    .parameters_mut()
-                    .into_iter()
-                    .map(|(name, tensor)| Parameter { name: format!("projectors.{name}"), tensor, group }),
-            );
+            parameters.extend(projectors.parameters_mut().into_iter().map(|(name, tensor)| Parameter {
+                name: format!("projectors.{name}"),
+                tensor,
+                group,
+            }));
         }
         parameters
     }

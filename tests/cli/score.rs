@@ -69,10 +69,13 @@ fn references_may_lie_in_their_own_file() {
 fn what_cannot_be_scored_says_so() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "p.jsonl", PREDICTIONS);
-    write(folder.path(), "bad.jsonl", "{\"id\": \"a\", \"prediction\": \"x\", \"reference\": \"x\"}\n{\"id\": \"b\", \n");
-    let score = |file: &str, metric: &str| {
-        tutelage(folder.path(), &["score", "--predictions", file, "--metrics", metric])
-    };
+    write(
+        folder.path(),
+        "bad.jsonl",
+        "{\"id\": \"a\", \"prediction\": \"x\", \"reference\": \"x\"}\n{\"id\": \"b\", \n",
+    );
+    let score =
+        |file: &str, metric: &str| tutelage(folder.path(), &["score", "--predictions", file, "--metrics", metric]);
     assert_snapshot!(score("absent.jsonl", "bleu"), @r"
     exit 2
     --- stdout

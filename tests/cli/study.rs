@@ -88,9 +88,16 @@ fn faults_are_json_for_programs() {
 
 #[test]
 fn a_damaged_data_file_is_a_fault_before_anything_runs() {
-    let text = STUDY.replace("importer = \"glossary\"\nsplit = { group-by = \"given\" }", "importer = \"jsonl\"\npath = \"qa.jsonl\"");
+    let text = STUDY.replace(
+        "importer = \"glossary\"\nsplit = { group-by = \"given\" }",
+        "importer = \"jsonl\"\npath = \"qa.jsonl\"",
+    );
     let folder = study(&text);
-    write(folder.path(), "qa.jsonl", "{\"id\": \"1\", \"question\": \"q?\", \"answer\": \"a\"}\n{\"id\": \"2\", \"quest\n");
+    write(
+        folder.path(),
+        "qa.jsonl",
+        "{\"id\": \"1\", \"question\": \"q?\", \"answer\": \"a\"}\n{\"id\": \"2\", \"quest\n",
+    );
     let shown = tutelage(folder.path(), &["check", "study.toml"]);
     assert!(shown.starts_with("exit 1\n") && shown.contains("qa.jsonl"), "{shown}");
 }

@@ -20,10 +20,7 @@ error: cannot read `no/such.toml`: No such file or directory (os error 2)
 
 #[test]
 fn a_circle_of_bases() {
-    let files = [
-        ("study.toml", "extends = \"base.toml\"\nversion = 1"),
-        ("base.toml", "extends = \"study.toml\""),
-    ];
+    let files = [("study.toml", "extends = \"base.toml\"\nversion = 1"), ("base.toml", "extends = \"study.toml\"")];
     assert_snapshot!(faults_of_files(&files), @r#"
 error: `study.toml` extends itself
  --> base.toml:1:11
@@ -56,10 +53,7 @@ error: cannot read `base/study.toml`: No such file or directory (os error 2)
 #[test]
 fn a_fault_in_a_base_is_shown_there() {
     let base = SOUND.replace("temperature = 2.0", "temperature = -2.0");
-    let files = [
-        ("study.toml", "extends = \"base.toml\"\nsedes = [1]\n"),
-        ("base.toml", base.as_str()),
-    ];
+    let files = [("study.toml", "extends = \"base.toml\"\nsedes = [1]\n"), ("base.toml", base.as_str())];
     assert_snapshot!(faults_of_files(&files), @r#"
 error: unknown key `sedes` in the experiment
  --> study.toml:2:1

@@ -16,15 +16,7 @@ fn the_unedited_experiment_is_sound() {
     let names: Vec<&str> = checked.arms.iter().map(|arm| arm.name.as_str()).collect();
     assert_eq!(names, ["none", "both"]);
     let references: Vec<&str> = checked.references.iter().map(|r| r.name.as_str()).collect();
-    assert_eq!(
-        references,
-        [
-            "teacher large",
-            "teacher large (sft)",
-            "student small",
-            "student small (sft)"
-        ]
-    );
+    assert_eq!(references, ["teacher large", "teacher large (sft)", "student small", "student small (sft)"]);
     assert_eq!(checked.notes, ["no factor uses the model `foreign`"]);
 }
 
@@ -77,10 +69,7 @@ error: no file at `data/own.jsonl`
 #[test]
 fn a_path_not_given() {
     let edits = [
-        (
-            "[data.glossary]\nimporter = \"glossary\"",
-            "[data.telequad]\nimporter = \"telequad\"",
-        ),
+        ("[data.glossary]\nimporter = \"glossary\"", "[data.telequad]\nimporter = \"telequad\""),
         ("split = { group-by = \"given\" }", "split = { dev = 0.2 }"),
     ];
     assert_snapshot!(faults(&edits, &[]), @r#"
@@ -144,14 +133,8 @@ fn bad_hypotheses() {
             "better = \"both\", worse = \"none\"",
             "better = \"both\", worse = \"both\", within = { sft = \"none\", techer = \"large\" }",
         ),
-        (
-            "metrics = [\"rouge-l\"]",
-            "metrics = [\"bleu\", \"bertscore\"]\nalpha = 5",
-        ),
-        (
-            "[factors]",
-            "[evaluation]\nmetrics = [\"rouge-l\"]\n\n[factors]",
-        ),
+        ("metrics = [\"rouge-l\"]", "metrics = [\"bleu\", \"bertscore\"]\nalpha = 5"),
+        ("[factors]", "[evaluation]\nmetrics = [\"rouge-l\"]\n\n[factors]"),
     ];
     assert_snapshot!(faults(&edits, &[]), @r#"
 error: `both` is compared with itself
@@ -209,10 +192,7 @@ error: `hypotheses[0].alpha` should be between 0 and 1, found 5
 
 #[test]
 fn vocabularies_that_differ() {
-    let edit = (
-        "teacher = [\"large\"]",
-        "teacher = [\"large\", \"foreign\"]",
-    );
+    let edit = ("teacher = [\"large\"]", "teacher = [\"large\", \"foreign\"]");
     assert_snapshot!(faults(&[edit], &[]), @r#"
 error: `kd` compares token by token, but the vocabularies of `small` and `foreign` differ
   --> study.toml:24:16
@@ -337,10 +317,7 @@ error: 256 positions are fewer than the default of `training.distill.max-length`
 
 #[test]
 fn a_baseline_that_is_no_arm() {
-    let edit = (
-        "[[hypotheses]]",
-        "[baseline]\nteacher = \"small\"\nstage = \"sft\"\n\n[[hypotheses]]",
-    );
+    let edit = ("[[hypotheses]]", "[baseline]\nteacher = \"small\"\nstage = \"sft\"\n\n[[hypotheses]]");
     assert_snapshot!(faults(&[edit], &[]), @r#"
 error: the factor `teacher` has no level `small`
   --> study.toml:28:11
@@ -367,10 +344,7 @@ error: no factor is named `stage`
 
 #[test]
 fn a_baseline_of_several_arms() {
-    let edit = (
-        "[[hypotheses]]",
-        "[baseline]\nteacher = \"large\"\n\n[[hypotheses]]",
-    );
+    let edit = ("[[hypotheses]]", "[baseline]\nteacher = \"large\"\n\n[[hypotheses]]");
     assert_snapshot!(faults(&[edit], &[]), @r#"
 error: the baseline should be one arm, found 2
   --> study.toml:27:2

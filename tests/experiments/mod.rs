@@ -13,18 +13,8 @@ use std::path::Path;
 use tutelage::experiment::{Checked, Faults, Surroundings, check, load};
 
 /// Metrics that these tests know.
-const METRICS: [&str; 10] = [
-    "bleu",
-    "chrf",
-    "rouge-1",
-    "rouge-2",
-    "rouge-l",
-    "exact-match",
-    "token-f1",
-    "cosine",
-    "nll",
-    "perplexity",
-];
+const METRICS: [&str; 10] =
+    ["bleu", "chrf", "rouge-1", "rouge-2", "rouge-l", "exact-match", "token-f1", "cosine", "nll", "perplexity"];
 
 /// Checks a file where every tokenizer is readable, hub models are not downloaded and the training
 /// split has 2,000 examples.

@@ -4,9 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
-use tutelage::experiment::settings::{
-    Algorithm, Alignment, Decoding, Experiment, Model, Schedule, Tuning,
-};
+use tutelage::experiment::settings::{Algorithm, Alignment, Decoding, Experiment, Model, Schedule, Tuning};
 use tutelage::experiment::{load, resolve};
 
 use super::SOUND;
@@ -32,27 +30,15 @@ fn read(path: &Path, overrides: &[&str]) -> Experiment {
 fn the_extending_file_wins_over_its_bases_and_overrides_win_over_all() {
     let files = folder(&[
         ("base/first.toml", SOUND),
-        (
-            "base/second.toml",
-            "extends = \"first.toml\"\nseeds = [2]\n[evaluation]\nbatch = 2\nshow = 2",
-        ),
-        (
-            "study.toml",
-            "extends = \"base/second.toml\"\n[evaluation]\nbatch = 3\nlimit = 3",
-        ),
+        ("base/second.toml", "extends = \"first.toml\"\nseeds = [2]\n[evaluation]\nbatch = 2\nshow = 2"),
+        ("study.toml", "extends = \"base/second.toml\"\n[evaluation]\nbatch = 3\nlimit = 3"),
     ]);
     let path = files.path().join("study.toml");
-    let experiment = read(
-        &path,
-        &["evaluation.limit=4", "reproduces=arXiv:2504.20000"],
-    );
+    let experiment = read(&path, &["evaluation.limit=4", "reproduces=arXiv:2504.20000"]);
     assert_eq!(experiment.seeds, [2]);
     assert_eq!(experiment.question, "Does distillation help?");
     let evaluation = &experiment.evaluation;
-    assert_eq!(
-        (evaluation.show, evaluation.batch, evaluation.limit),
-        (2, 3, Some(4))
-    );
+    assert_eq!((evaluation.show, evaluation.batch, evaluation.limit), (2, 3, Some(4)));
     assert_eq!(experiment.reproduces.as_deref(), Some("arXiv:2504.20000"));
     assert_eq!(load(&path, &[]).name, "study");
 }
@@ -62,10 +48,7 @@ fn a_choice_replaces_that_of_a_base() {
     let base = format!("{SOUND}\n[tuning.lora]\nrank = 4\n");
     let files = folder(&[
         ("base.toml", base.as_str()),
-        (
-            "study.toml",
-            "extends = \"base.toml\"\n[algorithms.kd.dual-space]\nrate = 0.25",
-        ),
+        ("study.toml", "extends = \"base.toml\"\n[algorithms.kd.dual-space]\nrate = 0.25"),
     ]);
     let path = files.path().join("study.toml");
     let experiment = read(&path, &["tuning.full={}"]);
@@ -89,38 +72,21 @@ fn paths_start_at_the_file_that_states_them_or_at_the_current_folder() {
     let study = "extends = \"base/base.toml\"\n[evaluation]\nembedding-model = \"encoder\"";
     let files = folder(&[("base/base.toml", base.as_str()), ("study.toml", study)]);
     let path = files.path().join("study.toml");
-    let overrides = [
-        "data.glossary.path=data/x.json",
-        "models.large={ checkpoint = \"hf:a/b\" }",
-    ];
+    let overrides = ["data.glossary.path=data/x.json", "models.large={ checkpoint = \"hf:a/b\" }"];
     let experiment = read(&path, &overrides);
     let small = files.path().join("base/../small").display().to_string();
     assert_eq!(experiment.models["small"], Model::Checkpoint(small));
-    assert_eq!(
-        experiment.models["large"],
-        Model::Checkpoint("hf:a/b".to_owned())
-    );
-    assert_eq!(
-        experiment.evaluation.embedding_model,
-        Some(files.path().join("encoder"))
-    );
+    assert_eq!(experiment.models["large"], Model::Checkpoint("hf:a/b".to_owned()));
+    assert_eq!(experiment.evaluation.embedding_model, Some(files.path().join("encoder")));
     let here = std::env::current_dir().expect("a current folder");
-    assert_eq!(
-        experiment.data["glossary"].path,
-        Some(here.join("data/x.json"))
-    );
+    assert_eq!(experiment.data["glossary"].path, Some(here.join("data/x.json")));
 }
 
 #[test]
 fn overrides_are_toml_or_else_text() {
     let files = folder(&[("study.toml", SOUND)]);
     let path = files.path().join("study.toml");
-    let overrides = [
-        "seeds=[1, 2]",
-        "question=why = not?",
-        "training.sft.lr=1e-4",
-        "training.sft.clip=inf",
-    ];
+    let overrides = ["seeds=[1, 2]", "question=why = not?", "training.sft.lr=1e-4", "training.sft.clip=inf"];
     let experiment = read(&path, &overrides);
     assert_eq!(experiment.seeds, [1, 2]);
     assert_eq!(experiment.question, "why = not?");
@@ -143,27 +109,9 @@ fn every_choice_reads_back_from_the_resolved_copy() {
     );
     let files = folder(&[("study.toml", text.as_str())]);
     let original = read(&files.path().join("study.toml"), &[]);
-    assert!(matches!(
-        original.training.sft.schedule,
-        Schedule::Linear {
-            warmup: 0.0,
-            floor: 0.0
-        }
-    ));
-    assert!(matches!(
-        original.evaluation.decoding,
-        Decoding::Sample {
-            top_k: Some(50),
-            ..
-        }
-    ));
-    assert!(matches!(
-        original.algorithms["naive"],
-        Algorithm::Vanilla {
-            alignment: Some(Alignment::Naive),
-            ..
-        }
-    ));
+    assert!(matches!(original.training.sft.schedule, Schedule::Linear { warmup: 0.0, floor: 0.0 }));
+    assert!(matches!(original.evaluation.decoding, Decoding::Sample { top_k: Some(50), .. }));
+    assert!(matches!(original.algorithms["naive"], Algorithm::Vanilla { alignment: Some(Alignment::Naive), .. }));
     let copy = files.path().join("copy.toml");
     fs::write(&copy, resolve(&original).expect("TOML")).expect("a file");
     assert_eq!(read(&copy, &[]), original);

@@ -83,11 +83,6 @@ fn try_text(text: &str) {
     fs::write(&path, text).expect("a file");
     if let Err(faults) = checked(&path, &[]) {
         assert!(!faults.render(false).is_empty());
-        assert!(
-            !faults.to_json()["faults"]
-                .as_array()
-                .expect("a list")
-                .is_empty()
-        );
+        assert!(!faults.to_json()["faults"].as_array().expect("a list").is_empty());
     }
 }

@@ -127,10 +127,7 @@ error: missing key `metrics` in `hypotheses[0]`
 
 #[test]
 fn a_table_written_as_a_word() {
-    let edit = (
-        "[algorithms.kd.vanilla]\ntemperature = 2.0",
-        "[evaluation]\ndecoding = \"greedy\"",
-    );
+    let edit = ("[algorithms.kd.vanilla]\ntemperature = 2.0", "[evaluation]\ndecoding = \"greedy\"");
     assert_snapshot!(faults(&[edit, ("[factors]", "[algorithms]\nkd = \"vanilla\"\n[factors]")], &[]), @r#"
 error: the choice `vanilla` is a table of settings, found a word
   --> study.toml:19:6
@@ -154,10 +151,7 @@ error: the choice `greedy` is a table of settings, found a word
 
 #[test]
 fn two_choices_in_one_file() {
-    let edit = (
-        "[[hypotheses]]",
-        "[tuning]\nfull = {}\nlora = {}\n\n[[hypotheses]]",
-    );
+    let edit = ("[[hypotheses]]", "[tuning]\nfull = {}\nlora = {}\n\n[[hypotheses]]");
     assert_snapshot!(faults(&[edit], &[]), @r#"
 error: `tuning` needs one choice, found `full`, `lora`
   --> study.toml:27:2

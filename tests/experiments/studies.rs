@@ -8,9 +8,7 @@ use tutelage::experiment::{load, resolve};
 use super::checked;
 
 fn study(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("experiments")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments").join(name)
 }
 
 /// Every experiment, with the overrides it needs; any existing file serves as data here.
@@ -20,9 +18,7 @@ fn studies() -> Vec<(PathBuf, Vec<&'static str>)> {
     for entry in fs::read_dir(study("")).expect("the folder of experiments") {
         let path = entry.expect("an entry").path();
         if path.extension().is_some_and(|ending| ending == "toml") {
-            let telequad = fs::read_to_string(&path)
-                .expect("text")
-                .contains("[data.telequad]");
+            let telequad = fs::read_to_string(&path).expect("text").contains("[data.telequad]");
             studies.push((path, if telequad { vec![data] } else { vec![] }));
         }
     }
@@ -44,9 +40,7 @@ fn every_resolved_copy_reads_back_equal() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (path, overrides) in studies() {
         let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
-        let original = load(&path, &overrides)
-            .experiment
-            .expect("a sound experiment");
+        let original = load(&path, &overrides).experiment.expect("a sound experiment");
         let text = resolve(&original).expect("TOML");
         let copy = folder.path().join("resolved.toml");
         fs::write(&copy, &text).expect("a file");
@@ -71,13 +65,7 @@ fn the_study_has_sixteen_arms() {
 #[test]
 fn the_paper_setting_names_what_is_not_downloaded() {
     let path = study("kd-telecom-qa.toml");
-    let checked =
-        checked(&path, &["data.telequad.path=Cargo.toml"]).unwrap_or_else(|f| panic!("{f}"));
+    let checked = checked(&path, &["data.telequad.path=Cargo.toml"]).unwrap_or_else(|f| panic!("{f}"));
     assert_eq!(checked.notes.len(), 3, "{:?}", checked.notes);
-    assert!(
-        checked
-            .notes
-            .iter()
-            .all(|note| note.contains("not downloaded"))
-    );
+    assert!(checked.notes.iter().all(|note| note.contains("not downloaded")));
 }

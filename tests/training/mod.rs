@@ -217,13 +217,8 @@ fn a_loss_that_is_not_finite_stops_the_stage_and_keeps_the_last_state() {
     let stop = AtomicBool::new(false);
     // A learning rate that no model survives.
     let training = Training { lr: 1e30, clip: None, schedule: Schedule::Constant { warmup: 0.0 }, ..training() };
-    let job = Job {
-        training: &training,
-        order: Order::Shuffled,
-        seed: Seed(7),
-        folder: Some(folder.path()),
-        stop: &stop,
-    };
+    let job =
+        Job { training: &training, order: Order::Shuffled, seed: Seed(7), folder: Some(folder.path()), stop: &stop };
     let error = train(&mut objective(&Tuning::Full {}, Precision::F32), &job, &mut |_| {}).unwrap_err();
     assert!(matches!(error, TrainError::NotFinite { .. }), "{error}");
     assert!(folder.path().join("checkpoint.json").exists());

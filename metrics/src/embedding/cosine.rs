@@ -55,15 +55,10 @@ pub enum CosineError {
 ///
 /// # Errors
 /// If the embedder fails or returns vectors that do not fit.
-pub fn sentences(
-    pairs: &[(&str, &[String])],
-    embedder: &dyn Embedder,
-) -> Result<Vec<f64>, CosineError> {
+pub fn sentences(pairs: &[(&str, &[String])], embedder: &dyn Embedder) -> Result<Vec<f64>, CosineError> {
     let mut vectors: BTreeMap<&str, Vec<f32>> = pairs
         .iter()
-        .flat_map(|(prediction, references)| {
-            std::iter::once(*prediction).chain(references.iter().map(String::as_str))
-        })
+        .flat_map(|(prediction, references)| std::iter::once(*prediction).chain(references.iter().map(String::as_str)))
         .filter(|text| whitespace::words(text).next().is_some())
         .map(|text| (text, Vec::new()))
         .collect();
@@ -74,12 +69,11 @@ pub fn sentences(
     Ok(pairs
         .iter()
         .map(|(prediction, references)| {
-            let cosines = references.iter().map(|reference| {
-                match (vectors.get(prediction), vectors.get(reference.as_str())) {
+            let cosines =
+                references.iter().map(|reference| match (vectors.get(prediction), vectors.get(reference.as_str())) {
                     (Some(a), Some(b)) => cosine(a, b),
                     _ => 0.0,
-                }
-            });
+                });
             cosines.reduce(f64::max).unwrap_or_default()
         })
         .collect())
@@ -87,27 +81,14 @@ pub fn sentences(
 
 /// Names the variant: the embedder, and how several references and empty texts are treated.
 pub fn signature(embedder: &dyn Embedder) -> String {
-    format!(
-        "{}|refs:max|empty:0|version:tutelage-{}",
-        embedder.signature(),
-        env!("CARGO_PKG_VERSION")
-    )
+    format!("{}|refs:max|empty:0|version:tutelage-{}", embedder.signature(), env!("CARGO_PKG_VERSION"))
 }
 
 /// Returns the cosine of the angle between two vectors, 0 if one of them is zero.
 pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter()
-            .zip(b)
-            .map(|(&a, &b)| f64::from(a) * f64::from(b))
-            .sum()
-    };
+    let dot = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum() };
     let norms = (dot(a, a) * dot(b, b)).sqrt();
-    if norms == 0.0 {
-        0.0
-    } else {
-        (dot(a, b) / norms).clamp(-1.0, 1.0)
-    }
+    if norms == 0.0 { 0.0 } else { (dot(a, b) / norms).clamp(-1.0, 1.0) }
 }
 
 fn embed(texts: &[&str], embedder: &dyn Embedder) -> Result<Vec<Vec<f32>>, CosineError> {
@@ -115,33 +96,17 @@ fn embed(texts: &[&str], embedder: &dyn Embedder) -> Result<Vec<Vec<f32>>, Cosin
     if texts.is_empty() {
         return Ok(Vec::new());
     }
-    let vectors = embedder
-        .embed(texts)
-        .map_err(|source| CosineError::Embedder {
-            signature: signature(),
-            source,
-        })?;
+    let vectors = embedder.embed(texts).map_err(|source| CosineError::Embedder { signature: signature(), source })?;
     if vectors.len() != texts.len() {
-        return Err(CosineError::Count {
-            signature: signature(),
-            vectors: vectors.len(),
-            texts: texts.len(),
-        });
+        return Err(CosineError::Count { signature: signature(), vectors: vectors.len(), texts: texts.len() });
     }
     let first = vectors[0].len();
     for (text, vector) in texts.iter().zip(&vectors) {
         if vector.len() != first {
-            return Err(CosineError::Dimension {
-                signature: signature(),
-                first,
-                other: vector.len(),
-            });
+            return Err(CosineError::Dimension { signature: signature(), first, other: vector.len() });
         }
         if !vector.iter().all(|value| value.is_finite()) {
-            return Err(CosineError::NotFinite {
-                signature: signature(),
-                text: (*text).to_owned(),
-            });
+            return Err(CosineError::NotFinite { signature: signature(), text: (*text).to_owned() });
         }
     }
     Ok(vectors)
@@ -161,10 +126,7 @@ mod tests {
 
         fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedderError> {
             let count = |text: &str, letter| text.matches(letter).count() as f32;
-            Ok(texts
-                .iter()
-                .map(|text| vec![count(text, 'a'), count(text, 'b')])
-                .collect())
+            Ok(texts.iter().map(|text| vec![count(text, 'a'), count(text, 'b')]).collect())
         }
     }
 
@@ -183,27 +145,9 @@ mod tests {
 
     #[test]
     fn the_best_reference_counts_and_empty_text_is_0() {
-        let references = |texts: &[&str]| {
-            texts
-                .iter()
-                .map(|text| (*text).to_owned())
-                .collect::<Vec<_>>()
-        };
-        let (best, single, none) = (
-            references(&["b", "ab"]),
-            references(&["a"]),
-            references(&["", "ccc"]),
-        );
-        let cosines = sentences(
-            &[
-                ("aab", &best),
-                (" ", &single),
-                ("a", &none),
-                ("ccc", &single),
-            ],
-            &Letters,
-        )
-        .unwrap();
+        let references = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let (best, single, none) = (references(&["b", "ab"]), references(&["a"]), references(&["", "ccc"]));
+        let cosines = sentences(&[("aab", &best), (" ", &single), ("a", &none), ("ccc", &single)], &Letters).unwrap();
         assert!((cosines[0] - 3.0 / 10.0f64.sqrt()).abs() < 1e-6);
         assert_eq!(cosines[1..], [0.0, 0.0, 0.0]);
     }
@@ -211,19 +155,9 @@ mod tests {
     #[test]
     fn vectors_that_do_not_fit_are_refused() {
         let references = ["b".to_owned()];
-        let error = |result| {
-            sentences(&[("a", &references)], &Broken(result))
-                .unwrap_err()
-                .to_string()
-        };
-        assert_eq!(
-            error(Err("out of memory".to_owned())),
-            "embedder `broken` failed"
-        );
-        assert_eq!(
-            error(Ok(vec![vec![1.0]])),
-            "vectors of embedder `broken` and texts differ in number: 1, 2"
-        );
+        let error = |result| sentences(&[("a", &references)], &Broken(result)).unwrap_err().to_string();
+        assert_eq!(error(Err("out of memory".to_owned())), "embedder `broken` failed");
+        assert_eq!(error(Ok(vec![vec![1.0]])), "vectors of embedder `broken` and texts differ in number: 1, 2");
         assert_eq!(
             error(Ok(vec![vec![1.0], vec![1.0, 2.0]])),
             "embedder `broken` returned vectors of different dimensions: 1, 2"

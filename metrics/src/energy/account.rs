@@ -39,10 +39,7 @@ impl Account {
     /// `None` if it has no device in the account, or one of them is unavailable: part of a sum is
     /// no sum.
     pub fn of(&self, component: Component) -> Option<(Joules, State)> {
-        sum(self
-            .components
-            .iter()
-            .filter(|measured| measured.component == component))
+        sum(self.components.iter().filter(|measured| measured.component == component))
     }
 
     /// Returns the energy of everything that is known, with the weaker of the states; what is
@@ -50,17 +47,12 @@ impl Account {
     ///
     /// `None` if nothing is known.
     pub fn known(&self) -> Option<(Joules, State)> {
-        sum(self
-            .components
-            .iter()
-            .filter(|measured| measured.joules.is_some()))
+        sum(self.components.iter().filter(|measured| measured.joules.is_some()))
     }
 
     /// Returns the entries without an amount.
     pub fn missing(&self) -> impl Iterator<Item = &Measured> {
-        self.components
-            .iter()
-            .filter(|measured| measured.joules.is_none())
+        self.components.iter().filter(|measured| measured.joules.is_none())
     }
 
     /// Notes the power that each device drew in `idle`, an account of a pause before the stage.
@@ -87,9 +79,7 @@ impl Account {
     pub fn then(mut self, later: Self) -> Self {
         let mut rest = later.components;
         for earlier in &mut self.components {
-            let same = |measured: &Measured| {
-                (measured.component, &measured.name) == (earlier.component, &earlier.name)
-            };
+            let same = |measured: &Measured| (measured.component, &measured.name) == (earlier.component, &earlier.name);
             match rest.iter().position(same) {
                 Some(index) => earlier.add(&rest.remove(index)),
                 None => earlier.lose("read in an earlier attempt only"),
@@ -107,10 +97,7 @@ impl Measured {
     fn add(&mut self, later: &Self) {
         self.seconds += later.seconds;
         self.joules = self.joules.zip(later.joules).map(|(a, b)| a + b);
-        self.cross_check_joules = self
-            .cross_check_joules
-            .zip(later.cross_check_joules)
-            .map(|(a, b)| a + b);
+        self.cross_check_joules = self.cross_check_joules.zip(later.cross_check_joules).map(|(a, b)| a + b);
         self.state = self.state.max(later.state);
         self.idle_watts = self.idle_watts.or(later.idle_watts);
         if self.method != later.method {
@@ -127,12 +114,10 @@ impl Measured {
 }
 
 fn sum<'a>(devices: impl Iterator<Item = &'a Measured>) -> Option<(Joules, State)> {
-    devices
-        .map(|measured| Some((measured.joules?, measured.state)))
-        .reduce(|total, next| {
-            let ((a, a_state), (b, b_state)) = (total?, next?);
-            Some((a + b, a_state.max(b_state)))
-        })?
+    devices.map(|measured| Some((measured.joules?, measured.state))).reduce(|total, next| {
+        let ((a, a_state), (b, b_state)) = (total?, next?);
+        Some((a + b, a_state.max(b_state)))
+    })?
 }
 
 #[cfg(test)]
@@ -164,20 +149,11 @@ mod tests {
             measured(Component::Gpu, "gpu 0", State::Measured, Some(5.0)),
             measured(Component::Gpu, "gpu 1", State::Unavailable, None),
         ]);
-        assert_eq!(
-            account.of(Component::Cpu),
-            Some((Joules(7.0), State::Estimated))
-        );
+        assert_eq!(account.of(Component::Cpu), Some((Joules(7.0), State::Estimated)));
         assert_eq!(account.of(Component::Gpu), None);
         assert_eq!(account.of(Component::Dram), None);
         assert_eq!(account.known(), Some((Joules(12.0), State::Estimated)));
-        assert_eq!(
-            account
-                .missing()
-                .map(|measured| measured.name.as_str())
-                .collect::<Vec<_>>(),
-            ["gpu 1"]
-        );
+        assert_eq!(account.missing().map(|measured| measured.name.as_str()).collect::<Vec<_>>(), ["gpu 1"]);
     }
 
     #[test]
@@ -191,10 +167,7 @@ mod tests {
             measured(Component::Gpu, "gpu 1", State::Measured, Some(6.0)),
         ]);
         let both = first.then(second);
-        assert_eq!(
-            both.of(Component::Cpu),
-            Some((Joules(7.0), State::Estimated))
-        );
+        assert_eq!(both.of(Component::Cpu), Some((Joules(7.0), State::Estimated)));
         assert_eq!(both.components[0].seconds, 4.0);
         assert_eq!(both.missing().count(), 2);
     }
@@ -215,12 +188,7 @@ mod tests {
 
     #[test]
     fn the_file_is_plain_and_reads_back() {
-        let account = account(vec![measured(
-            Component::Dram,
-            "dram",
-            State::Unavailable,
-            None,
-        )]);
+        let account = account(vec![measured(Component::Dram, "dram", State::Unavailable, None)]);
         let json = serde_json::to_value(&account).unwrap();
         assert_eq!(
             json,

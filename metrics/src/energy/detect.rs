@@ -22,12 +22,7 @@ pub struct Detection {
 
 impl Default for Detection {
     fn default() -> Self {
-        Self {
-            gpus: Vec::new(),
-            model: EnergyModel::default(),
-            powercap: POWERCAP.into(),
-            proc: PROC.into(),
-        }
+        Self { gpus: Vec::new(), model: EnergyModel::default(), powercap: POWERCAP.into(), proc: PROC.into() }
     }
 }
 
@@ -39,20 +34,13 @@ impl Default for Detection {
 pub fn detect(detection: &Detection) -> Vec<Box<dyn PowerSource>> {
     let mut sources: Vec<Box<dyn PowerSource>> = Vec::new();
     match Rapl::open(&detection.powercap) {
-        Ok(domains) => sources.extend(
-            domains
-                .into_iter()
-                .map(|domain| Box::new(domain) as Box<dyn PowerSource>),
-        ),
+        Ok(domains) => sources.extend(domains.into_iter().map(|domain| Box::new(domain) as Box<dyn PowerSource>)),
         Err(counters) => match CpuEstimate::new(&detection.proc, &detection.model) {
             Ok(estimate) => sources.push(Box::new(estimate.instead_of(&counters))),
             Err(reason) => sources.push(Box::new(Missing::new(Component::Cpu, "process", reason))),
         },
     }
-    if !sources
-        .iter()
-        .any(|source| source.component() == Component::Dram)
-    {
+    if !sources.iter().any(|source| source.component() == Component::Dram) {
         match DramEstimate::new(&detection.proc, &detection.model) {
             Ok(estimate) => sources.push(Box::new(estimate)),
             Err(reason) => sources.push(Box::new(Missing::new(Component::Dram, "process", reason))),
@@ -70,52 +58,24 @@ mod tests {
     use tempfile::TempDir;
 
     fn found(detection: &Detection) -> Vec<(Component, State)> {
-        detect(detection)
-            .iter()
-            .map(|source| (source.component(), source.state()))
-            .collect()
+        detect(detection).iter().map(|source| (source.component(), source.state())).collect()
     }
 
     #[test]
     fn counters_come_before_the_model() {
         let root = TempDir::new().unwrap();
-        let without = Detection {
-            powercap: root.path().into(),
-            ..Detection::default()
-        };
-        assert_eq!(
-            found(&without),
-            [
-                (Component::Cpu, State::Estimated),
-                (Component::Dram, State::Unavailable)
-            ]
-        );
+        let without = Detection { powercap: root.path().into(), ..Detection::default() };
+        assert_eq!(found(&without), [(Component::Cpu, State::Estimated), (Component::Dram, State::Unavailable)]);
         let method = detect(&without)[0].method();
-        assert!(
-            method.contains("assumed") && method.contains("not measured: no RAPL domain"),
-            "{method}"
-        );
+        assert!(method.contains("assumed") && method.contains("not measured: no RAPL domain"), "{method}");
 
         let domain = root.path().join("intel-rapl:0");
         fs::create_dir(&domain).unwrap();
-        for (file, text) in [
-            ("name", "package-0"),
-            ("energy_uj", "1"),
-            ("max_energy_range_uj", "9"),
-        ] {
+        for (file, text) in [("name", "package-0"), ("energy_uj", "1"), ("max_energy_range_uj", "9")] {
             fs::write(domain.join(file), text).unwrap();
         }
-        let model = EnergyModel {
-            dram_watts_per_gib: Some(0.4),
-            ..EnergyModel::default()
-        };
+        let model = EnergyModel { dram_watts_per_gib: Some(0.4), ..EnergyModel::default() };
         let with = Detection { model, ..without };
-        assert_eq!(
-            found(&with),
-            [
-                (Component::Cpu, State::Measured),
-                (Component::Dram, State::Estimated)
-            ]
-        );
+        assert_eq!(found(&with), [(Component::Cpu, State::Measured), (Component::Dram, State::Estimated)]);
     }
 }

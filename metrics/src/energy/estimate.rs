@@ -32,23 +32,14 @@ impl CpuEstimate {
     pub fn new(proc: &Path, model: &EnergyModel) -> Result<Self, Unavailable> {
         let cpus = logical_cpus(&proc.join("cpuinfo"))?;
         let (watts_per_cpu, origin) = match model.cpu_tdp_watts {
-            Some(tdp) => (
-                tdp / cpus as f64,
-                format!("declared TDP {tdp} W over {cpus} logical CPUs"),
-            ),
+            Some(tdp) => (tdp / cpus as f64, format!("declared TDP {tdp} W over {cpus} logical CPUs")),
             None => (
                 ASSUMED_WATTS_PER_CPU,
-                format!(
-                    "assumed {ASSUMED_WATTS_PER_CPU} W for each of {cpus} logical CPUs: no TDP declared"
-                ),
+                format!("assumed {ASSUMED_WATTS_PER_CPU} W for each of {cpus} logical CPUs: no TDP declared"),
             ),
         };
         let method = format!("model: process CPU seconds x watts per logical CPU; {origin}");
-        Ok(Self {
-            stat: proc.join("self/stat"),
-            watts_per_cpu,
-            method,
-        })
+        Ok(Self { stat: proc.join("self/stat"), watts_per_cpu, method })
     }
 
     /// Adds to the method why the counters that would be better are not read.
@@ -78,9 +69,8 @@ impl PowerSource for CpuEstimate {
 
     fn read(&mut self) -> Result<Reading, Unavailable> {
         let stat = text(&self.stat)?;
-        let seconds = cpu_seconds(&stat).ok_or_else(|| {
-            Unavailable::because(format!("`{}` shows no CPU time", self.stat.display()))
-        })?;
+        let seconds = cpu_seconds(&stat)
+            .ok_or_else(|| Unavailable::because(format!("`{}` shows no CPU time", self.stat.display())))?;
         Ok(Reading::Energy(Joules(seconds * self.watts_per_cpu)))
     }
 }
@@ -102,10 +92,7 @@ impl DramEstimate {
             Unavailable::because("no DRAM counter, and no power per GiB is declared")
                 .with_remedy("declare `dram-watts-per-gib`")
         })?;
-        Ok(Self {
-            status: proc.join("self/status"),
-            watts_per_gib,
-        })
+        Ok(Self { status: proc.join("self/status"), watts_per_gib })
     }
 }
 
@@ -123,41 +110,27 @@ impl PowerSource for DramEstimate {
     }
 
     fn method(&self) -> String {
-        format!(
-            "model: resident memory x declared {} W/GiB",
-            self.watts_per_gib
-        )
+        format!("model: resident memory x declared {} W/GiB", self.watts_per_gib)
     }
 
     fn read(&mut self) -> Result<Reading, Unavailable> {
         let status = text(&self.status)?;
-        let gib = resident_gib(&status).ok_or_else(|| {
-            Unavailable::because(format!(
-                "`{}` shows no resident memory",
-                self.status.display()
-            ))
-        })?;
+        let gib = resident_gib(&status)
+            .ok_or_else(|| Unavailable::because(format!("`{}` shows no resident memory", self.status.display())))?;
         Ok(Reading::Power(gib * self.watts_per_gib))
     }
 }
 
 fn text(path: &Path) -> Result<String, Unavailable> {
-    fs::read_to_string(path).map_err(|error| {
-        Unavailable::because(format!("`{}` cannot be read: {error}", path.display()))
-    })
+    fs::read_to_string(path)
+        .map_err(|error| Unavailable::because(format!("`{}` cannot be read: {error}", path.display())))
 }
 
 /// Counts all CPUs of the machine, not only those this process may run on: a TDP is for them all.
 fn logical_cpus(cpuinfo: &Path) -> Result<usize, Unavailable> {
-    let count = text(cpuinfo)?
-        .lines()
-        .filter(|line| line.starts_with("processor"))
-        .count();
+    let count = text(cpuinfo)?.lines().filter(|line| line.starts_with("processor")).count();
     if count == 0 {
-        return Err(Unavailable::because(format!(
-            "`{}` shows no processor",
-            cpuinfo.display()
-        )));
+        return Err(Unavailable::because(format!("`{}` shows no processor", cpuinfo.display())));
     }
     Ok(count)
 }
@@ -172,9 +145,7 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
 }
 
 fn resident_gib(status: &str) -> Option<f64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib as f64 / 1_048_576.0)
 }
@@ -187,35 +158,22 @@ mod tests {
     fn proc(cpus: usize, user: u64, system: u64) -> TempDir {
         let root = TempDir::new().unwrap();
         fs::create_dir(root.path().join("self")).unwrap();
-        let cpuinfo: String = (0..cpus)
-            .map(|cpu| format!("processor\t: {cpu}\nmodel name\t: x\n\n"))
-            .collect();
+        let cpuinfo: String = (0..cpus).map(|cpu| format!("processor\t: {cpu}\nmodel name\t: x\n\n")).collect();
         fs::write(root.path().join("cpuinfo"), cpuinfo).unwrap();
         let stat = format!("7 (a (b) c) S 1 2 3 4 5 6 7 8 9 10 {user} {system} 99 99 20 0 1");
         fs::write(root.path().join("self/stat"), stat).unwrap();
-        fs::write(
-            root.path().join("self/status"),
-            "Name:\tx\nVmRSS:\t  2097152 kB\n",
-        )
-        .unwrap();
+        fs::write(root.path().join("self/status"), "Name:\tx\nVmRSS:\t  2097152 kB\n").unwrap();
         root
     }
 
     #[test]
     fn cpu_energy_is_cpu_time_at_the_power_of_a_cpu() {
         let root = proc(4, 250, 50);
-        let declared = EnergyModel {
-            cpu_tdp_watts: Some(80.0),
-            ..EnergyModel::default()
-        };
+        let declared = EnergyModel { cpu_tdp_watts: Some(80.0), ..EnergyModel::default() };
         let mut source = CpuEstimate::new(root.path(), &declared).unwrap();
         // 3 seconds of one CPU in four, 20 W each.
         assert_eq!(source.read(), Ok(Reading::Energy(Joules(60.0))));
-        assert!(
-            source
-                .method()
-                .ends_with("declared TDP 80 W over 4 logical CPUs")
-        );
+        assert!(source.method().ends_with("declared TDP 80 W over 4 logical CPUs"));
     }
 
     #[test]
@@ -223,11 +181,7 @@ mod tests {
         let root = proc(4, 250, 50);
         let mut source = CpuEstimate::new(root.path(), &EnergyModel::default()).unwrap();
         assert_eq!(source.read(), Ok(Reading::Energy(Joules(30.0))));
-        assert!(
-            source
-                .method()
-                .ends_with("assumed 10 W for each of 4 logical CPUs: no TDP declared")
-        );
+        assert!(source.method().ends_with("assumed 10 W for each of 4 logical CPUs: no TDP declared"));
         assert_eq!(source.state(), State::Estimated);
     }
 
@@ -235,14 +189,8 @@ mod tests {
     fn memory_is_estimated_only_if_declared() {
         let root = proc(1, 0, 0);
         let error = DramEstimate::new(root.path(), &EnergyModel::default()).unwrap_err();
-        assert_eq!(
-            error.remedy.as_deref(),
-            Some("declare `dram-watts-per-gib`")
-        );
-        let declared = EnergyModel {
-            dram_watts_per_gib: Some(0.375),
-            ..EnergyModel::default()
-        };
+        assert_eq!(error.remedy.as_deref(), Some("declare `dram-watts-per-gib`"));
+        let declared = EnergyModel { dram_watts_per_gib: Some(0.375), ..EnergyModel::default() };
         let mut source = DramEstimate::new(root.path(), &declared).unwrap();
         assert_eq!(source.read(), Ok(Reading::Power(0.75)));
     }
@@ -250,17 +198,13 @@ mod tests {
     #[test]
     fn this_process_uses_cpu_time() {
         let mut source = CpuEstimate::new(Path::new(PROC), &EnergyModel::default()).unwrap();
-        let Ok(Reading::Energy(before)) = source.read() else {
-            panic!("no reading")
-        };
+        let Ok(Reading::Energy(before)) = source.read() else { panic!("no reading") };
         let start = std::time::Instant::now();
         let mut sum = 0u64;
         while start.elapsed().as_millis() < 150 {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
-        let Ok(Reading::Energy(after)) = source.read() else {
-            panic!("no reading")
-        };
+        let Ok(Reading::Energy(after)) = source.read() else { panic!("no reading") };
         assert!(after > before);
     }
 
@@ -269,13 +213,7 @@ mod tests {
         let root = proc(1, 0, 0);
         fs::write(root.path().join("self/stat"), "7 (x) S").unwrap();
         let mut source = CpuEstimate::new(root.path(), &EnergyModel::default()).unwrap();
-        assert!(
-            source
-                .read()
-                .unwrap_err()
-                .reason
-                .ends_with("shows no CPU time")
-        );
+        assert!(source.read().unwrap_err().reason.ends_with("shows no CPU time"));
         assert!(CpuEstimate::new(Path::new("/nonexistent"), &EnergyModel::default()).is_err());
     }
 }

@@ -58,11 +58,7 @@ impl Meter {
                 lock(&sampled).sample();
             }
         });
-        Self {
-            ledger,
-            stop,
-            thread,
-        }
+        Self { ledger, stop, thread }
     }
 
     /// Reads every source now and returns the account so far.
@@ -118,15 +114,8 @@ struct Power {
 impl Ledger {
     fn open(sources: Vec<Box<dyn PowerSource>>, clock: Arc<dyn Clock>) -> Self {
         let start = clock.now();
-        let tracks = sources
-            .into_iter()
-            .map(|source| Track::open(source, clock.as_ref()))
-            .collect();
-        Self {
-            clock,
-            start,
-            tracks,
-        }
+        let tracks = sources.into_iter().map(|source| Track::open(source, clock.as_ref())).collect();
+        Self { clock, start, tracks }
     }
 
     fn sample(&mut self) {
@@ -144,27 +133,14 @@ impl Ledger {
     fn account(&mut self) -> Account {
         self.sample();
         let seconds = (self.clock.now() - self.start).as_secs_f64();
-        Account {
-            components: self
-                .tracks
-                .iter()
-                .map(|track| track.measured(seconds))
-                .collect(),
-        }
+        Account { components: self.tracks.iter().map(|track| track.measured(seconds)).collect() }
     }
 }
 
 impl Track {
     fn open(source: Box<dyn PowerSource>, clock: &dyn Clock) -> Self {
-        let mut track = Self {
-            source,
-            counter: None,
-            power: None,
-            samples: 0,
-            failed_samples: 0,
-            failure: None,
-            is_lost: false,
-        };
+        let mut track =
+            Self { source, counter: None, power: None, samples: 0, failed_samples: 0, failure: None, is_lost: false };
         track.sample(clock);
         // What was consumed before a first reading later on would be missing from the total.
         track.is_lost = track.failure.is_some();
@@ -219,11 +195,7 @@ impl Track {
             }
             None => Joules(0.0),
         };
-        self.power = Some(Power {
-            time,
-            watts,
-            integral,
-        });
+        self.power = Some(Power { time, watts, integral });
     }
 
     fn lose(&mut self, reason: Unavailable) {
@@ -234,11 +206,7 @@ impl Track {
     fn measured(&self, seconds: f64) -> Measured {
         let counted = self.counter.map(|(first, latest)| latest - first);
         let integrated = self.power.map(|power| power.integral);
-        let joules = if self.failure.is_some() {
-            None
-        } else {
-            counted.or(integrated)
-        };
+        let joules = if self.failure.is_some() { None } else { counted.or(integrated) };
         let method = match &self.failure {
             Some(reason) => reason.text(),
             None if self.failed_samples > 0 => format!(
@@ -252,11 +220,7 @@ impl Track {
         Measured {
             component: self.source.component(),
             name: self.source.name(),
-            state: if joules.is_some() {
-                self.source.state()
-            } else {
-                State::Unavailable
-            },
+            state: if joules.is_some() { self.source.state() } else { State::Unavailable },
             joules,
             method,
             seconds,
@@ -304,9 +268,7 @@ mod tests {
     struct Script(VecDeque<Result<Reading, Unavailable>>);
 
     impl Script {
-        fn of(
-            readings: impl IntoIterator<Item = Result<Reading, Unavailable>>,
-        ) -> Box<dyn PowerSource> {
+        fn of(readings: impl IntoIterator<Item = Result<Reading, Unavailable>>) -> Box<dyn PowerSource> {
             Box::new(Self(readings.into_iter().collect()))
         }
     }
@@ -329,11 +291,7 @@ mod tests {
         }
 
         fn read(&mut self) -> Result<Reading, Unavailable> {
-            if self.0.len() > 1 {
-                self.0.pop_front().unwrap()
-            } else {
-                self.0[0].clone()
-            }
+            if self.0.len() > 1 { self.0.pop_front().unwrap() } else { self.0[0].clone() }
         }
     }
 
@@ -359,20 +317,9 @@ mod tests {
 
     #[test]
     fn a_counter_is_a_difference() {
-        let measured = account([
-            energy(1000.0),
-            energy(1010.0),
-            energy(1015.0),
-            energy(1025.0),
-        ]);
-        assert_eq!(
-            (measured.joules, measured.seconds),
-            (Some(Joules(25.0)), 4.0)
-        );
-        assert_eq!(
-            (measured.state, measured.cross_check_joules),
-            (State::Measured, None)
-        );
+        let measured = account([energy(1000.0), energy(1010.0), energy(1015.0), energy(1025.0)]);
+        assert_eq!((measured.joules, measured.seconds), (Some(Joules(25.0)), 4.0));
+        assert_eq!((measured.state, measured.cross_check_joules), (State::Measured, None));
     }
 
     #[test]
@@ -385,27 +332,16 @@ mod tests {
     #[test]
     fn the_counter_counts_and_power_checks_it() {
         let both = |joules, watts| Ok(Reading::EnergyAndPower(Joules(joules), watts));
-        let measured = account([
-            both(5.0, 10.0),
-            both(25.0, 10.0),
-            both(34.0, 10.0),
-            both(47.0, 10.0),
-        ]);
+        let measured = account([both(5.0, 10.0), both(25.0, 10.0), both(34.0, 10.0), both(47.0, 10.0)]);
         assert_eq!(measured.joules, Some(Joules(42.0)));
         assert_eq!(measured.cross_check_joules, Some(Joules(40.0)));
     }
 
     #[test]
     fn a_failure_at_either_end_is_unavailable_and_never_zero() {
-        for readings in [
-            vec![failing(), energy(5.0)],
-            vec![energy(1.0), energy(2.0), energy(3.0), failing()],
-        ] {
+        for readings in [vec![failing(), energy(5.0)], vec![energy(1.0), energy(2.0), energy(3.0), failing()]] {
             let measured = account(readings);
-            assert_eq!(
-                (measured.state, measured.joules),
-                (State::Unavailable, None)
-            );
+            assert_eq!((measured.state, measured.joules), (State::Unavailable, None));
             assert_eq!(measured.method, "device lost");
         }
     }
@@ -414,47 +350,29 @@ mod tests {
     fn a_failure_in_between_is_bridged_and_said() {
         let measured = account([energy(1.0), failing(), energy(3.0), energy(9.0)]);
         assert_eq!(measured.joules, Some(Joules(8.0)));
-        assert_eq!(
-            measured.method,
-            "script; 1 of 4 samples failed and are bridged"
-        );
+        assert_eq!(measured.method, "script; 1 of 4 samples failed and are bridged");
         let watts = |watts| Ok(Reading::Power(watts));
-        assert_eq!(
-            account([watts(10.0), failing(), watts(10.0), watts(10.0)]).joules,
-            Some(Joules(40.0))
-        );
+        assert_eq!(account([watts(10.0), failing(), watts(10.0), watts(10.0)]).joules, Some(Joules(40.0)));
     }
 
     #[test]
     fn a_counter_that_was_reset_is_unavailable() {
         let measured = account([energy(100.0), energy(120.0), energy(3.0), energy(200.0)]);
-        assert_eq!(
-            (measured.state, measured.joules),
-            (State::Unavailable, None)
-        );
-        assert_eq!(
-            measured.method,
-            "the counter fell from 120 J to 3 J: it was reset"
-        );
+        assert_eq!((measured.state, measured.joules), (State::Unavailable, None));
+        assert_eq!(measured.method, "the counter fell from 120 J to 3 J: it was reset");
     }
 
     #[test]
     fn the_thread_samples_until_finish() {
         // 7 W whatever the time: energy is 7 J for each second between first and last reading.
-        let meter = Meter::start(
-            vec![Script::of([Ok(Reading::Power(7.0))])],
-            Arc::new(Ticking::default()),
-        );
+        let meter = Meter::start(vec![Script::of([Ok(Reading::Power(7.0))])], Arc::new(Ticking::default()));
         // However busy the machine: the first reading and three of the thread.
         while lock(&meter.ledger).tracks[0].samples < 4 {
             thread::sleep(INTERVAL);
         }
         let so_far = meter.account().components[0].joules.unwrap();
         let joules = meter.finish().components[0].joules.unwrap();
-        assert!(
-            so_far.0 >= 4.0 * 7.0 && joules > so_far,
-            "{so_far:?}, {joules:?}"
-        );
+        assert!(so_far.0 >= 4.0 * 7.0 && joules > so_far, "{so_far:?}, {joules:?}");
         assert_eq!(joules.0 % 7.0, 0.0);
     }
 

@@ -35,30 +35,17 @@ pub struct Emissions {
 impl EnergyModel {
     /// Returns all that is wrong with the declared constants, one line each.
     pub fn faults(&self) -> Vec<String> {
-        let positive = [
-            ("cpu-tdp-watts", self.cpu_tdp_watts),
-            ("dram-watts-per-gib", self.dram_watts_per_gib),
-        ];
+        let positive = [("cpu-tdp-watts", self.cpu_tdp_watts), ("dram-watts-per-gib", self.dram_watts_per_gib)];
         let mut faults = Vec::new();
         for (name, value) in positive {
             if let Some(value) = value.filter(|value| !(value.is_finite() && *value > 0.0)) {
-                faults.push(format!(
-                    "`{name}` must be a positive number of watts, found {value}"
-                ));
+                faults.push(format!("`{name}` must be a positive number of watts, found {value}"));
             }
         }
-        if let Some(value) = self
-            .grid_kg_co2e_per_kwh
-            .filter(|value| !(value.is_finite() && *value >= 0.0))
-        {
-            faults.push(format!(
-                "`grid-kg-co2e-per-kwh` must not be negative, found {value}"
-            ));
+        if let Some(value) = self.grid_kg_co2e_per_kwh.filter(|value| !(value.is_finite() && *value >= 0.0)) {
+            faults.push(format!("`grid-kg-co2e-per-kwh` must not be negative, found {value}"));
         }
-        if let Some(value) = self
-            .pue
-            .filter(|value| !(value.is_finite() && *value >= 1.0))
-        {
+        if let Some(value) = self.pue.filter(|value| !(value.is_finite() && *value >= 1.0)) {
             faults.push(format!("`pue` must be at least 1, found {value}"));
         }
         faults
@@ -87,21 +74,12 @@ mod tests {
 
     #[test]
     fn emissions_by_hand() {
-        let model = EnergyModel {
-            grid_kg_co2e_per_kwh: Some(0.4),
-            pue: Some(1.5),
-            ..EnergyModel::default()
-        };
+        let model = EnergyModel { grid_kg_co2e_per_kwh: Some(0.4), pue: Some(1.5), ..EnergyModel::default() };
         let emissions = model.emissions(Joules(7.2e6)).unwrap();
         assert!((emissions.kg_co2e - 1.2).abs() < 1e-12);
-        let unknown_pue = EnergyModel { pue: None, ..model }
-            .emissions(Joules(7.2e6))
-            .unwrap();
+        let unknown_pue = EnergyModel { pue: None, ..model }.emissions(Joules(7.2e6)).unwrap();
         assert!((unknown_pue.kg_co2e - 0.8).abs() < 1e-12);
-        assert_eq!(
-            unknown_pue.method,
-            "grid 0.4 kg CO2e/kWh (declared), PUE 1 (assumed: none declared)"
-        );
+        assert_eq!(unknown_pue.method, "grid 0.4 kg CO2e/kWh (declared), PUE 1 (assumed: none declared)");
         assert_eq!(EnergyModel::default().emissions(Joules(1.0)), None);
     }
 
@@ -114,10 +92,7 @@ mod tests {
             pue: Some(0.9),
         };
         assert_eq!(model.faults().len(), 4);
-        assert_eq!(
-            model.faults()[0],
-            "`cpu-tdp-watts` must be a positive number of watts, found -65"
-        );
+        assert_eq!(model.faults()[0], "`cpu-tdp-watts` must be a positive number of watts, found -65");
         assert!(EnergyModel::default().faults().is_empty());
     }
 

@@ -35,24 +35,17 @@ impl Gpu {
         let Some(list) = visible_devices else {
             return Ok(Self::Index(ordinal as u32));
         };
-        let entry = list
-            .split(',')
-            .map(str::trim)
-            .nth(ordinal)
-            .filter(|entry| !entry.is_empty())
-            .ok_or_else(|| {
-                Unavailable::because(format!(
-                    "`CUDA_VISIBLE_DEVICES={list}` has no device {ordinal}"
-                ))
+        let entry =
+            list.split(',').map(str::trim).nth(ordinal).filter(|entry| !entry.is_empty()).ok_or_else(|| {
+                Unavailable::because(format!("`CUDA_VISIBLE_DEVICES={list}` has no device {ordinal}"))
             })?;
         if entry.starts_with("GPU-") || entry.starts_with("MIG-") {
             return Ok(Self::Uuid(entry.to_owned()));
         }
-        entry.parse().map(Self::Index).map_err(|_| {
-            Unavailable::because(format!(
-                "`CUDA_VISIBLE_DEVICES={list}` names no device with `{entry}`"
-            ))
-        })
+        entry
+            .parse()
+            .map(Self::Index)
+            .map_err(|_| Unavailable::because(format!("`CUDA_VISIBLE_DEVICES={list}` names no device with `{entry}`")))
     }
 
     fn name(&self) -> String {
@@ -82,10 +75,10 @@ pub fn open(gpus: &[Gpu]) -> Vec<Box<dyn PowerSource>> {
 
 fn load() -> Result<Arc<Nvml>, Unavailable> {
     Nvml::init().map(Arc::new).map_err(|error| match error {
-        NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound => Unavailable::because(
-            format!("`{LIBRARY}` is not installed"),
-        )
-        .with_remedy("install the NVIDIA driver, or give the container its `utility` capability"),
+        NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound => {
+            Unavailable::because(format!("`{LIBRARY}` is not installed"))
+                .with_remedy("install the NVIDIA driver, or give the container its `utility` capability")
+        }
         error => Unavailable::because(format!("NVML does not start: {error}")),
     })
 }
@@ -118,12 +111,7 @@ impl Card {
                 return Err(failed(gpu, "energy counter and power sensor", &error));
             }
         };
-        Ok(Self {
-            library,
-            gpu: gpu.clone(),
-            model,
-            ability,
-        })
+        Ok(Self { library, gpu: gpu.clone(), model, ability })
     }
 }
 
@@ -191,10 +179,7 @@ mod tests {
     fn the_card_in_use_is_the_one_cuda_was_given() {
         assert_eq!(Gpu::of_cuda(1, None), Ok(Gpu::Index(1)));
         assert_eq!(Gpu::of_cuda(0, Some("3, 1")), Ok(Gpu::Index(3)));
-        assert_eq!(
-            Gpu::of_cuda(1, Some("0,GPU-8a1f")),
-            Ok(Gpu::Uuid("GPU-8a1f".to_owned()))
-        );
+        assert_eq!(Gpu::of_cuda(1, Some("0,GPU-8a1f")), Ok(Gpu::Uuid("GPU-8a1f".to_owned())));
         let error = Gpu::of_cuda(2, Some("3,1")).unwrap_err();
         assert_eq!(error.reason, "`CUDA_VISIBLE_DEVICES=3,1` has no device 2");
         assert!(Gpu::of_cuda(0, Some("")).is_err());
@@ -206,16 +191,10 @@ mod tests {
         // No machine has a thousand cards, and one without NVIDIA driver has none.
         let mut sources = open(&[Gpu::Index(1000)]);
         assert_eq!(sources.len(), 1);
-        assert_eq!(
-            (sources[0].component(), sources[0].name()),
-            (Component::Gpu, "gpu 1000".to_owned())
-        );
+        assert_eq!((sources[0].component(), sources[0].name()), (Component::Gpu, "gpu 1000".to_owned()));
         assert_eq!(sources[0].state(), State::Unavailable);
         let reason = sources[0].read().unwrap_err().reason;
-        assert!(
-            reason.contains("gpu 1000") || reason.contains("NVML") || reason.contains(LIBRARY),
-            "{reason}"
-        );
+        assert!(reason.contains("gpu 1000") || reason.contains("NVML") || reason.contains(LIBRARY), "{reason}");
         assert!(open(&[]).is_empty());
     }
 
@@ -233,9 +212,6 @@ mod tests {
         };
         // An idle card draws about what its sensor says: within a factor of three over two seconds.
         let drawn = (after - before).0 / 2.0;
-        assert!(
-            drawn > watts / 3.0 && drawn < watts * 3.0,
-            "{drawn} W by counter, {watts} W by sensor"
-        );
+        assert!(drawn > watts / 3.0 && drawn < watts * 3.0, "{drawn} W by counter, {watts} W by sensor");
     }
 }

@@ -40,10 +40,7 @@ impl Rapl {
         let mut domains: Vec<PathBuf> = entries
             .filter_map(|entry| Some(entry.ok()?.path()))
             // `intel-rapl-mmio` shows the same counters a second time.
-            .filter(|path| {
-                path.file_name()
-                    .is_some_and(|name| name.to_string_lossy().starts_with("intel-rapl:"))
-            })
+            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("intel-rapl:")))
             .collect();
         domains.sort();
 
@@ -55,20 +52,9 @@ impl Rapl {
             let counter = domain.join("energy_uj");
             let last = read(&counter)?;
             let range = read(&domain.join("max_energy_range_uj"))?;
-            sources.push(Self {
-                component,
-                name,
-                counter,
-                range,
-                last,
-                total: 0,
-            });
+            sources.push(Self { component, name, counter, range, last, total: 0 });
         }
-        if sources.is_empty() {
-            Err(absent())
-        } else {
-            Ok(sources)
-        }
+        if sources.is_empty() { Err(absent()) } else { Ok(sources) }
     }
 }
 
@@ -86,19 +72,12 @@ impl PowerSource for Rapl {
     }
 
     fn method(&self) -> String {
-        format!(
-            "RAPL counter of `{}`, the whole domain, all processes",
-            self.name
-        )
+        format!("RAPL counter of `{}`, the whole domain, all processes", self.name)
     }
 
     fn read(&mut self) -> Result<Reading, Unavailable> {
         let now = read(&self.counter)?;
-        self.total += if now >= self.last {
-            now - self.last
-        } else {
-            self.range.saturating_sub(self.last) + now
-        };
+        self.total += if now >= self.last { now - self.last } else { self.range.saturating_sub(self.last) + now };
         self.last = now;
         Ok(Reading::Energy(Joules(self.total as f64 * 1e-6)))
     }
@@ -121,15 +100,11 @@ fn classify(domain: &Path) -> Result<Option<(Component, String)>, Unavailable> {
 
 fn read(path: &Path) -> Result<u64, Unavailable> {
     let text = text(path)?;
-    text.parse().map_err(|_| {
-        Unavailable::because(format!("`{}` holds `{text}`, not a number", path.display()))
-    })
+    text.parse().map_err(|_| Unavailable::because(format!("`{}` holds `{text}`, not a number", path.display())))
 }
 
 fn text(path: &Path) -> Result<String, Unavailable> {
-    fs::read_to_string(path)
-        .map(|text| text.trim().to_owned())
-        .map_err(|error| unreadable(path, &error))
+    fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| unreadable(path, &error))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Unavailable {
@@ -165,17 +140,8 @@ mod tests {
         domain(&root, "intel-rapl:1", "psys", 0);
         domain(&root, "intel-rapl-mmio:0", "package-0", 0);
         let sources = Rapl::open(root.path()).unwrap();
-        let found: Vec<_> = sources
-            .iter()
-            .map(|source| (source.component(), source.name()))
-            .collect();
-        assert_eq!(
-            found,
-            [
-                (Component::Cpu, "package-0".to_owned()),
-                (Component::Dram, "dram-0".to_owned())
-            ]
-        );
+        let found: Vec<_> = sources.iter().map(|source| (source.component(), source.name())).collect();
+        assert_eq!(found, [(Component::Cpu, "package-0".to_owned()), (Component::Dram, "dram-0".to_owned())]);
     }
 
     #[test]
@@ -197,17 +163,9 @@ mod tests {
         assert!(error.reason.starts_with("no RAPL domain under "));
         let path = domain(&root, "intel-rapl:0", "package-0", 0);
         fs::write(path.join("energy_uj"), "many").unwrap();
-        assert!(
-            Rapl::open(root.path())
-                .unwrap_err()
-                .reason
-                .ends_with("holds `many`, not a number")
-        );
+        assert!(Rapl::open(root.path()).unwrap_err().reason.ends_with("holds `many`, not a number"));
         // Tests may run as root, whom no permission stops: the error is made by hand.
-        let denied = unreadable(
-            Path::new("energy_uj"),
-            &io::ErrorKind::PermissionDenied.into(),
-        );
+        let denied = unreadable(Path::new("energy_uj"), &io::ErrorKind::PermissionDenied.into());
         assert_eq!(denied.reason, "no permission to read `energy_uj`");
         assert!(denied.text().contains("hint: let users read the counters"));
     }

@@ -86,10 +86,7 @@ pub struct Unavailable {
 impl Unavailable {
     /// Says that a source cannot be read, for a reason that nothing here can change.
     pub fn because(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            remedy: None,
-        }
+        Self { reason: reason.into(), remedy: None }
     }
 
     /// Adds what the user can do.
@@ -143,11 +140,7 @@ pub struct Missing {
 impl Missing {
     /// Returns a source whose every reading fails with `reason`.
     pub fn new(component: Component, name: impl Into<String>, reason: Unavailable) -> Self {
-        Self {
-            component,
-            name: name.into(),
-            reason,
-        }
+        Self { component, name: name.into(), reason }
     }
 }
 

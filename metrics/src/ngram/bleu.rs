@@ -27,17 +27,9 @@ pub const COUNTS: usize = 2 * MAX_ORDER + 2;
 pub fn counts(prediction: &str, references: &[impl AsRef<str>]) -> Vec<f64> {
     assert!(!references.is_empty(), "BLEU needs a reference");
     let mut interner = Interner::default();
-    let mut intern = |text: &str| -> Vec<u32> {
-        tokenize(text)
-            .iter()
-            .map(|token| interner.intern(token))
-            .collect()
-    };
+    let mut intern = |text: &str| -> Vec<u32> { tokenize(text).iter().map(|token| interner.intern(token)).collect() };
     let prediction = intern(prediction);
-    let references: Vec<Vec<u32>> = references
-        .iter()
-        .map(|text| intern(text.as_ref()))
-        .collect();
+    let references: Vec<Vec<u32>> = references.iter().map(|text| intern(text.as_ref())).collect();
 
     let mut counts = vec![0.0; COUNTS];
     for order in 1..=MAX_ORDER {
@@ -51,10 +43,7 @@ pub fn counts(prediction: &str, references: &[impl AsRef<str>]) -> Vec<f64> {
         counts[MAX_ORDER + order - 1] = predicted.total() as f64;
     }
     counts[2 * MAX_ORDER] = prediction.len() as f64;
-    let closest = references
-        .iter()
-        .map(Vec::len)
-        .min_by_key(|&length| (length.abs_diff(prediction.len()), length));
+    let closest = references.iter().map(Vec::len).min_by_key(|&length| (length.abs_diff(prediction.len()), length));
     counts[2 * MAX_ORDER + 1] = closest.unwrap_or_default() as f64;
     counts
 }
@@ -111,11 +100,8 @@ fn compute(counts: &[f64], effective_order: EffectiveOrder) -> f64 {
     if correct.iter().all(|&count| count == 0.0) {
         return 0.0;
     }
-    let brevity_penalty = if prediction_length < reference_length {
-        (1.0 - reference_length / prediction_length).exp()
-    } else {
-        1.0
-    };
+    let brevity_penalty =
+        if prediction_length < reference_length { (1.0 - reference_length / prediction_length).exp() } else { 1.0 };
 
     let mut smoothing = 1.0;
     let mut sum_of_logs = 0.0;
@@ -186,10 +172,7 @@ mod tests {
 
     #[test]
     fn the_signature_names_this_implementation() {
-        assert!(
-            signature(Some(1))
-                .starts_with("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:tutelage-")
-        );
+        assert!(signature(Some(1)).starts_with("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:tutelage-"));
         assert!(signature(None).starts_with("nrefs:var|"));
     }
 }

@@ -53,11 +53,7 @@ pub fn counts(variant: Variant, prediction: &str, references: &[impl AsRef<str>]
     let mut best: Option<(f64, Vec<f64>)> = None;
     for reference in references {
         let reference = ngrams(variant, reference.as_ref(), &mut interner);
-        let counts: Vec<f64> = prediction
-            .iter()
-            .zip(&reference)
-            .flat_map(|(p, r)| triple(p, r))
-            .collect();
+        let counts: Vec<f64> = prediction.iter().zip(&reference).flat_map(|(p, r)| triple(p, r)).collect();
         let score = from_counts(&counts);
         if best.as_ref().is_none_or(|(best, _)| score > *best) {
             best = Some((score, counts));
@@ -75,8 +71,7 @@ pub fn counts(variant: Variant, prediction: &str, references: &[impl AsRef<str>]
 pub fn from_counts(counts: &[f64]) -> f64 {
     let orders = counts.len() / 3;
     assert!(
-        counts.len().is_multiple_of(3)
-            && [CHARACTER_ORDER, CHARACTER_ORDER + WORD_ORDER].contains(&orders),
+        counts.len().is_multiple_of(3) && [CHARACTER_ORDER, CHARACTER_ORDER + WORD_ORDER].contains(&orders),
         "chrF counts have 18 entries and those of chrF++ 24, found {}",
         counts.len()
     );
@@ -124,19 +119,12 @@ pub(super) fn reference_count(references: Option<usize>) -> String {
 
 /// Counts the n-grams of every order of `text`.
 fn ngrams(variant: Variant, text: &str, interner: &mut Interner) -> Vec<Multiset> {
-    let characters: Vec<u32> = text
-        .chars()
-        .filter(|&c| !whitespace::is_whitespace(c))
-        .map(u32::from)
-        .collect();
-    let mut ngrams: Vec<Multiset> = (1..=CHARACTER_ORDER)
-        .map(|order| Multiset::of(&characters, order, CHARACTER_BITS))
-        .collect();
+    let characters: Vec<u32> = text.chars().filter(|&c| !whitespace::is_whitespace(c)).map(u32::from).collect();
+    let mut ngrams: Vec<Multiset> =
+        (1..=CHARACTER_ORDER).map(|order| Multiset::of(&characters, order, CHARACTER_BITS)).collect();
     if variant == Variant::CharactersAndWords {
-        let words: Vec<u32> = whitespace::words(text)
-            .flat_map(part_punctuation)
-            .map(|word| interner.intern(word))
-            .collect();
+        let words: Vec<u32> =
+            whitespace::words(text).flat_map(part_punctuation).map(|word| interner.intern(word)).collect();
         ngrams.extend((1..=WORD_ORDER).map(|order| Multiset::of(&words, order, WORD_BITS)));
     }
     ngrams
@@ -162,11 +150,7 @@ fn part_punctuation(word: &str) -> impl Iterator<Item = &str> {
 fn triple(prediction: &Multiset, reference: &Multiset) -> [f64; 3] {
     let expected = reference.total() as f64;
     // What the reference is too short to hold is not held against the prediction.
-    let predicted = if expected > 0.0 {
-        prediction.total() as f64
-    } else {
-        0.0
-    };
+    let predicted = if expected > 0.0 { prediction.total() as f64 } else { 0.0 };
     [predicted, expected, prediction.overlap(reference) as f64]
 }
 

@@ -8,18 +8,13 @@ use super::squad;
 /// nothing are left out unless all do, as in the SQuAD 2.0 script.
 pub fn sentence(prediction: &str, references: &[impl AsRef<str>]) -> f64 {
     let prediction = squad::tokens(prediction);
-    let is_match = squad::answers(references)
-        .into_iter()
-        .any(|reference| squad::tokens(reference) == prediction);
+    let is_match = squad::answers(references).into_iter().any(|reference| squad::tokens(reference) == prediction);
     f64::from(u8::from(is_match))
 }
 
 /// Names the variant.
 pub fn signature() -> String {
-    format!(
-        "norm:squad|refs:max|{}",
-        crate::metric::implementation("squad-2.0")
-    )
+    format!("norm:squad|refs:max|{}", crate::metric::implementation("squad-2.0"))
 }
 
 #[cfg(test)]

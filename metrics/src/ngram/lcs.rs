@@ -40,9 +40,7 @@ pub fn positions(reference: &[u32], candidate: &[u32]) -> Vec<usize> {
             positions.push(row - 1);
             row -= 1;
             column -= 1;
-        } else if !table[row].grows_at(column - 1)
-            && table[row].value(column) > table[row - 1].value(column)
-        {
+        } else if !table[row].grows_at(column - 1) && table[row].value(column) > table[row - 1].value(column) {
             column -= 1;
         } else {
             row -= 1;
@@ -61,8 +59,7 @@ impl Matches {
         let words = columns.len().div_ceil(64);
         let mut masks: HashMap<u32, Vec<u64>> = HashMap::new();
         for (column, &symbol) in columns.iter().enumerate() {
-            masks.entry(symbol).or_insert_with(|| vec![0; words])[column / 64] |=
-                1 << (column % 64);
+            masks.entry(symbol).or_insert_with(|| vec![0; words])[column / 64] |= 1 << (column % 64);
         }
         Self { masks }
     }
@@ -80,9 +77,7 @@ struct Row {
 
 impl Row {
     fn zero(columns: usize) -> Self {
-        Self {
-            bits: vec![u64::MAX; columns.div_ceil(64)],
-        }
+        Self { bits: vec![u64::MAX; columns.div_ceil(64)] }
     }
 
     /// Turns row i into row i + 1; a symbol that no column has changes nothing.
@@ -105,10 +100,7 @@ impl Row {
 
     /// Returns the table's entry: the increments among the first `columns` columns.
     fn value(&self, columns: usize) -> usize {
-        let whole: u32 = self.bits[..columns / 64]
-            .iter()
-            .map(|bits| bits.count_zeros())
-            .sum();
+        let whole: u32 = self.bits[..columns / 64].iter().map(|bits| bits.count_zeros()).sum();
         let part = match columns % 64 {
             0 => 0,
             rest => (!self.bits[columns / 64] & ((1 << rest) - 1)).count_ones(),
@@ -127,11 +119,7 @@ mod tests {
         let mut table = vec![vec![0; candidate.len() + 1]; reference.len() + 1];
         for (i, a) in reference.iter().enumerate() {
             for (j, b) in candidate.iter().enumerate() {
-                table[i + 1][j + 1] = if a == b {
-                    table[i][j] + 1
-                } else {
-                    table[i + 1][j].max(table[i][j + 1])
-                };
+                table[i + 1][j + 1] = if a == b { table[i][j] + 1 } else { table[i + 1][j].max(table[i][j + 1]) };
             }
         }
         table

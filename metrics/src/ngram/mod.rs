@@ -32,8 +32,7 @@ mod tests {
     /// Returns every sentence score with the most it can be.
     fn scores(prediction: &str, references: &[String]) -> Vec<(f64, f64)> {
         let chrf = |variant| chrf::sentence(variant, prediction, references);
-        let rouge =
-            |variant| rouge::sentence(variant, prediction, references, rouge::Stemming::Porter).f1;
+        let rouge = |variant| rouge::sentence(variant, prediction, references, rouge::Stemming::Porter).f1;
         vec![
             (bleu::sentence(prediction, references), 100.0),
             (chrf(chrf::Variant::Characters), 100.0),

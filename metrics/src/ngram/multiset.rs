@@ -44,16 +44,10 @@ impl Multiset {
     /// # Panics
     /// If `order` symbols do not fit into 128 bits.
     pub fn of(symbols: &[u32], order: usize, bits: u32) -> Self {
-        assert!(
-            order as u32 * bits <= 128,
-            "an n-gram of {order} symbols of {bits} bits does not pack"
-        );
+        assert!(order as u32 * bits <= 128, "an n-gram of {order} symbols of {bits} bits does not pack");
         let mut packed: Vec<u128> = symbols
             .windows(order)
-            .map(|gram| {
-                gram.iter()
-                    .fold(0, |packed, &symbol| (packed << bits) | u128::from(symbol))
-            })
+            .map(|gram| gram.iter().fold(0, |packed, &symbol| (packed << bits) | u128::from(symbol)))
             .collect();
         packed.sort_unstable();
         let mut entries: Vec<(u128, u32)> = Vec::with_capacity(packed.len());
@@ -68,18 +62,12 @@ impl Multiset {
 
     /// Returns the number of n-grams, repeats included.
     pub fn total(&self) -> u64 {
-        self.entries
-            .iter()
-            .map(|&(_, count)| u64::from(count))
-            .sum()
+        self.entries.iter().map(|&(_, count)| u64::from(count)).sum()
     }
 
     /// Returns the size of the intersection: each n-gram counts as often as in the poorer side.
     pub fn overlap(&self, other: &Self) -> u64 {
-        let (mut left, mut right) = (
-            self.entries.iter().peekable(),
-            other.entries.iter().peekable(),
-        );
+        let (mut left, mut right) = (self.entries.iter().peekable(), other.entries.iter().peekable());
         let mut shared = 0;
         while let (Some(&&(a, a_count)), Some(&&(b, b_count))) = (left.peek(), right.peek()) {
             if a == b {
@@ -97,8 +85,7 @@ impl Multiset {
 
     /// Returns the union: each n-gram counts as often as in the richer side.
     pub fn union(&self, other: &Self) -> Self {
-        let mut entries: Vec<(u128, u32)> =
-            self.entries.iter().chain(&other.entries).copied().collect();
+        let mut entries: Vec<(u128, u32)> = self.entries.iter().chain(&other.entries).copied().collect();
         entries.sort_unstable();
         // Equal n-grams are neighbours now, the larger count last.
         entries.dedup_by(|next, kept| {

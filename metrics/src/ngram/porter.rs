@@ -52,16 +52,9 @@ pub fn stem(word: &str) -> String {
     String::from_utf8(word).expect("stemming keeps ASCII")
 }
 
-const STEP_1A: [Rule; 4] = [
-    ("sses", "ss", always),
-    ("ies", "i", always),
-    ("ss", "ss", always),
-    ("s", "", always),
-];
+const STEP_1A: [Rule; 4] = [("sses", "ss", always), ("ies", "i", always), ("ss", "ss", always), ("s", "", always)];
 
-const STEP_1C: [Rule; 1] = [("y", "i", |stem| {
-    stem.len() > 1 && is_consonant(stem, stem.len() - 1)
-})];
+const STEP_1C: [Rule; 1] = [("y", "i", |stem| stem.len() > 1 && is_consonant(stem, stem.len() - 1))];
 
 const STEP_2: [Rule; 21] = [
     ("ational", "ate", has_measure),
@@ -109,9 +102,7 @@ const STEP_4: [Rule; 19] = [
     ("ement", "", is_long),
     ("ment", "", is_long),
     ("ent", "", is_long),
-    ("ion", "", |stem| {
-        is_long(stem) && matches!(stem.last(), Some(b's' | b't'))
-    }),
+    ("ion", "", |stem| is_long(stem) && matches!(stem.last(), Some(b's' | b't'))),
     ("ou", "", is_long),
     ("ism", "", is_long),
     ("ate", "", is_long),
@@ -157,9 +148,8 @@ fn step_1b(word: &mut Vec<u8>) {
         }
         return;
     }
-    let Some(suffix) = ["ed", "ing"]
-        .into_iter()
-        .find(|suffix| word.strip_suffix(suffix.as_bytes()).is_some_and(has_vowel))
+    let Some(suffix) =
+        ["ed", "ing"].into_iter().find(|suffix| word.strip_suffix(suffix.as_bytes()).is_some_and(has_vowel))
     else {
         return;
     };
@@ -181,10 +171,7 @@ fn step_2(word: &mut Vec<u8>) {
         return step_2(word);
     }
     // The `l` belongs to the stem that is measured, so that `geologi` loses its ending too.
-    if let Some(stem) = word
-        .strip_suffix(b"ogi")
-        .filter(|stem| stem.ends_with(b"l"))
-    {
+    if let Some(stem) = word.strip_suffix(b"ogi").filter(|stem| stem.ends_with(b"l")) {
         if has_measure(stem) {
             word.pop();
         }

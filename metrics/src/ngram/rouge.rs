@@ -48,16 +48,8 @@ impl Score {
     fn of(hits: u64, predicted: u64, expected: u64) -> Self {
         let precision = hits as f64 / predicted.max(1) as f64;
         let recall = hits as f64 / expected.max(1) as f64;
-        let f1 = if hits == 0 {
-            0.0
-        } else {
-            2.0 * precision * recall / (precision + recall)
-        };
-        Self {
-            precision,
-            recall,
-            f1,
-        }
+        let f1 = if hits == 0 { 0.0 } else { 2.0 * precision * recall / (precision + recall) };
+        Self { precision, recall, f1 }
     }
 }
 
@@ -66,12 +58,7 @@ impl Score {
 ///
 /// # Panics
 /// If `references` is empty.
-pub fn sentence(
-    variant: Variant,
-    prediction: &str,
-    references: &[impl AsRef<str>],
-    stemming: Stemming,
-) -> Score {
+pub fn sentence(variant: Variant, prediction: &str, references: &[impl AsRef<str>], stemming: Stemming) -> Score {
     assert!(!references.is_empty(), "ROUGE needs a reference");
     let mut interner = Interner::default();
     let prediction = Tokens::of(variant, prediction, stemming, &mut interner);
@@ -91,11 +78,7 @@ pub fn signature(variant: Variant, stemming: Stemming) -> String {
         Stemming::Porter => "porter",
         Stemming::None => "none",
     };
-    let split = if variant == Variant::Lsum {
-        "|split:newline"
-    } else {
-        ""
-    };
+    let split = if variant == Variant::Lsum { "|split:newline" } else { "" };
     format!(
         "stem:{stemming}|tok:a-z0-9{split}|refs:max|agg:mean|{}",
         crate::metric::implementation("rouge-score-0.1.2")
@@ -139,34 +122,20 @@ fn score(variant: Variant, prediction: &Tokens, reference: &Tokens) -> Score {
             let hits = lcs::length(&reference.lines[0], &prediction.lines[0]) as u64;
             Score::of(hits, prediction.len(), reference.len())
         }
-        Variant::Lsum => Score::of(
-            union_hits(prediction, reference),
-            prediction.len(),
-            reference.len(),
-        ),
+        Variant::Lsum => Score::of(union_hits(prediction, reference), prediction.len(), reference.len()),
     }
 }
 
 fn score_ngrams(prediction: &[u32], reference: &[u32], order: usize) -> Score {
     let prediction = Multiset::of(prediction, order, WORD_BITS);
     let reference = Multiset::of(reference, order, WORD_BITS);
-    Score::of(
-        prediction.overlap(&reference),
-        prediction.total(),
-        reference.total(),
-    )
+    Score::of(prediction.overlap(&reference), prediction.total(), reference.total())
 }
 
 /// Counts the words of each reference line that a common subsequence with some predicted line
 /// holds; no word counts more often than either text has it.
 fn union_hits(prediction: &Tokens, reference: &Tokens) -> u64 {
-    let size = reference
-        .lines
-        .iter()
-        .chain(&prediction.lines)
-        .flatten()
-        .max()
-        .map_or(0, |&last| last as usize + 1);
+    let size = reference.lines.iter().chain(&prediction.lines).flatten().max().map_or(0, |&last| last as usize + 1);
     let tally = |tokens: &Tokens| {
         let mut left = vec![0u32; size];
         for &word in tokens.lines.iter().flatten() {
@@ -184,15 +153,8 @@ fn union_hits(prediction: &Tokens, reference: &Tokens) -> u64 {
                 in_union[position] = true;
             }
         }
-        for (&word, _) in expected
-            .iter()
-            .zip(&in_union)
-            .filter(|(_, in_union)| **in_union)
-        {
-            let (predicted, expected) = (
-                &mut predicted_left[word as usize],
-                &mut expected_left[word as usize],
-            );
+        for (&word, _) in expected.iter().zip(&in_union).filter(|(_, in_union)| **in_union) {
+            let (predicted, expected) = (&mut predicted_left[word as usize], &mut expected_left[word as usize]);
             if *predicted > 0 && *expected > 0 {
                 *predicted -= 1;
                 *expected -= 1;
@@ -215,23 +177,10 @@ mod tests {
     fn lin_2004_example_of_sentence_level() {
         // Section 3.1: "police killed the gunman" against two candidates, LCS 3 and 2 of 4 words.
         let reference = "police killed the gunman";
-        assert!(
-            (f1(Variant::L, "police kill the gunman", reference) - 1.0).abs() < 1e-12,
-            "stems agree"
-        );
-        let plain = sentence(
-            Variant::L,
-            "police kill the gunman",
-            &[reference],
-            Stemming::None,
-        );
+        assert!((f1(Variant::L, "police kill the gunman", reference) - 1.0).abs() < 1e-12, "stems agree");
+        let plain = sentence(Variant::L, "police kill the gunman", &[reference], Stemming::None);
         assert!((plain.f1 - 0.75).abs() < 1e-12);
-        let plain = sentence(
-            Variant::L,
-            "the gunman kill police",
-            &[reference],
-            Stemming::None,
-        );
+        let plain = sentence(Variant::L, "the gunman kill police", &[reference], Stemming::None);
         assert!((plain.f1 - 0.5).abs() < 1e-12);
     }
 
@@ -239,12 +188,7 @@ mod tests {
     fn lin_2004_example_of_summary_level() {
         // Section 3.2: reference w1..w5; candidates "w1 w2 w6 w7 w8" and "w1 w3 w8 w9 w5"; the
         // union LCS is w1 w2 w3 w5, 4 of 5.
-        let score = sentence(
-            Variant::Lsum,
-            "w1 w2 w6 w7 w8\nw1 w3 w8 w9 w5",
-            &["w1 w2 w3 w4 w5"],
-            Stemming::None,
-        );
+        let score = sentence(Variant::Lsum, "w1 w2 w6 w7 w8\nw1 w3 w8 w9 w5", &["w1 w2 w3 w4 w5"], Stemming::None);
         assert!((score.recall - 0.8).abs() < 1e-12);
         assert!((score.precision - 0.4).abs() < 1e-12);
     }
@@ -257,12 +201,7 @@ mod tests {
 
     #[test]
     fn the_best_reference_counts_and_empty_text_scores_0() {
-        let score = sentence(
-            Variant::One,
-            "cell edge",
-            &["none", "cell edge", "cell"],
-            Stemming::Porter,
-        );
+        let score = sentence(Variant::One, "cell edge", &["none", "cell edge", "cell"], Stemming::Porter);
         assert_eq!(score.f1, 1.0);
         for variant in [Variant::One, Variant::Two, Variant::L, Variant::Lsum] {
             assert_eq!(f1(variant, "", "cell"), 0.0);

@@ -9,14 +9,8 @@ use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
 /// Returns the words of the normalised answer.
 pub fn tokens(answer: &str) -> Vec<String> {
-    let bare: String = answer
-        .to_lowercase()
-        .chars()
-        .filter(|character| !character.is_ascii_punctuation())
-        .collect();
-    whitespace::words(&drop_articles(&bare))
-        .map(str::to_owned)
-        .collect()
+    let bare: String = answer.to_lowercase().chars().filter(|character| !character.is_ascii_punctuation()).collect();
+    whitespace::words(&drop_articles(&bare)).map(str::to_owned).collect()
 }
 
 /// Returns the normalised answer: its [`tokens`] with single spaces between them.
@@ -27,16 +21,9 @@ pub fn normalize(answer: &str) -> String {
 /// Keeps the references that have a word after normalisation; if none has, the question is one
 /// without an answer and the empty answer is its only reference.
 pub fn answers(references: &[impl AsRef<str>]) -> Vec<&str> {
-    let answers: Vec<&str> = references
-        .iter()
-        .map(AsRef::as_ref)
-        .filter(|reference| !tokens(reference).is_empty())
-        .collect();
-    if answers.is_empty() {
-        vec![""]
-    } else {
-        answers
-    }
+    let answers: Vec<&str> =
+        references.iter().map(AsRef::as_ref).filter(|reference| !tokens(reference).is_empty()).collect();
+    if answers.is_empty() { vec![""] } else { answers }
 }
 
 /// Replaces `a`, `an` and `the` by a space wherever no word character touches them.
@@ -44,15 +31,9 @@ fn drop_articles(text: &str) -> String {
     let mut output = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let end = rest
-            .find(|character| is_word(character) != is_word(first))
-            .unwrap_or(rest.len());
+        let end = rest.find(|character| is_word(character) != is_word(first)).unwrap_or(rest.len());
         let (run, tail) = rest.split_at(end);
-        output.push_str(if matches!(run, "a" | "an" | "the") {
-            " "
-        } else {
-            run
-        });
+        output.push_str(if matches!(run, "a" | "an" | "the") { " " } else { run });
         rest = tail;
     }
     output
@@ -64,10 +45,7 @@ fn is_word(character: char) -> bool {
     if character.is_ascii() {
         return character == '_' || character.is_ascii_alphanumeric();
     }
-    matches!(
-        character.general_category_group(),
-        GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number
-    )
+    matches!(character.general_category_group(), GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number)
 }
 
 #[cfg(test)]
@@ -76,10 +54,7 @@ mod tests {
 
     #[test]
     fn case_punctuation_articles_and_spaces_go() {
-        assert_eq!(
-            normalize("  The  AMF, (an  N2 endpoint)."),
-            "amf n2 endpoint"
-        );
+        assert_eq!(normalize("  The  AMF, (an  N2 endpoint)."), "amf n2 endpoint");
         assert_eq!(normalize("TS 23.501"), "ts 23501");
         assert_eq!(normalize("theory of a-plan"), "theory of aplan");
         assert_eq!(normalize("the… a"), "…");

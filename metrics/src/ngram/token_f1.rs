@@ -11,25 +11,16 @@ use super::squad;
 pub fn sentence(prediction: &str, references: &[impl AsRef<str>]) -> f64 {
     let mut interner = Interner::default();
     let mut words = |answer: &str| {
-        let numbers: Vec<u32> = squad::tokens(answer)
-            .iter()
-            .map(|token| interner.intern(token))
-            .collect();
+        let numbers: Vec<u32> = squad::tokens(answer).iter().map(|token| interner.intern(token)).collect();
         Multiset::of(&numbers, 1, WORD_BITS)
     };
     let prediction = words(prediction);
-    squad::answers(references)
-        .into_iter()
-        .map(|reference| f1(&prediction, &words(reference)))
-        .fold(0.0, f64::max)
+    squad::answers(references).into_iter().map(|reference| f1(&prediction, &words(reference))).fold(0.0, f64::max)
 }
 
 /// Names the variant.
 pub fn signature() -> String {
-    format!(
-        "norm:squad|refs:max|{}",
-        crate::metric::implementation("squad-2.0")
-    )
+    format!("norm:squad|refs:max|{}", crate::metric::implementation("squad-2.0"))
 }
 
 fn f1(prediction: &Multiset, reference: &Multiset) -> f64 {
@@ -53,14 +44,9 @@ mod tests {
     #[test]
     fn overlap_by_hand() {
         // 2 of 3 predicted words, 2 of 2 expected: P = 2/3, R = 1.
-        assert!(
-            (sentence("session management now", &["the Session Management"]) - 0.8).abs() < 1e-12
-        );
+        assert!((sentence("session management now", &["the Session Management"]) - 0.8).abs() < 1e-12);
         // The better of two references.
-        assert_eq!(
-            sentence("session management", &["mobility", "session management."]),
-            1.0
-        );
+        assert_eq!(sentence("session management", &["mobility", "session management."]), 1.0);
     }
 
     #[test]

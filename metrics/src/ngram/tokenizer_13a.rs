@@ -9,18 +9,10 @@ use super::whitespace;
 pub fn tokenize(text: &str) -> Vec<String> {
     // Trailing space goes first, so that a final "-\n" is no hyphenation.
     let text = text.trim_end_matches(whitespace::is_whitespace);
-    let mut line = text
-        .replace("<skipped>", "")
-        .replace("-\n", "")
-        .replace('\n', " ");
+    let mut line = text.replace("<skipped>", "").replace("-\n", "").replace('\n', " ");
     if line.contains('&') {
         // In this order: `&amp;lt;` becomes `<`.
-        for (entity, character) in [
-            ("&quot;", "\""),
-            ("&amp;", "&"),
-            ("&lt;", "<"),
-            ("&gt;", ">"),
-        ] {
+        for (entity, character) in [("&quot;", "\""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")] {
             line = line.replace(entity, character);
         }
     }
@@ -34,21 +26,9 @@ pub fn tokenize(text: &str) -> Vec<String> {
             spaced.push(character);
         }
     }
-    let before = substitute(
-        &spaced,
-        |a, b| !a.is_ascii_digit() && is_mark(b),
-        |a, b| [a, ' ', b, ' '],
-    );
-    let after = substitute(
-        &before,
-        |a, b| is_mark(a) && !b.is_ascii_digit(),
-        |a, b| [' ', a, ' ', b],
-    );
-    let dashed = substitute(
-        &after,
-        |a, b| a.is_ascii_digit() && b == '-',
-        |a, b| [a, ' ', b, ' '],
-    );
+    let before = substitute(&spaced, |a, b| !a.is_ascii_digit() && is_mark(b), |a, b| [a, ' ', b, ' ']);
+    let after = substitute(&before, |a, b| is_mark(a) && !b.is_ascii_digit(), |a, b| [' ', a, ' ', b]);
+    let dashed = substitute(&after, |a, b| a.is_ascii_digit() && b == '-', |a, b| [a, ' ', b, ' ']);
 
     let tokenized: String = dashed.into_iter().collect();
     whitespace::words(&tokenized).map(str::to_owned).collect()
@@ -95,23 +75,14 @@ mod tests {
     fn numbers_stay_whole_and_punctuation_parts() {
         assert_eq!(
             tokenize("See 3GPP TS 23.501, clause 5.1.2 (1,000 users)."),
-            [
-                "See", "3GPP", "TS", "23.501", ",", "clause", "5.1.2", "(", "1,000", "users", ")",
-                "."
-            ]
+            ["See", "3GPP", "TS", "23.501", ",", "clause", "5.1.2", "(", "1,000", "users", ")", "."]
         );
-        assert_eq!(
-            tokenize("5-tuple non-3GPP it's"),
-            ["5", "-", "tuple", "non-3GPP", "it's"]
-        );
+        assert_eq!(tokenize("5-tuple non-3GPP it's"), ["5", "-", "tuple", "non-3GPP", "it's"]);
     }
 
     #[test]
     fn entities_skips_and_hyphenation_are_resolved() {
-        assert_eq!(
-            tokenize("a &amp;lt; b<skipped> hand-\nover"),
-            ["a", "<", "b", "handover"]
-        );
+        assert_eq!(tokenize("a &amp;lt; b<skipped> hand-\nover"), ["a", "<", "b", "handover"]);
         assert!(tokenize(" \n ").is_empty());
     }
 }

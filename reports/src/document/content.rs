@@ -23,10 +23,7 @@ pub fn content(findings: &Findings) -> Value {
     let study = findings.study;
     let named = |names: &[&str]| -> Vec<Value> {
         let tables = names.iter().filter_map(|name| findings.table(name));
-        tables
-            .filter(|table| !table.rows.is_empty())
-            .map(table_value)
-            .collect()
+        tables.filter(|table| !table.rows.is_empty()).map(table_value).collect()
     };
     let metric_tables: Vec<Value> = findings
         .tables
@@ -42,8 +39,7 @@ pub fn content(findings: &Findings) -> Value {
             value
         })
         .collect();
-    let figures =
-        |prefix: &str| -> Vec<Value> { findings.figures_with(prefix).map(figure_value).collect() };
+    let figures = |prefix: &str| -> Vec<Value> { findings.figures_with(prefix).map(figure_value).collect() };
     let hypothesis_figures = [figures("forest"), figures("heatmap-hypotheses")].concat();
     json!({
         "title": soften(&study.question),
@@ -172,11 +168,7 @@ fn metric_value(findings: &Findings, overall: &Answer, answer: &MetricAnswer) ->
 }
 
 pub(super) fn metric_label(findings: &Findings, name: &str) -> String {
-    let metric = findings
-        .study
-        .metrics
-        .iter()
-        .find(|metric| metric.name == name);
+    let metric = findings.study.metrics.iter().find(|metric| metric.name == name);
     metric.map_or(name.to_owned(), |metric| metric.label.clone())
 }
 
@@ -189,41 +181,23 @@ pub(super) fn key_numbers(findings: &Findings) -> Vec<(String, String)> {
             "Checks passed".to_owned(),
             match study.checks.len() {
                 0 => "none made".to_owned(),
-                all => format!(
-                    "{} of {all}",
-                    study.checks.iter().filter(|check| check.passed).count()
-                ),
+                all => format!("{} of {all}", study.checks.iter().filter(|check| check.passed).count()),
             },
         ),
-        (
-            "Arms done".to_owned(),
-            format!("{} of {}", outcomes.done, study.arms.len()),
-        ),
+        ("Arms done".to_owned(), format!("{} of {}", outcomes.done, study.arms.len())),
         ("Seeds".to_owned(), study.seeds.len().to_string()),
-        (
-            "Test questions".to_owned(),
-            number::grouped(findings.questions as u64),
-        ),
+        ("Test questions".to_owned(), number::grouped(findings.questions as u64)),
     ];
-    if let Some(standings) = findings
-        .standings
-        .iter()
-        .find(|s| s.metric == crate::plots::chief_metric(study))
+    if let Some(standings) = findings.standings.iter().find(|s| s.metric == crate::plots::chief_metric(study))
         && let Some(best) = standings.arms.iter().find(|arm| arm.best)
         && let Some(value) = best.value
     {
         let label = metric_label(findings, &standings.metric);
-        numbers.push((
-            format!("Best {label}"),
-            number::fixed(value, number::digits([value])),
-        ));
+        numbers.push((format!("Best {label}"), number::fixed(value, number::digits([value]))));
         numbers.push(("reached by".to_owned(), soften(&best.arm)));
     }
     for model in &study.models {
-        numbers.push((
-            soften(&model.name),
-            format!("{} parameters", number::parameters(model.parameters)),
-        ));
+        numbers.push((soften(&model.name), format!("{} parameters", number::parameters(model.parameters))));
     }
     let total = &findings.account.total;
     numbers.push((
@@ -235,21 +209,15 @@ pub(super) fn key_numbers(findings: &Findings) -> Vec<(String, String)> {
     ));
     if !study.energy.is_empty() {
         numbers.push(("Energy is".to_owned(), total.state()));
-        numbers.push((
-            "Compute time".to_owned(),
-            number::duration(findings.account.seconds),
-        ));
+        numbers.push(("Compute time".to_owned(), number::duration(findings.account.seconds)));
     }
     numbers
 }
 
 fn design(findings: &Findings) -> Vec<String> {
     let study = findings.study;
-    let factors: Vec<String> = study
-        .factors
-        .iter()
-        .map(|factor| format!("{} ({})", factor.name, factor.levels.join(", ")))
-        .collect();
+    let factors: Vec<String> =
+        study.factors.iter().map(|factor| format!("{} ({})", factor.name, factor.levels.join(", "))).collect();
     let seeds: Vec<String> = study.seeds.iter().map(u64::to_string).collect();
     let crossed = if factors.is_empty() {
         "The study crosses no factors".to_owned()
@@ -294,9 +262,8 @@ fn details(findings: &Findings) -> Option<Table> {
         return None;
     }
     let answered = findings.answers.iter().flat_map(|answer| &answer.metrics);
-    let over_seeds = answered
-        .filter_map(|metric| metric.contrast.as_ref())
-        .any(|contrast| contrast.interval_with_seeds.is_some());
+    let over_seeds =
+        answered.filter_map(|metric| metric.contrast.as_ref()).any(|contrast| contrast.interval_with_seeds.is_some());
     let mut columns = vec![
         Column::left(""),
         Column::left("Metric"),
@@ -323,20 +290,12 @@ fn details(findings: &Findings) -> Option<Table> {
     );
     for (index, answer) in findings.answers.iter().enumerate() {
         for (position, metric) in answer.metrics.iter().enumerate() {
-            let head = if position == 0 {
-                format!("H{}", index + 1)
-            } else {
-                String::new()
-            };
-            let mut cells = vec![
-                Cell::text(head),
-                Cell::text(metric_label(findings, &metric.metric)),
-            ];
+            let head = if position == 0 { format!("H{}", index + 1) } else { String::new() };
+            let mut cells = vec![Cell::text(head), Cell::text(metric_label(findings, &metric.metric))];
             if let Some(contrast) = &metric.contrast {
                 let digits = number::digits([contrast.first, contrast.second]);
-                let interval = |interval: crate::statistics::Interval| {
-                    Value::Interval(interval.low, interval.high, digits)
-                };
+                let interval =
+                    |interval: crate::statistics::Interval| Value::Interval(interval.low, interval.high, digits);
                 let letter = match contrast.test {
                     Test::Wilcoxon => "W",
                     Test::Permutation => "P",
@@ -355,10 +314,7 @@ fn details(findings: &Findings) -> Option<Table> {
                     cells.push(Cell::new(wide.map_or(Value::Absent, interval)));
                 }
                 cells.extend([
-                    Cell {
-                        mark: letter,
-                        ..Cell::new(Value::P(contrast.p))
-                    },
+                    Cell { mark: letter, ..Cell::new(Value::P(contrast.p)) },
                     Cell::new(metric.p_adjusted.map_or(Value::Absent, Value::P)),
                     Cell::number(Some(contrast.detectable), digits),
                 ]);
@@ -372,19 +328,15 @@ fn details(findings: &Findings) -> Option<Table> {
             }
         }
     }
-    table.notes = vec![
-        "Detectable: the effect that 80 % of such experiments would find at 5 %, before adjustment."
-            .to_owned(),
-    ];
+    table.notes =
+        vec!["Detectable: the effect that 80 % of such experiments would find at 5 %, before adjustment.".to_owned()];
     Some(table)
 }
 
 /// Says where the energy numbers come from.
 pub(super) fn energy_text(findings: &Findings) -> Vec<String> {
     let total = &findings.account.total;
-    let amount = total
-        .joules()
-        .map_or("an amount that is not available".to_owned(), number::energy);
+    let amount = total.joules().map_or("an amount that is not available".to_owned(), number::energy);
     vec![format!(
         "All stages together consumed {amount} ({}) in {} of compute. A stage that several arms use was run once; its cost is shared equally between them. Nothing is subtracted for idling.",
         total.state(),
@@ -395,39 +347,26 @@ pub(super) fn energy_text(findings: &Findings) -> Vec<String> {
 fn provenance(findings: &Findings) -> Table {
     use crate::tables::{Cell, Column};
 
-    let mut table = Table::new(
-        "provenance",
-        "Versions, hardware and settings.",
-        vec![Column::left("What"), Column::left("Value")],
-    );
+    let mut table =
+        Table::new("provenance", "Versions, hardware and settings.", vec![Column::left("What"), Column::left("Value")]);
     for (name, value) in &findings.study.provenance {
         table.push(vec![Cell::text(name), Cell::text(value)]);
     }
     let Resampled { count, level, seed } = resampled(findings);
     table.push(vec![
         Cell::text("statistics"),
-        Cell::text(format!(
-            "{count} resamples, {level} % intervals, seed {seed}"
-        )),
+        Cell::text(format!("{count} resamples, {level} % intervals, seed {seed}")),
     ]);
     table
 }
 
 fn table_value(table: &Table) -> Value {
     let longest = |column: usize| {
-        let cells = table
-            .rows
-            .iter()
-            .map(|row| row.cells[column].value.shown().chars().count());
-        cells
-            .chain([table.columns[column].head.chars().count()])
-            .max()
-            .unwrap_or(0)
+        let cells = table.rows.iter().map(|row| row.cells[column].value.shown().chars().count());
+        cells.chain([table.columns[column].head.chars().count()]).max().unwrap_or(0)
     };
     // Columns of long text wrap only when the table would not fit otherwise.
-    let all: usize = (0..table.columns.len())
-        .map(|column| longest(column) + 2)
-        .sum();
+    let all: usize = (0..table.columns.len()).map(|column| longest(column) + 2).sum();
     let wide = |column: usize| all > LINE && longest(column) > WIDE;
     let columns: Vec<Value> = table
         .columns

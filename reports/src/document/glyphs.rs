@@ -13,11 +13,7 @@ impl Glyphs {
     /// Reads the fonts.
     pub(super) fn new(files: impl IntoIterator<Item = &'static [u8]>) -> Self {
         let files = files.into_iter();
-        Self {
-            fonts: files
-                .flat_map(|file| Font::iter(Bytes::new(file)))
-                .collect(),
-        }
+        Self { fonts: files.flat_map(|file| Font::iter(Bytes::new(file))).collect() }
     }
 
     /// Replaces, in every string of `value`, what cannot be drawn by its code point in brackets.
@@ -51,11 +47,7 @@ impl Glyphs {
         // Spaces, joiners and direction marks need no glyph.
         let invisible = character.is_whitespace()
             || matches!(code, 0xad | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x2069 | 0xfe00..=0xfe0f | 0xfeff);
-        invisible
-            || self
-                .fonts
-                .iter()
-                .any(|font| font.info().coverage.contains(code))
+        invisible || self.fonts.iter().any(|font| font.info().coverage.contains(code))
     }
 }
 
@@ -71,9 +63,6 @@ mod tests {
         let glyphs = Glyphs::new([fonts::REGULAR]);
         let mut value = json!({ "a": ["caf\u{e9} \u{200b}", "\u{4f60}\u{1f4f6}"], "n": 1 });
         assert_eq!(glyphs.spell_out(&mut value), 2);
-        assert_eq!(
-            value,
-            json!({ "a": ["caf\u{e9} \u{200b}", "\u{200b}[U+4F60]\u{200b}[U+1F4F6]"], "n": 1 })
-        );
+        assert_eq!(value, json!({ "a": ["caf\u{e9} \u{200b}", "\u{200b}[U+4F60]\u{200b}[U+1F4F6]"], "n": 1 }));
     }
 }

@@ -19,11 +19,7 @@ pub fn markdown(findings: &Findings) -> String {
         match &arm.outcome {
             Outcome::Done => {}
             Outcome::Failed { reason } => {
-                text.push_str(&format!(
-                    "> **Arm {} failed:** {}\n\n",
-                    escape(&arm.name),
-                    escape(reason)
-                ));
+                text.push_str(&format!("> **Arm {} failed:** {}\n\n", escape(&arm.name), escape(reason)));
             }
             Outcome::Missing => {
                 text.push_str(&format!("> **Arm {} has not run.**\n\n", escape(&arm.name)));
@@ -31,11 +27,7 @@ pub fn markdown(findings: &Findings) -> String {
         }
     }
     for check in study.checks.iter().filter(|check| !check.passed) {
-        text.push_str(&format!(
-            "> **Check not passed:** {} ({})\n\n",
-            escape(&check.name),
-            escape(&check.evidence)
-        ));
+        text.push_str(&format!("> **Check not passed:** {} ({})\n\n", escape(&check.name), escape(&check.evidence)));
     }
     answers(&mut text, findings);
     for figure in findings.figures_with("front") {
@@ -45,11 +37,7 @@ pub fn markdown(findings: &Findings) -> String {
         text.push_str(&format!("- {}: {}\n", escape(&label), escape(&value)));
     }
     text.push_str("\n## Design\n\n");
-    tables(
-        &mut text,
-        findings,
-        &["arms", "models", "data", "metrics", "checks"],
-    );
+    tables(&mut text, findings, &["arms", "models", "data", "metrics", "checks"]);
     if !findings.answers.is_empty() {
         text.push_str("## Hypotheses in detail\n\n");
         text.push_str(&content::methods(findings).join("\n\n"));
@@ -61,11 +49,7 @@ pub fn markdown(findings: &Findings) -> String {
     text.push_str("## Results by metric\n\n");
     tables(&mut text, findings, &["overview"]);
     figures(&mut text, findings, "heatmap-arms");
-    for table in findings
-        .tables
-        .iter()
-        .filter(|table| table.name.starts_with("metric-"))
-    {
+    for table in findings.tables.iter().filter(|table| table.name.starts_with("metric-")) {
         text.push_str(&table.to_markdown());
         text.push('\n');
     }
@@ -144,10 +128,7 @@ fn figures(text: &mut String, findings: &Findings, prefix: &str) {
 
 fn picture(text: &mut String, figure: &Figure) {
     let caption = escape(&figure.caption);
-    text.push_str(&format!(
-        "![{caption}](figures/{}.svg)\n\n*{caption}*\n\n",
-        figure.name
-    ));
+    text.push_str(&format!("![{caption}](figures/{}.svg)\n\n*{caption}*\n\n", figure.name));
 }
 
 fn examples(text: &mut String, findings: &Findings) {
@@ -156,11 +137,7 @@ fn examples(text: &mut String, findings: &Findings) {
     }
     text.push_str("## Answers side by side\n\n");
     for example in &findings.study.examples {
-        text.push_str(&format!(
-            "**{}** {}\n\n",
-            escape(&example.id),
-            escape(&example.question)
-        ));
+        text.push_str(&format!("**{}** {}\n\n", escape(&example.id), escape(&example.question)));
         for reference in &example.references {
             text.push_str(&format!("- reference: {}\n", escape(reference)));
         }
@@ -184,11 +161,7 @@ fn list(text: &mut String, head: &str, items: &[String]) {
 
 /// Puts text in a fence longer than any inside it.
 fn fenced(text: &str) -> String {
-    let longest = text
-        .split(|character| character != '`')
-        .map(str::len)
-        .max()
-        .unwrap_or(0);
+    let longest = text.split(|character| character != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     format!("{fence}toml\n{}\n{fence}", text.trim_end())
 }

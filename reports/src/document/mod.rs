@@ -56,8 +56,6 @@ impl Findings<'_> {
     }
 
     fn figures_with<'f>(&'f self, prefix: &'f str) -> impl Iterator<Item = &'f Figure> {
-        self.figures
-            .iter()
-            .filter(move |figure| figure.name.starts_with(prefix))
+        self.figures.iter().filter(move |figure| figure.name.starts_with(prefix))
     }
 }

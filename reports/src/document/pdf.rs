@@ -30,34 +30,18 @@ pub fn pdf(findings: &Findings) -> Result<Pdf> {
     let data = serde_json::to_vec(&content).expect("values are JSON");
     let mut files = vec![("data.json".to_owned(), data)];
     for figure in &findings.figures {
-        files.push((
-            format!("figures/{}.svg", figure.name),
-            figure.svg()?.into_bytes(),
-        ));
+        files.push((format!("figures/{}.svg", figure.name), figure.svg()?.into_bytes()));
     }
     let engine = TypstEngine::builder()
         .main_file(TEMPLATE)
         .fonts(fonts())
-        .with_static_file_resolver(
-            files
-                .iter()
-                .map(|(name, bytes)| (name.as_str(), bytes.clone())),
-        )
+        .with_static_file_resolver(files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())))
         .build();
-    let document = engine
-        .compile()
-        .output
-        .map_err(|error| Error::Document(error.to_string()))?;
+    let document = engine.compile().output.map_err(|error| Error::Document(error.to_string()))?;
     let options = PdfOptions::default();
     let bytes = typst_pdf::pdf(&document, &options).map_err(|errors| {
-        let messages: Vec<String> = errors
-            .iter()
-            .map(|error| error.message.to_string())
-            .collect();
+        let messages: Vec<String> = errors.iter().map(|error| error.message.to_string()).collect();
         Error::Document(messages.join("; "))
     })?;
-    Ok(Pdf {
-        pages: document.pages().len(),
-        bytes,
-    })
+    Ok(Pdf { pages: document.pages().len(), bytes })
 }

@@ -50,13 +50,7 @@ impl Axis {
                 (low, high) = (low / factor, high * factor);
             }
         }
-        Self {
-            low,
-            high,
-            scale,
-            from,
-            to,
-        }
+        Self { low, high, scale, from, to }
     }
 
     /// Position of a value.
@@ -74,18 +68,11 @@ impl Axis {
             Scale::Linear => linear(self.low, self.high, count),
             Scale::Log => logarithmic(self.low, self.high, count),
         };
-        let step = values
-            .windows(2)
-            .map(|pair| pair[1] - pair[0])
-            .fold(f64::INFINITY, f64::min);
+        let step = values.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
         values
             .iter()
             .map(|&value| {
-                let fine = if self.scale == Scale::Log {
-                    value
-                } else {
-                    step
-                };
+                let fine = if self.scale == Scale::Log { value } else { step };
                 (value, number::fixed(value, decimals(fine)))
             })
             .collect()
@@ -123,20 +110,11 @@ fn logarithmic(low: f64, high: f64, count: usize) -> Vec<f64> {
     let within = |factors: &[f64]| -> Vec<f64> {
         let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
         (first..=last)
-            .flat_map(|power| {
-                factors
-                    .iter()
-                    .map(move |factor| factor * 10_f64.powi(power))
-            })
+            .flat_map(|power| factors.iter().map(move |factor| factor * 10_f64.powi(power)))
             .filter(|value| *value >= low && *value <= high)
             .collect()
     };
-    for factors in [
-        &[1.0][..],
-        &[1.0, 3.0],
-        &[1.0, 2.0, 5.0],
-        &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
-    ] {
+    for factors in [&[1.0][..], &[1.0, 3.0], &[1.0, 2.0, 5.0], &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0]] {
         let ticks = within(factors);
         if ticks.len() >= count.min(4) {
             return ticks;
@@ -150,30 +128,15 @@ mod tests {
     use super::*;
 
     fn labels(low: f64, high: f64, scale: Scale) -> Vec<String> {
-        let axis = Axis {
-            low,
-            high,
-            scale,
-            from: 0.0,
-            to: 100.0,
-        };
+        let axis = Axis { low, high, scale, from: 0.0, to: 100.0 };
         axis.ticks(5).into_iter().map(|(_, label)| label).collect()
     }
 
     #[test]
     fn ticks_are_round() {
-        assert_eq!(
-            labels(0.0, 1.0, Scale::Linear),
-            ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
-        );
-        assert_eq!(
-            labels(-3.1, 9.0, Scale::Linear),
-            ["\u{2212}2.5", "0.0", "2.5", "5.0", "7.5"]
-        );
-        assert_eq!(
-            labels(0.1, 1000.0, Scale::Log),
-            ["0.1", "1", "10", "100", "1000"]
-        );
+        assert_eq!(labels(0.0, 1.0, Scale::Linear), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(labels(-3.1, 9.0, Scale::Linear), ["\u{2212}2.5", "0.0", "2.5", "5.0", "7.5"]);
+        assert_eq!(labels(0.1, 1000.0, Scale::Log), ["0.1", "1", "10", "100", "1000"]);
     }
 
     #[test]

@@ -32,51 +32,29 @@ pub(super) fn by_stage(account: &Account, width: f64) -> Option<Scene> {
             note: note(&stage.total, digits),
         })
         .collect();
-    stacked(
-        &bars,
-        &account.components,
-        "Energy by kind of stage (Wh)",
-        width,
-    )
+    stacked(&bars, &account.components, "Energy by kind of stage (Wh)", width)
 }
 
 /// Draws a bar per arm, divided by kind of stage; nothing when no energy is known.
 pub(super) fn by_arm(account: &Account, width: f64) -> Option<Scene> {
-    let kinds: Vec<String> = account
-        .stages
-        .iter()
-        .map(|stage| stage.stage.clone())
-        .collect();
+    let kinds: Vec<String> = account.stages.iter().map(|stage| stage.stage.clone()).collect();
     let digits = digits(account.arms.iter().map(|arm| &arm.total));
     let bars: Vec<Bar> = account
         .arms
         .iter()
         .map(|arm| Bar {
             label: arm.arm.clone(),
-            parts: kinds
-                .iter()
-                .enumerate()
-                .filter_map(|(index, kind)| part(index, arm.stages.get(kind)))
-                .collect(),
+            parts: kinds.iter().enumerate().filter_map(|(index, kind)| part(index, arm.stages.get(kind))).collect(),
             note: hours(&arm.total, digits),
         })
         .collect();
-    stacked(
-        &bars,
-        &kinds,
-        "Energy by arm, shared stages divided (Wh)",
-        width,
-    )
+    stacked(&bars, &kinds, "Energy by arm, shared stages divided (Wh)", width)
 }
 
 fn part(index: usize, amount: Option<&Amount>) -> Option<(Colour, f64, f64)> {
     let amount = amount?;
     let hours = |joules: f64| joules / JOULES_PER_WATT_HOUR;
-    Some((
-        series(index),
-        hours(amount.measured),
-        hours(amount.estimated),
-    ))
+    Some((series(index), hours(amount.measured), hours(amount.estimated)))
 }
 
 fn note(amount: &Amount, digits: usize) -> String {
@@ -85,19 +63,12 @@ fn note(amount: &Amount, digits: usize) -> String {
         return total;
     }
     let names: Vec<&str> = amount.unavailable.iter().map(String::as_str).collect();
-    format!("{total} without {}", names.join(", "))
-        .trim_start()
-        .to_owned()
+    format!("{total} without {}", names.join(", ")).trim_start().to_owned()
 }
 
 fn hours(amount: &Amount, digits: usize) -> String {
     let joules = amount.joules();
-    joules.map_or(String::new(), |joules| {
-        format!(
-            "{} Wh",
-            number::fixed(joules / JOULES_PER_WATT_HOUR, digits)
-        )
-    })
+    joules.map_or(String::new(), |joules| format!("{} Wh", number::fixed(joules / JOULES_PER_WATT_HOUR, digits)))
 }
 
 /// Decimals that suit all amounts of a figure.
@@ -106,33 +77,20 @@ fn digits<'a>(amounts: impl Iterator<Item = &'a Amount>) -> usize {
 }
 
 fn stacked(bars: &[Bar], keys: &[String], title: &str, width: f64) -> Option<Scene> {
-    let total = |bar: &Bar| {
-        bar.parts
-            .iter()
-            .map(|(_, measured, estimated)| measured + estimated)
-            .sum::<f64>()
-    };
+    let total = |bar: &Bar| bar.parts.iter().map(|(_, measured, estimated)| measured + estimated).sum::<f64>();
     let most = bars.iter().map(total).fold(0.0, f64::max);
     if most <= 0.0 {
         return None;
     }
     let widest = |texts: &mut dyn Iterator<Item = &str>| {
-        texts
-            .map(|text| super::paint::width(text, SMALL, false))
-            .fold(0.0, f64::max)
+        texts.map(|text| super::paint::width(text, SMALL, false)).fold(0.0, f64::max)
     };
     let left = (widest(&mut bars.iter().map(|bar| bar.label.as_str())) + 10.0).min(width * 0.35);
     let right = widest(&mut bars.iter().map(|bar| bar.note.as_str())) + 10.0;
     let (top, step, thick) = (18.0, 14.0, 9.5);
     let bottom = top + step * bars.len() as f64;
     let mut scene = Scene::new(width, bottom + 28.0);
-    let axis = Axis {
-        low: 0.0,
-        high: most,
-        scale: Scale::Linear,
-        from: left,
-        to: width - right,
-    };
+    let axis = Axis { low: 0.0, high: most, scale: Scale::Linear, from: left, to: width - right };
     horizontal_axis(&mut scene, &axis, top - 2.0, bottom, 6, true);
     let mut hatched = false;
     for (index, bar) in bars.iter().enumerate() {
@@ -155,25 +113,15 @@ fn stacked(bars: &[Bar], keys: &[String], title: &str, width: f64) -> Option<Sce
                 from += amount;
             }
         }
-        scene.text(
-            (axis.at(from) + 5.0, y),
-            bar.note.clone(),
-            Style::new(SMALL, FAINT),
-        );
+        scene.text((axis.at(from) + 5.0, y), bar.note.clone(), Style::new(SMALL, FAINT));
     }
     let middle = (left + width - right) / 2.0;
-    scene.text(
-        (middle, bottom + 20.0),
-        title,
-        Style::new(MEDIUM, INK).middle(),
-    );
+    scene.text((middle, bottom + 20.0), title, Style::new(MEDIUM, INK).middle());
     let mut entries: Vec<Entry> = keys
         .iter()
         .enumerate()
         .filter(|(index, _)| {
-            bars.iter()
-                .flat_map(|bar| &bar.parts)
-                .any(|part| part.0 == series(*index) && part.1 + part.2 > 0.0)
+            bars.iter().flat_map(|bar| &bar.parts).any(|part| part.0 == series(*index) && part.1 + part.2 > 0.0)
         })
         .map(|(index, key)| -> Entry { (swatch(series(index), false), key.clone()) })
         .collect();

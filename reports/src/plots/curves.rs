@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use super::axis::{Axis, Scale};
 use super::palette::{INK, series};
-use super::panel::{
-    Entry, MEDIUM, SMALL, fit, horizontal_axis, label_width, legend, stroke, vertical_axis,
-};
+use super::panel::{Entry, MEDIUM, SMALL, fit, horizontal_axis, label_width, legend, stroke, vertical_axis};
 use super::scene::{Scene, Style};
 use crate::study::{Curve, Study};
 
@@ -25,8 +23,7 @@ pub(super) fn curves(study: &Study, width: f64) -> Vec<(String, usize, Scene)> {
     }
     let mut figures = Vec::new();
     for stage in stages {
-        let of_stage: Vec<&Curve> =
-            shown(study.curves.iter().filter(|c| c.stage == stage).collect());
+        let of_stage: Vec<&Curve> = shown(study.curves.iter().filter(|c| c.stage == stage).collect());
         let mut labels: Vec<&str> = Vec::new();
         for curve in &of_stage {
             if !labels.contains(&curve.label.as_str()) {
@@ -45,11 +42,7 @@ fn shown(curves: Vec<&Curve>) -> Vec<&Curve> {
     let main = |curve: &&Curve| matches!(curve.series.as_str(), "loss" | "dev-loss");
     let finite = |curve: &&Curve| curve.points.iter().any(|(_, value)| value.is_finite());
     let chosen: Vec<&Curve> = curves.iter().copied().filter(main).filter(finite).collect();
-    if chosen.is_empty() {
-        curves.into_iter().filter(finite).collect()
-    } else {
-        chosen
-    }
+    if chosen.is_empty() { curves.into_iter().filter(finite).collect() } else { chosen }
 }
 
 fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
@@ -60,19 +53,12 @@ fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let steps = points().map(|(step, _)| *step as f64).fold(1.0, f64::max);
     // Losses from smoothed curves: one early spike must not flatten all the rest.
-    let values: Vec<f64> = curves
-        .iter()
-        .flat_map(|curve| smooth(&curve.points))
-        .map(|(_, v)| v)
-        .collect();
+    let values: Vec<f64> = curves.iter().flat_map(|curve| smooth(&curve.points)).map(|(_, v)| v).collect();
     let probe = Axis::spanning(values.iter().copied(), Scale::Linear, 0.04, (1.0, 0.0));
     let margin = label_width(&probe, 4) + 20.0;
     let (gap, panel_height, top, edge) = (15.0, 68.0, 16.0, 9.0);
     let panel_width = (width - margin - edge - gap * (columns - 1) as f64) / columns as f64;
-    let titles: Vec<Vec<String>> = labels
-        .iter()
-        .map(|label| title_lines(label, panel_width))
-        .collect();
+    let titles: Vec<Vec<String>> = labels.iter().map(|label| title_lines(label, panel_width)).collect();
     let lines = titles.iter().map(Vec::len).max().unwrap_or(1);
     let title = 6.0 + 9.0 * lines as f64;
     let bottom = top + rows as f64 * (panel_height + title);
@@ -89,18 +75,8 @@ fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
         let left = margin + column as f64 * (panel_width + gap);
         let floor = top + (row + 1) as f64 * (panel_height + title);
         let ceiling = floor - panel_height;
-        let y = Axis {
-            from: floor,
-            to: ceiling,
-            ..probe
-        };
-        let x = Axis {
-            low: 0.0,
-            high: steps,
-            scale: Scale::Linear,
-            from: left,
-            to: left + panel_width,
-        };
+        let y = Axis { from: floor, to: ceiling, ..probe };
+        let x = Axis { low: 0.0, high: steps, scale: Scale::Linear, from: left, to: left + panel_width };
         let lowest = index + columns >= labels.len();
         horizontal_axis(&mut scene, &x, ceiling, floor, 3, lowest);
         vertical_axis(&mut scene, &y, left, left + panel_width, 4, column == 0);
@@ -109,45 +85,25 @@ fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
             scene.text((left, y), text.clone(), Style::new(SMALL, INK).bold());
         }
         for curve in curves.iter().filter(|curve| curve.label == **label) {
-            let colour = series(
-                names
-                    .iter()
-                    .position(|name| *name == curve.series)
-                    .unwrap_or(0),
-            );
-            let place =
-                |(step, value): (u64, f64)| (x.at(step as f64), y.at(value).clamp(ceiling, floor));
+            let colour = series(names.iter().position(|name| *name == curve.series).unwrap_or(0));
+            let place = |(step, value): (u64, f64)| (x.at(step as f64), y.at(value).clamp(ceiling, floor));
             let raw: Vec<(f64, f64)> = finite(&curve.points).map(place).collect();
             let sparse = raw.len() < 25;
-            scene.faint_line(
-                &raw,
-                if sparse { 1.1 } else { 0.5 },
-                colour,
-                if sparse { 1.0 } else { 0.28 },
-            );
+            scene.faint_line(&raw, if sparse { 1.1 } else { 0.5 }, colour, if sparse { 1.0 } else { 0.28 });
             if sparse {
                 for point in &raw {
                     scene.circle(*point, 1.3, colour, None);
                 }
             } else {
-                let smoothed: Vec<(f64, f64)> =
-                    smooth(&curve.points).into_iter().map(place).collect();
+                let smoothed: Vec<(f64, f64)> = smooth(&curve.points).into_iter().map(place).collect();
                 scene.line(&smoothed, 1.1, colour);
             }
         }
     }
     let middle = (margin + width) / 2.0;
-    scene.text(
-        (middle, bottom + 20.0),
-        "Optimiser step",
-        Style::new(MEDIUM, INK).middle(),
-    );
+    scene.text((middle, bottom + 20.0), "Optimiser step", Style::new(MEDIUM, INK).middle());
     let centre = (top + bottom) / 2.0;
-    scene.text(
-        (7.0, centre),
-        "Loss (nats per token)",
-        Style::new(MEDIUM, INK).middle().up(),
-    );
+    scene.text((7.0, centre), "Loss (nats per token)", Style::new(MEDIUM, INK).middle().up());
     scene
 }
 
@@ -169,10 +125,7 @@ fn title_lines(label: &str, limit: f64) -> Vec<String> {
 }
 
 fn finite(points: &[(u64, f64)]) -> impl Iterator<Item = (u64, f64)> + '_ {
-    points
-        .iter()
-        .copied()
-        .filter(|(_, value)| value.is_finite())
+    points.iter().copied().filter(|(_, value)| value.is_finite())
 }
 
 /// Exponential moving average over a twentieth of the points, corrected for its start.

@@ -10,55 +10,27 @@ use crate::study::Study;
 
 /// Draws the plot; nothing when no hypothesis could be tested.
 pub(super) fn forest(study: &Study, answers: &[Answer], width: f64) -> Option<Scene> {
-    let tested = |metric: &MetricAnswer| {
-        metric
-            .contrast
-            .as_ref()
-            .and_then(|c| c.standardised)
-            .is_some()
-    };
-    if !answers
-        .iter()
-        .flat_map(|answer| &answer.metrics)
-        .any(tested)
-    {
+    let tested = |metric: &MetricAnswer| metric.contrast.as_ref().and_then(|c| c.standardised).is_some();
+    if !answers.iter().flat_map(|answer| &answer.metrics).any(tested) {
         return None;
     }
     let (claim, metric_width, right) = (158.0, 58.0, 128.0);
     let (left, end) = (claim + metric_width, width - right);
     let step = 14.0;
     let top = 18.0;
-    let lines: Vec<usize> = answers
-        .iter()
-        .map(|answer| answer.metrics.len().max(2))
-        .collect();
+    let lines: Vec<usize> = answers.iter().map(|answer| answer.metrics.len().max(2)).collect();
     let rows = lines.iter().sum::<usize>() as f64 + 0.4 * answers.len() as f64;
     let bottom = top + rows * step;
     let mut scene = Scene::new(width, bottom + 30.0);
 
-    let bounds = answers
-        .iter()
-        .flat_map(|answer| &answer.metrics)
-        .filter_map(limits);
+    let bounds = answers.iter().flat_map(|answer| &answer.metrics).filter_map(limits);
     let values = bounds.flat_map(|(low, _, high)| [low, high]).chain([0.0]);
     let axis = Axis::spanning(values, Scale::Linear, 0.05, (left, end));
     horizontal_axis(&mut scene, &axis, top - 4.0, bottom, 5, true);
-    scene.line(
-        &[(axis.at(0.0), top - 4.0), (axis.at(0.0), bottom)],
-        1.0,
-        FAINT,
-    );
+    scene.line(&[(axis.at(0.0), top - 4.0), (axis.at(0.0), bottom)], 1.0, FAINT);
     let title = Style::new(MEDIUM, INK).middle();
-    scene.text(
-        ((left + end) / 2.0, bottom + 20.0),
-        "Standardised effect (positive favours the claim)",
-        title,
-    );
-    scene.text(
-        (end + 10.0, top - 10.0),
-        "Effect [95 % CI], unit of the metric",
-        Style::new(SMALL, FAINT),
-    );
+    scene.text(((left + end) / 2.0, bottom + 20.0), "Standardised effect (positive favours the claim)", title);
+    scene.text((end + 10.0, top - 10.0), "Effect [95 % CI], unit of the metric", Style::new(SMALL, FAINT));
 
     let mut y = top + step / 2.0;
     for (index, (answer, &count)) in answers.iter().zip(&lines).enumerate() {
@@ -66,20 +38,9 @@ pub(super) fn forest(study: &Study, answers: &[Answer], width: f64) -> Option<Sc
             let rule = y - 0.7 * step;
             scene.line(&[(0.0, rule), (width, rule)], 0.5, GRID);
         }
-        scene.text(
-            (0.0, y),
-            format!("H{}", index + 1),
-            Style::new(MEDIUM, INK).bold(),
-        );
-        for (line, text) in wrap(&answer.name, MEDIUM, claim - 24.0, count.min(3))
-            .into_iter()
-            .enumerate()
-        {
-            scene.text(
-                (15.0, y + 10.0 * line as f64),
-                text,
-                Style::new(MEDIUM, INK),
-            );
+        scene.text((0.0, y), format!("H{}", index + 1), Style::new(MEDIUM, INK).bold());
+        for (line, text) in wrap(&answer.name, MEDIUM, claim - 24.0, count.min(3)).into_iter().enumerate() {
+            scene.text((15.0, y + 10.0 * line as f64), text, Style::new(MEDIUM, INK));
         }
         for (line, metric) in answer.metrics.iter().enumerate() {
             let at = y + line as f64 * step;
@@ -94,14 +55,7 @@ pub(super) fn forest(study: &Study, answers: &[Answer], width: f64) -> Option<Sc
     Some(scene)
 }
 
-fn row(
-    scene: &mut Scene,
-    axis: &Axis,
-    metric: &MetricAnswer,
-    y: f64,
-    text_at: f64,
-    text_width: f64,
-) {
+fn row(scene: &mut Scene, axis: &Axis, metric: &MetricAnswer, y: f64, text_at: f64, text_width: f64) {
     let (Some(contrast), Some((low, value, high))) = (&metric.contrast, limits(metric)) else {
         let text = fit("untestable", SMALL, false, text_width);
         scene.text((text_at, y), text, Style::new(SMALL, FAINT));
@@ -110,11 +64,7 @@ fn row(
     let colour = colour(&metric.verdict);
     scene.line(&[(axis.at(low), y), (axis.at(high), y)], 1.3, colour);
     for end in [low, high] {
-        scene.line(
-            &[(axis.at(end), y - 2.2), (axis.at(end), y + 2.2)],
-            1.0,
-            colour,
-        );
+        scene.line(&[(axis.at(end), y - 2.2), (axis.at(end), y + 2.2)], 1.0, colour);
     }
     // Filled where significant: colour alone does not carry the meaning.
     let ring = matches!(metric.verdict, Verdict::NotSupported).then_some(1.2);
@@ -136,11 +86,7 @@ fn limits(metric: &MetricAnswer) -> Option<(f64, f64, f64)> {
     let contrast = metric.contrast.as_ref()?;
     let value = contrast.standardised?;
     let unit = contrast.error * (contrast.n as f64).sqrt();
-    Some((
-        contrast.interval.low / unit,
-        value,
-        contrast.interval.high / unit,
-    ))
+    Some((contrast.interval.low / unit, value, contrast.interval.high / unit))
 }
 
 fn colour(verdict: &Verdict) -> Colour {

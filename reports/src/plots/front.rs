@@ -22,12 +22,7 @@ enum Marker {
     Diamond,
 }
 
-const MARKERS: [Marker; 4] = [
-    Marker::Circle,
-    Marker::Square,
-    Marker::Triangle,
-    Marker::Diamond,
-];
+const MARKERS: [Marker; 4] = [Marker::Circle, Marker::Square, Marker::Triangle, Marker::Diamond];
 
 #[derive(Debug, Clone, Copy)]
 struct Look {
@@ -59,16 +54,10 @@ pub(super) fn front(
         .zip(&standings.arms)
         .filter_map(|(arm, standing)| {
             let energy = account.arms.iter().find(|row| row.arm == arm.name)?;
-            let energy =
-                energy.total.joules().filter(|joules| *joules > 0.0)? / JOULES_PER_WATT_HOUR;
+            let energy = energy.total.joules().filter(|joules| *joules > 0.0)? / JOULES_PER_WATT_HOUR;
             let value = standing.value?;
             let look = look(study, &order, arm);
-            Some(Point {
-                arm,
-                energy,
-                value,
-                look,
-            })
+            Some(Point { arm, energy, value, look })
         })
         .collect();
     if points.is_empty() {
@@ -76,29 +65,16 @@ pub(super) fn front(
     }
     let energies = || points.iter().map(|point| point.energy);
     let range = energies().fold(0.0, f64::max) / energies().fold(f64::INFINITY, f64::min);
-    let scale = if range > LOG_RANGE {
-        Scale::Log
-    } else {
-        Scale::Linear
-    };
+    let scale = if range > LOG_RANGE { Scale::Log } else { Scale::Linear };
     let (top, floor) = (6.0, 185.0);
-    let y = Axis::spanning(
-        points.iter().map(|p| p.value),
-        Scale::Linear,
-        0.1,
-        (floor, top),
-    );
+    let y = Axis::spanning(points.iter().map(|p| p.value), Scale::Linear, 0.1, (floor, top));
     let left = label_width(&y, 5) + 20.0;
     let x = Axis::spanning(energies(), scale, 0.08, (left, width - 4.0));
     let mut scene = Scene::new(width, 0.0);
     horizontal_axis(&mut scene, &x, top, floor, 5, true);
     vertical_axis(&mut scene, &y, left, width - 4.0, 5, true);
     let middle = (left + width) / 2.0;
-    scene.text(
-        (middle, floor + 18.0),
-        "Energy per arm (Wh)",
-        Style::new(MEDIUM, INK).middle(),
-    );
+    scene.text((middle, floor + 18.0), "Energy per arm (Wh)", Style::new(MEDIUM, INK).middle());
     let title = format!(
         "{} ({} is better)",
         metric.label,
@@ -107,28 +83,18 @@ pub(super) fn front(
             Direction::Lower => "lower",
         }
     );
-    scene.text(
-        (5.0, (top + floor) / 2.0),
-        title,
-        Style::new(MEDIUM, INK).middle().up(),
-    );
+    scene.text((5.0, (top + floor) / 2.0), title, Style::new(MEDIUM, INK).middle().up());
 
     let best = pareto(&points, metric.direction);
     let line = steps(&x, &y, &points, &best);
     scene.line(&line, 0.9, FAINT);
     for point in &points {
-        draw(
-            &mut scene,
-            (x.at(point.energy), y.at(point.value)),
-            point.look,
-        );
+        draw(&mut scene, (x.at(point.energy), y.at(point.value)), point.look);
     }
     names(&mut scene, &x, &y, &points, &best, &line);
     let mut below = floor + 32.0;
     let groups = keys(study, &order, &points);
-    let heads = groups
-        .iter()
-        .map(|(head, _)| paint::width(head, SMALL, true));
+    let heads = groups.iter().map(|(head, _)| paint::width(head, SMALL, true));
     let indent = left + heads.fold(0.0, f64::max) + 8.0;
     for (head, entries) in &groups {
         scene.text((left, below), head.clone(), Style::new(SMALL, FAINT).bold());
@@ -140,10 +106,7 @@ pub(super) fn front(
 
 /// Factors by falling number of levels: the first gets colours, then shapes, then filling.
 fn by_levels(factors: &[Factor]) -> Vec<&Factor> {
-    let mut order: Vec<&Factor> = factors
-        .iter()
-        .filter(|factor| factor.levels.len() > 1)
-        .collect();
+    let mut order: Vec<&Factor> = factors.iter().filter(|factor| factor.levels.len() > 1).collect();
     order.sort_by_key(|factor| std::cmp::Reverse(factor.levels.len()));
     order
 }
@@ -152,10 +115,7 @@ fn look(study: &Study, order: &[&Factor], arm: &Arm) -> Look {
     let level = |rank: usize| {
         let factor = order.get(rank)?;
         let level = arm.levels.get(&factor.name)?;
-        factor
-            .levels
-            .iter()
-            .position(|candidate| candidate == level)
+        factor.levels.iter().position(|candidate| candidate == level)
     };
     Look {
         colour: level(0).map_or(FAINT, series),
@@ -167,19 +127,8 @@ fn look(study: &Study, order: &[&Factor], arm: &Arm) -> Look {
 
 /// Radius in points: the area grows with the logarithm of the model's size within the study.
 fn radius(study: &Study, model: &str) -> f64 {
-    let size = |name: &str| {
-        study
-            .models
-            .iter()
-            .find(|m| m.name == name)
-            .map(|m| m.parameters as f64)
-    };
-    let sizes: Vec<f64> = study
-        .arms
-        .iter()
-        .filter_map(|arm| size(&arm.model))
-        .filter(|s| *s > 0.0)
-        .collect();
+    let size = |name: &str| study.models.iter().find(|m| m.name == name).map(|m| m.parameters as f64);
+    let sizes: Vec<f64> = study.arms.iter().filter_map(|arm| size(&arm.model)).filter(|s| *s > 0.0).collect();
     let least = sizes.iter().copied().fold(f64::INFINITY, f64::min);
     let most = sizes.iter().copied().fold(0.0, f64::max);
     match size(model) {
@@ -199,10 +148,7 @@ fn draw(scene: &mut Scene, (x, y): (f64, f64), look: Look) {
             Marker::Triangle => &[(0.0, -1.2), (1.1, 0.8), (-1.1, 0.8)],
             Marker::Diamond => &[(0.0, -1.25), (1.25, 0.0), (0.0, 1.25), (-1.25, 0.0)],
         };
-        corners
-            .iter()
-            .map(|(dx, dy)| (x + radius * dx, y + radius * dy))
-            .collect()
+        corners.iter().map(|(dx, dy)| (x + radius * dx, y + radius * dy)).collect()
     };
     if look.marker == Marker::Circle {
         scene.circle((x, y), look.radius, look.colour, look.hollow.then_some(1.2));
@@ -227,10 +173,7 @@ fn pareto(points: &[Point], direction: Direction) -> Vec<usize> {
     });
     let mut front: Vec<usize> = Vec::new();
     for index in order {
-        if front
-            .last()
-            .is_none_or(|&last| good(&points[index]) > good(&points[last]))
-        {
+        if front.last().is_none_or(|&last| good(&points[index]) > good(&points[last])) {
             front.push(index);
         }
     }
@@ -254,22 +197,11 @@ fn steps(x: &Axis, y: &Axis, points: &[Point], best: &[usize]) -> Vec<(f64, f64)
 }
 
 /// Names the arms of the front where there is room.
-fn names(
-    scene: &mut Scene,
-    x: &Axis,
-    y: &Axis,
-    points: &[Point],
-    best: &[usize],
-    line: &[(f64, f64)],
-) {
+fn names(scene: &mut Scene, x: &Axis, y: &Axis, points: &[Point], best: &[usize], line: &[(f64, f64)]) {
     let mut taken: Vec<(f64, f64, f64, f64)> = points
         .iter()
         .map(|point| {
-            let (cx, cy, r) = (
-                x.at(point.energy),
-                y.at(point.value),
-                point.look.radius + 0.5,
-            );
+            let (cx, cy, r) = (x.at(point.energy), y.at(point.value), point.look.radius + 0.5);
             (cx - r, cy - r, cx + r, cy + r)
         })
         .collect();
@@ -280,10 +212,7 @@ fn names(
     for &index in best {
         let point = &points[index];
         let (cx, cy) = (x.at(point.energy), y.at(point.value));
-        let (w, r) = (
-            paint::width(&point.arm.name, SMALL, true),
-            point.look.radius + 3.0,
-        );
+        let (w, r) = (paint::width(&point.arm.name, SMALL, true), point.look.radius + 3.0);
         let places = [
             (cx - r - w, cy - r - 2.0),
             (cx - w / 2.0, cy - r - 5.0),
@@ -297,68 +226,36 @@ fn names(
         let free = places.into_iter().find(|&(left, middle)| {
             let area = (left - 1.0, middle - 4.5, left + w + 1.0, middle + 4.5);
             let inside = area.0 >= x.from && area.2 <= x.to && area.1 >= y.to && area.3 <= y.from;
-            let apart = |o: &(f64, f64, f64, f64)| {
-                area.2 < o.0 || o.2 < area.0 || area.3 < o.1 || o.3 < area.1
-            };
+            let apart = |o: &(f64, f64, f64, f64)| area.2 < o.0 || o.2 < area.0 || area.3 < o.1 || o.3 < area.1;
             inside && taken.iter().all(apart)
         });
         if let Some((left, middle)) = free {
-            scene.text(
-                (left, middle),
-                point.arm.name.clone(),
-                Style::new(SMALL, INK).bold(),
-            );
+            scene.text((left, middle), point.arm.name.clone(), Style::new(SMALL, INK).bold());
             taken.push((left, middle - 4.5, left + w, middle + 4.5));
         }
     }
 }
 
 /// What colours, shapes, filling and size mean, one group each.
-fn keys<'a>(
-    study: &'a Study,
-    order: &[&'a Factor],
-    points: &[Point],
-) -> Vec<(String, Vec<Entry<'a>>)> {
-    let plain = Look {
-        colour: FAINT,
-        marker: Marker::Circle,
-        hollow: false,
-        radius: 3.4,
-    };
-    let key = |look: Look, label: String| -> Entry<'a> {
-        (Box::new(move |scene, at| draw(scene, at, look)), label)
-    };
+fn keys<'a>(study: &'a Study, order: &[&'a Factor], points: &[Point]) -> Vec<(String, Vec<Entry<'a>>)> {
+    let plain = Look { colour: FAINT, marker: Marker::Circle, hollow: false, radius: 3.4 };
+    let key = |look: Look, label: String| -> Entry<'a> { (Box::new(move |scene, at| draw(scene, at, look)), label) };
     let mut groups: Vec<(String, Vec<Entry>)> = Vec::new();
     for (rank, factor) in order.iter().take(3).enumerate() {
         let entries = factor.levels.iter().enumerate().map(|(index, level)| {
             let look = match rank {
-                0 => Look {
-                    colour: series(index),
-                    ..plain
-                },
-                1 => Look {
-                    marker: MARKERS[index % MARKERS.len()],
-                    ..plain
-                },
-                _ => Look {
-                    hollow: index == 0,
-                    ..plain
-                },
+                0 => Look { colour: series(index), ..plain },
+                1 => Look { marker: MARKERS[index % MARKERS.len()], ..plain },
+                _ => Look { hollow: index == 0, ..plain },
             };
             key(look, level.clone())
         });
         groups.push((factor.name.clone(), entries.collect()));
     }
-    let mut names: Vec<&str> = points
-        .iter()
-        .map(|point| point.arm.model.as_str())
-        .collect();
+    let mut names: Vec<&str> = points.iter().map(|point| point.arm.model.as_str()).collect();
     names.sort_unstable();
     names.dedup();
-    let sizes = study
-        .models
-        .iter()
-        .filter(|model| names.contains(&model.name.as_str()));
+    let sizes = study.models.iter().filter(|model| names.contains(&model.name.as_str()));
     let entries: Vec<Entry> = sizes
         .map(|model| {
             let radius = radius(study, &model.name);

@@ -23,11 +23,7 @@ impl Cell {
     /// Takes the cell of a contrast; nothing where it has no standardised effect.
     pub(super) fn of(contrast: &Contrast, p: f64, declared: bool) -> Option<Self> {
         let effect = contrast.standardised?;
-        Some(Self {
-            effect,
-            p,
-            declared,
-        })
+        Some(Self { effect, p, declared })
     }
 }
 
@@ -41,30 +37,19 @@ pub(super) struct Row {
 
 /// Draws a map of the given width in points.
 pub(super) fn heatmap(columns: &[String], rows: &[Row], width: f64) -> Scene {
-    let longest = rows
-        .iter()
-        .map(|row| super::paint::width(&row.label, MEDIUM, false));
+    let longest = rows.iter().map(|row| super::paint::width(&row.label, MEDIUM, false));
     let head = (longest.fold(0.0, f64::max) + 9.0).min(width * 0.3);
     let (top, bar) = (26.0, 40.0);
     let cell_width = (width - head - bar) / columns.len() as f64;
-    let wrapped: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| wrap(&row.label, MEDIUM, head - 8.0, 2))
-        .collect();
-    let tall = if wrapped.iter().any(|lines| lines.len() > 1) {
-        23.0
-    } else {
-        14.5
-    };
+    let wrapped: Vec<Vec<String>> = rows.iter().map(|row| wrap(&row.label, MEDIUM, head - 8.0, 2)).collect();
+    let tall = if wrapped.iter().any(|lines| lines.len() > 1) { 23.0 } else { 14.5 };
     let height = top + tall * rows.len() as f64 + 6.0;
     let mut scene = Scene::new(width, height.max(top + 66.0));
     for (index, column) in columns.iter().enumerate() {
         let x = head + (index as f64 + 0.5) * cell_width;
         // A long word shrinks before it is cut.
         let longest = column.split_whitespace();
-        let longest = longest
-            .map(|word| super::paint::width(word, SMALL, true))
-            .fold(1.0, f64::max);
+        let longest = longest.map(|word| super::paint::width(word, SMALL, true)).fold(1.0, f64::max);
         let size = (SMALL * (cell_width - 2.0) / longest).clamp(5.2, SMALL);
         let lines = wrap(column, size, cell_width - 1.0, 2);
         for (line, text) in lines.iter().enumerate() {
@@ -76,11 +61,7 @@ pub(super) fn heatmap(columns: &[String], rows: &[Row], width: f64) -> Scene {
         let y = top + index as f64 * tall;
         for (line, text) in label.iter().enumerate() {
             let shift = 9.0 * (line as f64 - (label.len() as f64 - 1.0) / 2.0);
-            scene.text(
-                (head - 6.0, y + tall / 2.0 + shift),
-                text.clone(),
-                Style::new(MEDIUM, INK).end(),
-            );
+            scene.text((head - 6.0, y + tall / 2.0 + shift), text.clone(), Style::new(MEDIUM, INK).end());
         }
         for (column, cell) in row.cells.iter().enumerate() {
             let x = head + column as f64 * cell_width;
@@ -138,10 +119,6 @@ fn colour_bar(scene: &mut Scene, (x, y): (f64, f64), height: f64) {
     for (share, value) in [(0.0, FULL), (0.5, 0.0), (1.0, -FULL)] {
         let inset = 4.0 * (1.0 - 2.0 * share);
         let label = number::signed(value, 1);
-        scene.text(
-            (x + 11.0, y + height * share + inset),
-            label,
-            Style::new(SMALL, FAINT),
-        );
+        scene.text((x + 11.0, y + height * share + inset), label, Style::new(SMALL, FAINT));
     }
 }

@@ -45,12 +45,7 @@ pub struct Figure {
 
 impl Figure {
     fn new(name: impl Into<String>, caption: impl Into<String>, scene: scene::Scene) -> Self {
-        Self {
-            name: name.into(),
-            caption: caption.into(),
-            share: (scene.width / FULL_WIDTH).min(1.0),
-            scene,
-        }
+        Self { name: name.into(), caption: caption.into(), share: (scene.width / FULL_WIDTH).min(1.0), scene }
     }
 
     /// Paints the figure as SVG.
@@ -70,10 +65,7 @@ impl Figure {
     }
 
     fn failed(&self, reason: String) -> Error {
-        Error::Figure {
-            figure: self.name.clone(),
-            reason,
-        }
+        Error::Figure { figure: self.name.clone(), reason }
     }
 }
 
@@ -82,9 +74,7 @@ impl Figure {
 pub fn chief_metric(study: &Study) -> &str {
     let named = |metric: &str| {
         let hypotheses = study.hypotheses.iter();
-        hypotheses
-            .filter(|hypothesis| hypothesis.metrics.iter().any(|m| m == metric))
-            .count()
+        hypotheses.filter(|hypothesis| hypothesis.metrics.iter().any(|m| m == metric)).count()
     };
     let mut chief = "";
     let mut most = None;
@@ -124,11 +114,7 @@ pub fn figures(
         let caption = "Effects of the declared hypotheses with 95 % bootstrap intervals, each over its standard error times the root of n (d_z for a mean). Filled: significant after Holm; hollow: not.";
         figures.push(Figure::new("forest", caption, scene));
     }
-    let columns: Vec<String> = study
-        .metrics
-        .iter()
-        .map(|metric| metric.label.clone())
-        .collect();
+    let columns: Vec<String> = study.metrics.iter().map(|metric| metric.label.clone()).collect();
     let rows = contrast_rows(study, scores, answers, resampling);
     if !rows.is_empty() && !columns.is_empty() {
         let caption = "Every hypothesis on every metric: standardised effect, positive (blue) where it favours the claim. Outlined cells were declared and carry their p values; the others are exploratory, with Holm's adjustment over them. *, **, ***: adjusted p below 0.05, 0.01, 0.001.";
@@ -149,9 +135,8 @@ pub fn figures(
         if part > 0 {
             name.push_str(&format!("-{}", part + 1));
         }
-        let caption = format!(
-            "Loss during {stage}, one line per seed; long series are drawn faint, their moving average bold."
-        );
+        let caption =
+            format!("Loss during {stage}, one line per seed; long series are drawn faint, their moving average bold.");
         figures.push(Figure::new(name, caption, scene));
     }
     if let Some(scene) = bars::by_stage(account, FULL_WIDTH) {
@@ -159,20 +144,14 @@ pub fn figures(
         figures.push(Figure::new("energy-stages", caption, scene));
     }
     if let Some(scene) = bars::by_arm(account, FULL_WIDTH) {
-        let caption =
-            "Energy by arm and kind of stage, over all seeds; shared stages divided equally.";
+        let caption = "Energy by arm and kind of stage, over all seeds; shared stages divided equally.";
         figures.push(Figure::new("energy-arms", caption, scene));
     }
     figures
 }
 
 /// Rows of hypotheses: declared metrics with their answers, the rest tested for exploration.
-fn contrast_rows(
-    study: &Study,
-    scores: &Scores,
-    answers: &[Answer],
-    resampling: Resampling,
-) -> Vec<heatmap::Row> {
+fn contrast_rows(study: &Study, scores: &Scores, answers: &[Answer], resampling: Resampling) -> Vec<heatmap::Row> {
     let cells: Vec<(usize, usize)> = (0..study.hypotheses.len())
         .flat_map(|hypothesis| (0..study.metrics.len()).map(move |metric| (hypothesis, metric)))
         .collect();
@@ -180,30 +159,19 @@ fn contrast_rows(
         .par_iter()
         .map(|&(hypothesis, metric)| {
             let name = &study.metrics[metric].name;
-            let declared = answers[hypothesis]
-                .metrics
-                .iter()
-                .find(|answer| answer.metric == *name);
+            let declared = answers[hypothesis].metrics.iter().find(|answer| answer.metric == *name);
             match declared {
                 Some(answer) => (answer.contrast.clone(), answer.p_adjusted),
                 None => {
                     let hypothesis = &study.hypotheses[hypothesis];
-                    (
-                        hypotheses::test(study, scores, hypothesis, name, resampling).ok(),
-                        None,
-                    )
+                    (hypotheses::test(study, scores, hypothesis, name, resampling).ok(), None)
                 }
             }
         })
         .collect();
     let raw: Vec<f64> = contrasts
         .iter()
-        .filter_map(|(contrast, declared)| {
-            contrast
-                .as_ref()
-                .filter(|_| declared.is_none())
-                .map(|c| c.p)
-        })
+        .filter_map(|(contrast, declared)| contrast.as_ref().filter(|_| declared.is_none()).map(|c| c.p))
         .collect();
     let mut adjusted = holm(&raw).into_iter();
     let mut cells = contrasts.into_iter().map(|(contrast, declared)| {
@@ -238,11 +206,7 @@ fn arm_rows(study: &Study, standings: &[Standings]) -> Vec<heatmap::Row> {
                 .iter()
                 .map(|standing| {
                     let standing = &standing.arms[index];
-                    heatmap::Cell::of(
-                        standing.against_baseline.as_ref()?,
-                        standing.p_adjusted?,
-                        false,
-                    )
+                    heatmap::Cell::of(standing.against_baseline.as_ref()?, standing.p_adjusted?, false)
                 })
                 .collect(),
         })
@@ -252,11 +216,7 @@ fn arm_rows(study: &Study, standings: &[Standings]) -> Vec<heatmap::Row> {
 /// Makes a stage's name fit for a file.
 fn stem(text: &str) -> String {
     let allowed = |c: char| {
-        if c.is_ascii_alphanumeric() || c == '-' {
-            c
-        } else {
-            '-'
-        }
+        if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }
     };
     text.chars().map(allowed).collect()
 }

@@ -5,9 +5,7 @@ use std::sync::LazyLock;
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{
-    Color, FontStyle, FontTransform, IntoFont, RGBAColor, RGBColor, ShapeStyle, TextStyle,
-};
+use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBAColor, RGBColor, ShapeStyle, TextStyle};
 
 use super::fonts;
 use super::scene::{Anchor, Colour, Scene, Shape, Style, Turn};
@@ -38,10 +36,7 @@ fn font(bold: bool) -> &'static FontRef<'static> {
 
 /// Paints a scene as SVG, sized in points.
 pub(super) fn svg(scene: &Scene) -> Result<String, String> {
-    let size = (
-        (scene.width * SVG_SCALE).ceil() as u32,
-        (scene.height * SVG_SCALE).ceil() as u32,
-    );
+    let size = ((scene.width * SVG_SCALE).ceil() as u32, (scene.height * SVG_SCALE).ceil() as u32);
     let mut text = String::new();
     {
         let mut backend = SVGBackend::with_string(&mut text, size);
@@ -52,13 +47,8 @@ pub(super) fn svg(scene: &Scene) -> Result<String, String> {
     let wanted = format!("width=\"{}pt\" height=\"{}pt\"", scene.width, scene.height);
     // Viewers without the font take the next best.
     let family = format!("font-family=\"{}\"", fonts::FAMILY);
-    let families = format!(
-        "font-family=\"{}, Helvetica, Arial, sans-serif\"",
-        fonts::FAMILY
-    );
-    Ok(text
-        .replacen(&drawn, &wanted, 1)
-        .replace(&family, &families))
+    let families = format!("font-family=\"{}, Helvetica, Arial, sans-serif\"", fonts::FAMILY);
+    Ok(text.replacen(&drawn, &wanted, 1).replace(&family, &families))
 }
 
 /// Paints a scene as PNG at 192 pixels per inch.
@@ -88,9 +78,7 @@ pub(super) fn png(scene: &Scene) -> Result<Vec<u8>, String> {
                 let mut sum = 0_usize;
                 for row in 0..SAMPLES {
                     let start = ((y * SAMPLES + row) * fine_width + x * SAMPLES) * 3 + channel;
-                    sum += (0..SAMPLES)
-                        .map(|s| usize::from(fine[start + 3 * s]))
-                        .sum::<usize>();
+                    sum += (0..SAMPLES).map(|s| usize::from(fine[start + 3 * s])).sum::<usize>();
                 }
                 pixels.push(((sum + SAMPLES * SAMPLES / 2) / (SAMPLES * SAMPLES)) as u8);
             }
@@ -139,14 +127,7 @@ fn advances(text: &str, font: &FontRef, size: f64) -> (Vec<f64>, f64) {
 }
 
 /// Draws text into RGB pixels: plotters places glyphs on whole pixels and has no bold.
-fn draw_text(
-    pixels: &mut [u8],
-    width: usize,
-    at: (f64, f64),
-    text: &str,
-    style: &Style,
-    scale: f64,
-) {
+fn draw_text(pixels: &mut [u8], width: usize, at: (f64, f64), text: &str, style: &Style, scale: f64) {
     let font = font(style.bold);
     let size = style.size * scale;
     let (positions, length) = advances(text, font, size);
@@ -180,8 +161,7 @@ fn draw_text(
             let start = (y as usize * width + x as usize) * 3;
             let ink = [style.colour.0, style.colour.1, style.colour.2];
             for (pixel, ink) in pixels[start..start + 3].iter_mut().zip(ink) {
-                let blend =
-                    f32::from(*pixel) + (f32::from(ink) - f32::from(*pixel)) * coverage.min(1.0);
+                let blend = f32::from(*pixel) + (f32::from(ink) - f32::from(*pixel)) * coverage.min(1.0);
                 *pixel = blend.round() as u8;
             }
         });
@@ -194,55 +174,28 @@ enum Text {
     Leave,
 }
 
-fn shapes<B: DrawingBackend>(
-    backend: &mut B,
-    scene: &Scene,
-    scale: f64,
-    texts: Text,
-) -> Result<(), String> {
+fn shapes<B: DrawingBackend>(backend: &mut B, scene: &Scene, scale: f64, texts: Text) -> Result<(), String> {
     let point = |(x, y): (f64, f64)| ((x * scale).round() as i32, (y * scale).round() as i32);
     let points = |list: &[(f64, f64)]| list.iter().map(|&p| point(p)).collect::<Vec<_>>();
     let white = shape((255, 255, 255), 1.0, 0);
-    backend
-        .draw_rect((0, 0), point((scene.width, scene.height)), &white, true)
-        .map_err(said)?;
+    backend.draw_rect((0, 0), point((scene.width, scene.height)), &white, true).map_err(said)?;
     for item in &scene.shapes {
         match item {
-            Shape::Line {
-                points: list,
-                width,
-                colour,
-                opacity,
-            } => {
+            Shape::Line { points: list, width, colour, opacity } => {
                 let stroke = (width * scale).round().max(1.0) as u32;
-                backend
-                    .draw_path(points(list), &shape(*colour, *opacity, stroke))
-                    .map_err(said)?;
+                backend.draw_path(points(list), &shape(*colour, *opacity, stroke)).map_err(said)?;
             }
-            Shape::Area {
-                points: list,
-                colour,
-                opacity,
-            } => {
+            Shape::Area { points: list, colour, opacity } => {
                 let style = shape(*colour, *opacity, 0);
                 backend.fill_polygon(points(list), &style).map_err(said)?;
             }
-            Shape::Circle {
-                centre,
-                radius,
-                colour,
-                ring,
-            } => {
+            Shape::Circle { centre, radius, colour, ring } => {
                 // A ring is painted as two discs: plotters' bitmap ring has a width of one unit.
                 let outer = (radius * scale).round() as u32;
-                backend
-                    .draw_circle(point(*centre), outer, &shape(*colour, 1.0, 0), true)
-                    .map_err(said)?;
+                backend.draw_circle(point(*centre), outer, &shape(*colour, 1.0, 0), true).map_err(said)?;
                 if let Some(width) = ring {
                     let inner = ((radius - width) * scale).round().max(0.0) as u32;
-                    backend
-                        .draw_circle(point(*centre), inner, &white, true)
-                        .map_err(said)?;
+                    backend.draw_circle(point(*centre), inner, &white, true).map_err(said)?;
                 }
             }
             Shape::Text { .. } if texts == Text::Leave => {}
@@ -263,19 +216,11 @@ fn shapes<B: DrawingBackend>(
 
 fn shape(colour: Colour, opacity: f64, stroke: u32) -> ShapeStyle {
     let colour: RGBAColor = RGBColor(colour.0, colour.1, colour.2).mix(opacity);
-    ShapeStyle {
-        color: colour,
-        filled: stroke == 0,
-        stroke_width: stroke,
-    }
+    ShapeStyle { color: colour, filled: stroke == 0, stroke_width: stroke }
 }
 
 fn text_style<'a>(style: &Style, scale: f64, colour: &'a RGBColor) -> TextStyle<'a> {
-    let weight = if style.bold {
-        FontStyle::Bold
-    } else {
-        FontStyle::Normal
-    };
+    let weight = if style.bold { FontStyle::Bold } else { FontStyle::Normal };
     let transform = match style.turn {
         Turn::None => FontTransform::None,
         Turn::Up => FontTransform::Rotate270,
@@ -285,13 +230,8 @@ fn text_style<'a>(style: &Style, scale: f64, colour: &'a RGBColor) -> TextStyle<
         Anchor::Middle => HPos::Center,
         Anchor::End => HPos::Right,
     };
-    let font = (fonts::FAMILY, style.size * scale)
-        .into_font()
-        .style(weight)
-        .transform(transform);
-    TextStyle::from(font)
-        .color(colour)
-        .pos(Pos::new(horizontal, VPos::Center))
+    let font = (fonts::FAMILY, style.size * scale).into_font().style(weight).transform(transform);
+    TextStyle::from(font).color(colour).pos(Pos::new(horizontal, VPos::Center))
 }
 
 fn said(error: impl std::fmt::Display) -> String {

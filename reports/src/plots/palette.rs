@@ -12,15 +12,8 @@ pub(super) const GRID: Colour = (226, 229, 235);
 pub(super) const WHITE: Colour = (255, 255, 255);
 
 /// Okabe and Ito (2008), "Color universal design", without yellow, which fades on white.
-const SERIES: [Colour; 7] = [
-    (0, 114, 178),
-    (213, 94, 0),
-    (0, 158, 115),
-    (204, 121, 167),
-    (230, 159, 0),
-    (86, 180, 233),
-    (90, 90, 90),
-];
+const SERIES: [Colour; 7] =
+    [(0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (90, 90, 90)];
 
 /// Colour of a series; they repeat after seven.
 pub(super) fn series(index: usize) -> Colour {
@@ -30,11 +23,7 @@ pub(super) fn series(index: usize) -> Colour {
 /// Colour of a signed value in -1..1: orange below zero, white at it, blue above.
 pub(super) fn diverging(value: f64) -> Colour {
     let value = value.clamp(-1.0, 1.0);
-    let end = if value < 0.0 {
-        (191, 84, 0)
-    } else {
-        (0, 90, 160)
-    };
+    let end = if value < 0.0 { (191, 84, 0) } else { (0, 90, 160) };
     let blend = |to: u8| (255.0 + (f64::from(to) - 255.0) * value.abs()).round() as u8;
     (blend(end.0), blend(end.1), blend(end.2))
 }

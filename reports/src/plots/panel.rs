@@ -11,14 +11,7 @@ pub(super) const SMALL: f64 = 7.2;
 pub(super) const MEDIUM: f64 = 8.0;
 
 /// Draws grid lines and tick labels of a horizontal axis between `top` and `bottom`.
-pub(super) fn horizontal_axis(
-    scene: &mut Scene,
-    axis: &Axis,
-    top: f64,
-    bottom: f64,
-    count: usize,
-    labels: bool,
-) {
+pub(super) fn horizontal_axis(scene: &mut Scene, axis: &Axis, top: f64, bottom: f64, count: usize, labels: bool) {
     for (value, label) in axis.ticks(count) {
         let x = axis.at(value);
         scene.line(&[(x, top), (x, bottom)], 0.5, GRID);
@@ -30,14 +23,7 @@ pub(super) fn horizontal_axis(
 }
 
 /// Draws grid lines and tick labels of a vertical axis between `left` and `right`.
-pub(super) fn vertical_axis(
-    scene: &mut Scene,
-    axis: &Axis,
-    left: f64,
-    right: f64,
-    count: usize,
-    labels: bool,
-) {
+pub(super) fn vertical_axis(scene: &mut Scene, axis: &Axis, left: f64, right: f64, count: usize, labels: bool) {
     for (value, label) in axis.ticks(count) {
         let y = axis.at(value);
         scene.line(&[(left, y), (right, y)], 0.5, GRID);
@@ -51,9 +37,7 @@ pub(super) fn vertical_axis(
 /// Widest label of a vertical axis in points.
 pub(super) fn label_width(axis: &Axis, count: usize) -> f64 {
     let labels = axis.ticks(count).into_iter();
-    labels
-        .map(|(_, label)| paint::width(&label, SMALL, false))
-        .fold(0.0, f64::max)
+    labels.map(|(_, label)| paint::width(&label, SMALL, false)).fold(0.0, f64::max)
 }
 
 /// Shortens text to a width in points, with an ellipsis where something is missing.
@@ -77,11 +61,7 @@ pub(super) fn wrap(text: &str, size: f64, limit: f64, lines: usize) -> Vec<Strin
     let mut line = String::new();
     let mut words = text.split_whitespace().peekable();
     while let Some(word) = words.peek() {
-        let candidate = if line.is_empty() {
-            (*word).to_owned()
-        } else {
-            format!("{line} {word}")
-        };
+        let candidate = if line.is_empty() { (*word).to_owned() } else { format!("{line} {word}") };
         if line.is_empty() || paint::width(&candidate, size, false) <= limit {
             line = candidate;
             words.next();
@@ -96,10 +76,7 @@ pub(super) fn wrap(text: &str, size: f64, limit: f64, lines: usize) -> Vec<Strin
         line = format!("{line} {}", rest.join(" "));
     }
     wrapped.push(line);
-    wrapped
-        .iter()
-        .map(|line| fit(line, size, false, limit))
-        .collect()
+    wrapped.iter().map(|line| fit(line, size, false, limit)).collect()
 }
 
 /// Draws the key of a legend's entry, centred on a point.

@@ -37,31 +37,13 @@ pub(super) struct Style {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Shape {
     /// A line through points.
-    Line {
-        points: Vec<(f64, f64)>,
-        width: f64,
-        colour: Colour,
-        opacity: f64,
-    },
+    Line { points: Vec<(f64, f64)>, width: f64, colour: Colour, opacity: f64 },
     /// A filled polygon.
-    Area {
-        points: Vec<(f64, f64)>,
-        colour: Colour,
-        opacity: f64,
-    },
+    Area { points: Vec<(f64, f64)>, colour: Colour, opacity: f64 },
     /// A circle: filled, or a ring of the given width.
-    Circle {
-        centre: (f64, f64),
-        radius: f64,
-        colour: Colour,
-        ring: Option<f64>,
-    },
+    Circle { centre: (f64, f64), radius: f64, colour: Colour, ring: Option<f64> },
     /// Text, vertically centred on its point.
-    Text {
-        at: (f64, f64),
-        text: String,
-        style: Style,
-    },
+    Text { at: (f64, f64), text: String, style: Style },
 }
 
 /// Holds the shapes of one figure.
@@ -74,13 +56,7 @@ pub(super) struct Scene {
 
 impl Style {
     pub(super) fn new(size: f64, colour: Colour) -> Self {
-        Self {
-            size,
-            bold: false,
-            colour,
-            anchor: Anchor::Start,
-            turn: Turn::None,
-        }
+        Self { size, bold: false, colour, anchor: Anchor::Start, turn: Turn::None }
     }
 
     pub(super) fn bold(self) -> Self {
@@ -88,85 +64,43 @@ impl Style {
     }
 
     pub(super) fn middle(self) -> Self {
-        Self {
-            anchor: Anchor::Middle,
-            ..self
-        }
+        Self { anchor: Anchor::Middle, ..self }
     }
 
     pub(super) fn end(self) -> Self {
-        Self {
-            anchor: Anchor::End,
-            ..self
-        }
+        Self { anchor: Anchor::End, ..self }
     }
 
     pub(super) fn up(self) -> Self {
-        Self {
-            turn: Turn::Up,
-            ..self
-        }
+        Self { turn: Turn::Up, ..self }
     }
 }
 
 impl Scene {
     pub(super) fn new(width: f64, height: f64) -> Self {
-        Self {
-            width,
-            height,
-            shapes: Vec::new(),
-        }
+        Self { width, height, shapes: Vec::new() }
     }
 
     pub(super) fn line(&mut self, points: &[(f64, f64)], width: f64, colour: Colour) {
         self.faint_line(points, width, colour, 1.0);
     }
 
-    pub(super) fn faint_line(
-        &mut self,
-        points: &[(f64, f64)],
-        width: f64,
-        colour: Colour,
-        opacity: f64,
-    ) {
+    pub(super) fn faint_line(&mut self, points: &[(f64, f64)], width: f64, colour: Colour, opacity: f64) {
         if points.len() > 1 {
-            self.shapes.push(Shape::Line {
-                points: points.to_vec(),
-                width,
-                colour,
-                opacity,
-            });
+            self.shapes.push(Shape::Line { points: points.to_vec(), width, colour, opacity });
         }
     }
 
     pub(super) fn area(&mut self, points: &[(f64, f64)], colour: Colour, opacity: f64) {
-        self.shapes.push(Shape::Area {
-            points: points.to_vec(),
-            colour,
-            opacity,
-        });
+        self.shapes.push(Shape::Area { points: points.to_vec(), colour, opacity });
     }
 
     pub(super) fn rectangle(&mut self, (x, y): (f64, f64), (w, h): (f64, f64), colour: Colour) {
-        self.area(
-            &[(x, y), (x + w, y), (x + w, y + h), (x, y + h)],
-            colour,
-            1.0,
-        );
+        self.area(&[(x, y), (x + w, y), (x + w, y + h), (x, y + h)], colour, 1.0);
     }
 
-    pub(super) fn frame(
-        &mut self,
-        (x, y): (f64, f64),
-        (w, h): (f64, f64),
-        width: f64,
-        colour: Colour,
-    ) {
-        self.line(
-            &[(x, y), (x + w, y), (x + w, y + h), (x, y + h), (x, y)],
-            width,
-            colour,
-        );
+    pub(super) fn frame(&mut self, (x, y): (f64, f64), (w, h): (f64, f64), width: f64, colour: Colour) {
+        self.line(&[(x, y), (x + w, y), (x + w, y + h), (x, y + h), (x, y)], width, colour);
     }
 
     /// Draws diagonal stripes inside a rectangle.
@@ -181,26 +115,11 @@ impl Scene {
         }
     }
 
-    pub(super) fn circle(
-        &mut self,
-        centre: (f64, f64),
-        radius: f64,
-        colour: Colour,
-        ring: Option<f64>,
-    ) {
-        self.shapes.push(Shape::Circle {
-            centre,
-            radius,
-            colour,
-            ring,
-        });
+    pub(super) fn circle(&mut self, centre: (f64, f64), radius: f64, colour: Colour, ring: Option<f64>) {
+        self.shapes.push(Shape::Circle { centre, radius, colour, ring });
     }
 
     pub(super) fn text(&mut self, at: (f64, f64), text: impl Into<String>, style: Style) {
-        self.shapes.push(Shape::Text {
-            at,
-            text: text.into(),
-            style,
-        });
+        self.shapes.push(Shape::Text { at, text: text.into(), style });
     }
 }

@@ -14,11 +14,7 @@ use super::{Interval, Resampling, moments::quantile, stream};
 /// "Statistical significance tests for machine translation evaluation").
 ///
 /// The result is in order of resamples; empty when `items` is 0.
-pub fn distribution(
-    items: usize,
-    resampling: Resampling,
-    statistic: impl Fn(&[usize]) -> f64 + Sync,
-) -> Vec<f64> {
+pub fn distribution(items: usize, resampling: Resampling, statistic: impl Fn(&[usize]) -> f64 + Sync) -> Vec<f64> {
     if items == 0 {
         return Vec::new();
     }
@@ -44,10 +40,7 @@ pub fn distribution(
 pub fn percentile(distribution: &[f64], level: f64) -> Interval {
     let sorted = sorted(distribution);
     let tail = (1.0 - level) / 2.0;
-    Interval {
-        low: quantile(&sorted, tail),
-        high: quantile(&sorted, 1.0 - tail),
-    }
+    Interval { low: quantile(&sorted, tail), high: quantile(&sorted, 1.0 - tail) }
 }
 
 /// Takes the bias-corrected and accelerated interval of a bootstrap distribution.
@@ -79,10 +72,7 @@ pub fn bca(distribution: &[f64], estimate: f64, jackknife: &[f64], level: f64) -
         quantile(&sorted, corrected)
     };
     let tail = (1.0 - level) / 2.0;
-    Interval {
-        low: limit(tail),
-        high: limit(1.0 - tail),
-    }
+    Interval { low: limit(tail), high: limit(1.0 - tail) }
 }
 
 /// Bootstraps the mean of paired differences with the BCa interval.
@@ -92,10 +82,7 @@ pub fn mean_interval(differences: &[f64], resampling: Resampling) -> Interval {
     let distribution = distribution(differences.len(), resampling, |indices| {
         indices.iter().map(|&index| differences[index]).sum::<f64>() / count
     });
-    let jackknife: Vec<f64> = differences
-        .iter()
-        .map(|difference| (total - difference) / (count - 1.0))
-        .collect();
+    let jackknife: Vec<f64> = differences.iter().map(|difference| (total - difference) / (count - 1.0)).collect();
     bca(&distribution, total / count, &jackknife, resampling.level)
 }
 
@@ -115,10 +102,7 @@ mod tests {
 
     #[test]
     fn intervals_agree_with_scipy() {
-        let resampling = Resampling {
-            resamples: 40_000,
-            ..Resampling::default()
-        };
+        let resampling = Resampling { resamples: 40_000, ..Resampling::default() };
         for case in expected()["paired"].as_array().unwrap() {
             let differences = numbers(&case["differences"]);
             let values = distribution(differences.len(), resampling, |indices| {
@@ -127,24 +111,14 @@ mod tests {
             // Both are random: allow a few per cent of the standard error, and one step of the
             // mean where values are rounded to 0.1.
             let rounded = differences.contains(&0.0);
-            let step = if rounded {
-                0.1 / differences.len() as f64
-            } else {
-                0.0
-            };
+            let step = if rounded { 0.1 / differences.len() as f64 } else { 0.0 };
             let tolerance = 0.06 * case["standard_error"].as_f64().unwrap() + step;
             let plain = percentile(&values, 0.95);
             let corrected = mean_interval(&differences, resampling);
             for (interval, name) in [(plain, "percentile"), (corrected, "bca")] {
                 let wanted = numbers(&case["bootstrap"][name]);
-                assert!(
-                    (interval.low - wanted[0]).abs() < tolerance,
-                    "{name} {interval:?}"
-                );
-                assert!(
-                    (interval.high - wanted[1]).abs() < tolerance,
-                    "{name} {interval:?}"
-                );
+                assert!((interval.low - wanted[0]).abs() < tolerance, "{name} {interval:?}");
+                assert!((interval.high - wanted[1]).abs() < tolerance, "{name} {interval:?}");
             }
             let error = case["standard_error"].as_f64().unwrap();
             assert!((deviation(&values) / error - 1.0).abs() < 0.03);
@@ -178,11 +152,8 @@ mod tests {
         let values: Vec<f64> = (0..50).map(|i| f64::from(i).sin()).collect();
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-            pool.unwrap().install(|| {
-                distribution(50, Resampling::default(), |indices| {
-                    indices.iter().map(|&i| values[i]).sum()
-                })
-            })
+            pool.unwrap()
+                .install(|| distribution(50, Resampling::default(), |indices| indices.iter().map(|&i| values[i]).sum()))
         };
         assert_eq!(run(1), run(4));
     }

@@ -18,13 +18,7 @@ pub fn d_z(differences: &[f64], level: f64) -> Option<(f64, Interval)> {
     let value = moments::mean(differences) / deviation;
     let error = (1.0 / count + value * value / (2.0 * count)).sqrt();
     let reach = error * Normal::standard().inverse_cdf(0.5 + level / 2.0);
-    Some((
-        value,
-        Interval {
-            low: value - reach,
-            high: value + reach,
-        },
-    ))
+    Some((value, Interval { low: value - reach, high: value + reach }))
 }
 
 /// Computes Cliff's delta: P(first > second) - P(first < second) over all pairs of values.

@@ -51,13 +51,9 @@ mod tests {
     fn variance_adds_up_over_both_levels() {
         let seeds = [0.0, 1.0, 2.0, 5.0];
         let items: Vec<f64> = (0..30).map(|i| f64::from(i % 7)).collect();
-        let resampling = Resampling {
-            resamples: 30_000,
-            ..Resampling::default()
-        };
+        let resampling = Resampling { resamples: 30_000, ..Resampling::default() };
         let values = distribution(4, 30, resampling, |s, i| {
-            s.iter().map(|&s| seeds[s]).sum::<f64>() / 4.0
-                + i.iter().map(|&i| items[i]).sum::<f64>() / 30.0
+            s.iter().map(|&s| seeds[s]).sum::<f64>() / 4.0 + i.iter().map(|&i| items[i]).sum::<f64>() / 30.0
         });
         let population = |v: &[f64]| variance(v) * (v.len() - 1) as f64 / v.len() as f64;
         let wanted = population(&seeds) / 4.0 + population(&items) / 30.0;

@@ -34,10 +34,7 @@ impl Interval {
     /// Negates the estimate: the limits change sign and place.
     #[must_use]
     pub fn negated(self) -> Self {
-        Self {
-            low: -self.high,
-            high: -self.low,
-        }
+        Self { low: -self.high, high: -self.low }
     }
 }
 
@@ -56,11 +53,7 @@ pub struct Resampling {
 impl Default for Resampling {
     /// 10,000 resamples: the default number of trials of approximate randomisation in sacrebleu.
     fn default() -> Self {
-        Self {
-            resamples: 10_000,
-            level: 0.95,
-            seed: 12_345,
-        }
+        Self { resamples: 10_000, level: 0.95, seed: 12_345 }
     }
 }
 
@@ -78,8 +71,7 @@ pub(crate) mod expected {
     use serde_json::Value;
 
     pub(crate) fn expected() -> Value {
-        serde_json::from_str(include_str!("../../tests/fixtures/statistics.json"))
-            .expect("the fixture is JSON")
+        serde_json::from_str(include_str!("../../tests/fixtures/statistics.json")).expect("the fixture is JSON")
     }
 
     pub(crate) fn numbers(value: &Value) -> Vec<f64> {
@@ -88,9 +80,6 @@ pub(crate) mod expected {
     }
 
     pub(crate) fn close(left: f64, right: f64, tolerance: f64) {
-        assert!(
-            (left - right).abs() <= tolerance * right.abs().max(1.0),
-            "{left} is not {right}"
-        );
+        assert!((left - right).abs() <= tolerance * right.abs().max(1.0), "{left} is not {right}");
     }
 }

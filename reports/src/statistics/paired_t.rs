@@ -36,10 +36,7 @@ pub fn paired_t(differences: &[f64], level: f64) -> Option<PairedT> {
         t,
         degrees: count - 1.0,
         p: 2.0 * distribution.cdf(-t.abs()),
-        interval: Interval {
-            low: mean - reach,
-            high: mean + reach,
-        },
+        interval: Interval { low: mean - reach, high: mean + reach },
     })
 }
 

@@ -41,13 +41,7 @@ pub fn permutation(differences: &[f64], resampling: Resampling) -> Permutation {
                 let sum: f64 = moved
                     .iter()
                     .enumerate()
-                    .map(|(bit, value)| {
-                        if pattern >> bit & 1 == 1 {
-                            -value
-                        } else {
-                            *value
-                        }
-                    })
+                    .map(|(bit, value)| if pattern >> bit & 1 == 1 { -value } else { *value })
                     .sum();
                 sum.abs() >= reach
             })
@@ -58,20 +52,13 @@ pub fn permutation(differences: &[f64], resampling: Resampling) -> Permutation {
             .into_par_iter()
             .filter(|&resample| {
                 let mut rng = stream(resampling.seed, resample);
-                let sum: f64 = moved
-                    .iter()
-                    .map(|value| if rng.random::<bool>() { -value } else { *value })
-                    .sum();
+                let sum: f64 = moved.iter().map(|value| if rng.random::<bool>() { -value } else { *value }).sum();
                 sum.abs() >= reach
             })
             .count();
         (hits + 1) as f64 / (resampling.resamples + 1) as f64
     };
-    Permutation {
-        mean: observed / differences.len().max(1) as f64,
-        p,
-        exact,
-    }
+    Permutation { mean: observed / differences.len().max(1) as f64, p, exact }
 }
 
 #[cfg(test)]

@@ -38,19 +38,14 @@ pub fn randomisation(
         let mut sums = vec![0.0; width];
         for row in rows {
             assert_eq!(row.len(), width, "rows are equally long");
-            sums.iter_mut()
-                .zip(row)
-                .for_each(|(sum, value)| *sum += value);
+            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         }
         sums
     };
     let (first_sums, second_sums) = (sum(first), sum(second));
     // What a swap of the item adds to the first side and takes from the second.
-    let swaps: Vec<Vec<f64>> = first
-        .iter()
-        .zip(second)
-        .map(|(a, b)| b.iter().zip(a).map(|(b, a)| b - a).collect())
-        .collect();
+    let swaps: Vec<Vec<f64>> =
+        first.iter().zip(second).map(|(a, b)| b.iter().zip(a).map(|(b, a)| b - a).collect()).collect();
     let observed = difference(&first_sums, &second_sums);
     let reach = observed.abs() * (1.0 - 1e-12);
     let hits = (0..resampling.resamples)
@@ -62,10 +57,7 @@ pub fn randomisation(
                 moved.fill(0.0);
                 for swap in &swaps {
                     if rng.random::<bool>() {
-                        moved
-                            .iter_mut()
-                            .zip(swap)
-                            .for_each(|(sum, value)| *sum += value);
+                        moved.iter_mut().zip(swap).for_each(|(sum, value)| *sum += value);
                     }
                 }
                 for (index, shift) in moved.iter().enumerate() {
@@ -76,10 +68,7 @@ pub fn randomisation(
             },
         )
         .sum::<usize>();
-    Randomisation {
-        difference: observed,
-        p: (hits + 1) as f64 / (resampling.resamples + 1) as f64,
-    }
+    Randomisation { difference: observed, p: (hits + 1) as f64 / (resampling.resamples + 1) as f64 }
 }
 
 #[cfg(test)]
@@ -104,21 +93,13 @@ mod tests {
             let result = randomisation(&rows(&a), &rows(&b), resampling, of_means);
             let wanted = permutation(&numbers(&case["differences"]), resampling);
             assert!((result.difference - wanted.mean).abs() < 1e-9);
-            assert!(
-                (result.p - wanted.p).abs() < 0.015,
-                "{} {}",
-                result.p,
-                wanted.p
-            );
+            assert!((result.p - wanted.p).abs() < 0.015, "{} {}", result.p, wanted.p);
         }
     }
 
     #[test]
     fn equal_systems_give_one() {
         let same = rows(&[0.1, 0.5, 0.9]);
-        assert_eq!(
-            randomisation(&same, &same, Resampling::default(), of_means).p,
-            1.0
-        );
+        assert_eq!(randomisation(&same, &same, Resampling::default(), of_means).p, 1.0);
     }
 }

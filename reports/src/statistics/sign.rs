@@ -17,11 +17,7 @@ pub struct Counts {
 /// Counts the signs of paired differences.
 pub fn counts(differences: &[f64]) -> Counts {
     let count = |wanted: fn(&f64) -> bool| differences.iter().filter(|d| wanted(d)).count() as u64;
-    Counts {
-        positive: count(|d| *d > 0.0),
-        negative: count(|d| *d < 0.0),
-        ties: count(|d| *d == 0.0),
-    }
+    Counts { positive: count(|d| *d > 0.0), negative: count(|d| *d < 0.0), ties: count(|d| *d == 0.0) }
 }
 
 /// Computes the exact two-sided p value of the sign test: a fair coin over `positive + negative`.

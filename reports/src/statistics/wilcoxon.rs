@@ -43,17 +43,10 @@ pub fn wilcoxon(differences: &[f64]) -> Wilcoxon {
     let (mut positive, mut negative, mut ties) = (0.0, 0.0, 0.0);
     let mut start = 0;
     while start < count {
-        let size = kept[start..]
-            .iter()
-            .take_while(|value| value.abs() == kept[start].abs())
-            .count();
+        let size = kept[start..].iter().take_while(|value| value.abs() == kept[start].abs()).count();
         let rank = start as f64 + (size as f64 + 1.0) / 2.0;
         for value in &kept[start..start + size] {
-            *(if *value > 0.0 {
-                &mut positive
-            } else {
-                &mut negative
-            }) += rank;
+            *(if *value > 0.0 { &mut positive } else { &mut negative }) += rank;
         }
         ties += (size as f64).powi(3) - size as f64;
         start += size;
@@ -71,12 +64,7 @@ pub fn wilcoxon(differences: &[f64]) -> Wilcoxon {
         let z = (smaller - expected) / variance.sqrt();
         (2.0 * Normal::standard().cdf(z)).min(1.0)
     };
-    Wilcoxon {
-        positive,
-        negative,
-        p,
-        exact,
-    }
+    Wilcoxon { positive, negative, p, exact }
 }
 
 /// Computes P(T+ <= limit) when all 2^count sign patterns are equally likely.
@@ -104,11 +92,7 @@ mod tests {
             let result = wilcoxon(&numbers(&case["differences"]));
             let wanted = &case["wilcoxon"];
             assert_eq!(result.exact, wanted["method"] == "exact");
-            close(
-                result.statistic(),
-                wanted["statistic"].as_f64().unwrap(),
-                1e-12,
-            );
+            close(result.statistic(), wanted["statistic"].as_f64().unwrap(), 1e-12);
             close(result.p, wanted["p"].as_f64().unwrap(), 1e-10);
         }
     }

@@ -16,11 +16,7 @@ pub fn overview(study: &Study, standings: &[Standings]) -> Table {
         let arrow = arrow(metric.direction);
         Column::right(format!("{} {arrow}", metric.label))
     }));
-    let mut table = Table::new(
-        "overview",
-        "All arms on all metrics, mean over seeds.",
-        columns,
-    );
+    let mut table = Table::new("overview", "All arms on all metrics, mean over seeds.", columns);
     for (index, arm) in study.arms.iter().enumerate() {
         let mut cells = vec![Cell::text(name(arm, study))];
         for standings in standings {
@@ -43,10 +39,7 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
     if spread {
         columns.push(Column::right("s.d. of seeds"));
     }
-    let compared = standings
-        .arms
-        .iter()
-        .any(|arm| arm.against_baseline.is_some());
+    let compared = standings.arms.iter().any(|arm| arm.against_baseline.is_some());
     if compared {
         columns.push(Column::right("Gain on baseline"));
         columns.push(Column::right("95 % CI of gain"));
@@ -65,35 +58,23 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
     let mut table = Table::new(format!("metric-{}", metric.name), caption, columns);
     let digits = digits(&standings.arms);
     for (index, standing) in standings.arms.iter().enumerate() {
-        let interval = standing.interval.map_or(Value::Absent, |interval| {
-            Value::Interval(interval.low, interval.high, digits)
-        });
-        let mut cells = vec![
-            Cell::text(name(&study.arms[index], study)),
-            marked(standing, digits),
-            Cell::new(interval),
-        ];
+        let interval =
+            standing.interval.map_or(Value::Absent, |interval| Value::Interval(interval.low, interval.high, digits));
+        let mut cells =
+            vec![Cell::text(name(&study.arms[index], study)), marked(standing, digits), Cell::new(interval)];
         if spread {
             cells.push(Cell::number(standing.deviation, digits));
         }
         if compared {
             let gain = standing.against_baseline.as_ref();
             let absent = || Cell::new(Value::Absent);
+            cells.push(gain.map_or_else(absent, |gain| Cell::new(Value::Signed(gain.effect, digits))));
             cells.push(
-                gain.map_or_else(absent, |gain| Cell::new(Value::Signed(gain.effect, digits))),
+                gain.map_or_else(absent, |gain| {
+                    Cell::new(Value::Interval(gain.interval.low, gain.interval.high, digits))
+                }),
             );
-            cells.push(gain.map_or_else(absent, |gain| {
-                Cell::new(Value::Interval(
-                    gain.interval.low,
-                    gain.interval.high,
-                    digits,
-                ))
-            }));
-            cells.push(
-                standing
-                    .p_adjusted
-                    .map_or_else(absent, |p| Cell::new(Value::P(p))),
-            );
+            cells.push(standing.p_adjusted.map_or_else(absent, |p| Cell::new(Value::P(p))));
         }
         table.push(cells);
         divide(&mut table, study, index);
@@ -118,11 +99,7 @@ fn marked(standing: &Standing, digits: usize) -> Cell {
         (Some(gain), Some(p)) if p < ALPHA && gain.agrees && gain.effect < 0.0 => "\u{2212}",
         _ => "",
     };
-    Cell {
-        best: standing.best,
-        mark,
-        ..Cell::number(standing.value, digits)
-    }
+    Cell { best: standing.best, mark, ..Cell::number(standing.value, digits) }
 }
 
 fn digits(arms: &[Standing]) -> usize {
@@ -131,9 +108,7 @@ fn digits(arms: &[Standing]) -> usize {
 
 /// Rules off the references from the cells of the design.
 fn divide(table: &mut Table, study: &Study, index: usize) {
-    let first = study.arms[index].role == Role::Reference
-        && index > 0
-        && study.arms[index - 1].role == Role::Cell;
+    let first = study.arms[index].role == Role::Reference && index > 0 && study.arms[index - 1].role == Role::Cell;
     if let Some(row) = table.rows.last_mut() {
         row.divided = first;
     }

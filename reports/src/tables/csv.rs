@@ -40,12 +40,8 @@ pub(super) fn print(table: &Table) -> String {
 pub(super) fn write(rows: &[Vec<String>]) -> String {
     let mut writer = ::csv::Writer::from_writer(Vec::new());
     for row in rows {
-        writer
-            .write_record(row)
-            .expect("writing to memory does not fail");
+        writer.write_record(row).expect("writing to memory does not fail");
     }
-    let bytes = writer
-        .into_inner()
-        .expect("writing to memory does not fail");
+    let bytes = writer.into_inner().expect("writing to memory does not fail");
     String::from_utf8(bytes).expect("fields are UTF-8")
 }

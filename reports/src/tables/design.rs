@@ -9,17 +9,8 @@ use crate::study::{Outcome, Role, Study};
 /// Tabulates the arms with their levels and how each ended.
 pub fn arms(study: &Study, scores: &Scores) -> Table {
     let mut columns = vec![Column::left("Arm")];
-    columns.extend(
-        study
-            .factors
-            .iter()
-            .map(|factor| Column::left(&factor.name)),
-    );
-    columns.extend([
-        Column::left("Model"),
-        Column::right("Seeds"),
-        Column::left("Outcome"),
-    ]);
+    columns.extend(study.factors.iter().map(|factor| Column::left(&factor.name)));
+    columns.extend([Column::left("Model"), Column::right("Seeds"), Column::left("Outcome")]);
     let mut table = Table::new("arms", "Arms of the design and references.", columns);
     let mut previous = None;
     for arm in &study.arms {
@@ -28,21 +19,13 @@ pub fn arms(study: &Study, scores: &Scores) -> Table {
             let level = arm.levels.get(&factor.name);
             cells.push(level.map_or(Cell::new(Value::Absent), Cell::text));
         }
-        let seeds = study
-            .metrics
-            .iter()
-            .map(|m| scores.seeds(&m.name, &arm.name).len())
-            .max();
+        let seeds = study.metrics.iter().map(|m| scores.seeds(&m.name, &arm.name).len()).max();
         let outcome = match &arm.outcome {
             Outcome::Done => "done".to_owned(),
             Outcome::Failed { reason } => format!("failed: {reason}"),
             Outcome::Missing => "not run".to_owned(),
         };
-        cells.extend([
-            Cell::text(&arm.model),
-            Cell::number(seeds.map(|seeds| seeds as f64), 0),
-            Cell::text(outcome),
-        ]);
+        cells.extend([Cell::text(&arm.model), Cell::number(seeds.map(|seeds| seeds as f64), 0), Cell::text(outcome)]);
         table.push(cells);
         let divided = arm.role == Role::Reference && previous == Some(Role::Cell);
         previous = Some(arm.role);
@@ -83,24 +66,13 @@ pub fn data(study: &Study) -> Table {
     let mut table = Table::new(
         "data",
         "Data.",
-        vec![
-            Column::left("Data set"),
-            Column::left("Examples"),
-            Column::left("Left out"),
-            Column::left("Checksum"),
-        ],
+        vec![Column::left("Data set"), Column::left("Examples"), Column::left("Left out"), Column::left("Checksum")],
     );
     for data in &study.data {
         let list = |pairs: &[(String, u64)]| {
-            let parts: Vec<String> = pairs
-                .iter()
-                .map(|(name, count)| format!("{name} {}", number::grouped(*count)))
-                .collect();
-            if parts.is_empty() {
-                "none".to_owned()
-            } else {
-                parts.join(", ")
-            }
+            let parts: Vec<String> =
+                pairs.iter().map(|(name, count)| format!("{name} {}", number::grouped(*count))).collect();
+            if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
         };
         table.push(vec![
             Cell::text(&data.name),
@@ -146,19 +118,11 @@ pub fn checks(study: &Study) -> Table {
     let mut table = Table::new(
         "checks",
         "What was verified along the way.",
-        vec![
-            Column::left("Check"),
-            Column::left("Result"),
-            Column::left("Evidence"),
-        ],
+        vec![Column::left("Check"), Column::left("Result"), Column::left("Evidence")],
     );
     for check in &study.checks {
         let result = if check.passed { "passed" } else { "NOT PASSED" };
-        table.push(vec![
-            Cell::text(&check.name),
-            Cell::text(result),
-            Cell::text(&check.evidence),
-        ]);
+        table.push(vec![Cell::text(&check.name), Cell::text(result), Cell::text(&check.evidence)]);
     }
     table
 }

@@ -6,11 +6,7 @@ use crate::number;
 
 /// Tabulates the account by kind of stage and component.
 pub fn by_stage(account: &Account) -> Table {
-    let mut columns = vec![
-        Column::left("Stage"),
-        Column::right("Runs"),
-        Column::right("Time"),
-    ];
+    let mut columns = vec![Column::left("Stage"), Column::right("Runs"), Column::right("Time")];
     for component in &account.components {
         columns.push(Column::right(format!("{component} (Wh)")));
     }
@@ -36,19 +32,12 @@ pub fn by_stage(account: &Account) -> Table {
     }
     let mut cells = vec![
         Cell::text("all"),
-        Cell::number(
-            Some(account.stages.iter().map(|s| s.count).sum::<usize>() as f64),
-            0,
-        ),
+        Cell::number(Some(account.stages.iter().map(|s| s.count).sum::<usize>() as f64), 0),
         Cell::text(number::duration(account.seconds)),
     ];
     for component in &account.components {
         let mut sum = Amount::default();
-        for amount in account
-            .stages
-            .iter()
-            .filter_map(|s| s.components.get(component))
-        {
+        for amount in account.stages.iter().filter_map(|s| s.components.get(component)) {
             sum.measured += amount.measured;
             sum.estimated += amount.estimated;
             sum.unavailable.extend(amount.unavailable.iter().cloned());
@@ -63,29 +52,17 @@ pub fn by_stage(account: &Account) -> Table {
     }
     for (component, methods) in &account.methods {
         let methods: Vec<&str> = methods.iter().map(String::as_str).collect();
-        table
-            .notes
-            .push(format!("{component}: {}.", methods.join("; ")));
+        table.notes.push(format!("{component}: {}.", methods.join("; ")));
     }
-    table
-        .notes
-        .push("A dash is no zero: it says that no value was available.".to_owned());
+    table.notes.push("A dash is no zero: it says that no value was available.".to_owned());
     table
 }
 
 /// Tabulates the account by arm, the cost of shared stages divided between the arms that use them.
 pub fn by_arm(account: &Account) -> Table {
-    let kinds: Vec<&str> = account
-        .stages
-        .iter()
-        .map(|stage| stage.stage.as_str())
-        .collect();
+    let kinds: Vec<&str> = account.stages.iter().map(|stage| stage.stage.as_str()).collect();
     let mut columns = vec![Column::left("Arm")];
-    columns.extend(
-        kinds
-            .iter()
-            .map(|kind| Column::right(format!("{kind} (Wh)"))),
-    );
+    columns.extend(kinds.iter().map(|kind| Column::right(format!("{kind} (Wh)"))));
     columns.push(Column::right("Total (Wh)"));
     columns.push(Column::right("Time"));
     columns.push(Column::left("State"));
@@ -107,7 +84,5 @@ pub fn by_arm(account: &Account) -> Table {
 
 fn watt_hours(amount: Option<&Amount>) -> Cell {
     let joules = amount.and_then(Amount::joules);
-    Cell::new(joules.map_or(Value::Absent, |joules| {
-        Value::Number(joules / JOULES_PER_WATT_HOUR, 3)
-    }))
+    Cell::new(joules.map_or(Value::Absent, |joules| Value::Number(joules / JOULES_PER_WATT_HOUR, 3)))
 }

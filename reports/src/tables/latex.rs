@@ -12,11 +12,7 @@ pub(super) fn print(table: &Table) -> String {
             Align::Right => 'r',
         })
         .collect();
-    let heads: Vec<String> = table
-        .columns
-        .iter()
-        .map(|column| escape(&column.head))
-        .collect();
+    let heads: Vec<String> = table.columns.iter().map(|column| escape(&column.head)).collect();
     let mut text = format!(
         "% needs \\usepackage{{booktabs}}\n\\begin{{table}}\n\\centering\n\\caption{{{}}}\n\\label{{tab:{}}}\n\\begin{{tabular}}{{{aligns}}}\n\\toprule\n{} \\\\\n\\midrule\n",
         escape(&table.caption),

@@ -5,11 +5,7 @@ use super::{Align, Cell, Table};
 /// Prints the table with its caption above and its notes below.
 pub(super) fn print(table: &Table) -> String {
     let mut text = format!("**{}**\n\n", escape(&table.caption));
-    let heads: Vec<String> = table
-        .columns
-        .iter()
-        .map(|column| escape(&column.head))
-        .collect();
+    let heads: Vec<String> = table.columns.iter().map(|column| escape(&column.head)).collect();
     text.push_str(&format!("| {} |\n|", heads.join(" | ")));
     for column in &table.columns {
         text.push_str(match column.align {
@@ -64,14 +60,7 @@ mod tests {
     #[test]
     fn prints_marks_and_escapes() {
         let mut table = Table::new("t", "A_b", vec![Column::left("arm"), Column::right("x|y")]);
-        table.push(vec![
-            Cell::text("a|b\n<c>"),
-            Cell {
-                value: Value::Number(-0.5, 2),
-                best: true,
-                mark: "*",
-            },
-        ]);
+        table.push(vec![Cell::text("a|b\n<c>"), Cell { value: Value::Number(-0.5, 2), best: true, mark: "*" }]);
         assert_eq!(
             table.to_markdown(),
             "**A\\_b**\n\n| arm | x\\|y |\n| :-- | --: |\n| a\\|b &lt;c&gt; | **\u{2212}0.50**\\* |\n"

@@ -95,22 +95,13 @@ pub enum Value {
 impl Table {
     /// Starts a table.
     pub fn new(name: impl Into<String>, caption: impl Into<String>, columns: Vec<Column>) -> Self {
-        Self {
-            name: name.into(),
-            caption: caption.into(),
-            columns,
-            rows: Vec::new(),
-            notes: Vec::new(),
-        }
+        Self { name: name.into(), caption: caption.into(), columns, rows: Vec::new(), notes: Vec::new() }
     }
 
     /// Adds a row.
     pub fn push(&mut self, cells: Vec<Cell>) {
         debug_assert_eq!(cells.len(), self.columns.len());
-        self.rows.push(Row {
-            cells,
-            divided: false,
-        });
+        self.rows.push(Row { cells, divided: false });
     }
 
     /// Prints the table as CSV: numbers in full precision, an interval as two columns.
@@ -132,29 +123,19 @@ impl Table {
 impl Column {
     /// Heads a column of text.
     pub fn left(head: impl Into<String>) -> Self {
-        Self {
-            head: head.into(),
-            align: Align::Left,
-        }
+        Self { head: head.into(), align: Align::Left }
     }
 
     /// Heads a column of numbers.
     pub fn right(head: impl Into<String>) -> Self {
-        Self {
-            head: head.into(),
-            align: Align::Right,
-        }
+        Self { head: head.into(), align: Align::Right }
     }
 }
 
 impl Cell {
     /// Makes a plain cell.
     pub fn new(value: Value) -> Self {
-        Self {
-            value,
-            best: false,
-            mark: "",
-        }
+        Self { value, best: false, mark: "" }
     }
 
     /// Makes a cell of text.
@@ -176,11 +157,9 @@ impl Value {
             Self::Number(value, digits) => number::fixed(*value, *digits),
             Self::Signed(value, digits) => number::signed(*value, *digits),
             Self::P(p) => number::p_value(*p),
-            Self::Interval(low, high, digits) => format!(
-                "[{}, {}]",
-                number::fixed(*low, *digits),
-                number::fixed(*high, *digits)
-            ),
+            Self::Interval(low, high, digits) => {
+                format!("[{}, {}]", number::fixed(*low, *digits), number::fixed(*high, *digits))
+            }
             Self::Absent => "\u{2013}".to_owned(),
         }
     }

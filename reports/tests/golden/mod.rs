@@ -10,8 +10,8 @@ use rand_chacha::ChaCha8Rng;
 use tutelage_metrics::ngram::{bleu, chrf};
 use tutelage_reports::record::{Direction, Record};
 use tutelage_reports::study::{
-    Aggregation, Arm, Check, Curve, Data, Factor, Hypothesis, Metric, Model, Outcome, Role,
-    SideBySide, StageEnergy, Study,
+    Aggregation, Arm, Check, Curve, Data, Factor, Hypothesis, Metric, Model, Outcome, Role, SideBySide, StageEnergy,
+    Study,
 };
 
 /// Questions in the test split.
@@ -101,9 +101,7 @@ pub(crate) fn fail_some(study: &mut Study, records: &mut Vec<Record>) {
     for arm in &mut study.arms {
         match arm.name.as_str() {
             "other/both/kd" => {
-                arm.outcome = Outcome::Failed {
-                    reason: "loss is not finite at step 120".into(),
-                };
+                arm.outcome = Outcome::Failed { reason: "loss is not finite at step 120".into() };
             }
             "other/student/dskd" => arm.outcome = Outcome::Missing,
             _ => continue,
@@ -113,10 +111,7 @@ pub(crate) fn fail_some(study: &mut Study, records: &mut Vec<Record>) {
 }
 
 fn factor(name: &str, levels: &[&str]) -> Factor {
-    Factor {
-        name: name.into(),
-        levels: levels.iter().map(|level| (*level).to_owned()).collect(),
-    }
+    Factor { name: name.into(), levels: levels.iter().map(|level| (*level).to_owned()).collect() }
 }
 
 fn model(name: &str, parameters: u64, vocabulary: u64) -> Model {
@@ -179,11 +174,7 @@ fn skill(arm: &Arm) -> f64 {
         "both" => 0.10,
         _ => 0.0,
     };
-    let algorithm = if level("algorithm") == "dskd" && !same {
-        0.09
-    } else {
-        0.0
-    };
+    let algorithm = if level("algorithm") == "dskd" && !same { 0.09 } else { 0.0 };
     0.34 + tuned + algorithm + if same { 0.03 } else { 0.0 }
 }
 
@@ -192,9 +183,7 @@ fn records(arms: &[Arm]) -> Vec<Record> {
     let questions: Vec<(Vec<&str>, f64)> = (0..QUESTIONS)
         .map(|_| {
             let length = rng.random_range(2..9);
-            let words = (0..length)
-                .map(|_| WORDS[rng.random_range(0..WORDS.len())])
-                .collect();
+            let words = (0..length).map(|_| WORDS[rng.random_range(0..WORDS.len())]).collect();
             (words, rng.random_range(-0.25..0.25))
         })
         .collect();
@@ -206,13 +195,7 @@ fn records(arms: &[Arm]) -> Vec<Record> {
                 let chance = (skill(arm) + ease + shift).clamp(0.02, 0.98);
                 let said: Vec<&str> = words
                     .iter()
-                    .map(|word| {
-                        if rng.random_bool(chance) {
-                            *word
-                        } else {
-                            WORDS[rng.random_range(0..WORDS.len())]
-                        }
-                    })
+                    .map(|word| if rng.random_bool(chance) { *word } else { WORDS[rng.random_range(0..WORDS.len())] })
                     .collect();
                 let right = said.iter().zip(words).filter(|(a, b)| a == b).count() as f64;
                 let share = right / words.len() as f64;
@@ -222,20 +205,12 @@ fn records(arms: &[Arm]) -> Vec<Record> {
                 let bleu_counts = bleu::counts(&prediction, &reference);
                 let chrf_counts = chrf::counts(chrf::Variant::Characters, &prediction, &reference);
                 let values = [
-                    (
-                        "bleu",
-                        bleu::sentence_from_counts(&bleu_counts),
-                        bleu_counts,
-                    ),
+                    ("bleu", bleu::sentence_from_counts(&bleu_counts), bleu_counts),
                     ("chrf", chrf::from_counts(&chrf_counts), chrf_counts),
                     ("rouge-l", share, vec![]),
                     ("exact-match", f64::from(prediction == reference[0]), vec![]),
                     ("token-f1", (share * 1.05).min(1.0), vec![]),
-                    (
-                        "cosine",
-                        0.3 + 0.6 * share + rng.random_range(0.0..0.1),
-                        vec![],
-                    ),
+                    ("cosine", 0.3 + 0.6 * share + rng.random_range(0.0..0.1), vec![]),
                     ("nll", loss, vec![tokens]),
                     ("perplexity", loss.exp(), vec![tokens]),
                 ];
@@ -277,34 +252,21 @@ fn metrics() -> Vec<Metric> {
         metric("token-f1", "Token F1", "fraction", up, Mean),
         metric("cosine", "Cosine", "cosine", up, Mean),
         metric("nll", "Loss", "nats/token", down, WeightedMean),
-        metric(
-            "perplexity",
-            "Perplexity",
-            "perplexity",
-            down,
-            WeightedGeometricMean,
-        ),
+        metric("perplexity", "Perplexity", "perplexity", down, WeightedGeometricMean),
     ]
 }
 
 fn hypotheses() -> Vec<Hypothesis> {
-    let claim = |name: &str,
-                 factor: &str,
-                 better: &str,
-                 worse: &str,
-                 within: &[(&str, &str)],
-                 metrics: &[&str]| Hypothesis {
-        name: name.into(),
-        factor: factor.into(),
-        better: better.into(),
-        worse: worse.into(),
-        within: within
-            .iter()
-            .map(|(f, l)| ((*f).into(), (*l).into()))
-            .collect(),
-        metrics: metrics.iter().map(|m| (*m).into()).collect(),
-        alpha: 0.05,
-    };
+    let claim =
+        |name: &str, factor: &str, better: &str, worse: &str, within: &[(&str, &str)], metrics: &[&str]| Hypothesis {
+            name: name.into(),
+            factor: factor.into(),
+            better: better.into(),
+            worse: worse.into(),
+            within: within.iter().map(|(f, l)| ((*f).into(), (*l).into())).collect(),
+            metrics: metrics.iter().map(|m| (*m).into()).collect(),
+            alpha: 0.05,
+        };
     vec![
         claim(
             "SFT of both models helps when vocabularies agree",
@@ -338,14 +300,7 @@ fn hypotheses() -> Vec<Hypothesis> {
             &[("teacher", "other")],
             &["rouge-l", "chrf", "perplexity"],
         ),
-        claim(
-            "A teacher with another vocabulary is better",
-            "teacher",
-            "other",
-            "same",
-            &[],
-            &["token-f1"],
-        ),
+        claim("A teacher with another vocabulary is better", "teacher", "other", "same", &[], &["token-f1"]),
     ]
 }
 
@@ -356,23 +311,12 @@ fn curves(arms: &[Arm]) -> Vec<Curve> {
         let at = |step: u64| to + (from - to) * (-4.0 * step as f64 / steps as f64).exp();
         let noisy = (1..=steps).map(|step| (step, at(step) + rng.random_range(-0.25..0.25)));
         let points = noisy.collect();
-        let dev = (0..=5)
-            .map(|i| (i * steps / 5, at(i * steps / 5) + 0.15))
-            .collect();
+        let dev = (0..=5).map(|i| (i * steps / 5, at(i * steps / 5) + 0.15)).collect();
         for (series, points) in [("loss", points), ("dev-loss", dev)] {
-            curves.push(Curve {
-                stage: stage.into(),
-                label: label.into(),
-                seed,
-                series: series.into(),
-                points,
-            });
+            curves.push(Curve { stage: stage.into(), label: label.into(), seed, series: series.into(), points });
         }
     };
-    for (index, name) in ["student", "teacher-same", "teacher-other"]
-        .iter()
-        .enumerate()
-    {
+    for (index, name) in ["student", "teacher-same", "teacher-other"].iter().enumerate() {
         curve("pretrain", name, 10, 7.6, 5.2 - 0.2 * index as f64, 300);
     }
     for seed in SEEDS {
@@ -409,67 +353,52 @@ fn energy(arms: &[Arm]) -> Vec<StageEnergy> {
     };
     let cells: Vec<&Arm> = arms.iter().filter(|arm| arm.role == Role::Cell).collect();
     let using = |wanted: &dyn Fn(&Arm) -> bool| -> Vec<String> {
-        cells
-            .iter()
-            .filter(|arm| wanted(arm))
-            .map(|arm| arm.name.clone())
-            .collect()
+        cells.iter().filter(|arm| wanted(arm)).map(|arm| arm.name.clone()).collect()
     };
     stage("pretrain", "student", using(&|_| true), 2_400.0);
     for (teacher, joules) in [("same", 5_200.0), ("other", 5_600.0)] {
         let label = format!("teacher-{teacher}");
-        stage(
-            "pretrain",
-            &label,
-            using(&|arm| arm.levels["teacher"] == teacher),
-            joules,
-        );
-        let tuned = |arm: &Arm| {
-            arm.levels["teacher"] == teacher
-                && matches!(arm.levels["sft"].as_str(), "teacher" | "both")
-        };
+        stage("pretrain", &label, using(&|arm| arm.levels["teacher"] == teacher), joules);
+        let tuned =
+            |arm: &Arm| arm.levels["teacher"] == teacher && matches!(arm.levels["sft"].as_str(), "teacher" | "both");
         stage("sft", &label, using(&tuned), joules / 2.0);
     }
     let tuned = |arm: &Arm| matches!(arm.levels["sft"].as_str(), "student" | "both");
     stage("sft", "student", using(&tuned), 1_100.0);
     for (index, arm) in cells.iter().enumerate() {
         let dskd = arm.levels["algorithm"] == "dskd";
-        stage(
-            "distill",
-            &arm.name,
-            vec![arm.name.clone()],
-            if dskd { 2_100.0 } else { 1_300.0 },
-        );
-        stage(
-            "generate",
-            &arm.name,
-            vec![arm.name.clone()],
-            300.0 + 10.0 * index as f64,
-        );
+        stage("distill", &arm.name, vec![arm.name.clone()], if dskd { 2_100.0 } else { 1_300.0 });
+        stage("generate", &arm.name, vec![arm.name.clone()], 300.0 + 10.0 * index as f64);
     }
     rows
 }
 
 fn examples(arms: &[Arm]) -> Vec<SideBySide> {
     let answers = |texts: [&str; 3]| -> Vec<(String, String)> {
-        [0, 7, 18]
-            .into_iter()
-            .zip(texts)
-            .map(|(arm, text)| (arms[arm].name.clone(), text.to_owned()))
-            .collect()
+        [0, 7, 18].into_iter().zip(texts).map(|(arm, text)| (arms[arm].name.clone(), text.to_owned())).collect()
     };
     vec![
         SideBySide {
             id: "q001".into(),
             question: "When does a base station hand over a call?".into(),
             references: vec!["when the signal drops below a threshold".into(), "below threshold".into()],
-            answers: answers(["the call of the cell", "when the signal drops below", "when signal drops below a threshold"]),
+            answers: answers([
+                "the call of the cell",
+                "when the signal drops below",
+                "when signal drops below a threshold",
+            ]),
         },
         SideBySide {
             id: "q002".into(),
-            question: "What does a hostile text do? #eval(\"1+1\") $x$ *bold* _em_ ] [ \\ `code` <label> @ref // comment".into(),
+            question:
+                "What does a hostile text do? #eval(\"1+1\") $x$ *bold* _em_ ] [ \\ `code` <label> @ref // comment"
+                    .into(),
             references: vec!["#set page(fill: red) ] $ unclosed".into()],
-            answers: answers(["\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{645}\u{631}\u{62d}\u{628}\u{627} 你好 \u{1f4f6}", &"x".repeat(2000), "a\nb\r\n\tc\u{0}\u{7}d"]),
+            answers: answers([
+                "\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{645}\u{631}\u{62d}\u{628}\u{627} 你好 \u{1f4f6}",
+                &"x".repeat(2000),
+                "a\nb\r\n\tc\u{0}\u{7}d",
+            ]),
         },
     ]
 }

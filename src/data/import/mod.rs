@@ -165,11 +165,8 @@ impl Rows {
     /// Says whether an identical row was seen before; a different one with the same id is an error.
     fn repeats(&mut self, node: &Node<'_>, row: &Row<'_>) -> Result<bool, ImportError> {
         let number = node.row().unwrap_or(0);
-        let content = Value::from(vec![
-            node.value().clone(),
-            Value::from(row.group.as_str()),
-            Value::from(row.passage),
-        ]);
+        let content =
+            Value::from(vec![node.value().clone(), Value::from(row.group.as_str()), Value::from(row.passage)]);
         let hash = blake3::hash(content.to_string().as_bytes());
         match self.seen.entry(row.id.clone()) {
             Entry::Vacant(entry) => {
@@ -177,11 +174,9 @@ impl Rows {
                 Ok(false)
             }
             Entry::Occupied(entry) if entry.get().1 == hash => Ok(true),
-            Entry::Occupied(entry) => Err(ImportError::Duplicate {
-                place: node.place(),
-                id: row.id.clone(),
-                first: entry.get().0,
-            }),
+            Entry::Occupied(entry) => {
+                Err(ImportError::Duplicate { place: node.place(), id: row.id.clone(), first: entry.get().0 })
+            }
         }
     }
 
@@ -190,11 +185,7 @@ impl Rows {
             return passage.to_owned();
         };
         let text = answer.text.trim();
-        let indent = answer
-            .text
-            .chars()
-            .take_while(|letter| letter.is_whitespace())
-            .count();
+        let indent = answer.text.chars().take_while(|letter| letter.is_whitespace()).count();
         let start = answer.start.map(|start| start.saturating_add(indent));
         match window::find(passage, text, start) {
             Some((span, found)) => {

@@ -79,18 +79,8 @@ pub(super) struct Node<'a> {
 
 impl<'a> Node<'a> {
     pub(super) fn root(source: &'a Source, value: &'a Value) -> Self {
-        let place = Place {
-            file: source.file.clone(),
-            row: None,
-            line: None,
-            field: String::new(),
-        };
-        Self {
-            source,
-            value,
-            place,
-            id: None,
-        }
+        let place = Place { file: source.file.clone(), row: None, line: None, field: String::new() };
+        Self { source, value, place, id: None }
     }
 
     /// Says that this value is question `row`; without a `line`, it is found by the question's id.
@@ -121,9 +111,7 @@ impl<'a> Node<'a> {
 
     /// Goes to a member, or says that it is missing.
     pub(super) fn field(&self, name: &str) -> Result<Self, ImportError> {
-        self.optional(name)?.ok_or_else(|| ImportError::Missing {
-            place: self.located(self.inner(name)),
-        })
+        self.optional(name)?.ok_or_else(|| ImportError::Missing { place: self.located(self.inner(name)) })
     }
 
     /// Goes to a member; none if it is absent or null.
@@ -132,12 +120,7 @@ impl<'a> Node<'a> {
             return Err(self.mistyped("an object"));
         };
         let value = members.get(name).filter(|value| !value.is_null());
-        Ok(value.map(|value| Self {
-            source: self.source,
-            value,
-            place: self.inner(name),
-            id: self.id,
-        }))
+        Ok(value.map(|value| Self { source: self.source, value, place: self.inner(name), id: self.id }))
     }
 
     /// Goes through the elements of an array.
@@ -148,10 +131,7 @@ impl<'a> Node<'a> {
         let element = |(index, value)| Self {
             source: self.source,
             value,
-            place: Place {
-                field: format!("{}[{index}]", self.place.field),
-                ..self.place.clone()
-            },
+            place: Place { field: format!("{}[{index}]", self.place.field), ..self.place.clone() },
             id: self.id,
         };
         Ok(values.iter().enumerate().map(element))
@@ -197,10 +177,6 @@ impl<'a> Node<'a> {
             Value::Array(_) => "an array",
             Value::Object(_) => "an object",
         };
-        ImportError::Type {
-            place: self.place(),
-            expected,
-            found,
-        }
+        ImportError::Type { place: self.place(), expected, found }
     }
 }

@@ -10,21 +10,10 @@ use crate::experiment::settings::Split;
 const SQUAD: &str = include_str!("../../../tests/fixtures/data/squad.json");
 
 fn data(importer: Importer, path: Option<&str>, window: Option<usize>) -> Data {
-    Data {
-        importer,
-        path: path.map(PathBuf::from),
-        window,
-        closed_book: false,
-        limit: None,
-        split: Split::default(),
-    }
+    Data { importer, path: path.map(PathBuf::from), window, closed_book: false, limit: None, split: Split::default() }
 }
 
-fn import_text(
-    importer: Importer,
-    text: impl AsRef<[u8]>,
-    window: Option<usize>,
-) -> Result<Imported, ImportError> {
+fn import_text(importer: Importer, text: impl AsRef<[u8]>, window: Option<usize>) -> Result<Imported, ImportError> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("source"), text).unwrap();
     import(&data(importer, Some("source"), window), folder.path())
@@ -35,17 +24,12 @@ fn message(importer: Importer, text: impl AsRef<[u8]>) -> String {
     let error = import_text(importer, text, None).unwrap_err();
     assert!(!error.hint().is_empty());
     let message = error.to_string();
-    let (start, end) = (
-        message.find("`/").unwrap(),
-        message.find("source`").unwrap(),
-    );
+    let (start, end) = (message.find("`/").unwrap(), message.find("source`").unwrap());
     format!("{}`{}", &message[..start], &message[end..])
 }
 
 fn counts(map: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
-    map.iter()
-        .map(|(reason, &count)| (reason.as_str(), count))
-        .collect()
+    map.iter().map(|(reason, &count)| (reason.as_str(), count)).collect()
 }
 
 #[test]
@@ -54,17 +38,12 @@ fn squad_and_telequad_differ_in_the_name_of_the_document() {
     let telequad = import_text(Importer::Telequad, SQUAD, None).unwrap();
     let groups = |imported: &Imported| {
         let examples = imported.examples.iter();
-        examples
-            .map(|example| example.group.clone())
-            .collect::<Vec<_>>()
+        examples.map(|example| example.group.clone()).collect::<Vec<_>>()
     };
     assert_eq!(groups(&squad), ["Paging", "Paging", "Timing", "Timing"]);
     assert_eq!(groups(&telequad), ["7", "7", "8", "8"]);
     assert_eq!(squad.checksum, telequad.checksum);
-    assert_eq!(
-        squad.checksum,
-        blake3::hash(SQUAD.as_bytes()).to_hex().to_string()
-    );
+    assert_eq!(squad.checksum, blake3::hash(SQUAD.as_bytes()).to_hex().to_string());
 }
 
 #[test]
@@ -88,15 +67,11 @@ fn a_window_cuts_contexts_but_not_passages() {
     assert_eq!(context(2), "advance aligns uplink transmissions.");
     assert_eq!(context(3), "It is sent in a MAC control element.");
     let notes = [
-        (
-            "answer not at its stated offset: window cut where its text stands",
-            1,
-        ),
+        ("answer not at its stated offset: window cut where its text stands", 1),
         ("answer not in its context: whole context kept", 1),
     ];
     assert_eq!(counts(&imported.notes), notes);
-    let timing =
-        "Timing advance aligns uplink transmissions.\n\nIt is sent in a MAC control element.";
+    let timing = "Timing advance aligns uplink transmissions.\n\nIt is sent in a MAC control element.";
     assert_eq!(imported.passages["Timing"], timing);
 }
 
@@ -111,26 +86,11 @@ fn jsonl_rows_share_a_group_with_their_context() {
 {"id": "5", "question": "e?", "answers": []}
 "#;
     let imported = import_text(Importer::Jsonl, rows, None).unwrap();
-    let rows: Vec<_> = imported
-        .examples
-        .iter()
-        .map(|e| (&*e.id, &*e.group, &*e.answer))
-        .collect();
-    let expected = [
-        ("1", "1", "x"),
-        ("2", "1", "y"),
-        ("3", "g", "x"),
-        ("4", "4", "x"),
-    ];
+    let rows: Vec<_> = imported.examples.iter().map(|e| (&*e.id, &*e.group, &*e.answer)).collect();
+    let expected = [("1", "1", "x"), ("2", "1", "y"), ("3", "g", "x"), ("4", "4", "x")];
     assert_eq!(rows, expected);
-    assert_eq!(
-        counts(&imported.skipped),
-        [("answer empty", 1), ("row repeated", 1)]
-    );
-    assert_eq!(
-        imported.passages.into_iter().collect::<Vec<_>>(),
-        [("1".into(), "c x".into())]
-    );
+    assert_eq!(counts(&imported.skipped), [("answer empty", 1), ("row repeated", 1)]);
+    assert_eq!(imported.passages.into_iter().collect::<Vec<_>>(), [("1".into(), "c x".into())]);
 }
 
 #[test]
@@ -145,27 +105,15 @@ fn faults_name_file_row_and_field() {
             SQUAD.replacen("\"answer_start\": 22", "\"answer_start\": \"22\"", 1),
             "`source`, row 5, line 52, field `data[1].paragraphs[0].qas[0].answers[0].answer_start`: expected a whole number from 0, found a string",
         ),
-        (
-            without("\"title\": \"Timing\","),
-            "`source`, field `data[1].title` is missing",
-        ),
+        (without("\"title\": \"Timing\","), "`source`, field `data[1].title` is missing"),
         (
             SQUAD.replacen("\"id\": \"t2\"", "\"id\": \"p1\"", 1),
             "`source`, row 6, line 12, field `data[1].paragraphs[1].qas[0]`: id `p1` is already used by row 1, which differs",
         ),
-        (
-            SQUAD[..900].to_owned(),
-            "`source` is not JSON at line 26, column 30",
-        ),
-        (
-            "[]".to_owned(),
-            "`source`: expected an object, found an array",
-        ),
+        (SQUAD[..900].to_owned(), "`source` is not JSON at line 26, column 30"),
+        ("[]".to_owned(), "`source`: expected an object, found an array"),
         (" \n".to_owned(), "`source` is empty"),
-        (
-            r#"{"data": []}"#.to_owned(),
-            "`source` has no usable question (skipped: none)",
-        ),
+        (r#"{"data": []}"#.to_owned(), "`source` has no usable question (skipped: none)"),
     ];
     for (text, expected) in cases {
         assert_eq!(message(Importer::Squad, text), expected);
@@ -176,18 +124,9 @@ fn faults_name_file_row_and_field() {
 fn faults_of_a_line_name_the_line() {
     let first = "{\"id\": \"1\", \"question\": \"a?\", \"answer\": \"x\"}\n";
     let cases = [
-        (
-            "{\"id\": \"2\", \"question\": \"b?\"}",
-            "`source`, row 2, line 2, field `answer` is missing",
-        ),
-        (
-            "{\"id\": \"2\", \"question\"",
-            "`source` is not JSON at line 2, column 22",
-        ),
-        (
-            "3",
-            "`source`, row 2, line 2: expected an object, found a number",
-        ),
+        ("{\"id\": \"2\", \"question\": \"b?\"}", "`source`, row 2, line 2, field `answer` is missing"),
+        ("{\"id\": \"2\", \"question\"", "`source` is not JSON at line 2, column 22"),
+        ("3", "`source`, row 2, line 2: expected an object, found a number"),
         (
             "{\"id\": \"1\", \"question\": \"other?\", \"answer\": \"x\"}",
             "`source`, row 2, line 2: id `1` is already used by row 1, which differs",
@@ -208,10 +147,7 @@ fn faults_of_a_line_name_the_line() {
 #[test]
 fn a_truncated_file_is_told_from_a_wrong_one() {
     let hint = |text: &str| import_text(Importer::Squad, text, None).unwrap_err().hint();
-    assert_eq!(
-        hint(&SQUAD[..SQUAD.len() / 2]),
-        "the file ends early: fetch it again"
-    );
+    assert_eq!(hint(&SQUAD[..SQUAD.len() / 2]), "the file ends early: fetch it again");
     assert_ne!(hint("not JSON"), hint(&SQUAD[..SQUAD.len() / 2]));
 }
 
@@ -230,11 +166,7 @@ fn paths_are_required_by_files_and_refused_by_embedded_data() {
 
 #[test]
 fn an_offset_beyond_the_context_is_searched() {
-    let far = SQUAD.replacen(
-        "\"answer_start\": 43",
-        &format!("\"answer_start\": {}", u64::MAX),
-        1,
-    );
+    let far = SQUAD.replacen("\"answer_start\": 43", &format!("\"answer_start\": {}", u64::MAX), 1);
     let imported = import_text(Importer::Squad, far, Some(10)).unwrap();
     let context = imported.examples[0].context.as_deref();
     assert_eq!(context, Some("is idle. The AMF – not the"));

@@ -14,11 +14,7 @@ pub(super) enum Found {
 /// Finds `answer` in `context`: at `start` (characters from 0) if it stands there, else at the
 /// occurrence nearest to `start` (the first one where there is no `start`). Returns the span in
 /// bytes.
-pub(super) fn find(
-    context: &str,
-    answer: &str,
-    start: Option<usize>,
-) -> Option<(Range<usize>, Found)> {
+pub(super) fn find(context: &str, answer: &str, start: Option<usize>) -> Option<(Range<usize>, Found)> {
     let byte = start.map(|start| {
         let mut characters = context.char_indices();
         characters.nth(start).map_or(context.len(), |(byte, _)| byte)
@@ -38,11 +34,7 @@ pub(super) fn find(
 /// into.
 pub(super) fn cut(context: &str, span: Range<usize>, width: usize) -> &str {
     let start = match width.checked_sub(1) {
-        Some(last) => context[..span.start]
-            .char_indices()
-            .rev()
-            .nth(last)
-            .map_or(0, |(byte, _)| byte),
+        Some(last) => context[..span.start].char_indices().rev().nth(last).map_or(0, |(byte, _)| byte),
         None => span.start,
     };
     let end = context[span.end..].char_indices().nth(width);
@@ -50,9 +42,7 @@ pub(super) fn cut(context: &str, span: Range<usize>, width: usize) -> &str {
     let (before, after) = (&context[..start], &context[end..]);
     let start = match context[start..].starts_with(char::is_whitespace) {
         true => start,
-        false => before
-            .trim_end_matches(|letter: char| !letter.is_whitespace())
-            .len(),
+        false => before.trim_end_matches(|letter: char| !letter.is_whitespace()).len(),
     };
     let end = match context[..end].ends_with(char::is_whitespace) {
         true => end,

@@ -45,8 +45,7 @@ impl Files {
                 Value::Array(ids) => ids.first()?.as_u64(),
                 id => id.as_u64(),
             });
-            model_type =
-                model_type.or_else(|| Some(config.get("model_type")?.as_str()?.to_owned()));
+            model_type = model_type.or_else(|| Some(config.get("model_type")?.as_str()?.to_owned()));
         }
         Ok(Self {
             tokenizer,
@@ -76,16 +75,10 @@ impl Files {
     }
 
     /// Applies what the tokenizer's class changes, and keeps it for saving.
-    pub(super) fn follow_class(
-        &mut self,
-        inner: &mut tokenizers::Tokenizer,
-    ) -> Result<(), TokenizerError> {
+    pub(super) fn follow_class(&mut self, inner: &mut tokenizers::Tokenizer) -> Result<(), TokenizerError> {
         let model_type = self.model_type.as_deref();
         let changed = llama::apply(inner, self.config.as_ref(), model_type);
-        let format = |source| TokenizerError::Format {
-            file: self.folder.join(TOKENIZER),
-            source,
-        };
+        let format = |source| TokenizerError::Format { file: self.folder.join(TOKENIZER), source };
         if changed.map_err(format)? {
             self.tokenizer = inner.to_string(false).map_err(format)?.into_bytes();
         }

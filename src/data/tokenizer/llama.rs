@@ -20,8 +20,8 @@ pub(super) fn apply(
         return Ok(false);
     };
     let class = config.get("tokenizer_class").and_then(Value::as_str);
-    let llama = matches!(class, Some("LlamaTokenizer" | "LlamaTokenizerFast"))
-        && matches!(model_type, None | Some("llama"));
+    let llama =
+        matches!(class, Some("LlamaTokenizer" | "LlamaTokenizerFast")) && matches!(model_type, None | Some("llama"));
     let byte_fallback = matches!(inner.get_model(), ModelWrapper::BPE(bpe) if bpe.byte_fallback);
     if !llama || !byte_fallback {
         return Ok(false);

@@ -326,10 +326,7 @@ mod tests {
     fn a_vocabulary_has_the_size_asked_for_or_says_what_it_needs() {
         let long = crate::data::glossary::texts();
         for vocabulary in [500, 800] {
-            for source in [
-                TokenizerSource::ByteLevelBpe { vocabulary },
-                TokenizerSource::Unigram { vocabulary },
-            ] {
+            for source in [TokenizerSource::ByteLevelBpe { vocabulary }, TokenizerSource::Unigram { vocabulary }] {
                 let trained = Tokenizer::train(&source, &long).unwrap();
                 assert_eq!(trained.len(), vocabulary, "{source:?}");
             }

@@ -21,20 +21,14 @@ fn fixtures() -> PathBuf {
 }
 
 const TRAINED: [(&str, TokenizerSource); 2] = [
-    (
-        "byte-level-bpe",
-        TokenizerSource::ByteLevelBpe { vocabulary: 400 },
-    ),
+    ("byte-level-bpe", TokenizerSource::ByteLevelBpe { vocabulary: 400 }),
     ("unigram", TokenizerSource::Unigram { vocabulary: 440 }),
 ];
 
 #[test]
 fn tokens_and_texts_equal_transformers() {
     let rows = std::fs::read_to_string(fixtures().join("tokens.jsonl")).unwrap();
-    let rows: Vec<Row> = rows
-        .lines()
-        .map(|row| serde_json::from_str(row).unwrap())
-        .collect();
+    let rows: Vec<Row> = rows.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
     assert_eq!(rows.len(), 48);
     for row in rows {
         let tokenizer = Tokenizer::load(&fixtures().join(&row.tokenizer)).unwrap();

@@ -93,9 +93,7 @@ pub(super) fn unigram(vocabulary: usize, texts: &[String]) -> Result<Tokenizer, 
     // Sums over words depend on how threads share them; one thread makes them reproducible.
     let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let alone = alone.map_err(|error| TokenizerError::Train(error.into()))?;
-    alone
-        .install(|| trainer.do_train(with_endings(words), &mut model))
-        .map_err(TokenizerError::Train)?;
+    alone.install(|| trainer.do_train(with_endings(words), &mut model)).map_err(TokenizerError::Train)?;
     let mut pieces: Vec<(String, f64)> = model.iter().cloned().collect();
     pieces.retain(|(piece, _)| !piece.ends_with(ENDINGS));
     order_rare_characters(&mut pieces[specials.len()..]);

@@ -17,10 +17,7 @@ impl Checking<'_, '_> {
         if experiment.data.len() != 1 && self.faults.is_sound("data") {
             let names = listed(experiment.data.keys().map(String::as_str));
             let (found, help) = match experiment.data.len() {
-                0 => (
-                    "none".to_owned(),
-                    "add `[data.glossary]` with `importer = \"glossary\"`",
-                ),
+                0 => ("none".to_owned(), "add `[data.glossary]` with `importer = \"glossary\"`"),
                 _ => (names, "keep one, and make an experiment of each"),
             };
             let message = format!("an experiment has one data set, found {found}");
@@ -43,19 +40,14 @@ impl Checking<'_, '_> {
         match (&data.path, importer) {
             (Some(_), Importer::Glossary) => {
                 let message = "the glossary is embedded and has no path";
-                self.faults.at(
-                    at.key("path"),
-                    message,
-                    "remove `path`, or choose another importer",
-                );
+                self.faults.at(at.key("path"), message, "remove `path`, or choose another importer");
             }
             (None, Importer::Glossary) => {}
             (None, _) => {
                 let path = at.key("path");
                 let message = format!("`{at}` names no file to import");
                 let help = format!("add `path = \"...\"`, or pass `--set {path}=FILE`");
-                self.faults
-                    .add(Fault::new(path, message).help(help).label("no `path` here"));
+                self.faults.add(Fault::new(path, message).help(help).label("no `path` here"));
             }
             (Some(path), _) => {
                 let shown = path.display();
@@ -86,33 +78,18 @@ impl Checking<'_, '_> {
     }
 
     fn split(&mut self, data: &Data, at: &KeyPath) {
-        let Split {
-            train,
-            dev,
-            test,
-            group_by,
-            ..
-        } = data.split;
+        let Split { train, dev, test, group_by, .. } = data.split;
         if group_by == GroupBy::Given {
             if data.importer != Importer::Glossary && self.faults.is_sound(at) {
                 let message = "only the glossary comes with its own division";
-                self.faults.at(
-                    at.key("group-by"),
-                    message,
-                    "choose `document` or `example`",
-                );
+                self.faults.at(at.key("group-by"), message, "choose `document` or `example`");
             }
             return;
         }
         let mut in_range = true;
         for (share, key) in [(train, "train"), (dev, "dev"), (test, "test")] {
             in_range &= (0.0..=1.0).contains(&share);
-            self.require(
-                (0.0..=1.0).contains(&share),
-                at.key(key),
-                "from 0 to 1",
-                share,
-            );
+            self.require((0.0..=1.0).contains(&share), at.key(key), "from 0 to 1", share);
         }
         let sum = train + dev + test;
         if in_range && (sum - 1.0).abs() > ROUNDING && self.faults.is_sound(at) {
@@ -127,8 +104,7 @@ impl Checking<'_, '_> {
             let validated = [&plan.pretrain, &plan.sft, &plan.distill];
             if dev == 0.0 && validated.iter().any(|t| t.validate == Validate::Epoch) {
                 let message = "the best state is kept by dev loss, but there is no dev split";
-                let help =
-                    "give `dev` a share, or set `validate = \"end\"` in every training stage";
+                let help = "give `dev` a share, or set `validate = \"end\"` in every training stage";
                 self.faults.at(at.key("dev"), message, help);
             }
         }

@@ -24,11 +24,7 @@ impl Checking<'_, '_> {
             self.faults.at("question", "the question is empty", help);
         }
         if experiment.seeds.is_empty() {
-            self.faults.at(
-                "seeds",
-                "there are no seeds",
-                "write `seeds = [10]`, better three or more",
-            );
+            self.faults.at("seeds", "there are no seeds", "write `seeds = [10]`, better three or more");
         }
         self.require_distinct(&experiment.seeds, &KeyPath::from("seeds"));
         self.factors();
@@ -52,8 +48,7 @@ impl Checking<'_, '_> {
         self.require_distinct(&sft, &at);
         for name in algorithms {
             if !factors.algorithm.iter().any(|level| level == name) {
-                self.notes
-                    .push(format!("no factor uses the algorithm `{name}`"));
+                self.notes.push(format!("no factor uses the algorithm `{name}`"));
             }
         }
     }
@@ -64,8 +59,7 @@ impl Checking<'_, '_> {
         let kinds = format!("{kind}s");
         if levels.is_empty() {
             let help = format!("{kinds}: {}", listed(defined.iter().copied()));
-            self.faults
-                .at(&at, format!("the factor `{factor}` has no levels"), help);
+            self.faults.at(&at, format!("the factor `{factor}` has no levels"), help);
         }
         self.require_distinct(levels, &at);
         if !self.faults.is_sound(kinds.as_str()) && defined.is_empty() {
@@ -89,10 +83,7 @@ impl Checking<'_, '_> {
         if baseline.is_empty() || !self.selection(baseline, &KeyPath::from("baseline")) {
             return;
         }
-        let chosen = arms(self.experiment)
-            .iter()
-            .filter(|arm| arm.matches(baseline))
-            .count();
+        let chosen = arms(self.experiment).iter().filter(|arm| arm.matches(baseline)).count();
         if chosen > 1 {
             let open = FACTORS.into_iter().filter(|factor| {
                 let levels = self.experiment.factors.levels(factor);
@@ -100,8 +91,7 @@ impl Checking<'_, '_> {
             });
             let open = listed(open);
             let message = format!("the baseline should be one arm, found {chosen}");
-            self.faults
-                .at("baseline", message, format!("name a level of {open}"));
+            self.faults.at("baseline", message, format!("name a level of {open}"));
         }
     }
 
@@ -109,8 +99,7 @@ impl Checking<'_, '_> {
     pub(super) fn selection(&mut self, levels: &BTreeMap<String, String>, at: &KeyPath) -> bool {
         let mut all = true;
         for (factor, level) in levels {
-            all &=
-                self.factor(factor, &at.key(factor)) && self.level(factor, level, &at.key(factor));
+            all &= self.factor(factor, &at.key(factor)) && self.level(factor, level, &at.key(factor));
         }
         all
     }

@@ -20,18 +20,8 @@ impl Checking<'_, '_> {
         }
         self.require_some(evaluation.batch, at.key("batch"));
         self.require_some(evaluation.max_new_tokens, at.key("max-new-tokens"));
-        self.require(
-            evaluation.limit != Some(0),
-            at.key("limit"),
-            "at least 1",
-            0,
-        );
-        if let Decoding::Sample {
-            temperature,
-            top_p,
-            top_k,
-        } = evaluation.decoding
-        {
+        self.require(evaluation.limit != Some(0), at.key("limit"), "at least 1", 0);
+        if let Decoding::Sample { temperature, top_p, top_k } = evaluation.decoding {
             let at = at.key("decoding").key("sample");
             self.require_positive(temperature, at.key("temperature"));
             let in_range = top_p > 0.0 && top_p <= 1.0;
@@ -39,12 +29,7 @@ impl Checking<'_, '_> {
             self.require(top_k != Some(0), at.key("top-k"), "at least 1", 0);
         }
         self.embedding_model();
-        self.require(
-            self.experiment.compute.threads != Some(0),
-            "compute.threads",
-            "at least 1",
-            0,
-        );
+        self.require(self.experiment.compute.threads != Some(0), "compute.threads", "at least 1", 0);
         self.energy();
     }
 
@@ -61,32 +46,23 @@ impl Checking<'_, '_> {
 
     fn embedding_model(&mut self) {
         let evaluation = &self.experiment.evaluation;
-        let asked = evaluation
-            .metrics
-            .iter()
-            .position(|metric| metric == "cosine");
+        let asked = evaluation.metrics.iter().position(|metric| metric == "cosine");
         let at = KeyPath::from("evaluation.embedding-model");
         match (&evaluation.embedding_model, asked) {
             (Some(folder), Some(_)) => {
                 for name in ["model.safetensors", "tokenizer.json"] {
                     if !folder.join(name).is_file() {
-                        let message =
-                            format!("the embedding model `{}` has no `{name}`", folder.display());
+                        let message = format!("the embedding model `{}` has no `{name}`", folder.display());
                         let help = self.path_help(folder.as_os_str(), &at);
                         self.faults.at(&at, message, help);
                     }
                 }
             }
             (None, Some(index)) if !self.around.default_embedding_model => {
-                let message =
-                    "`cosine` needs an embedding model, and the default one is not installed";
+                let message = "`cosine` needs an embedding model, and the default one is not installed";
                 let help = "run `make setup`, name a folder as `evaluation.embedding-model`, or leave \
                             `cosine` out of `evaluation.metrics`";
-                self.faults.at(
-                    KeyPath::from("evaluation.metrics").index(index),
-                    message,
-                    help,
-                );
+                self.faults.at(KeyPath::from("evaluation.metrics").index(index), message, help);
             }
             _ => {}
         }
@@ -107,12 +83,7 @@ impl Checking<'_, '_> {
         }
         if let Some(pue) = energy.pue {
             // Total energy of a site over that of its computers.
-            self.require(
-                pue >= 1.0 && pue.is_finite(),
-                at.key("pue"),
-                "at least 1",
-                pue,
-            );
+            self.require(pue >= 1.0 && pue.is_finite(), at.key("pue"), "at least 1", pue);
         }
     }
 }

@@ -12,26 +12,13 @@ impl Checking<'_, '_> {
             let at = KeyPath::from("hypotheses").index(index);
             if hypothesis.name.trim().is_empty() {
                 let help = "write the claim in words: the report prints it";
-                self.faults
-                    .at(at.key("name"), "the hypothesis has no name", help);
-            } else if hypotheses[..index]
-                .iter()
-                .any(|other| other.name == hypothesis.name)
-            {
+                self.faults.at(at.key("name"), "the hypothesis has no name", help);
+            } else if hypotheses[..index].iter().any(|other| other.name == hypothesis.name) {
                 let message = format!("two hypotheses are named `{}`", hypothesis.name);
-                self.faults.at(
-                    at.key("name"),
-                    message,
-                    "rename one: the report lists them by name",
-                );
+                self.faults.at(at.key("name"), message, "rename one: the report lists them by name");
             }
             let alpha = hypothesis.alpha;
-            self.require(
-                alpha > 0.0 && alpha < 1.0,
-                at.key("alpha"),
-                "between 0 and 1",
-                alpha,
-            );
+            self.require(alpha > 0.0 && alpha < 1.0, at.key("alpha"), "between 0 and 1", alpha);
             self.contrast(hypothesis, &at.key("contrast"));
             self.tested_metrics(hypothesis, &at.key("metrics"));
         }
@@ -49,28 +36,18 @@ impl Checking<'_, '_> {
             self.faults.at(at.key("worse"), message, "name two levels");
         }
         if contrast.within.contains_key(factor) {
-            let message =
-                format!("`within` fixes `{factor}`, which is the factor that is compared");
-            let fault =
-                Fault::new(at.key("within").key(factor), message).help("fix other factors only");
+            let message = format!("`within` fixes `{factor}`, which is the factor that is compared");
+            let fault = Fault::new(at.key("within").key(factor), message).help("fix other factors only");
             self.faults.add(fault);
         }
-        let others = contrast
-            .within
-            .clone()
-            .into_iter()
-            .filter(|(other, _)| other != factor);
+        let others = contrast.within.clone().into_iter().filter(|(other, _)| other != factor);
         self.selection(&others.collect(), &at.key("within"));
     }
 
     fn tested_metrics(&mut self, hypothesis: &Hypothesis, at: &KeyPath) {
         if hypothesis.metrics.is_empty() {
             let message = format!("the hypothesis `{}` has no metric", hypothesis.name);
-            self.faults.at(
-                at,
-                message,
-                "name at least one, such as `metrics = [\"rouge-l\"]`",
-            );
+            self.faults.at(at, message, "name at least one, such as `metrics = [\"rouge-l\"]`");
         }
         self.require_distinct(&hypothesis.metrics, at);
         let computed = &self.experiment.evaluation.metrics;
@@ -78,12 +55,8 @@ impl Checking<'_, '_> {
             let at = at.index(index);
             if self.metric(metric, &at) && !computed.contains(metric) && self.faults.is_sound("evaluation.metrics") {
                 let message = format!("`{metric}` is tested but not computed");
-                let fault =
-                    Fault::new(at, message).help(format!("add `{metric}` to `evaluation.metrics`"));
-                let context = [(
-                    KeyPath::from("evaluation.metrics"),
-                    "the metrics that are computed",
-                )];
+                let fault = Fault::new(at, message).help(format!("add `{metric}` to `evaluation.metrics`"));
+                let context = [(KeyPath::from("evaluation.metrics"), "the metrics that are computed")];
                 self.faults.add_with(fault, &context);
             }
         }

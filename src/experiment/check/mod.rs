@@ -105,12 +105,7 @@ impl Checking<'_, '_> {
 
     /// Adds a fault unless the number lies in `[0, 1)`.
     fn require_share(&mut self, value: f64, path: impl Into<KeyPath>) {
-        self.require(
-            (0.0..1.0).contains(&value),
-            path,
-            "from 0 to below 1",
-            value,
-        );
+        self.require((0.0..1.0).contains(&value), path, "from 0 to below 1", value);
     }
 
     /// Adds a fault for every value of a list that an earlier one equals.
@@ -118,8 +113,7 @@ impl Checking<'_, '_> {
         for (index, value) in values.iter().enumerate() {
             if values[..index].contains(value) {
                 let message = format!("`{value}` appears twice in `{path}`");
-                self.faults
-                    .at(path.index(index), message, "remove one of them");
+                self.faults.at(path.index(index), message, "remove one of them");
             }
         }
     }

@@ -24,8 +24,7 @@ impl Checking<'_, '_> {
                 .values()
                 .any(|model| matches!(model, Model::Scratch(scratch) if scratch.tokenizer == *name));
             if !used {
-                self.notes
-                    .push(format!("no model uses the tokenizer `{name}`"));
+                self.notes.push(format!("no model uses the tokenizer `{name}`"));
             }
         }
         for (name, model) in &experiment.models {
@@ -36,8 +35,7 @@ impl Checking<'_, '_> {
             }
             let factors = &experiment.factors;
             if !factors.student.contains(name) && !factors.teacher.contains(name) {
-                self.notes
-                    .push(format!("no factor uses the model `{name}`"));
+                self.notes.push(format!("no factor uses the model `{name}`"));
             }
         }
     }
@@ -104,8 +102,7 @@ impl Checking<'_, '_> {
             self.faults.at(at.key("hidden"), message, help);
         }
         if widths && groups && !heads.is_multiple_of(kv_heads) {
-            let message =
-                format!("{heads} query heads cannot share {kv_heads} key and value heads");
+            let message = format!("{heads} query heads cannot share {kv_heads} key and value heads");
             let help = "make `heads` a multiple of `kv-heads`";
             self.faults.at(at.key("kv-heads"), message, help);
         }
@@ -118,8 +115,7 @@ impl Checking<'_, '_> {
                 let help = "write `hf:organisation/model`, such as `hf:mistralai/Mistral-7B-v0.1`";
                 self.faults.at(at, message, help);
             } else if !(self.around.downloaded)(name) {
-                self.notes
-                    .push(format!("`{checkpoint}` is not downloaded here"));
+                self.notes.push(format!("`{checkpoint}` is not downloaded here"));
             }
             return;
         }
@@ -137,10 +133,7 @@ impl Checking<'_, '_> {
         }
         let weights = ["model.safetensors", "model.safetensors.index.json"];
         let missing = |name: &&str| !folder.join(name).is_file();
-        let absent: Vec<&str> = ["config.json", "tokenizer.json"]
-            .into_iter()
-            .filter(missing)
-            .collect();
+        let absent: Vec<&str> = ["config.json", "tokenizer.json"].into_iter().filter(missing).collect();
         for name in absent {
             let message = format!("the checkpoint `{checkpoint}` has no `{name}`");
             let help = "save model and tokenizer to one folder with `save_pretrained`";
@@ -160,6 +153,5 @@ fn is_hub_name(name: &str) -> bool {
         let valid = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         !part.is_empty() && !part.starts_with('.') && part.chars().all(valid)
     };
-    name.split_once('/')
-        .is_some_and(|(organisation, model)| part(organisation) && part(model))
+    name.split_once('/').is_some_and(|(organisation, model)| part(organisation) && part(model))
 }

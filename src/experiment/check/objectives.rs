@@ -19,10 +19,7 @@ pub fn same_vocabulary(
     if student == teacher {
         return Some(true);
     }
-    let models = (
-        experiment.models.get(student)?,
-        experiment.models.get(teacher)?,
-    );
+    let models = (experiment.models.get(student)?, experiment.models.get(teacher)?);
     match models {
         (Model::Scratch(a), Model::Scratch(b)) => {
             let tokenizers = &experiment.tokenizers;
@@ -39,27 +36,15 @@ impl Checking<'_, '_> {
         for (name, algorithm) in &experiment.algorithms {
             let at = KeyPath::from("algorithms").key(name);
             let (at, temperature, rate) = match algorithm {
-                Algorithm::Vanilla {
-                    temperature, rate, ..
-                } => (at.key("vanilla"), temperature, rate),
-                Algorithm::DualSpace {
-                    temperature,
-                    rate,
-                    projector_lr,
-                    ..
-                } => {
+                Algorithm::Vanilla { temperature, rate, .. } => (at.key("vanilla"), temperature, rate),
+                Algorithm::DualSpace { temperature, rate, projector_lr, .. } => {
                     let at = at.key("dual-space");
                     self.require_positive(*projector_lr, at.key("projector-lr"));
                     (at, temperature, rate)
                 }
             };
             self.require_positive(*temperature, at.key("temperature"));
-            self.require(
-                (0.0..=1.0).contains(rate),
-                at.key("rate"),
-                "from 0 to 1",
-                rate,
-            );
+            self.require((0.0..=1.0).contains(rate), at.key("rate"), "from 0 to 1", rate);
             if let Algorithm::Vanilla { alignment, .. } = algorithm {
                 self.alignment(name, *alignment, &at);
             }
@@ -71,8 +56,7 @@ impl Checking<'_, '_> {
         let path = at.key("alignment");
         if alignment == Some(Alignment::MinEdit) {
             let message = "the alignment `min-edit` is not available yet";
-            self.faults
-                .at(&path, message, "choose `uld`, or `naive` as a control");
+            self.faults.at(&path, message, "choose `uld`, or `naive` as a control");
             return;
         }
         let factors = &self.experiment.factors;
@@ -91,35 +75,19 @@ impl Checking<'_, '_> {
         }
         match alignment {
             Some(_) if different.is_empty() && unknown.is_empty() => {
-                let note = format!(
-                    "`{name}` declares an alignment but every vocabulary is the same: unused"
-                );
+                let note = format!("`{name}` declares an alignment but every vocabulary is the same: unused");
                 self.notes.push(note);
             }
             None if !different.is_empty() => {
-                let pairs: Vec<String> = different
-                    .iter()
-                    .map(|(s, t)| format!("`{s}` and `{t}`"))
-                    .collect();
+                let pairs: Vec<String> = different.iter().map(|(s, t)| format!("`{s}` and `{t}`")).collect();
                 let pairs = pairs.join(", ");
-                let message = format!(
-                    "`{name}` compares token by token, but the vocabularies of {pairs} differ"
-                );
+                let message = format!("`{name}` compares token by token, but the vocabularies of {pairs} differ");
                 let help = "add `alignment = \"uld\"` (sorted distributions), `\"min-edit\"` (nearest \
                             tokens; not available yet) or `\"naive\"` (ids as they are: a control), or use `dual-space`";
-                let fault = Fault::new(path, message)
-                    .help(help)
-                    .label("no `alignment` here");
+                let fault = Fault::new(path, message).help(help).label("no `alignment` here");
                 let teacher = different[0].1;
-                let level = factors
-                    .teacher
-                    .iter()
-                    .position(|level| level == teacher)
-                    .unwrap_or_default();
-                let context = [(
-                    KeyPath::from("factors.teacher").index(level),
-                    "has another vocabulary",
-                )];
+                let level = factors.teacher.iter().position(|level| level == teacher).unwrap_or_default();
+                let context = [(KeyPath::from("factors.teacher").index(level), "has another vocabulary")];
                 self.faults.add_with(fault, &context);
             }
             None => {
@@ -134,9 +102,9 @@ impl Checking<'_, '_> {
                     }
                 }
             }
-            Some(Alignment::Naive) => self.notes.push(format!(
-                "`{name}` compares ids as they are across vocabularies: a control"
-            )),
+            Some(Alignment::Naive) => {
+                self.notes.push(format!("`{name}` compares ids as they are across vocabularies: a control"))
+            }
             Some(_) => {}
         }
     }

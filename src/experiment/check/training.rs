@@ -14,9 +14,7 @@ impl Checking<'_, '_> {
     pub(super) fn training(&mut self) {
         let plan = &self.experiment.training;
         let sft = &self.experiment.factors.sft;
-        let tuned = sft
-            .iter()
-            .any(|level| level.tunes_teacher() || level.tunes_student());
+        let tuned = sft.iter().any(|level| level.tunes_teacher() || level.tunes_student());
         // Pretraining packs texts into sequences, so examples say nothing about its batch.
         let stages = [("pretrain", &plan.pretrain, false), ("sft", &plan.sft, tuned), ("distill", &plan.distill, true)];
         for (kind, training, by_example) in stages {
@@ -27,10 +25,7 @@ impl Checking<'_, '_> {
                 && training.batch > examples
             {
                 let batch = training.batch;
-                let message = format!(
-                    "`{}` of {batch} is larger than the training set of {examples}",
-                    at.key("batch")
-                );
+                let message = format!("`{}` of {batch} is larger than the training set of {examples}", at.key("batch"));
                 let help = format!("choose at most {examples}, or use more data");
                 self.faults.at(at.key("batch"), message, help);
             }
@@ -48,12 +43,7 @@ impl Checking<'_, '_> {
         self.require_some(training.accumulation, at.key("accumulation"));
         self.require_some(training.checkpoint_every, at.key("checkpoint-every"));
         let decay = training.weight_decay;
-        self.require(
-            decay >= 0.0 && decay.is_finite(),
-            at.key("weight-decay"),
-            "0 or above",
-            decay,
-        );
+        self.require(decay >= 0.0 && decay.is_finite(), at.key("weight-decay"), "0 or above", decay);
         if let Some(clip) = training.clip {
             // Infinity is no clipping.
             self.require(clip > 0.0, at.key("clip"), "above 0 (`inf` for none)", clip);
@@ -61,11 +51,7 @@ impl Checking<'_, '_> {
         if training.batch > 0 && training.accumulation > training.batch {
             let (parts, batch) = (training.accumulation, training.batch);
             let message = format!("a batch of {batch} cannot be computed in {parts} parts");
-            self.faults.at(
-                at.key("accumulation"),
-                message,
-                format!("choose at most {batch}"),
-            );
+            self.faults.at(at.key("accumulation"), message, format!("choose at most {batch}"));
         }
         let (name, warmup, floor) = match training.schedule {
             Schedule::Constant { warmup } => ("constant", warmup, 0.0),
@@ -76,12 +62,7 @@ impl Checking<'_, '_> {
         self.require_share(warmup, schedule.key("warmup"));
         if training.lr > 0.0 {
             let expected = format!("from 0 to the peak of {}", training.lr);
-            self.require(
-                (0.0..=training.lr).contains(&floor),
-                schedule.key("floor"),
-                &expected,
-                floor,
-            );
+            self.require((0.0..=training.lr).contains(&floor), schedule.key("floor"), &expected, floor);
         }
     }
 
@@ -106,10 +87,7 @@ impl Checking<'_, '_> {
             ("training.pretrain.max-length", plan.pretrain.max_length),
             ("training.sft.max-length", plan.sft.max_length),
             ("training.distill.max-length", plan.distill.max_length),
-            (
-                "evaluation.max-new-tokens",
-                experiment.evaluation.max_new_tokens,
-            ),
+            ("evaluation.max-new-tokens", experiment.evaluation.max_new_tokens),
         ];
         let scratch: Vec<(&str, usize)> = experiment
             .models
@@ -119,38 +97,24 @@ impl Checking<'_, '_> {
                 Model::Checkpoint(_) => None,
             })
             .collect();
-        let path = |name: &str| {
-            KeyPath::from("models")
-                .key(name)
-                .key("scratch")
-                .key("positions")
-        };
+        let path = |name: &str| KeyPath::from("models").key(name).key("scratch").key("positions");
         for (key, length) in lengths {
             let short = scratch.iter().filter(|(_, positions)| *positions < length);
             let Some(most) = short.clone().map(|(_, positions)| *positions).min() else {
                 continue;
             };
             if self.faults.is_stated(key) {
-                let models: Vec<String> = short
-                    .clone()
-                    .map(|(name, positions)| format!("`{name}` ({positions})"))
-                    .collect();
-                let message = format!(
-                    "{length} tokens exceed the positions of {}",
-                    models.join(", ")
-                );
-                let fault = Fault::new(key, message).help(format!(
-                    "choose at most {most}, or give these models more `positions`"
-                ));
+                let models: Vec<String> =
+                    short.clone().map(|(name, positions)| format!("`{name}` ({positions})")).collect();
+                let message = format!("{length} tokens exceed the positions of {}", models.join(", "));
+                let fault = Fault::new(key, message)
+                    .help(format!("choose at most {most}, or give these models more `positions`"));
                 let context: Vec<_> = short.map(|(name, _)| (path(name), "positions")).collect();
                 self.faults.add_with(fault, &context);
             } else {
                 for (name, positions) in short {
-                    let message = format!(
-                        "{positions} positions are fewer than the default of `{key}`, {length}"
-                    );
-                    self.faults
-                        .at(path(name), message, format!("raise it, or lower `{key}`"));
+                    let message = format!("{positions} positions are fewer than the default of `{key}`, {length}");
+                    self.faults.at(path(name), message, format!("raise it, or lower `{key}`"));
                 }
             }
         }
@@ -164,21 +128,13 @@ impl Checking<'_, '_> {
         let modules = &lora.target_modules;
         let at = at.key("target-modules");
         if modules.is_empty() {
-            self.faults.at(
-                &at,
-                "no module gets an adapter",
-                remedy("", "modules", TARGET_MODULES),
-            );
+            self.faults.at(&at, "no module gets an adapter", remedy("", "modules", TARGET_MODULES));
         }
         self.require_distinct(modules, &at);
         for (index, module) in modules.iter().enumerate() {
             if !TARGET_MODULES.contains(&module.as_str()) {
                 let message = format!("no module is named `{module}`");
-                self.faults.at(
-                    at.index(index),
-                    message,
-                    remedy(module, "modules", TARGET_MODULES),
-                );
+                self.faults.at(at.index(index), message, remedy(module, "modules", TARGET_MODULES));
             }
         }
     }
