@@ -14,6 +14,10 @@ const WHOLE_SCORES: i64 = 1024;
 /// Queries per block on the CPU: a block skips the keys after its last query.
 const QUERY_BLOCK: i64 = 128;
 
+/// Tokens of short sequences that are attended to in one operation, under a mask that keeps them
+/// apart: below this, starting an operation costs more than the scores that the mask throws away.
+const GROUP_TOKENS: i64 = 128;
+
 /// Attends within each sequence of a packed batch.
 ///
 /// `query` is `[tokens, heads, head_dim]`, `key` and `value` are `[tokens, kv_heads, head_dim]`;
@@ -26,19 +30,57 @@ pub fn attend_packed(
     window: Option<i64>,
     masks: &Masks,
 ) -> Tensor {
-    if let [_] = lengths {
-        return attend(query, key, value, window, masks);
+    let groups = group(lengths);
+    let totals: Vec<i64> = groups.iter().map(|lengths| lengths.iter().sum()).collect();
+    let queries = query.split_with_sizes(&totals, 0);
+    let keys = key.split_with_sizes(&totals, 0);
+    let values = value.split_with_sizes(&totals, 0);
+    let mut parts = Vec::with_capacity(groups.len());
+    for (((lengths, query), key), value) in groups.into_iter().zip(&queries).zip(&keys).zip(&values) {
+        parts.push(match lengths {
+            [_] => attend(query, key, value, window, masks),
+            several => attend_apart(query, key, value, several, window, masks),
+        });
     }
-    let queries = query.split_with_sizes(lengths, 0);
-    let keys = key.split_with_sizes(lengths, 0);
-    let values = value.split_with_sizes(lengths, 0);
-    let parts: Vec<Tensor> = queries
-        .iter()
-        .zip(&keys)
-        .zip(&values)
-        .map(|((query, key), value)| attend(query, key, value, window, masks))
-        .collect();
-    Tensor::cat(&parts, 0)
+    if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(&parts, 0) }
+}
+
+/// Divides neighbours into groups of at most [`GROUP_TOKENS`], longer sequences on their own.
+fn group(mut lengths: &[i64]) -> Vec<&[i64]> {
+    let mut groups = Vec::new();
+    while !lengths.is_empty() {
+        let mut total = 0;
+        let fits = lengths.iter().take_while(|&&length| {
+            total += length;
+            total <= GROUP_TOKENS
+        });
+        let (members, rest) = lengths.split_at(fits.count().max(1));
+        groups.push(members);
+        lengths = rest;
+    }
+    groups
+}
+
+/// Attends within several short sequences at once.
+fn attend_apart(
+    query: &Tensor,
+    key: &Tensor,
+    value: &Tensor,
+    lengths: &[i64],
+    window: Option<i64>,
+    masks: &Masks,
+) -> Tensor {
+    let (tokens, heads, head_dim) = query.size3().expect("[tokens, heads, head_dim]");
+    let kv_heads = key.size()[1];
+    let group = heads / kv_heads;
+    let scaled = query * (head_dim as f64).powf(-0.5);
+    let scaled = scaled.view([tokens, kv_heads, group, head_dim]).permute([1, 2, 0, 3]);
+    let scores = scaled.reshape([kv_heads, group * tokens, head_dim]).bmm(&key.permute([1, 2, 0]));
+    let mut scores = scores;
+    // In place: the backward of a product does not read its result.
+    let _ = scores.g_add_(&masks.apart(lengths, window, group, &scores));
+    let attended = scores.softmax(-1, scores.kind()).bmm(&value.transpose(0, 1));
+    attended.view([kv_heads, group, tokens, head_dim]).permute([2, 0, 1, 3]).reshape([tokens, heads * head_dim])
 }
 
 /// Attends within one sequence; the queries are its last tokens.
@@ -102,7 +144,10 @@ fn attend_fused(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64
 
 /// Keeps the causal masks of one forward pass: its layers and sequences share them.
 #[derive(Debug, Default)]
-pub struct Masks(RefCell<BTreeMap<MaskShape, Tensor>>);
+pub struct Masks {
+    alone: RefCell<BTreeMap<MaskShape, Tensor>>,
+    apart: RefCell<BTreeMap<(Vec<i64>, Option<i64>, i64), Tensor>>,
+}
 
 /// Queries, keys, window and query heads per key head.
 type MaskShape = (i64, i64, Option<i64>, i64);
@@ -110,10 +155,26 @@ type MaskShape = (i64, i64, Option<i64>, i64);
 impl Masks {
     /// Returns the mask `[group * queries, keys]` in the kind and on the device of `like`.
     fn causal(&self, queries: i64, keys: i64, window: Option<i64>, group: i64, like: &Tensor) -> Tensor {
-        let mut masks = self.0.borrow_mut();
+        let mut masks = self.alone.borrow_mut();
         let mask = masks
             .entry((queries, keys, window, group))
             .or_insert_with(|| causal_mask(queries, keys, window, like.kind(), like.device()).repeat([group, 1]));
+        mask.shallow_clone()
+    }
+
+    /// Returns the causal mask `[group * tokens, tokens]` that keeps sequences of `lengths` apart.
+    fn apart(&self, lengths: &[i64], window: Option<i64>, group: i64, like: &Tensor) -> Tensor {
+        let mut masks = self.apart.borrow_mut();
+        let mask = masks.entry((lengths.to_vec(), window, group)).or_insert_with(|| {
+            let tokens = lengths.iter().sum();
+            let owners: Vec<i64> =
+                (0_i64..).zip(lengths).flat_map(|(owner, &length)| (0..length).map(move |_| owner)).collect();
+            let owners = Tensor::from_slice(&owners).to_device(like.device());
+            let foreign = owners.unsqueeze(1).ne_tensor(&owners);
+            causal_mask(tokens, tokens, window, like.kind(), like.device())
+                .masked_fill(&foreign, f64::NEG_INFINITY)
+                .repeat([group, 1])
+        });
         mask.shallow_clone()
     }
 }
@@ -207,10 +268,20 @@ mod tests {
     #[test]
     fn a_sequence_does_not_see_its_neighbours() {
         tch::manual_seed(4);
-        let (query, key, value) = (random([9, 2, 4]), random([9, 1, 4]), random([9, 1, 4]));
-        let packed = attend_packed(&query, &key, &value, &[4, 5], None, &Masks::default());
-        let alone =
-            attend(&query.narrow(0, 4, 5), &key.narrow(0, 4, 5), &value.narrow(0, 4, 5), None, &Masks::default());
-        assert!(packed.narrow(0, 4, 5).equal(&alone));
+        // Groups of several, one of exactly the limit, one longer.
+        for (lengths, window) in
+            [(vec![4, 5], None), (vec![60, 60, 60, 128, 3, 200, 1], None), (vec![30, 40, 20], Some(7))]
+        {
+            let tokens: i64 = lengths.iter().sum();
+            let (query, key, value) = (random([tokens, 4, 8]), random([tokens, 2, 8]), random([tokens, 2, 8]));
+            let packed = attend_packed(&query, &key, &value, &lengths, window, &Masks::default());
+            let mut start = 0;
+            for length in lengths {
+                let part = |tensor: &Tensor| tensor.narrow(0, start, length);
+                let alone = attend(&part(&query), &part(&key), &part(&value), window, &Masks::default());
+                assert!(part(&packed).allclose(&alone, 1e-5, 1e-6, false), "{length} from {start}");
+                start += length;
+            }
+        }
     }
 }
