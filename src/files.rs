@@ -16,7 +16,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Replaces `path` by what `fill` writes.
 ///
 /// # Errors
-/// As for [`write`], and when `fill` fails.
+/// As for [`write()`], and when `fill` fails.
 pub fn write_with(
     path: &Path,
     fill: impl FnOnce(&mut io::BufWriter<&mut std::fs::File>) -> io::Result<()>,
