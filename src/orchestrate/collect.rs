@@ -12,7 +12,7 @@ use tutelage_reports::study::{self, Arm, Check, Curve, Factor, Model, Outcome, R
 
 use super::environment::Environment;
 use super::event::{self, Event};
-use super::execute::Failure;
+use super::failure::Failure;
 use super::generation::Generation;
 use super::manifest::Depth;
 use super::plan::{Plan, Trial};

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tutelage_metrics::energy::{Account, Meter, Monotonic, PowerSource};
 
 use super::atomic;
 use super::environment::Environment;
 use super::event::{Event, EventLog};
+use super::failure::{Failure, brief};
 use super::manifest::{Damage, Depth};
 use super::plan::Plan;
 use super::stage::{Source, Stage};
@@ -123,18 +124,6 @@ pub struct Summary {
     pub skipped: Vec<(String, String)>,
     /// Whether the user stopped the run.
     pub stopped: bool,
-}
-
-/// Says why a stage failed; kept as `failure.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Failure {
-    /// Kind and label of the stage.
-    pub stage: String,
-    /// What went wrong, outermost first.
-    pub reasons: Vec<String>,
-    /// Folder of the stage.
-    pub folder: PathBuf,
 }
 
 impl Summary {
@@ -288,7 +277,8 @@ impl Execution<'_> {
             Err(error) => {
                 // A stage that failed before it began leaves the events of earlier attempts.
                 if log.is_open() && !error.is::<Stopped>() {
-                    log.write(&Event::Failed { reason: format!("{error:#}") })?;
+                    let reasons: Vec<String> = error.chain().map(|cause| brief(&cause.to_string())).collect();
+                    log.write(&Event::Failed { reason: reasons.join(": ") })?;
                 }
                 return Err(error);
             }
@@ -302,17 +292,16 @@ impl Execution<'_> {
 
     /// Keeps the reason of a failure in the stage's folder.
     fn record(&self, stage: &Stage, error: &anyhow::Error) -> Failure {
-        let mut reasons: Vec<String> = error.chain().map(ToString::to_string).collect();
+        let folder = self.store.folder_of(stage);
+        let mut failure = Failure::new(stage.title(), error, folder.path().to_owned());
         if is_disk_full(error) {
             let free = fs4::available_space(self.store.root());
             let free = free.map_or("an unknown number of".to_owned(), |bytes| bytes.to_string());
-            reasons.push(format!(
+            failure.reasons.push(format!(
                 "{free} bytes are free at `{}`; free some and run again: what is done is kept",
                 self.store.root().display()
             ));
         }
-        let folder = self.store.folder_of(stage);
-        let failure = Failure { stage: stage.title(), reasons, folder: folder.path().to_owned() };
         // On a full disk even this may not fit; the summary tells it either way.
         let _ = atomic::write_json(&folder.failure_json(), &failure);
         failure

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::atomic;
-use super::execute::Failure;
+use super::failure::Failure;
 use super::manifest::{Damage, Depth};
 use super::plan::Plan;
 use super::stage::Stage;
