@@ -15,7 +15,6 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 use tutelage_metrics::energy::{Account, Meter, Monotonic, PowerSource};
 
-use super::atomic;
 use super::environment::Environment;
 use super::event::{Event, EventLog};
 use super::failure::{Failure, brief};
@@ -25,6 +24,7 @@ use super::stage::{Source, Stage};
 use super::stop::{StopFlag, Stopped};
 use super::store::{StageFolder, State, Store};
 use crate::experiment::Key;
+use crate::files;
 
 /// Does the work of a stage.
 pub trait Worker {
@@ -241,8 +241,8 @@ impl Execution<'_> {
 
     fn attempt(&mut self, stage: &Stage, folder: &StageFolder) -> anyhow::Result<()> {
         let inputs = Inputs::of(stage, self.store)?;
-        atomic::write_json(&folder.stage_json(), stage)?;
-        atomic::write_json(&folder.environment_json(), self.environment)?;
+        files::write_json(&folder.stage_json(), stage)?;
+        files::write_json(&folder.environment_json(), self.environment)?;
         let mut log = EventLog::new(folder.events_jsonl());
         let meter = Meter::start((self.sources)(), Arc::new(Monotonic::start()));
         let start = Instant::now();
@@ -261,7 +261,7 @@ impl Execution<'_> {
             let written = write(&mut log, &event).and_then(|()| match event {
                 Event::Saved { .. } => {
                     let account = total(earlier.clone(), meter.account());
-                    Ok(atomic::write_json(&folder.energy_json(), &account)?)
+                    Ok(files::write_json(&folder.energy_json(), &account)?)
                 }
                 _ => Ok(()),
             });
@@ -286,7 +286,7 @@ impl Execution<'_> {
         let account = total(earlier, meter.finish());
         match broken {
             Some(error) => Err(error),
-            None => Ok(atomic::write_json(&folder.energy_json(), &account)?),
+            None => Ok(files::write_json(&folder.energy_json(), &account)?),
         }
     }
 
@@ -303,7 +303,7 @@ impl Execution<'_> {
             ));
         }
         // On a full disk even this may not fit; the summary tells it either way.
-        let _ = atomic::write_json(&folder.failure_json(), &failure);
+        let _ = files::write_json(&folder.failure_json(), &failure);
         failure
     }
 }
@@ -341,7 +341,7 @@ fn describe(panic: &(dyn std::any::Any + Send)) -> anyhow::Error {
 
 /// Says whether an error comes from a full disk, however deep.
 fn is_disk_full(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(atomic::is_full))
+    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(files::is_full))
 }
 
 #[cfg(test)]
@@ -384,7 +384,7 @@ mod tests {
                 Some((fails, Fault::Panic)) if title == fails => panic!("shapes differ"),
                 Some((fails, Fault::DiskFull)) if title == fails => {
                     let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-                    return Err(atomic::failed(&folder.output(), Some(7), full).into());
+                    return Err(files::failed(&folder.output(), Some(7), full).into());
                 }
                 _ => {}
             }
@@ -397,7 +397,7 @@ mod tests {
             for step in state.len() as u64 + 1..=2 {
                 state.push('.');
                 events(Event::Step(Step { step, steps: 2, ..Step::default() }));
-                atomic::write(&saved, state.as_bytes())?;
+                files::write(&saved, state.as_bytes())?;
                 events(Event::Saved { step });
                 if self.stops_at == Some(step) {
                     stop.raise();
@@ -408,7 +408,7 @@ mod tests {
             for (name, path) in &inputs.0 {
                 text += &format!("{name}: {}", std::fs::read_to_string(path.join("result"))?);
             }
-            Ok(atomic::write(&folder.output().join("result"), text.as_bytes())?)
+            Ok(files::write(&folder.output().join("result"), text.as_bytes())?)
         }
     }
 
@@ -540,7 +540,7 @@ mod tests {
         let result = store.folder_of(&plan.stages[3]).output().join("result");
         let mut bytes = std::fs::read(&result).unwrap();
         bytes[0] ^= 1;
-        atomic::write(&result, &bytes).unwrap();
+        files::write(&result, &bytes).unwrap();
         let (summary, heard) = run(&store, &plan, &Fake::default());
         assert_eq!(summary.ran, 1);
         assert_eq!(heard, [format!("{} corrupt: output/result", plan.stages[3].title())]);

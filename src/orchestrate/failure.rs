@@ -97,8 +97,8 @@ mod tests {
 
     #[test]
     fn a_panic_of_unwrap_is_told_by_its_error() {
-        let error: Result<(), _> = Err(tch::TchError::Torch(format!("{SIZES}\n{TRACE}")));
-        let panic = catch_unwind(AssertUnwindSafe(|| error.unwrap())).unwrap_err();
+        let fail = || -> tch::Result<()> { Err(tch::TchError::Torch(format!("{SIZES}\n{TRACE}"))) };
+        let panic = catch_unwind(AssertUnwindSafe(|| fail().unwrap())).unwrap_err();
         let text = format!("the stage panicked: {}", panic.downcast_ref::<String>().unwrap());
         assert!(text.contains("frame #0"));
         assert_eq!(brief(&text), format!("the stage panicked: {SIZES}"));

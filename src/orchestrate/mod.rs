@@ -12,7 +12,6 @@
 //!
 //! Knows nothing of tensors: what computes is behind [`execute::Worker`].
 
-pub mod atomic;
 pub mod capture;
 pub mod collect;
 pub mod environment;
