@@ -233,6 +233,7 @@ impl Seed {
     }
 
     /// Seeds libtorch's generators, of which only dropout draws.
+    #[expect(clippy::disallowed_methods, reason = "the one place that seeds libtorch")]
     pub fn seed_tensors(self) {
         tch::manual_seed((self.0 >> 1) as i64);
     }

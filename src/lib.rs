@@ -1,5 +1,7 @@
 //! Tutelage turns one experiment file into teacher and student runs and a report.
 
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests spoil files and draw random tensors"))]
+
 pub mod cli;
 pub mod data;
 pub mod device;

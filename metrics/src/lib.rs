@@ -15,6 +15,8 @@
 //! Every value has a unit, a direction and a signature that names what can change it. The n-gram
 //! metrics equal sacrebleu, rouge-score and the SQuAD script on `tests/fixtures` within 1e-9.
 
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests write small files of their own"))]
+
 pub mod bootstrap;
 pub mod embedding;
 pub mod energy;

@@ -11,6 +11,8 @@
 //!
 //! [`compare`] serves two plain lists of scores without a study.
 
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests write small files of their own"))]
+
 pub mod aggregate;
 pub mod compare;
 pub mod contrast;

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::{Error, Result};
 
 /// Writes a file beside its place and renames it, so that no reader sees half of it.
+#[expect(clippy::disallowed_methods, reason = "the one place of this crate that writes")]
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.partial", std::process::id()));

@@ -22,6 +22,7 @@ use crate::experiment::settings::{
     self, Algorithm, Data, DeviceChoice, Divergence, Importer, Lora, PrecisionChoice, Schedule, Training, Tuning,
     Validate,
 };
+use crate::files;
 use crate::models::decoder::Decoder;
 use crate::train;
 use crate::train::distillation::Distillation;
@@ -326,8 +327,7 @@ impl Common {
         })?;
         let seconds = started.elapsed().as_secs_f64();
         if let Some(path) = &self.losses {
-            crate::files::write(path, serde_json::to_string_pretty(&log)?.as_bytes())
-                .with_context(|| format!("cannot write `{}`", path.display()))?;
+            files::write_json(path, &log)?;
         }
         let peak_memory_bytes = device::peak_memory_bytes();
         let achieved = operations_per_token * tokens as f64 / seconds;

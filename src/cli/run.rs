@@ -12,6 +12,7 @@ use super::plan::on_this_machine;
 use super::study::{StoreArgs, StudyArgs};
 use crate::orchestrate::environment::Environment;
 use crate::orchestrate::execute::{Execution, Summary};
+use crate::orchestrate::failure::brief;
 use crate::orchestrate::power::sources;
 use crate::orchestrate::progress::Printer;
 use crate::orchestrate::report::{Written, report};
@@ -60,6 +61,7 @@ impl Run {
             .with_context(|| format!("cannot open the store `{}`", self.store.store.display()))?;
         let (plan, compute) = on_this_machine(&checked)?;
         let stop = StopFlag::default();
+        tell_panics_briefly(*output);
         on_interrupt(stop.clone(), *output)?;
         let mut printer = Printer::new(output.verbosity(), plan.stages.len());
         printer.say(&format!("device {:?}, {:?} ({})", compute.device, compute.precision, compute.reason));
@@ -117,6 +119,19 @@ impl Run {
         }
         command
     }
+}
+
+/// A panic in a stage is kept whole in its `failure.json`; the terminal gets its place and first
+/// line, unless a backtrace is asked for.
+fn tell_panics_briefly(output: Output) {
+    if std::env::var_os("RUST_BACKTRACE").is_some() {
+        return;
+    }
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map_or("an unknown place".to_owned(), ToString::to_string);
+        let text = panic.payload_as_str().unwrap_or("no message");
+        output.warn(&format!("panicked at {place}: {}", brief(text)));
+    }));
 }
 
 /// The first interrupt asks to stop, the second ends the process.

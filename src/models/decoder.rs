@@ -14,6 +14,7 @@ use super::llama::{Layer, Past};
 use super::packed::Packed;
 use super::weights::{Checkpoint, SHARD_BYTES, save};
 use crate::device::Seed;
+use crate::files;
 
 /// A causal language model of the Llama family.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ impl Decoder {
     pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
         let path = folder.join("config.json");
         let text = format!("{:#}\n", self.config.to_json());
-        crate::files::write(&path, text.as_bytes()).map_err(|source| ModelError::Write { path, source })?;
+        files::write(&path, text.as_bytes())?;
         let tensors: Vec<(String, Tensor)> =
             self.parameters().into_iter().map(|(name, tensor)| (name, tensor.detach().to_kind(Kind::Float))).collect();
         save(folder, &tensors, SHARD_BYTES)

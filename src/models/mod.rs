@@ -14,6 +14,8 @@ pub mod weights;
 
 use std::path::PathBuf;
 
+use crate::files::WriteError;
+
 /// Why a model cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -26,13 +28,8 @@ pub enum ModelError {
         source: std::io::Error,
     },
     /// A file cannot be written.
-    #[error("cannot write `{}`", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// A file is not JSON.
     #[error("`{}` is not valid JSON", path.display())]
     Json {

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
 use super::ModelError;
+use crate::files;
 
 /// Shards are split at this size, as transformers does.
 pub const SHARD_BYTES: usize = 5_000_000_000;
@@ -181,7 +182,7 @@ pub fn save(folder: &Path, tensors: &[(String, Tensor)], shard_bytes: usize) -> 
     }
     let total: usize = tensors.iter().map(|(_, tensor)| size(tensor)).sum();
     let index = json!({"metadata": {"total_size": total}, "weight_map": map});
-    write_atomically(&folder.join("model.safetensors.index.json"), format!("{index:#}\n").as_bytes())
+    Ok(files::write(&folder.join("model.safetensors.index.json"), format!("{index:#}\n").as_bytes())?)
 }
 
 /// Writes `tensors` as one safetensors file that PyTorch tools read.
@@ -204,12 +205,7 @@ pub fn save_file(path: &Path, tensors: &[&(String, Tensor)]) -> Result<(), Model
     // transformers asks a file who wrote it.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(damaged)?;
-    write_atomically(path, &bytes)
-}
-
-/// Replaces `path` by `bytes`, or leaves it as it was.
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    crate::files::write(path, bytes).map_err(|source| ModelError::Write { path: path.to_owned(), source })
+    Ok(files::write(path, &bytes)?)
 }
 
 fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>, tch::TchError> {
@@ -281,7 +277,7 @@ mod tests {
         let path = folder.path().join("model.safetensors");
         let bytes = std::fs::read(&path).unwrap();
         for keep in [0, 5, 40, bytes.len() - 1] {
-            crate::files::write(&path, &bytes[..keep]).unwrap();
+            files::write(&path, &bytes[..keep]).unwrap();
             let error = Checkpoint::open(folder.path()).unwrap_err();
             assert!(matches!(error, ModelError::Damaged { .. }), "{keep}: {error}");
         }

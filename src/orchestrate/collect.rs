@@ -12,7 +12,7 @@ use tutelage_reports::study::{self, Arm, Check, Curve, Factor, Model, Outcome, R
 
 use super::environment::Environment;
 use super::event::{self, Event};
-use super::execute::Failure;
+use super::failure::Failure;
 use super::generation::Generation;
 use super::manifest::Depth;
 use super::plan::{Plan, Trial};
@@ -445,15 +445,16 @@ mod tests {
     use super::*;
     use crate::data::Example;
     use crate::device::Compute;
+    use crate::files;
     use crate::orchestrate::event::Step;
     use crate::orchestrate::execute::{Execution, Inputs, Listener, News, Worker};
     use crate::orchestrate::job::Job;
     use crate::orchestrate::plan::tests::{checked, planned};
     use crate::orchestrate::report::report;
+    use crate::orchestrate::rows;
     use crate::orchestrate::stop::StopFlag;
     use crate::orchestrate::store::StageFolder;
     use crate::orchestrate::worker::Engine;
-    use crate::orchestrate::{atomic, rows};
 
     /// Prepares and scores for real; models are their `config.json` and answer by rule.
     struct WithoutModels;
@@ -471,7 +472,7 @@ mod tests {
             match &stage.job {
                 Job::Pretrain(job) => {
                     let config = Config::scratch(&job.model, 300, 1);
-                    Ok(atomic::write_json(&output.join("config.json"), &config.to_json())?)
+                    Ok(files::write_json(&output.join("config.json"), &config.to_json())?)
                 }
                 Job::Sft(_) | Job::Distill(_) => {
                     let losses = BTreeMap::from([("loss".to_owned(), 1.5)]);

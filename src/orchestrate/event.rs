@@ -5,9 +5,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::files;
 use serde::{Deserialize, Serialize};
-
-use super::atomic;
 
 /// One thing that happened in a stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -150,7 +149,7 @@ impl EventLog {
         };
         let written = file.write_all(&line);
         self.file = Some(file);
-        Ok(written.map_err(|error| atomic::failed(&self.path, Some(line.len() as u64), error))?)
+        Ok(written.map_err(|error| files::failed(&self.path, Some(line.len() as u64), error))?)
     }
 
     fn open(&self, first: &Event) -> anyhow::Result<File> {
@@ -164,7 +163,7 @@ impl EventLog {
                 kept.push(b'\n');
             }
         }
-        atomic::write(&self.path, &kept)?;
+        files::write(&self.path, &kept)?;
         Ok(OpenOptions::new().append(true).open(&self.path)?)
     }
 }
@@ -186,7 +185,7 @@ mod tests {
         log.write(&step(1)).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         bytes.truncate(bytes.len() - 5);
-        atomic::write(&path, &bytes).unwrap();
+        files::write(&path, &bytes).unwrap();
         assert_eq!(read(&path).unwrap(), [Event::Started]);
     }
 
@@ -194,7 +193,7 @@ mod tests {
     fn a_damaged_line_inside_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
-        atomic::write(&path, b"{\"event\":\"sta\n{\"event\":\"started\"}\n").unwrap();
+        files::write(&path, b"{\"event\":\"sta\n{\"event\":\"started\"}\n").unwrap();
         let message = read(&path).unwrap_err().to_string();
         assert!(message.contains("line 1"), "{message}");
     }

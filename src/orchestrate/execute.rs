@@ -12,18 +12,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tutelage_metrics::energy::{Account, Meter, Monotonic, PowerSource};
 
-use super::atomic;
 use super::environment::Environment;
 use super::event::{Event, EventLog};
+use super::failure::{Failure, brief};
 use super::manifest::{Damage, Depth};
 use super::plan::Plan;
 use super::stage::{Source, Stage};
 use super::stop::{StopFlag, Stopped};
 use super::store::{StageFolder, State, Store};
 use crate::experiment::Key;
+use crate::files;
 
 /// Does the work of a stage.
 pub trait Worker {
@@ -123,18 +124,6 @@ pub struct Summary {
     pub skipped: Vec<(String, String)>,
     /// Whether the user stopped the run.
     pub stopped: bool,
-}
-
-/// Says why a stage failed; kept as `failure.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Failure {
-    /// Kind and label of the stage.
-    pub stage: String,
-    /// What went wrong, outermost first.
-    pub reasons: Vec<String>,
-    /// Folder of the stage.
-    pub folder: PathBuf,
 }
 
 impl Summary {
@@ -252,8 +241,8 @@ impl Execution<'_> {
 
     fn attempt(&mut self, stage: &Stage, folder: &StageFolder) -> anyhow::Result<()> {
         let inputs = Inputs::of(stage, self.store)?;
-        atomic::write_json(&folder.stage_json(), stage)?;
-        atomic::write_json(&folder.environment_json(), self.environment)?;
+        files::write_json(&folder.stage_json(), stage)?;
+        files::write_json(&folder.environment_json(), self.environment)?;
         let mut log = EventLog::new(folder.events_jsonl());
         let meter = Meter::start((self.sources)(), Arc::new(Monotonic::start()));
         let start = Instant::now();
@@ -272,7 +261,7 @@ impl Execution<'_> {
             let written = write(&mut log, &event).and_then(|()| match event {
                 Event::Saved { .. } => {
                     let account = total(earlier.clone(), meter.account());
-                    Ok(atomic::write_json(&folder.energy_json(), &account)?)
+                    Ok(files::write_json(&folder.energy_json(), &account)?)
                 }
                 _ => Ok(()),
             });
@@ -288,7 +277,8 @@ impl Execution<'_> {
             Err(error) => {
                 // A stage that failed before it began leaves the events of earlier attempts.
                 if log.is_open() && !error.is::<Stopped>() {
-                    log.write(&Event::Failed { reason: format!("{error:#}") })?;
+                    let reasons: Vec<String> = error.chain().map(|cause| brief(&cause.to_string())).collect();
+                    log.write(&Event::Failed { reason: reasons.join(": ") })?;
                 }
                 return Err(error);
             }
@@ -296,25 +286,24 @@ impl Execution<'_> {
         let account = total(earlier, meter.finish());
         match broken {
             Some(error) => Err(error),
-            None => Ok(atomic::write_json(&folder.energy_json(), &account)?),
+            None => Ok(files::write_json(&folder.energy_json(), &account)?),
         }
     }
 
     /// Keeps the reason of a failure in the stage's folder.
     fn record(&self, stage: &Stage, error: &anyhow::Error) -> Failure {
-        let mut reasons: Vec<String> = error.chain().map(ToString::to_string).collect();
+        let folder = self.store.folder_of(stage);
+        let mut failure = Failure::new(stage.title(), error, folder.path().to_owned());
         if is_disk_full(error) {
             let free = fs4::available_space(self.store.root());
             let free = free.map_or("an unknown number of".to_owned(), |bytes| bytes.to_string());
-            reasons.push(format!(
+            failure.reasons.push(format!(
                 "{free} bytes are free at `{}`; free some and run again: what is done is kept",
                 self.store.root().display()
             ));
         }
-        let folder = self.store.folder_of(stage);
-        let failure = Failure { stage: stage.title(), reasons, folder: folder.path().to_owned() };
         // On a full disk even this may not fit; the summary tells it either way.
-        let _ = atomic::write_json(&folder.failure_json(), &failure);
+        let _ = files::write_json(&folder.failure_json(), &failure);
         failure
     }
 }
@@ -352,7 +341,7 @@ fn describe(panic: &(dyn std::any::Any + Send)) -> anyhow::Error {
 
 /// Says whether an error comes from a full disk, however deep.
 fn is_disk_full(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(atomic::is_full))
+    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(files::is_full))
 }
 
 #[cfg(test)]
@@ -395,7 +384,7 @@ mod tests {
                 Some((fails, Fault::Panic)) if title == fails => panic!("shapes differ"),
                 Some((fails, Fault::DiskFull)) if title == fails => {
                     let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-                    return Err(atomic::failed(&folder.output(), Some(7), full).into());
+                    return Err(files::failed(&folder.output(), Some(7), full).into());
                 }
                 _ => {}
             }
@@ -408,7 +397,7 @@ mod tests {
             for step in state.len() as u64 + 1..=2 {
                 state.push('.');
                 events(Event::Step(Step { step, steps: 2, ..Step::default() }));
-                atomic::write(&saved, state.as_bytes())?;
+                files::write(&saved, state.as_bytes())?;
                 events(Event::Saved { step });
                 if self.stops_at == Some(step) {
                     stop.raise();
@@ -419,7 +408,7 @@ mod tests {
             for (name, path) in &inputs.0 {
                 text += &format!("{name}: {}", std::fs::read_to_string(path.join("result"))?);
             }
-            Ok(atomic::write(&folder.output().join("result"), text.as_bytes())?)
+            Ok(files::write(&folder.output().join("result"), text.as_bytes())?)
         }
     }
 
@@ -551,7 +540,7 @@ mod tests {
         let result = store.folder_of(&plan.stages[3]).output().join("result");
         let mut bytes = std::fs::read(&result).unwrap();
         bytes[0] ^= 1;
-        atomic::write(&result, &bytes).unwrap();
+        files::write(&result, &bytes).unwrap();
         let (summary, heard) = run(&store, &plan, &Fake::default());
         assert_eq!(summary.ran, 1);
         assert_eq!(heard, [format!("{} corrupt: output/result", plan.stages[3].title())]);

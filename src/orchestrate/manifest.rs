@@ -8,9 +8,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use crate::files;
 use serde::{Deserialize, Serialize};
-
-use super::atomic;
 
 /// Name of the list within its folder.
 pub const DONE: &str = "done";
@@ -68,7 +67,7 @@ impl Manifest {
                     "" => name.clone(),
                     _ => format!("{inside}/{name}"),
                 };
-                if name.starts_with(atomic::PREFIX) || left_out(&path) {
+                if name.starts_with(files::PREFIX) || left_out(&path) {
                     continue;
                 }
                 if entry.file_type()?.is_dir() {
@@ -96,9 +95,9 @@ impl Manifest {
     /// Writes the list, which makes the folder finished.
     ///
     /// # Errors
-    /// See [`atomic::write`].
-    pub fn write(&self, folder: &Path) -> Result<(), atomic::WriteError> {
-        atomic::write_json(&folder.join(DONE), self)
+    /// See [`files::write`].
+    pub fn write(&self, folder: &Path) -> Result<(), files::WriteError> {
+        files::write_json(&folder.join(DONE), self)
     }
 
     /// Compares a folder with the list and returns every difference.
@@ -164,7 +163,7 @@ mod tests {
         for (name, bytes) in files {
             let path = folder.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            atomic::write(&path, bytes).unwrap();
+            files::write(&path, bytes).unwrap();
         }
         folder
     }
@@ -175,7 +174,7 @@ mod tests {
         let manifest = Manifest::of(folder.path(), |_| false).unwrap();
         assert_eq!(manifest.bytes(), 10);
         assert_eq!(manifest.damages(folder.path(), Depth::Checksums), []);
-        atomic::write(&folder.path().join("b/c"), b"worle").unwrap();
+        files::write(&folder.path().join("b/c"), b"worle").unwrap();
         assert_eq!(manifest.damages(folder.path(), Depth::Sizes), []);
         let damages = manifest.damages(folder.path(), Depth::Checksums);
         assert_eq!(damages.len(), 1);
@@ -186,7 +185,7 @@ mod tests {
     fn a_short_or_missing_file_is_found_by_its_size() {
         let folder = folder_with(&[("a", b"hello"), ("b", b"world")]);
         let manifest = Manifest::of(folder.path(), |_| false).unwrap();
-        atomic::write(&folder.path().join("a"), b"hell").unwrap();
+        files::write(&folder.path().join("a"), b"hell").unwrap();
         fs::remove_file(folder.path().join("b")).unwrap();
         let damages = manifest.damages(folder.path(), Depth::Sizes);
         assert_eq!(damages[0].what, "5 bytes expected, 4 found");

@@ -5,20 +5,20 @@
 //! | a checked experiment becomes a graph of stages | [`plan`], [`stage`], [`job`] |
 //! | what is done, stale and why | [`standing`] |
 //! | what the rest will cost | [`estimate`] |
-//! | stages run in order, each under a lock and an energy meter | [`execute`], [`worker`] |
+//! | stages run in order, each under a lock and an energy meter | [`execute`], [`worker`], [`failure`] |
 //! | what they leave behind | [`store`], [`manifest`], [`event`], [`environment`] |
 //! | what the user sees meanwhile | [`progress`] |
 //! | from scores to records and report | [`collect`] |
 //!
 //! Knows nothing of tensors: what computes is behind [`execute::Worker`].
 
-pub mod atomic;
 pub mod capture;
 pub mod collect;
 pub mod environment;
 pub mod estimate;
 pub mod event;
 pub mod execute;
+pub mod failure;
 pub mod generate;
 pub mod generation;
 pub mod hub;

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::execute::Inputs;
 use super::job::{DataJob, TokenizerJob};
-use super::{atomic, rows};
+use super::rows;
 use crate::data::{Example, SplitName, Tokenizer, corpus, import, split};
 use crate::experiment::settings::TokenizerSource;
+use crate::files;
 
 /// Says what a prepared data set holds; kept as `summary.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +78,7 @@ pub fn data(job: &DataJob, output: &Path) -> anyhow::Result<()> {
         notes: imported.notes,
         checksum: imported.checksum,
     };
-    Ok(atomic::write_json(&output.join("summary.json"), &summary)?)
+    Ok(files::write_json(&output.join("summary.json"), &summary)?)
 }
 
 /// Trains a tokenizer on the texts of the training split, or copies one.

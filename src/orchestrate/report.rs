@@ -8,9 +8,10 @@ use tutelage_reports::{Options, render};
 use super::collect::collect;
 use super::manifest::{Depth, Manifest};
 use super::plan::Plan;
+use super::rows;
 use super::store::Store;
-use super::{atomic, rows};
 use crate::experiment::Checked;
+use crate::files;
 
 /// Name of the file that says what a report was made from.
 const SEAL: &str = "report.json";
@@ -48,11 +49,11 @@ pub fn report(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<O
     if records.is_empty() {
         return Ok(None);
     }
-    std::fs::create_dir_all(&out).map_err(|error| atomic::failed(&out, None, error))?;
+    std::fs::create_dir_all(&out).map_err(|error| files::failed(&out, None, error))?;
     let study_json = serde_json::to_vec_pretty(&study)?;
     let records_file = folder.join("records.jsonl");
-    atomic::write(&folder.join("study.json"), &study_json)?;
-    atomic::write(&folder.join("resolved.toml"), study.resolved.as_bytes())?;
+    files::write(&folder.join("study.json"), &study_json)?;
+    files::write(&folder.join("resolved.toml"), study.resolved.as_bytes())?;
     rows::write(&records_file, &records)?;
     let mut seal = Seal {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -65,7 +66,7 @@ pub fn report(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<O
     if renewed {
         render(&study, &records, &out, Options::default())?;
         seal.files = Manifest::of(&out, |_| false)?;
-        atomic::write_json(&seal_file, &seal)?;
+        files::write_json(&seal_file, &seal)?;
     }
     let pdf = out.join("report.pdf");
     let document = if pdf.exists() { pdf } else { out.join("report.md") };

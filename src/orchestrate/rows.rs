@@ -3,18 +3,17 @@
 use std::io::Write;
 use std::path::Path;
 
+use crate::files;
 use anyhow::Context;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::atomic;
-
 /// Writes rows as JSON lines.
 ///
 /// # Errors
-/// See [`atomic::write()`].
-pub fn write<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), atomic::WriteError> {
-    atomic::write_with(path, |file| {
+/// See [`files::write()`].
+pub fn write<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), files::WriteError> {
+    files::write_with(path, |file| {
         for row in rows {
             serde_json::to_writer(&mut *file, row)?;
             file.write_all(b"\n")?;

@@ -15,8 +15,9 @@ use super::execute::Inputs;
 use super::generation::Generation;
 use super::job::ScoreJob;
 use super::prepare::read_split;
-use super::{atomic, rows};
+use super::rows;
 use crate::data::{Example, SplitName};
+use crate::files;
 
 /// Name of the file that describes the metrics.
 const METRICS: &str = "metrics.json";
@@ -53,7 +54,7 @@ pub fn run(job: &ScoreJob, inputs: &Inputs, embedder: Option<&dyn Embedder>, out
         let (described, values) = values(&generations, &examples, &metrics, embedder)?;
         rows::write(&output.join(&name), &values)?;
         if split == SplitName::Test {
-            atomic::write_json(&output.join(METRICS), &described)?;
+            files::write_json(&output.join(METRICS), &described)?;
         }
     }
     Ok(())

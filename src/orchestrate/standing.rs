@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::atomic;
-use super::execute::Failure;
+use super::failure::Failure;
 use super::manifest::{Damage, Depth};
 use super::plan::Plan;
 use super::stage::Stage;
 use super::store::{State, Store};
+use crate::files;
 
 /// Name of the last recorded plan in an experiment's folder.
 const PLAN: &str = "plan.json";
@@ -169,8 +169,8 @@ fn flatten(path: &str, value: &Value, flat: &mut BTreeMap<String, Value>) {
 /// A folder that cannot be written to.
 pub fn record(store: &Store, plan: &Plan) -> anyhow::Result<()> {
     let folder = store.experiment(&plan.name);
-    std::fs::create_dir_all(&folder).map_err(|error| atomic::failed(&folder, None, error))?;
-    Ok(atomic::write_json(&plan_file(&folder), plan)?)
+    std::fs::create_dir_all(&folder).map_err(|error| files::failed(&folder, None, error))?;
+    Ok(files::write_json(&plan_file(&folder), plan)?)
 }
 
 /// Reads the last recorded plan of an experiment. One that an older version wrote in another form

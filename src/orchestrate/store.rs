@@ -9,10 +9,10 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::atomic;
 use super::manifest::{DONE, Damage, Depth, Manifest};
 use super::stage::{Stage, StageKind};
 use crate::experiment::Key;
+use crate::files;
 
 /// Name of the lock file in a stage folder.
 const LOCK: &str = "lock";
@@ -48,7 +48,7 @@ impl Store {
     pub fn open(root: &Path) -> anyhow::Result<Self> {
         for part in ["stages", "experiments"] {
             let folder = root.join(part);
-            fs::create_dir_all(&folder).map_err(|error| atomic::failed(&folder, None, error))?;
+            fs::create_dir_all(&folder).map_err(|error| files::failed(&folder, None, error))?;
         }
         let root = root.canonicalize()?;
         Ok(Self { root })
@@ -172,8 +172,9 @@ impl StageFolder {
     /// # Errors
     /// A folder that cannot be created, a file system without locks.
     pub fn lock(&self, waiting: impl FnOnce()) -> anyhow::Result<StageLock> {
-        let fail = |error| atomic::failed(&self.root, None, error);
+        let fail = |error| files::failed(&self.root, None, error);
         fs::create_dir_all(&self.root).map_err(fail)?;
+        #[expect(clippy::disallowed_methods, reason = "a lock holds no data")]
         let file = File::create(self.root.join(LOCK)).map_err(fail)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -184,9 +185,9 @@ impl StageFolder {
             Err(TryLockError::Error(error)) => return Err(fail(error).into()),
         }
         // Whoever held the lock before may have been killed in the middle of a write.
-        atomic::sweep(&self.root)?;
+        files::sweep(&self.root)?;
         if self.checkpoint().exists() {
-            atomic::sweep(&self.checkpoint())?;
+            files::sweep(&self.checkpoint())?;
         }
         Ok(StageLock { _file: file })
     }
@@ -222,7 +223,7 @@ impl StageFolder {
             fs::remove_dir_all(&output)?;
         }
         for folder in [output, self.checkpoint()] {
-            fs::create_dir_all(&folder).map_err(|error| atomic::failed(&folder, None, error))?;
+            fs::create_dir_all(&folder).map_err(|error| files::failed(&folder, None, error))?;
         }
         remove_file_if_there(&self.failure_json())?;
         Ok(())
@@ -306,7 +307,7 @@ mod tests {
         let (folder, stage) = store();
         let lock = stage.lock(|| ()).unwrap();
         stage.begin(&lock).unwrap();
-        atomic::write(&stage.output().join("weights"), b"1234").unwrap();
+        files::write(&stage.output().join("weights"), b"1234").unwrap();
         stage.finish(&lock).unwrap();
         (folder, stage)
     }
@@ -317,9 +318,9 @@ mod tests {
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Absent);
         let lock = stage.lock(|| ()).unwrap();
         stage.begin(&lock).unwrap();
-        atomic::write(&stage.output().join("half"), b"12").unwrap();
+        files::write(&stage.output().join("half"), b"12").unwrap();
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Absent);
-        atomic::write(&stage.checkpoint().join("state"), b"1").unwrap();
+        files::write(&stage.checkpoint().join("state"), b"1").unwrap();
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Partial);
         // The process dies here; the next one finds the saved state and an empty output.
         drop(lock);
@@ -334,7 +335,7 @@ mod tests {
     #[test]
     fn a_flipped_byte_makes_a_stage_corrupt_until_it_is_cleared() {
         let (_folder, stage) = finished();
-        atomic::write(&stage.output().join("weights"), b"1235").unwrap();
+        files::write(&stage.output().join("weights"), b"1235").unwrap();
         assert_eq!(stage.state(Depth::Sizes).unwrap(), State::Done);
         let State::Corrupt(damages) = stage.state(Depth::Checksums).unwrap() else {
             panic!("the flipped byte went unnoticed");
@@ -348,7 +349,7 @@ mod tests {
     #[test]
     fn a_damaged_list_of_files_is_corrupt_too() {
         let (_folder, stage) = finished();
-        atomic::write(&stage.path().join(DONE), b"{\"files\": {").unwrap();
+        files::write(&stage.path().join(DONE), b"{\"files\": {").unwrap();
         let state = stage.state(Depth::Sizes).unwrap();
         assert!(matches!(state, State::Corrupt(_)), "{state:?}");
     }
@@ -377,7 +378,7 @@ mod tests {
     #[test]
     fn what_a_killed_writer_left_is_swept_under_the_lock() {
         let (_folder, stage) = finished();
-        atomic::write(&stage.path().join(".writing-77-0-done"), b"{").unwrap();
+        files::write(&stage.path().join(".writing-77-0-done"), b"{").unwrap();
         let _lock = stage.lock(|| ()).unwrap();
         assert!(!stage.path().join(".writing-77-0-done").exists());
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Done);
@@ -400,10 +401,10 @@ mod tests {
         let lock = stage.lock(|| ()).unwrap();
         stage.begin(&lock).unwrap();
         let file = stage.output().join("weights");
-        let error = atomic::write(&file, &vec![1; 2_000_000]).unwrap_err();
+        let error = files::write(&file, &vec![1; 2_000_000]).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("2000000 bytes needed, ") && text.starts_with("disk full"), "{text}");
-        atomic::write(&file, b"small").unwrap();
+        files::write(&file, b"small").unwrap();
         stage.finish(&lock).unwrap();
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Done);
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::optimizer::AdamW;
+use crate::files;
 use crate::models::ModelError;
 use crate::models::weights::{Checkpoint, save_file};
 use crate::tuning::flat::Flat;
@@ -69,7 +70,7 @@ pub fn save(
     let index = Index { file: file.clone(), blake3, parameters: flat.count(), progress: progress.clone() };
     let text = serde_json::to_vec_pretty(&index).map_err(|source| ModelError::Json { path: path.clone(), source })?;
     let place = folder.join(INDEX);
-    crate::files::write(&place, &text).map_err(|source| ModelError::Write { path: place, source })?;
+    files::write(&place, &text)?;
     remove_others(folder, Some(&file));
     Ok(())
 }

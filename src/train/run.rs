@@ -169,16 +169,15 @@ pub fn train(
 
         let last = progress.step == steps;
         let epoch_ends = progress.step.is_multiple_of(steps_per_epoch);
-        if last || (epoch_ends && training.validate == Validate::Epoch) {
-            if let Some(loss) = objective.dev_loss() {
-                let is_best =
-                    training.validate == Validate::End || progress.best.is_none_or(|(_, lowest)| loss < lowest);
-                if is_best {
-                    progress.best = Some((progress.step, loss));
-                    best = Some(flat.master.copy());
-                }
-                events(TrainEvent::Validation { step: progress.step, loss, best: is_best });
+        if (last || (epoch_ends && training.validate == Validate::Epoch))
+            && let Some(loss) = objective.dev_loss()
+        {
+            let is_best = training.validate == Validate::End || progress.best.is_none_or(|(_, lowest)| loss < lowest);
+            if is_best {
+                progress.best = Some((progress.step, loss));
+                best = Some(flat.master.copy());
             }
+            events(TrainEvent::Validation { step: progress.step, loss, best: is_best });
         }
         let stopping = job.stop.load(Ordering::Relaxed);
         if !last && (stopping || progress.step.is_multiple_of(training.checkpoint_every as u64)) {

@@ -7,6 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::lora::targets;
 use crate::experiment::settings::Lora;
+use crate::files;
 use crate::models::ModelError;
 use crate::models::decoder::Decoder;
 use crate::models::layers::Adapter;
@@ -44,8 +45,7 @@ pub fn save(decoder: &mut Decoder, settings: &Lora, base: &str, folder: &Path) -
         "use_dora": false,
     });
     let path = folder.join(CONFIGURATION);
-    crate::files::write(&path, format!("{configuration:#}\n").as_bytes())
-        .map_err(|source| ModelError::Write { path, source })?;
+    files::write(&path, format!("{configuration:#}\n").as_bytes())?;
     save_file(&folder.join(WEIGHTS), &tensors.iter().collect::<Vec<_>>())
 }
 

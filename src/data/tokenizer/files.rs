@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{TokenizerError, llama, train};
+use crate::files;
 
 const TOKENIZER: &str = "tokenizer.json";
 const CONFIG: &str = "tokenizer_config.json";
@@ -116,15 +117,12 @@ impl Files {
         // a model of another type.
         config[CLASS] = json!(GENERIC_CLASS);
         let special = self.special.as_ref().unwrap_or(&minimal);
-        std::fs::create_dir_all(folder).map_err(|source| TokenizerError::Write { file: folder.to_owned(), source })?;
+        std::fs::create_dir_all(folder).map_err(|source| files::failed(folder, None, source))?;
         let pretty = |value: &Value| format!("{value:#}\n").into_bytes();
         for (name, bytes) in
             [(TOKENIZER, self.tokenizer.clone()), (CONFIG, pretty(&config)), (SPECIAL, pretty(special))]
         {
-            let file = folder.join(name);
-            if let Err(source) = std::fs::write(&file, bytes) {
-                return Err(TokenizerError::Write { file, source });
-            }
+            files::write(&folder.join(name), &bytes)?;
         }
         Ok(())
     }

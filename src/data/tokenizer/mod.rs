@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use self::files::Files;
 use crate::experiment::settings::TokenizerSource;
+use crate::files::WriteError;
 
 /// Maps text to token ids and back.
 pub struct Tokenizer {
@@ -39,13 +40,8 @@ pub enum TokenizerError {
         source: std::io::Error,
     },
     /// A file cannot be written.
-    #[error("cannot write `{file}`")]
-    Write {
-        /// The file.
-        file: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// A file is not what its name says.
     #[error("`{file}` cannot be understood")]
     Format {
@@ -100,7 +96,7 @@ impl TokenizerError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Read { .. } => "name a `tokenizer.json` or the folder that holds it",
-            Self::Write { .. } => "check permissions and free space of that folder",
+            Self::Write(_) => "check permissions and free space of that folder",
             Self::Format { .. } => "fetch the file again; it may be damaged or a pointer of git-lfs",
             Self::NoEos { .. } => {
                 "put `tokenizer_config.json` with `eos_token`, or the model's `config.json`, beside `tokenizer.json`"

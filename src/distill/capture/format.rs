@@ -7,6 +7,7 @@ use tch::Kind;
 
 use super::CaptureError;
 use crate::distill::statistics::Moments;
+use crate::files;
 
 /// Says what a file belongs to.
 pub const FORMAT: &str = "tutelage-capture";
@@ -157,8 +158,5 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T
 
 /// Writes a small JSON file of a capture.
 pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), CaptureError> {
-    let failed = |source| CaptureError::Write { path: path.to_owned(), source };
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| failed(error.into()))?;
-    bytes.push(b'\n');
-    crate::files::write(path, &bytes).map_err(failed)
+    Ok(files::write_json(path, value)?)
 }

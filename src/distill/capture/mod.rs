@@ -20,6 +20,7 @@ use std::path::PathBuf;
 pub use read::{Capture, Signal};
 pub use write::{Outcome, Progress, Sequence, capture};
 
+use crate::files::WriteError;
 use crate::models::ModelError;
 
 /// Why a capture cannot be made or read.
@@ -34,13 +35,8 @@ pub enum CaptureError {
         source: std::io::Error,
     },
     /// A file cannot be written.
-    #[error("cannot write `{}`", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// The folder holds no finished capture.
     #[error("`{}` holds no finished capture: `capture.json` is missing", path.display())]
     Unfinished {

@@ -8,6 +8,7 @@ use super::*;
 use crate::device::Seed;
 use crate::distill::statistics::Moments;
 use crate::experiment::settings::{Architecture, Scratch};
+use crate::files;
 use crate::models::config::Config;
 use crate::models::decoder::Decoder;
 use crate::models::layers::Mode;
@@ -113,7 +114,7 @@ fn stopped_killed_and_uninterrupted_runs_end_with_the_same_bytes() {
             } else {
                 bytes.extend(vec![b'{'; torn]);
             }
-            crate::files::write(&path, &bytes).unwrap();
+            files::write(&path, &bytes).unwrap();
         }
         assert_eq!(run(&decoder, folder.path(), 100).unwrap(), Outcome::Complete);
         assert_eq!(files(folder.path()), expected, "{torn}");
@@ -150,7 +151,7 @@ fn damage_is_told_with_the_file() {
             } else {
                 bytes[9] ^= 1;
             }
-            crate::files::write(&path, &bytes).unwrap();
+            files::write(&path, &bytes).unwrap();
             let told = match open(folder.path()) {
                 Ok(capture) => capture.states(&[0, 1, 2, 3, 4]).unwrap_err(),
                 Err(error) => error,
@@ -169,7 +170,7 @@ fn another_version_and_missing_examples_are_refused() {
     let path = folder.path().join("capture.json");
     let mut seal: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     seal["plan"]["version"] = json!(2);
-    crate::files::write(&path, seal.to_string().as_bytes()).unwrap();
+    files::write(&path, seal.to_string().as_bytes()).unwrap();
     let error = open(folder.path()).unwrap_err();
     assert!(error.to_string().ends_with("expected `tutelage-capture` version 1, found `tutelage-capture` version 2"));
 }

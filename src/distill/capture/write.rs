@@ -13,6 +13,7 @@ use super::format::{
     write_json,
 };
 use crate::distill::statistics::Moments;
+use crate::files;
 use crate::models::decoder::Decoder;
 use crate::models::layers::Mode;
 use crate::models::packed::Packed;
@@ -65,7 +66,7 @@ pub fn capture(
     watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Outcome, CaptureError> {
     check(sequences)?;
-    std::fs::create_dir_all(folder).map_err(|source| CaptureError::Write { path: folder.to_owned(), source })?;
+    std::fs::create_dir_all(folder).map_err(|source| files::failed(folder, None, source))?;
     let plan = begin(decoder, vocabulary, sequences, folder, batch_tokens)?;
     if folder.join(SEAL).exists() {
         return Ok(Outcome::Complete);
@@ -143,7 +144,7 @@ fn begin(
         }
     }
     let head = folder.join(HEAD);
-    std::fs::rename(&fresh, &head).map_err(|source| CaptureError::Write { path: head, source })?;
+    std::fs::rename(&fresh, &head).map_err(|source| files::failed(&head, None, source))?;
     write_json(&path, &plan)?;
     Ok(plan)
 }
@@ -222,10 +223,10 @@ struct Files<'a> {
 impl<'a> Files<'a> {
     /// Opens the files and cuts them after the last whole batch of an earlier run.
     fn resume(folder: &'a Path, plan: &'a Plan, batches: &[Vec<usize>]) -> Result<Self, CaptureError> {
-        let open = |name: &str| {
+        let open = |name: &str| -> Result<File, CaptureError> {
             let path = folder.join(name);
             let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-            opened.map_err(|source| CaptureError::Write { path, source })
+            Ok(opened.map_err(|source| files::failed(&path, None, source))?)
         };
         let mut files = Self {
             folder,
@@ -264,7 +265,7 @@ impl<'a> Files<'a> {
         for (name, file, end) in [(STATES, &mut files.states, end), (INDEX, &mut files.index, index_bytes)] {
             file.set_len(end)
                 .and_then(|()| file.seek(SeekFrom::Start(end)))
-                .map_err(|source| CaptureError::Write { path: folder.join(name), source })?;
+                .map_err(|source| files::failed(&folder.join(name), None, source))?;
         }
         Ok(files)
     }
@@ -295,7 +296,7 @@ impl<'a> Files<'a> {
         self.pending.0.extend(bytes);
         let path = || self.folder.join(INDEX);
         serde_json::to_writer(&mut self.pending.1, &entry)
-            .map_err(|error| CaptureError::Write { path: path(), source: error.into() })?;
+            .map_err(|error| files::failed(&path(), None, error.into()))?;
         self.pending.1.push(b'\n');
         self.examples += 1;
         Ok(())
@@ -304,12 +305,13 @@ impl<'a> Files<'a> {
     /// Writes a whole batch, its states before the lines that point to them.
     fn commit(&mut self) -> Result<(), CaptureError> {
         let folder = self.folder;
-        let failed = |name: &str| {
+        let failed = |name: &str, pending: &[u8]| {
             let path = folder.join(name);
-            move |source| CaptureError::Write { path, source }
+            let needed = pending.len() as u64;
+            move |source| files::failed(&path, Some(needed), source)
         };
-        self.states.write_all(&self.pending.0).map_err(failed(STATES))?;
-        self.index.write_all(&self.pending.1).map_err(failed(INDEX))?;
+        self.states.write_all(&self.pending.0).map_err(failed(STATES, &self.pending.0))?;
+        self.index.write_all(&self.pending.1).map_err(failed(INDEX, &self.pending.1))?;
         self.pending.0.clear();
         self.pending.1.clear();
         Ok(())
@@ -317,7 +319,7 @@ impl<'a> Files<'a> {
 
     fn sync(&self) -> Result<(), CaptureError> {
         for (name, file) in [(STATES, &self.states), (INDEX, &self.index)] {
-            file.sync_all().map_err(|source| CaptureError::Write { path: self.folder.join(name), source })?;
+            file.sync_all().map_err(|source| files::failed(&self.folder.join(name), None, source))?;
         }
         Ok(())
     }

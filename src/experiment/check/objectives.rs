@@ -103,7 +103,7 @@ impl Checking<'_, '_> {
                 }
             }
             Some(Alignment::Naive) => {
-                self.notes.push(format!("`{name}` compares ids as they are across vocabularies: a control"))
+                self.notes.push(format!("`{name}` compares ids as they are across vocabularies: a control"));
             }
             Some(_) => {}
         }
