@@ -161,14 +161,15 @@ impl Score {
     }
 
     fn embedder(&self, metrics: &[MetricName]) -> anyhow::Result<Option<Box<dyn Embedder>>> {
-        let needed = metrics.iter().any(|name| name.metric().family == Family::Embedding);
-        match self.embedding_folder() {
-            Some(folder) if needed => {
-                let compute = crate::device::start(&crate::experiment::settings::Compute::default())?;
-                Ok(Some(crate::orchestrate::worker::Engine { compute }.embedder(&folder)?))
-            }
-            _ => Ok(None),
+        if metrics.iter().all(|name| name.metric().family != Family::Embedding) {
+            return Ok(None);
         }
+        let folder = crate::evaluate::embedding_model(self.embedding_model.as_deref()).map_err(|error| {
+            let hint = error.hint();
+            anyhow::anyhow!("{error}\nhint: {hint}")
+        })?;
+        let compute = crate::device::start(&crate::experiment::settings::Compute::default())?;
+        Ok(Some(crate::orchestrate::worker::Engine { compute }.embedder(&folder)?))
     }
 }
 

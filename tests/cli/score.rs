@@ -96,12 +96,13 @@ fn what_cannot_be_scored_says_so() {
     --- stderr
     error: unknown metric `blue`: expected one of bleu, chrf, chrf++, rouge-1, rouge-2, rouge-l, rouge-lsum, exact-match, token-f1, cosine, nll, perplexity
     ");
-    assert_snapshot!(score("p.jsonl", "cosine"), @r"
+    let nowhere = ["score", "--predictions", "p.jsonl", "--metrics", "cosine", "--embedding-model", "nowhere"];
+    assert_snapshot!(tutelage(folder.path(), &nowhere), @r"
     exit 2
     --- stdout
     --- stderr
-    error: metric `cosine` needs an embedding model and none is given
-    hint: give an embedding model or leave the metric out
+    error: `nowhere` (as asked for) holds no embedding model: expected `config.json`, `tokenizer.json` and weights
+    hint: run `make setup`, or name the folder of all-MiniLM-L6-v2 in `evaluation.embedding-model` or $TUTELAGE_EMBEDDING_MODEL
     ");
 }
 
