@@ -11,6 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use tch::Kind;
 
+use super::precision::PrecisionName;
 use crate::data::encode::{Limits, Sequence, encode_all};
 use crate::data::import::import;
 use crate::data::tokenizer::Tokenizer;
@@ -19,8 +20,7 @@ use crate::distill::capture::{self, Capture};
 use crate::distill::projectors::{Query, Widths};
 use crate::distill::{Objective, Projectors, Vocabularies};
 use crate::experiment::settings::{
-    self, Algorithm, Data, DeviceChoice, Divergence, Importer, Lora, PrecisionChoice, Schedule, Training, Tuning,
-    Validate,
+    self, Algorithm, Data, DeviceChoice, Divergence, Importer, Lora, Schedule, Training, Tuning, Validate,
 };
 use crate::files;
 use crate::models::decoder::Decoder;
@@ -116,12 +116,6 @@ enum ImporterName {
     Telequad,
     Squad,
     Jsonl,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum PrecisionName {
-    F32,
-    Bf16,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -241,10 +235,7 @@ impl DistillBench {
 
 impl Common {
     fn compute(&self) -> anyhow::Result<Compute> {
-        let precision = match self.precision {
-            PrecisionName::F32 => PrecisionChoice::F32,
-            PrecisionName::Bf16 => PrecisionChoice::Bf16,
-        };
+        let precision = self.precision.into();
         Ok(device::start(&settings::Compute { device: DeviceChoice::Auto, precision, threads: self.threads })?)
     }
 

@@ -7,8 +7,10 @@ pub mod bench;
 pub mod check;
 pub mod compare;
 pub mod doctor;
+pub mod logits;
 pub mod output;
 pub mod plan;
+pub mod precision;
 pub mod report;
 pub mod run;
 pub mod score;
@@ -67,6 +69,7 @@ enum Command {
     Report(report::ReportCommand),
     Score(score::Score),
     Compare(compare::Compare),
+    Logits(logits::Logits),
     #[command(subcommand)]
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
@@ -85,6 +88,7 @@ impl Cli {
             Command::Report(command) => command.run(&output),
             Command::Score(command) => command.run(&output),
             Command::Compare(command) => command.run(&output),
+            Command::Logits(command) => command.run(&output),
             Command::Bench(command) => bench::run(command).map(|timing| {
                 output.json(&timing);
                 Verdict::Good

@@ -8,10 +8,9 @@
 
 pub mod capture;
 pub mod cross_attention;
-pub mod cross_entropy;
+mod cross_entropy;
 pub mod divergence;
 pub mod dual_space;
-mod head;
 pub mod naive;
 pub mod objective;
 pub mod parts;

@@ -3,10 +3,10 @@
 
 use tch::{Kind, Tensor, no_grad, with_grad};
 
-use super::head::{differentiate, in_blocks, logits, slice};
 use super::naive::pairs;
 use super::states::check;
 use super::{Backward, DistillError, Parts, States, cross_entropy};
+use crate::models::head::{differentiate, in_blocks, logits, slice};
 
 /// Settings of the objective; its temperature is 1.
 #[derive(Debug, Clone, Copy, PartialEq)]

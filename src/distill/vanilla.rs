@@ -3,10 +3,10 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::head::{differentiate, in_blocks, logits, slice};
 use super::states::check_same;
 use super::{Backward, DistillError, Parts, States, cross_entropy, divergence};
 use crate::experiment::settings::Divergence;
+use crate::models::head::{differentiate, in_blocks, logits, slice};
 
 /// Settings of the objective.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, no_grad};
 
 use crate::data::encode::Sequence;
+use crate::models::cross_entropy::per_token;
 use crate::models::decoder::Decoder;
 use crate::models::layers::Mode;
 use crate::train::batch::Batch;
-use crate::train::cross_entropy::per_token;
 
 /// Holds the negative log-likelihood of one response, end token included.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -29,7 +29,7 @@ pub enum LogitsError {
 }
 
 /// Computes the logits of `input_ids` `[batch, sequence]` (int64) in the file `input` and writes
-/// `logits` `[batch, sequence, vocab]` (f32) to the file `output`.
+/// `logits` `[batch, sequence, vocab]` (f32) to the file `output`; returns that shape.
 ///
 /// The model is the checkpoint folder `model`, with the PEFT adapter in the folder `adapter` if
 /// one is given. Every sequence is taken whole: ids are not padding.
@@ -42,13 +42,13 @@ pub fn logits(
     input: &Path,
     output: &Path,
     compute: Compute,
-) -> Result<(), LogitsError> {
+) -> Result<[i64; 3], LogitsError> {
     let wrong = |problem: String| LogitsError::Input { path: input.to_owned(), problem };
     let ids = Checkpoint::open_file(input)?
         .read("input_ids", Kind::Int64, tch::Device::Cpu)?
         .ok_or_else(|| wrong("`input_ids` is missing".to_owned()))?;
     let shape = ids.size();
-    let [_, sequence] = shape[..] else {
+    let [batch, sequence] = shape[..] else {
         return Err(wrong(format!("`input_ids` has shape {shape:?}, expected [batch, sequence]")));
     };
     if ids.numel() == 0 {
@@ -74,5 +74,5 @@ pub fn logits(
             .collect()
     });
     save_file(output, &[&("logits".to_owned(), Tensor::stack(&rows, 0))])?;
-    Ok(())
+    Ok([batch, sequence, vocabulary])
 }

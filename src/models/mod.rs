@@ -3,8 +3,10 @@
 
 pub mod attention;
 pub mod config;
+pub mod cross_entropy;
 pub mod decoder;
 pub mod encoder;
+pub mod head;
 pub mod layers;
 pub mod llama;
 pub mod packed;

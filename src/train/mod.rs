@@ -5,7 +5,6 @@
 
 pub mod batch;
 pub mod checkpoint;
-pub mod cross_entropy;
 pub mod distillation;
 pub mod event;
 pub mod optimizer;

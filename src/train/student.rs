@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use tch::{Kind, Tensor, no_grad};
 
 use super::batch::Batch;
-use super::cross_entropy;
 use crate::data::encode::Sequence;
 use crate::device::{Compute, Seed};
 use crate::experiment::settings::Tuning;
+use crate::models::cross_entropy;
 use crate::models::decoder::Decoder;
 use crate::models::layers::Mode;
 use crate::tuning::flat::{Flat, Group, Parameter};

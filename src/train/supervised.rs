@@ -4,8 +4,9 @@ use tch::Kind;
 
 use super::batch::{Batch, response_tokens};
 use super::student::Student;
-use super::{Objective, Parts, cross_entropy};
+use super::{Objective, Parts};
 use crate::data::encode::Sequence;
+use crate::models::cross_entropy;
 use crate::tuning::flat::Parameter;
 
 /// Minimises the cross-entropy of the response: `L = sum_t -ln p(y_t | y_<t, x) / N`.

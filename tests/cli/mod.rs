@@ -1,5 +1,6 @@
 //! The commands through the binary: exit code, stdout and stderr.
 
+mod logits;
 mod score;
 mod study;
 

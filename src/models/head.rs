@@ -1,7 +1,7 @@
 //! From hidden states to logits and back, a chunk of positions at a time.
 //!
 //! Gradients by logits are written out rather than left to autograd: the largest tensors are then
-//! the logits themselves, overwritten by their gradient. Derivatives are in the objectives' files;
+//! the logits themselves, overwritten by their gradient. Derivatives are in the losses' files;
 //! tests compare them with autograd.
 
 use std::ops::Range;
@@ -18,10 +18,10 @@ const CHUNK_BYTES: i64 = 32 << 20;
 const BLOCK_BYTES: i64 = 1 << 20;
 
 /// A range of response positions.
-pub(super) type Rows = Range<i64>;
+pub type Rows = Range<i64>;
 
 /// Returns rows `rows` of `tensor`.
-pub(super) fn slice(tensor: &Tensor, rows: &Rows) -> Tensor {
+pub fn slice(tensor: &Tensor, rows: &Rows) -> Tensor {
     tensor.narrow(0, rows.start, rows.end - rows.start)
 }
 
@@ -30,8 +30,13 @@ fn split(rows: Rows, step: i64) -> impl Iterator<Item = Rows> {
     rows.step_by(step.max(1) as usize).map(move |start| start..(start + step.max(1)).min(end))
 }
 
+/// Divides the positions of `hidden` so that the f32 logits of each chunk fit [`CHUNK_BYTES`].
+pub fn chunks(hidden: &Tensor, head: &Tensor) -> impl Iterator<Item = Rows> + use<> {
+    split(0..hidden.size()[0], CHUNK_BYTES / (4 * head.size()[0]))
+}
+
 /// Returns the logits `[rows, vocab]` in f32 of rows of `hidden`.
-pub(super) fn logits(hidden: &Tensor, rows: &Rows, head: &Tensor) -> Tensor {
+pub fn logits(hidden: &Tensor, rows: &Rows, head: &Tensor) -> Tensor {
     // The product is in the head's kind, as the model itself computes it.
     slice(hidden, rows).to_kind(head.kind()).linear::<&Tensor>(head, None).to_kind(Kind::Float)
 }
@@ -41,15 +46,10 @@ pub(super) fn logits(hidden: &Tensor, rows: &Rows, head: &Tensor) -> Tensor {
 ///
 /// `differentiate` receives rows and their logits and returns the gradient by those logits; it
 /// runs without autograd.
-pub(super) fn differentiate(
-    hidden: &Tensor,
-    head: &Tensor,
-    mut differentiate: impl FnMut(&Rows, Tensor) -> Tensor,
-) -> Tensor {
+pub fn differentiate(hidden: &Tensor, head: &Tensor, mut differentiate: impl FnMut(&Rows, Tensor) -> Tensor) -> Tensor {
     no_grad(|| {
-        let tokens = hidden.size()[0];
         let gradient = Tensor::zeros(hidden.size(), (Kind::Float, hidden.device()));
-        for rows in split(0..tokens, CHUNK_BYTES / (4 * head.size()[0])) {
+        for rows in chunks(hidden, head) {
             let by_logits = differentiate(&rows, logits(hidden, &rows, head)).to_kind(head.kind());
             slice(&gradient, &rows).copy_(&by_logits.matmul(head));
             if head.requires_grad() {
@@ -63,7 +63,7 @@ pub(super) fn differentiate(
 /// Replaces each block of rows of `logits` by what `gradient` makes of it.
 ///
 /// `gradient` receives the block's place among the rows of `logits` and the block.
-pub(super) fn in_blocks(logits: Tensor, mut gradient: impl FnMut(&Rows, &Tensor) -> Tensor) -> Tensor {
+pub fn in_blocks(logits: Tensor, mut gradient: impl FnMut(&Rows, &Tensor) -> Tensor) -> Tensor {
     let (rows, vocabulary) = (logits.size()[0], logits.size()[1]);
     // A GPU prefers few large kernels.
     let step = if logits.device().is_cuda() { rows } else { BLOCK_BYTES / (4 * vocabulary) };

@@ -1,0 +1,70 @@
+//! `tutelage logits`: what a checkpoint says about given ids.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+
+use super::Verdict;
+use super::output::Output;
+use super::precision::PrecisionName;
+use crate::device;
+use crate::evaluate;
+use crate::experiment::settings::{Compute, DeviceChoice};
+
+/// Computes the logits of given token ids: the check that a checkpoint loads right.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The input holds `input_ids` [batch, sequence] (int64, no padding), the output `logits` [batch,
+sequence, vocab] (f32), both safetensors. Compare them with those of the program that the
+checkpoint comes from; in f32 they agree to about 1e-4.
+
+Examples:
+  tutelage logits --model TinyLlama --input ids.safetensors --output logits.safetensors
+  tutelage logits --model TinyLlama --adapter lora --input ids.safetensors --output tuned.safetensors
+
+The input is made in Python by
+  safetensors.torch.save_file({\"input_ids\": torch.tensor([[1, 450, 4996]])}, \"ids.safetensors\")")]
+pub struct Logits {
+    /// Folder of the checkpoint.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Folder of a PEFT adapter to put on it.
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
+    /// File with `input_ids`.
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// File to write `logits` to.
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// Number format of matrix products.
+    #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
+    precision: PrecisionName,
+}
+
+#[derive(Serialize)]
+struct Written {
+    output: PathBuf,
+    shape: [i64; 3],
+}
+
+impl Logits {
+    /// Computes and writes the logits.
+    ///
+    /// # Errors
+    /// Files that are missing, damaged or do not fit, ids outside the vocabulary.
+    pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
+        let settings = Compute { device: DeviceChoice::Auto, precision: self.precision.into(), threads: None };
+        let compute = device::start(&settings)?;
+        let shape = evaluate::logits(&self.model, self.adapter.as_deref(), &self.input, &self.output, compute)
+            .with_context(|| format!("cannot compute logits of `{}`", self.model.display()))?;
+        let written = Written { output: self.output.clone(), shape };
+        output.result(&written, || {
+            let [batch, sequence, vocabulary] = shape;
+            format!("{}: [{batch}, {sequence}, {vocabulary}]", self.output.display())
+        });
+        Ok(Verdict::Good)
+    }
+}
