@@ -31,6 +31,7 @@ use crate::device::{self, Compute, Precision};
 use crate::experiment::Checked;
 use crate::experiment::settings::{Algorithm, Experiment, Scratch, TokenizerSource, Tuning};
 use crate::models::config::Config;
+use crate::models::product;
 
 /// Share of a matrix product's speed that a stage reaches, until one has been measured: an
 /// assumption.
@@ -135,7 +136,7 @@ impl<'a> Estimator<'a> {
             compute,
             tokens: tokens(experiment),
             measured: BTreeMap::new(),
-            product_speed: device::product_speed(compute),
+            product_speed: product::speed(compute),
             watts: None,
             basis: Vec::new(),
         };

@@ -96,7 +96,8 @@ fn what_cannot_be_scored_says_so() {
     --- stderr
     error: unknown metric `blue`: expected one of bleu, chrf, chrf++, rouge-1, rouge-2, rouge-l, rouge-lsum, exact-match, token-f1, cosine, nll, perplexity
     ");
-    assert_snapshot!(score("p.jsonl", "cosine"), @r"
+    let without_model = ["score", "--predictions", "p.jsonl", "--metrics", "cosine", "--embedding-model", "nowhere"];
+    assert_snapshot!(tutelage(folder.path(), &without_model), @r"
     exit 2
     --- stdout
     --- stderr
