@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Once;
-use std::time::Instant;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -10,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::experiment::settings::{self, DeviceChoice, PrecisionChoice};
-use crate::models::product::linear;
 
 /// Number format of matrix products. Master weights, losses and statistics are always f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,26 +150,6 @@ pub fn cuda() -> Result<usize, String> {
         Ok(count) if count > 0 => Ok(count),
         _ => Err("the driver reports no device".to_owned()),
     }
-}
-
-/// Measures how many floating-point operations per second a large matrix product reaches.
-///
-/// The best of a few products of 1024 x 1024 matrices: what this machine can do, not what its data
-/// sheet says.
-pub fn product_speed(compute: Compute) -> f64 {
-    const SIDE: i64 = 1024;
-    let like = (compute.kind(), compute.device);
-    let (a, b) = (Tensor::ones([SIDE, SIDE], like), Tensor::ones([SIDE, SIDE], like));
-    let operations = 2.0 * (SIDE * SIDE * SIDE) as f64;
-    let mut best = f64::INFINITY;
-    for _ in 0..8 {
-        let started = Instant::now();
-        let product = linear(&a, &b, None);
-        // Reading a value waits for the device.
-        let _ = product.double_value(&[0, 0]);
-        best = best.min(started.elapsed().as_secs_f64());
-    }
-    operations / best
 }
 
 /// Makes glibc reuse large blocks instead of returning each to the kernel.

@@ -5,5 +5,6 @@
 mod cli;
 mod distill;
 mod experiments;
+mod layers;
 mod parity;
 mod training;

@@ -24,6 +24,7 @@ use crate::experiment::settings::{
 };
 use crate::files;
 use crate::models::decoder::Decoder;
+use crate::models::product;
 use crate::train;
 use crate::train::distillation::Distillation;
 use crate::train::event::TrainEvent;
@@ -325,7 +326,7 @@ impl Common {
         Ok(Timing {
             examples_per_second: examples as f64 / seconds,
             tokens_per_second: tokens as f64 / seconds,
-            mfu: achieved / device::product_speed(compute),
+            mfu: achieved / product::speed(compute),
             peak_memory_bytes,
             seconds,
             capture_seconds,

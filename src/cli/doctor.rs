@@ -98,6 +98,7 @@ fn engine() -> Vec<Finding> {
     });
     let processor = processor().unwrap_or_else(|| "unknown processor".to_owned());
     findings.push(Finding::ok("threads", format!("{} on {processor}", device::threads())));
+    findings.push(waiting());
     findings.push(match device::bf16_instructions() {
         Some(name) => Finding::ok("bf16 on the CPU", name),
         None => Finding::none(
@@ -107,6 +108,19 @@ fn engine() -> Vec<Finding> {
         ),
     });
     findings
+}
+
+/// Waiting threads that spin burn the time of other programs on the same cores.
+fn waiting() -> Finding {
+    let set = |name: &str| std::env::var(name).ok().map(|value| format!("{name}={value}"));
+    match set("OMP_WAIT_POLICY").or_else(|| set("GOMP_SPINCOUNT")) {
+        Some(setting) => Finding::ok("waiting threads", setting),
+        None => Finding::none(
+            "waiting threads",
+            "spin for milliseconds, as libtorch does by default",
+            "on cores shared with other programs set GOMP_SPINCOUNT=10000",
+        ),
+    }
 }
 
 fn energy() -> Vec<Finding> {

@@ -146,11 +146,14 @@ fn attend_fused(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64
 #[derive(Debug, Default)]
 pub struct Masks {
     alone: RefCell<BTreeMap<MaskShape, Tensor>>,
-    apart: RefCell<BTreeMap<(Vec<i64>, Option<i64>, i64), Tensor>>,
+    apart: RefCell<BTreeMap<GroupShape, Tensor>>,
 }
 
 /// Queries, keys, window and query heads per key head.
 type MaskShape = (i64, i64, Option<i64>, i64);
+
+/// Lengths, window and query heads per key head.
+type GroupShape = (Vec<i64>, Option<i64>, i64);
 
 impl Masks {
     /// Returns the mask `[group * queries, keys]` in the kind and on the device of `like`.

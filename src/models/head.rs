@@ -30,7 +30,7 @@ fn split(rows: Rows, step: i64) -> impl Iterator<Item = Rows> {
     rows.step_by(step.max(1) as usize).map(move |start| start..(start + step.max(1)).min(end))
 }
 
-/// Divides the positions of `hidden` so that the f32 logits of each chunk fit [`CHUNK_BYTES`].
+/// Divides the positions of `hidden` so that the f32 logits of each chunk fit `CHUNK_BYTES`.
 pub fn chunks(hidden: &Tensor, head: &Tensor) -> impl Iterator<Item = Rows> + use<> {
     split(0..hidden.size()[0], CHUNK_BYTES / (4 * head.size()[0]))
 }

@@ -7,8 +7,11 @@
 //! oneDNN. The choice depends on the processor alone, never on a timing, so that results repeat.
 
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use tch::{Kind, Tensor};
+
+use crate::device::Compute;
 
 /// Rows from which repacking the weight for oneDNN pays.
 const CONVOLUTION_ROWS: i64 = 64;
@@ -38,6 +41,26 @@ fn mkl_lacks_avx512() -> bool {
         let avx512 = field("flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "avx512f"));
         avx512 && field("vendor_id").is_some_and(|vendor| vendor != "GenuineIntel")
     })
+}
+
+/// Measures how many floating-point operations per second a large matrix product reaches.
+///
+/// The best of a few products of 1024 x 1024 matrices: what this machine can do, not what its data
+/// sheet says.
+pub fn speed(compute: Compute) -> f64 {
+    const SIDE: i64 = 1024;
+    let like = (compute.kind(), compute.device);
+    let (a, b) = (Tensor::ones([SIDE, SIDE], like), Tensor::ones([SIDE, SIDE], like));
+    let operations = 2.0 * (SIDE * SIDE * SIDE) as f64;
+    let mut best = f64::INFINITY;
+    for _ in 0..8 {
+        let started = Instant::now();
+        let product = linear(&a, &b, None);
+        // Reading a value waits for the device.
+        let _ = product.double_value(&[0, 0]);
+        best = best.min(started.elapsed().as_secs_f64());
+    }
+    operations / best
 }
 
 #[cfg(test)]

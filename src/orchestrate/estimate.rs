@@ -7,8 +7,10 @@
 //!   of frozen weights), a forward pass `2 P T` (Kaplan et al. 2020, arXiv 2001.08361, section 2.1);
 //! - time: operations divided by the speed of finished stages of the same kind in the store, else by
 //!   [`ASSUMED_UTILISATION`] of the speed of a large matrix product on this device;
-//! - memory: weights, gradients and two moments in f32, `16 P`, with adapters the weights only;
-//!   activations come on top;
+//!   To it comes, unless measured, the cost of starting operations, which is most of a small model's
+//!   time: `SECONDS_PER_OPERATION` times [`OPERATIONS_PER_LAYER`] per layer and pass;
+//! - memory: weights, gradients and two moments in f32, `16 P`, with adapters the weights only, and
+//!   `PROGRAM_BYTES`; activations come on top;
 //! - disk: outputs and the state of unfinished work;
 //! - energy: time by the power of finished stages, else by the declared or assumed power of the CPU.
 //!   Power of a GPU is not assumed.
@@ -31,10 +33,24 @@ use crate::device::{self, Compute, Precision};
 use crate::experiment::Checked;
 use crate::experiment::settings::{Algorithm, Experiment, Scratch, TokenizerSource, Tuning};
 use crate::models::config::Config;
+use crate::models::product;
 
 /// Share of a matrix product's speed that a stage reaches, until one has been measured: an
 /// assumption.
 pub const ASSUMED_UTILISATION: f64 = 0.3;
+
+/// Time to start one operation of libtorch: an assumption within the 10 to 30 us seen on CPUs.
+const SECONDS_PER_OPERATION: f64 = 15e-6;
+
+/// Operations of one decoder layer in a forward pass: projections, norms, rotation, attention; an
+/// assumption.
+const OPERATIONS_PER_LAYER: f64 = 30.0;
+
+/// A forward pass with its backward, and the step of the optimiser, in forward passes: an assumption.
+const PASSES_PER_STEP: f64 = 3.0;
+
+/// Memory that the program with libtorch holds before any model is loaded: measured.
+const PROGRAM_BYTES: f64 = 0.4e9;
 
 const CHARACTERS_PER_TOKEN: f64 = 4.0;
 
@@ -97,6 +113,8 @@ struct Tokens {
     test_prompts: f64,
     test_examples: f64,
     responses: f64,
+    /// Examples of train and dev.
+    examples: f64,
 }
 
 /// Size of a model.
@@ -104,6 +122,7 @@ struct Tokens {
 struct Size {
     parameters: f64,
     hidden: f64,
+    layers: f64,
 }
 
 /// Estimates the stages of one plan.
@@ -135,11 +154,14 @@ impl<'a> Estimator<'a> {
             compute,
             tokens: tokens(experiment),
             measured: BTreeMap::new(),
-            product_speed: device::product_speed(compute),
+            product_speed: product::speed(compute),
             watts: None,
             basis: Vec::new(),
         };
-        estimator.basis.push("memory is without activations; a token is taken to be 4 characters".to_owned());
+        estimator.basis.push(
+            "memory is without activations, with 0.4 GB of the program itself; a token is taken to be 4 characters"
+                .to_owned(),
+        );
         estimator.learn(store)?;
         Ok(estimator)
     }
@@ -182,7 +204,8 @@ impl<'a> Estimator<'a> {
         let share = ASSUMED_UTILISATION * 100.0;
         let speed = self.product_speed / 1e9;
         self.basis.push(format!(
-            "other stages at {share:.0} % (assumed) of {speed:.0} GFLOP/s, measured with a matrix product"
+            "other stages at {share:.0} % (assumed) of {speed:.0} GFLOP/s, measured with a matrix product, \
+             and 15 us (assumed) to start each operation"
         ));
         self.learn_power(joules, seconds);
         Ok(())
@@ -209,16 +232,46 @@ impl<'a> Estimator<'a> {
     #[must_use]
     pub fn stage(&self, stage: &Stage) -> Estimate {
         let operations = self.operations(stage);
-        let speed = self.measured.get(&stage.kind).copied();
-        let speed = speed.unwrap_or(self.product_speed * ASSUMED_UTILISATION);
-        let seconds = operations.map(|operations| operations / speed);
+        let seconds = match self.measured.get(&stage.kind) {
+            Some(speed) => operations.map(|operations| operations / speed),
+            None => {
+                let speed = self.product_speed * ASSUMED_UTILISATION;
+                operations.zip(self.overhead(stage)).map(|(operations, overhead)| operations / speed + overhead)
+            }
+        };
         let kilowatt_hours = seconds.zip(self.watts).map(|(seconds, watts)| Joules(seconds * watts).kilowatt_hours());
         Estimate {
             operations,
             seconds,
-            memory_bytes: self.memory(stage).map(|bytes| bytes as u64),
+            memory_bytes: self.memory(stage).map(|bytes| (bytes + PROGRAM_BYTES) as u64),
             disk_bytes: self.disk(stage).map(|bytes| bytes as u64),
             kilowatt_hours,
+        }
+    }
+
+    /// Returns the seconds that starting operations takes: one pass of the layers per sequence in
+    /// training (attention goes by sequence), per batch and token in decoding.
+    fn overhead(&self, stage: &Stage) -> Option<f64> {
+        let tokens = self.tokens?;
+        let pass = |size: Size| size.layers * OPERATIONS_PER_LAYER * SECONDS_PER_OPERATION;
+        match &stage.job {
+            Job::Data(_) | Job::Tokenizer(_) | Job::Score(_) => Some(0.0),
+            Job::Pretrain(job) => {
+                let sequences = tokens.corpus / job.training.max_length as f64;
+                Some(PASSES_PER_STEP * pass(self.scratch(&job.model)?) * sequences * job.training.epochs)
+            }
+            Job::Sft(job) => {
+                Some(PASSES_PER_STEP * pass(self.model(stage, "model")?) * tokens.examples * job.training.epochs)
+            }
+            Job::Distill(job) => {
+                Some(PASSES_PER_STEP * pass(self.model(stage, "student")?) * tokens.examples * job.training.epochs)
+            }
+            Job::Capture(_) => Some(pass(self.model(stage, "teacher")?) * tokens.examples),
+            Job::Generate(job) => {
+                let examples = job.limit.map_or(tokens.test_examples, |limit| tokens.test_examples.min(limit as f64));
+                let batches = (examples / self.experiment.evaluation.batch as f64).ceil();
+                Some(pass(self.model(stage, "model")?) * (2.0 * examples + batches * job.max_new_tokens as f64))
+            }
         }
     }
 
@@ -320,7 +373,11 @@ impl<'a> Estimator<'a> {
             TokenizerSource::File { path } => Tokenizer::load(path).ok()?.len(),
         };
         let config = Config::scratch(scratch, tokens, 0);
-        Some(Size { parameters: config.parameters() as f64, hidden: scratch.hidden as f64 })
+        Some(Size {
+            parameters: config.parameters() as f64,
+            hidden: scratch.hidden as f64,
+            layers: scratch.layers as f64,
+        })
     }
 
     /// Returns the size of the model that a stage reads under a name, whichever stages made it.
@@ -330,7 +387,11 @@ impl<'a> Estimator<'a> {
         match &named(&stage.inputs, name)?.source {
             Source::External { origin, .. } => {
                 let config = Config::read(&hub::locate(origin)?).ok()?;
-                Some(Size { parameters: config.parameters() as f64, hidden: config.hidden_size as f64 })
+                Some(Size {
+                    parameters: config.parameters() as f64,
+                    hidden: config.hidden_size as f64,
+                    layers: config.num_hidden_layers as f64,
+                })
             }
             Source::Stage { key, .. } => {
                 let stage = self.plan.stage(key)?;
@@ -374,6 +435,7 @@ fn tokens(experiment: &Experiment) -> Option<Tokens> {
         dev: splits.dev.iter().map(whole).sum(),
         test_prompts: splits.test.iter().map(prompt).sum(),
         test_examples: splits.test.len() as f64,
+        examples: (splits.train.len() + splits.dev.len()) as f64,
         responses: learned.map(|example| count(example.answer.len()) + 1.0).sum(),
     })
 }
@@ -395,7 +457,11 @@ mod tests {
         let corpus = estimator.tokens.unwrap().corpus;
         let estimate = estimator.stage(pretrain);
         assert_eq!(estimate.operations, Some(6.0 * parameters * corpus));
-        assert_eq!(estimate.memory_bytes, Some(16 * parameters as u64));
+        assert_eq!(estimate.memory_bytes, Some(400_000_000 + 16 * parameters as u64));
+        // So small a model costs the start of its operations: one layer, by sequence.
+        let sequences = corpus / checked.experiment.training.pretrain.max_length as f64;
+        let least = 3.0 * 30.0 * 15e-6 * sequences * checked.experiment.training.pretrain.epochs;
+        assert!(estimate.seconds.unwrap() > least);
         let captured = estimator.stage(find("capture big (sft)")).operations.unwrap();
         let tokens = estimator.tokens.unwrap();
         assert_eq!(captured, 2.0 * parameters * (tokens.train + tokens.dev));

@@ -175,7 +175,9 @@ fn the_doctor_has_a_remedy_for_everything_that_is_missing() {
     let findings = json(&study(STUDY), &["doctor"]);
     let findings = findings.as_array().unwrap();
     let names: Vec<&str> = findings.iter().filter_map(|finding| finding["what"].as_str()).collect();
-    for name in ["libtorch", "CUDA", "threads", "NVML", "WordNet", "embedding model", "Slurm", "disk"] {
+    for name in
+        ["libtorch", "CUDA", "threads", "waiting threads", "NVML", "WordNet", "embedding model", "Slurm", "disk"]
+    {
         assert!(names.contains(&name), "{name} is not examined: {names:?}");
     }
     for finding in findings.iter().filter(|finding| finding["state"] != "ok") {
