@@ -8,7 +8,7 @@
 //! - time: operations divided by the speed of finished stages of the same kind in the store, else by
 //!   [`ASSUMED_UTILISATION`] of the speed of a large matrix product on this device;
 //!   To it comes, unless measured, the cost of starting operations, which is most of a small model's
-//!   time: `SECONDS_PER_OPERATION` times [`OPERATIONS_PER_LAYER`] per layer and pass;
+//!   time: `SECONDS_PER_OPERATION` times `OPERATIONS_PER_LAYER` per layer and pass;
 //! - memory: weights, gradients and two moments in f32, `16 P`, with adapters the weights only, and
 //!   `PROGRAM_BYTES`; activations come on top;
 //! - disk: outputs and the state of unfinished work;
