@@ -60,7 +60,11 @@ impl Config {
         Self::from_json(&value).map_err(|problem| ModelError::Config { path, problem })
     }
 
-    fn from_json(value: &Value) -> Result<Self, String> {
+    /// Reads the contents of a `config.json`.
+    ///
+    /// # Errors
+    /// What is missing or would be computed wrongly, in words.
+    pub fn from_json(value: &Value) -> Result<Self, String> {
         let integer = |name: &str| value.get(name).and_then(Value::as_i64);
         let size = |name: &str| match integer(name) {
             Some(size) if size > 0 => Ok(size),

@@ -386,7 +386,7 @@ impl<'a> Estimator<'a> {
         let stage = self.plan.stage(&stage.key)?;
         match &named(&stage.inputs, name)?.source {
             Source::External { origin, .. } => {
-                let config = Config::read(&hub::locate(origin)?).ok()?;
+                let config = hub::configuration(origin)?;
                 Some(Size {
                     parameters: config.parameters() as f64,
                     hidden: config.hidden_size as f64,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::manifest::checksum;
 use super::stage::Source;
 use crate::experiment::{Key, identity};
+use crate::models::config::Config;
 
 /// Prefix of a hub name in an experiment file.
 const HUB: &str = "hf:";
@@ -20,6 +21,37 @@ pub fn locate(checkpoint: &str) -> Option<PathBuf> {
         Some(name) => snapshot(&cache()?, name)?,
     };
     folder.join("config.json").is_file().then_some(folder)
+}
+
+/// Sizes of checkpoints, from their public `config.json`: a study is planned where they are not, too.
+const PUBLISHED: [(&str, &str); 3] = [
+    (
+        "TinyLlama/TinyLlama-1.1B",
+        r#"{"model_type": "llama", "vocab_size": 32000, "hidden_size": 2048, "intermediate_size": 5632,
+            "num_hidden_layers": 22, "num_attention_heads": 32, "num_key_value_heads": 4}"#,
+    ),
+    (
+        "meta-llama/Llama-2-7b",
+        r#"{"model_type": "llama", "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008,
+            "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32}"#,
+    ),
+    (
+        "mistralai/Mistral-7B",
+        r#"{"model_type": "mistral", "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336,
+            "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8}"#,
+    ),
+];
+
+/// Returns the configuration of a checkpoint: its own where it is on this machine, else the
+/// published sizes of a model of that name. For estimates, never for computing.
+#[must_use]
+pub fn configuration(checkpoint: &str) -> Option<Config> {
+    if let Some(folder) = locate(checkpoint) {
+        return Config::read(&folder).ok();
+    }
+    let name = checkpoint.strip_prefix(HUB)?;
+    let (_, json) = PUBLISHED.iter().find(|(prefix, _)| name.starts_with(prefix))?;
+    Config::from_json(&serde_json::from_str(json).ok()?).ok()
 }
 
 /// Finds the cache as the hub's own tools do: `HF_HUB_CACHE`, `HF_HOME/hub`, or
@@ -151,5 +183,16 @@ mod tests {
         files::write(&model.join("refs/main"), b"abc\n").unwrap();
         assert_eq!(snapshot(cache.path(), "org/name"), Some(model.join("snapshots/abc")));
         assert_eq!(snapshot(cache.path(), "org/other"), None);
+    }
+
+    #[test]
+    fn published_sizes_are_those_of_the_models() {
+        let parameters = |name: &str| configuration(name).map(|config| config.parameters());
+        let tiny = "hf:TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T";
+        // The numbers on the models' cards.
+        assert_eq!(parameters(tiny), Some(1_100_048_384));
+        assert_eq!(parameters("hf:meta-llama/Llama-2-7b-hf"), Some(6_738_415_616));
+        assert_eq!(parameters("hf:mistralai/Mistral-7B-v0.1"), Some(7_241_732_096));
+        assert_eq!(parameters("hf:nobody/nothing"), None);
     }
 }
