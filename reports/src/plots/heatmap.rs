@@ -47,10 +47,10 @@ pub(super) fn heatmap(columns: &[String], rows: &[Row], width: f64) -> Scene {
     let mut scene = Scene::new(width, height.max(top + 66.0));
     for (index, column) in columns.iter().enumerate() {
         let x = head + (index as f64 + 0.5) * cell_width;
-        // A long word shrinks before it is cut.
+        // A long word shrinks before it is cut or touches its neighbour.
         let longest = column.split_whitespace();
         let longest = longest.map(|word| super::paint::width(word, SMALL, true)).fold(1.0, f64::max);
-        let size = (SMALL * (cell_width - 2.0) / longest).clamp(5.2, SMALL);
+        let size = (SMALL * (cell_width - 5.0) / longest).clamp(5.0, SMALL);
         let lines = wrap(column, size, cell_width - 1.0, 2);
         for (line, text) in lines.iter().enumerate() {
             let y = top - 7.0 - 9.0 * (lines.len() - 1 - line) as f64;
