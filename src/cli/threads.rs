@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-/// Turns of a waiting thread before it sleeps, about 0.1 ms.
+/// Turns of a waiting thread before it sleeps: well under a millisecond.
 const SPINS: &str = "10000";
 
 /// Starts this program anew with threads that soon sleep while they wait, unless the user chose.

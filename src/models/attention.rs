@@ -75,8 +75,7 @@ fn attend_apart(
     let group = heads / kv_heads;
     let scaled = query * (head_dim as f64).powf(-0.5);
     let scaled = scaled.view([tokens, kv_heads, group, head_dim]).permute([1, 2, 0, 3]);
-    let scores = scaled.reshape([kv_heads, group * tokens, head_dim]).bmm(&key.permute([1, 2, 0]));
-    let mut scores = scores;
+    let mut scores = scaled.reshape([kv_heads, group * tokens, head_dim]).bmm(&key.permute([1, 2, 0]));
     // In place: the backward of a product does not read its result.
     let _ = scores.g_add_(&masks.apart(lengths, window, group, &scores));
     let attended = scores.softmax(-1, scores.kind()).bmm(&value.transpose(0, 1));
