@@ -1,7 +1,7 @@
 //! Device, number format, threads, seeds and memory readings: the only global state.
 
 use std::path::Path;
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -62,16 +62,22 @@ pub enum DeviceError {
         /// What is missing.
         reason: String,
     },
+    /// No thread is left to compute with.
+    #[error("0 threads are asked for, expected at least 1")]
+    NoThreads,
 }
 
 /// Prepares libtorch once per process and resolves device and precision.
 ///
 /// # Errors
-/// When CUDA is asked for and no device is usable.
+/// When CUDA is asked for and no device is usable, and when 0 threads are asked for.
 pub fn start(settings: &settings::Compute) -> Result<Compute, DeviceError> {
     static ALLOCATOR: Once = Once::new();
     ALLOCATOR.call_once(keep_freed_memory);
-    let threads = settings.threads.unwrap_or_else(physical_threads);
+    let threads = settings.threads.unwrap_or_else(cores);
+    if threads == 0 {
+        return Err(DeviceError::NoThreads);
+    }
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
     let device = match settings.device {
         DeviceChoice::Cpu => Device::Cpu,
@@ -113,7 +119,8 @@ pub fn threads() -> usize {
     usize::try_from(tch::get_num_threads()).unwrap_or(1)
 }
 
-fn physical_threads() -> usize {
+/// Returns the number of cores that this process may use, as the system counts them.
+fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -123,32 +130,41 @@ fn physical_threads() -> usize {
 /// themselves when their library is loaded.
 ///
 /// # Errors
-/// The reason, in words.
+/// The reason, in words; the same one at every call.
 pub fn cuda() -> Result<usize, String> {
-    static LOAD: Once = Once::new();
-    if !Path::new("/dev/nvidiactl").exists() {
+    /// Loading is tried once per process.
+    static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
+    // Linux's own driver, and that of Linux under Windows.
+    if !["/dev/nvidiactl", "/dev/dxg"].iter().any(|device| Path::new(device).exists()) {
         return Err("no NVIDIA driver (/dev/nvidiactl is not there)".to_owned());
     }
-    let mut failure = None;
-    LOAD.call_once(|| {
-        #[expect(unsafe_code, reason = "loading a library runs its initialisers; libtorch's own are meant for it")]
-        match unsafe {
-            libloading::os::unix::Library::open(
-                Some("libtorch_cuda.so"),
-                libloading::os::unix::RTLD_NOW | libloading::os::unix::RTLD_GLOBAL,
-            )
-        } {
-            // The kernels stay registered for the life of the process.
-            Ok(library) => std::mem::forget(library),
-            Err(error) => failure = Some(error.to_string()),
-        }
-    });
-    if let Some(failure) = failure {
-        return Err(format!("libtorch_cuda.so does not load: {failure}"));
-    }
+    LOADED.get_or_init(load_kernels).clone()?;
     match usize::try_from(Cuda::device_count()) {
         Ok(count) if count > 0 => Ok(count),
         _ => Err("the driver reports no device".to_owned()),
+    }
+}
+
+fn load_kernels() -> Result<(), String> {
+    #[expect(unsafe_code, reason = "loading a library runs its initialisers; libtorch's own are meant for it")]
+    let loaded = unsafe {
+        libloading::os::unix::Library::open(
+            Some("libtorch_cuda.so"),
+            libloading::os::unix::RTLD_NOW | libloading::os::unix::RTLD_GLOBAL,
+        )
+    };
+    // The kernels stay registered for the life of the process.
+    loaded.map(std::mem::forget).map_err(|error| format!("libtorch_cuda.so does not load: {error}"))
+}
+
+/// Waits until `device` has finished what was asked of it, so that time and energy read afterwards
+/// cover it. The CPU is never behind.
+///
+/// # Panics
+/// When an operation that was under way has failed.
+pub fn synchronize(device: Device) {
+    if let Device::Cuda(index) = device {
+        Cuda::synchronize(i64::try_from(index).unwrap_or(i64::MAX));
     }
 }
 

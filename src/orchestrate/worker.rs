@@ -12,7 +12,7 @@ use super::stop::StopFlag;
 use super::store::StageFolder;
 use super::training::Surroundings;
 use super::{capture, generate, prepare, score, training};
-use crate::device::Compute;
+use crate::device::{self, Compute};
 use crate::evaluate::embedder::SentenceEmbedder;
 
 /// Runs stages with the engine on one device.
@@ -33,7 +33,7 @@ impl Worker for Engine {
     ) -> anyhow::Result<()> {
         let output = folder.output();
         let around = Surroundings { compute: self.compute, inputs, folder, events, stop };
-        match &stage.job {
+        let result = match &stage.job {
             Job::Data(job) => prepare::data(job, &output),
             Job::Tokenizer(job) => prepare::tokenizer(job, inputs, &output),
             Job::Pretrain(job) => training::pretrain(job, around),
@@ -45,7 +45,12 @@ impl Worker for Engine {
                 let embedder = inputs.find("embedding-model").map(|model| self.embedder(model)).transpose()?;
                 score::run(job, inputs, embedder.as_deref(), &output)
             }
+        };
+        if result.is_ok() {
+            // The caller stops clock and energy meter next.
+            device::synchronize(self.compute.device);
         }
+        result
     }
 }
 
