@@ -3,13 +3,14 @@
 //! A file is written under a temporary name beside its place, synced and renamed: whoever reads a
 //! name sees the old file or the new one. Temporary names start with [`PREFIX`], so that what a
 //! killed process left behind can be recognised and swept. A full disk is told with what is missing.
+//! Only what is no regular file (a pipe, `/dev/null`) is written in place: it cannot be replaced.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tempfile::NamedTempFile;
 
 /// Starts the name of every temporary file.
 pub const PREFIX: &str = ".writing-";
@@ -51,7 +52,8 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Writes `bytes` to `path`, replacing what is there.
+/// Writes `bytes` to `path`, replacing what is there. Who may read the file is left to the umask, as
+/// for any other program.
 ///
 /// # Errors
 /// See [`WriteError`]; the old file is then untouched and no temporary file remains.
@@ -91,18 +93,31 @@ fn write_sized(
 }
 
 fn replace(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temporary = NamedTempFile::with_prefix_in(PREFIX, folder)?;
-    let mut buffered = BufWriter::with_capacity(1 << 20, temporary.as_file_mut());
-    fill(&mut buffered)?;
-    buffered.flush()?;
-    drop(buffered);
+    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return fill_file(&mut File::options().write(true).open(path)?, fill);
+    }
+    let folder = folder_of(path);
+    // Temporary files are their owner's alone by default; a store is read by a whole group.
+    let permissions = Permissions::from_mode(0o666);
+    let mut temporary = tempfile::Builder::new().prefix(PREFIX).permissions(permissions).tempfile_in(folder)?;
+    fill_file(temporary.as_file_mut(), fill)?;
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|error| error.error)?;
     // Makes the rename survive a power cut. Not every file system lets a folder be flushed; the
     // rename itself is done either way.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
+}
+
+fn fill_file(file: &mut File, fill: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>) -> io::Result<()> {
+    let mut buffered = BufWriter::with_capacity(1 << 20, file);
+    fill(&mut buffered)?;
+    buffered.flush()
+}
+
+/// Returns the folder that a file lies in: the current one for a bare name.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Removes temporary files that a killed process left in `folder`.
@@ -127,8 +142,7 @@ pub fn sweep(folder: &Path) -> io::Result<()> {
 pub fn failed(path: &Path, needed_bytes: Option<u64>, source: io::Error) -> WriteError {
     let path = path.to_owned();
     if is_full(&source) {
-        let folder = path.parent().filter(|folder| folder.exists());
-        let free_bytes = folder.and_then(|folder| fs4::available_space(folder).ok());
+        let free_bytes = fs4::available_space(folder_of(&path)).ok();
         WriteError::Full { path, needed_bytes, free_bytes, source }
     } else {
         WriteError::Io { path, source }
@@ -157,6 +171,27 @@ mod tests {
         assert!(matches!(error, Err(WriteError::Full { free_bytes: Some(_), .. })));
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(names(folder.path()), ["value.json"]);
+    }
+
+    #[test]
+    fn a_file_is_as_readable_as_those_of_other_programs() {
+        let folder = tempfile::tempdir().unwrap();
+        let [ours, plain] = ["ours", "plain"].map(|name| folder.path().join(name));
+        write(&ours, b"1").unwrap();
+        fs::write(&plain, b"1").unwrap();
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        // A link stands in for the device: replacing it would spoil this machine.
+        let null = folder.path().join("null");
+        std::os::unix::fs::symlink("/dev/null", &null).unwrap();
+        write(&null, b"nothing").unwrap();
+        assert!(!fs::metadata(&null).unwrap().is_file());
+        assert_eq!(names(folder.path()), ["null"]);
     }
 
     #[test]
