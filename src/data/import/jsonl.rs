@@ -1,6 +1,6 @@
 //! One JSON object per line: `id`, `question`, `answer` or `answers`, optional `context` and
 //! `group`. Rows without a group that share a context are one group, named by its first row; a row
-//! without both is a group of its own. Unknown fields are ignored.
+//! without both (a blank context is none) is a group of its own. Unknown fields are ignored.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub(super) fn read(source: &Source, rows: &mut Rows) -> Result<(), ImportError> 
 fn row<'a>(node: &Node<'a>, groups: &mut BTreeMap<String, String>) -> Result<Row<'a>, ImportError> {
     let id = node.field("id")?.identifier()?;
     let passage = match node.optional("context")? {
-        Some(context) => Some(context.text()?),
+        Some(context) => Some(context.text()?).filter(|text| !text.trim().is_empty()),
         None => None,
     };
     let group = match (node.optional("group")?, passage) {

@@ -28,7 +28,7 @@ use crate::experiment::settings::{Data, Importer};
 pub struct Imported {
     /// Usable examples in the order of the source.
     pub examples: Vec<Example>,
-    /// Full passages by group: the corpus for pretraining.
+    /// Full passages by group, each once: the corpus for pretraining.
     pub passages: BTreeMap<String, String>,
     /// Rows (or references) left out, counted by reason.
     pub skipped: BTreeMap<String, u64>,
@@ -145,8 +145,8 @@ impl Rows {
         };
         if let Some(passage) = passage {
             let passages = self.passages.entry(row.group.clone()).or_default();
-            // Questions on one passage follow each other.
-            if passages.last().is_none_or(|last| last != passage) {
+            // From the end: questions on one passage mostly follow each other.
+            if !passages.iter().rev().any(|known| known == passage) {
                 passages.push(passage.to_owned());
             }
         }

@@ -56,10 +56,15 @@ impl Source {
         }
     }
 
-    /// Finds the line on which the id of a question stands.
+    /// Finds the line on which the id of a question stands; none where it stands more than once.
     pub(super) fn line_of_id(&self, id: &str) -> Option<usize> {
         let quoted = Value::from(id).to_string();
-        Some(line_of(self.text.as_bytes(), self.text.find(&quoted)?))
+        let mut places = self.text.match_indices(&quoted).filter(|(byte, _)| {
+            let before = self.text[..*byte].trim_end().strip_suffix(':');
+            before.is_some_and(|before| before.trim_end().ends_with("\"id\""))
+        });
+        let (byte, _) = places.next()?;
+        places.next().is_none().then(|| line_of(self.text.as_bytes(), byte))
     }
 }
 

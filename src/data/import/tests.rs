@@ -94,6 +94,21 @@ fn jsonl_rows_share_a_group_with_their_context() {
 }
 
 #[test]
+fn jsonl_passages_come_once_and_blank_contexts_join_nothing() {
+    let rows = ["a", "b", "a", " ", ""].iter().enumerate().map(|(id, context)| {
+        let group = if context.trim().is_empty() { "" } else { r#""group": "g", "# };
+        format!(r#"{{"id": {id}, {group}"question": "q?", "answer": "x", "context": "{context}"}}"#)
+    });
+    // As Windows writes it.
+    let text = format!("\u{feff}{}\r\n", rows.collect::<Vec<_>>().join("\r\n"));
+    let imported = import_text(Importer::Jsonl, text, None).unwrap();
+    let groups: Vec<_> = imported.examples.iter().map(|example| &*example.group).collect();
+    assert_eq!(groups, ["g", "g", "g", "3", "4"]);
+    assert!(imported.examples[3..].iter().all(|example| example.context.is_none()));
+    assert_eq!(imported.passages.into_iter().collect::<Vec<_>>(), [("g".into(), "a\n\nb".into())]);
+}
+
+#[test]
 fn faults_name_file_row_and_field() {
     let without = |text: &str| SQUAD.replacen(text, "", 1);
     let cases = [
@@ -108,7 +123,8 @@ fn faults_name_file_row_and_field() {
         (without("\"title\": \"Timing\","), "`source`, field `data[1].title` is missing"),
         (
             SQUAD.replacen("\"id\": \"t2\"", "\"id\": \"p1\"", 1),
-            "`source`, row 6, line 12, field `data[1].paragraphs[1].qas[0]`: id `p1` is already used by row 1, which differs",
+            // Two lines have this id, so none is named.
+            "`source`, row 6, field `data[1].paragraphs[1].qas[0]`: id `p1` is already used by row 1, which differs",
         ),
         (SQUAD[..900].to_owned(), "`source` is not JSON at line 26, column 30"),
         ("[]".to_owned(), "`source`: expected an object, found an array"),
