@@ -222,7 +222,7 @@ mod tests {
             sliding_window,
             // Wide, so that answers differ.
             initializer_range: 0.3,
-            eos_token_id: Some(0),
+            eos_token_id: vec![0],
             bos_token_id: None,
         };
         Decoder::initialise(config, Seed(5), Device::Cpu)

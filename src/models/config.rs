@@ -40,8 +40,8 @@ pub struct Config {
     pub sliding_window: Option<i64>,
     /// Standard deviation of initial weights.
     pub initializer_range: f64,
-    /// End-of-sequence token.
-    pub eos_token_id: Option<i64>,
+    /// Tokens that end a sequence.
+    pub eos_token_id: Vec<i64>,
     /// Beginning-of-sequence token.
     pub bos_token_id: Option<i64>,
 }
@@ -50,8 +50,9 @@ impl Config {
     /// Reads `config.json` from a checkpoint folder.
     ///
     /// # Errors
-    /// When the file is missing or not JSON, lacks a size, or describes a decoder that this
-    /// engine would compute wrongly (unknown family, scaled rotary angles, another activation).
+    /// When the file is missing or not JSON, lacks a size, holds a value of another type, or
+    /// describes a decoder that this engine would compute wrongly (unknown family, scaled rotary
+    /// angles, another activation, quantised weights).
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("config.json");
         let text = std::fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
@@ -60,69 +61,78 @@ impl Config {
         Self::from_json(&value).map_err(|problem| ModelError::Config { path, problem })
     }
 
-    /// Reads the contents of a `config.json`.
+    /// Reads the contents of a `config.json`. What is absent has the default that transformers gives
+    /// this family.
     ///
     /// # Errors
-    /// What is missing or would be computed wrongly, in words.
+    /// What is missing, of another type or would be computed wrongly, in words.
     pub fn from_json(value: &Value) -> Result<Self, String> {
-        let integer = |name: &str| value.get(name).and_then(Value::as_i64);
-        let size = |name: &str| match integer(name) {
-            Some(size) if size > 0 => Ok(size),
-            Some(size) => Err(format!("`{name}` is {size}, expected a positive number")),
-            None => Err(format!("`{name}` is missing")),
-        };
-        let model_type = value.get("model_type").and_then(Value::as_str).unwrap_or("");
-        let architecture = match model_type {
+        let keys = Keys(value);
+        let needed = |name: &str| keys.size(name)?.ok_or_else(|| format!("`{name}` is missing"));
+        let architecture = match keys.text("model_type")?.unwrap_or("") {
             "llama" => Architecture::Llama,
             "mistral" => Architecture::Mistral,
             "qwen2" => Architecture::Qwen2,
             other => return Err(format!("`model_type` is `{other}`, expected one of `llama`, `mistral`, `qwen2`")),
         };
-        let activation = value.get("hidden_act").and_then(Value::as_str).unwrap_or("silu");
+        let activation = keys.text("hidden_act")?.unwrap_or("silu");
         if activation != "silu" {
             return Err(format!("`hidden_act` is `{activation}`, expected `silu`"));
         }
-        let flag = |name: &str| value.get(name).and_then(Value::as_bool).unwrap_or(false);
-        if flag("mlp_bias") {
+        if let Some(quantised) = keys.get("quantization_config") {
+            let method = Keys(quantised).text("quant_method")?.unwrap_or("unnamed");
+            return Err(format!("`quantization_config` is set (`{method}`), expected weights that are not quantised"));
+        }
+        if keys.flag("mlp_bias")? {
             return Err("`mlp_bias` is set, expected a feed-forward layer without bias".to_owned());
         }
-        if architecture == Architecture::Llama && flag("attention_bias") {
+        // Mistral and Qwen2 do not read this key.
+        if architecture == Architecture::Llama && keys.flag("attention_bias")? {
             return Err("`attention_bias` is set, expected a Llama without attention bias".to_owned());
         }
-        let num_attention_heads = size("num_attention_heads")?;
-        let hidden_size = size("hidden_size")?;
-        let windowed = match architecture {
-            Architecture::Llama => false,
-            Architecture::Mistral => true,
-            // Qwen2 carries a window that is off unless a flag says so.
-            Architecture::Qwen2 => flag("use_sliding_window") && qwen2_window(&integer, size("num_hidden_layers")?)?,
+        let num_hidden_layers = needed("num_hidden_layers")?;
+        let hidden_size = needed("hidden_size")?;
+        let num_attention_heads = needed("num_attention_heads")?;
+        // transformers assumes 8 for Mistral and 32 for Qwen2; the weights' shapes tell if this is wrong.
+        let num_key_value_heads = keys.size("num_key_value_heads")?.unwrap_or(num_attention_heads);
+        if num_attention_heads % num_key_value_heads != 0 {
+            return Err(format!(
+                "`num_attention_heads` is {num_attention_heads}, expected a multiple of the {num_key_value_heads} key and value heads"
+            ));
+        }
+        let head_dim = keys.size("head_dim")?.unwrap_or(hidden_size / num_attention_heads);
+        if head_dim == 0 || head_dim % 2 != 0 {
+            return Err(format!("a head is {head_dim} wide, expected an even width: rotary positions turn pairs"));
+        }
+        let max_position_embeddings = match architecture {
+            Architecture::Llama => 2048,
+            Architecture::Mistral => 131_072,
+            Architecture::Qwen2 => 32_768,
         };
         Ok(Self {
             architecture,
-            vocab_size: size("vocab_size")?,
+            vocab_size: needed("vocab_size")?,
             hidden_size,
-            intermediate_size: size("intermediate_size")?,
-            num_hidden_layers: size("num_hidden_layers")?,
+            intermediate_size: needed("intermediate_size")?,
+            num_hidden_layers,
             num_attention_heads,
-            num_key_value_heads: integer("num_key_value_heads").unwrap_or(num_attention_heads),
-            head_dim: integer("head_dim").unwrap_or(hidden_size / num_attention_heads),
-            rope_theta: rope_theta(value)?,
-            rms_norm_eps: value.get("rms_norm_eps").and_then(Value::as_f64).unwrap_or(1e-6),
+            num_key_value_heads,
+            head_dim,
+            rope_theta: rope_theta(&keys)?,
+            rms_norm_eps: keys.number("rms_norm_eps")?.unwrap_or(1e-6),
             qkv_bias: architecture == Architecture::Qwen2,
-            tie_word_embeddings: flag("tie_word_embeddings"),
-            max_position_embeddings: integer("max_position_embeddings").unwrap_or(2048),
-            sliding_window: integer("sliding_window").filter(|_| windowed),
-            initializer_range: value.get("initializer_range").and_then(Value::as_f64).unwrap_or(0.02),
-            // A list of end tokens: the first one closes a response.
-            eos_token_id: integer("eos_token_id")
-                .or_else(|| value.get("eos_token_id").and_then(|ids| ids.get(0)).and_then(Value::as_i64)),
-            bos_token_id: integer("bos_token_id"),
+            tie_word_embeddings: keys.flag("tie_word_embeddings")?,
+            max_position_embeddings: keys.size("max_position_embeddings")?.unwrap_or(max_position_embeddings),
+            sliding_window: sliding_window(&keys, architecture, num_hidden_layers)?,
+            initializer_range: keys.number("initializer_range")?.unwrap_or(0.02),
+            eos_token_id: end_tokens(&keys)?,
+            bos_token_id: keys.get("bos_token_id").and_then(Value::as_i64),
         })
     }
 
     /// Returns the configuration of a scratch model with a vocabulary of `vocab_size`.
     pub fn scratch(scratch: &Scratch, vocab_size: usize, eos_token_id: u32) -> Self {
-        let size = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        let size = |value: usize| i64::try_from(value).map_or(LARGEST_SIZE, |value| value.min(LARGEST_SIZE));
         Self {
             architecture: scratch.architecture,
             vocab_size: size(vocab_size),
@@ -139,7 +149,7 @@ impl Config {
             max_position_embeddings: size(scratch.positions),
             sliding_window: None,
             initializer_range: 0.02,
-            eos_token_id: Some(i64::from(eos_token_id)),
+            eos_token_id: vec![i64::from(eos_token_id)],
             bos_token_id: None,
         }
     }
@@ -150,6 +160,11 @@ impl Config {
             Architecture::Llama => ("llama", "LlamaForCausalLM"),
             Architecture::Mistral => ("mistral", "MistralForCausalLM"),
             Architecture::Qwen2 => ("qwen2", "Qwen2ForCausalLM"),
+        };
+        let eos_token_id = match &self.eos_token_id[..] {
+            [] => Value::Null,
+            [only] => json!(only),
+            several => json!(several),
         };
         let mut value = json!({
             "architectures": [class],
@@ -169,7 +184,7 @@ impl Config {
             "initializer_range": self.initializer_range,
             "sliding_window": self.sliding_window,
             "bos_token_id": self.bos_token_id,
-            "eos_token_id": self.eos_token_id,
+            "eos_token_id": eos_token_id,
             "torch_dtype": "float32",
         });
         if self.architecture == Architecture::Qwen2 {
@@ -182,45 +197,150 @@ impl Config {
     /// Returns the number of parameters that every token is multiplied with: those of the layers'
     /// projections. Embeddings are looked up, the head is computed at response positions only.
     pub fn product_parameters(&self) -> u64 {
-        let attention = self.head_dim * (2 * self.num_attention_heads + 2 * self.num_key_value_heads);
-        let layer = self.hidden_size * (attention + 3 * self.intermediate_size);
-        (self.num_hidden_layers * layer).unsigned_abs()
+        let [_, hidden, wide, layers, query, key_value] = self.sizes();
+        narrowed(layers * hidden * (2 * query + 2 * key_value + 3 * wide))
     }
 
     /// Returns the number of parameters, embeddings included and a tied head counted once.
     pub fn parameters(&self) -> u64 {
+        let [vocabulary, hidden, wide, layers, query, key_value] = self.sizes();
+        let bias = if self.qkv_bias { query + 2 * key_value } else { 0 };
+        let attention = hidden * (2 * query + 2 * key_value) + bias;
+        let layer = attention + 3 * hidden * wide + 2 * hidden;
+        let heads = if self.tie_word_embeddings { 1 } else { 2 };
+        narrowed(heads * vocabulary * hidden + layers * layer + hidden)
+    }
+
+    /// Returns vocabulary, hidden width, feed-forward width, layers, and the widths of all query and
+    /// of all key heads, in a type that holds their products.
+    fn sizes(&self) -> [u128; 6] {
         let query = self.num_attention_heads * self.head_dim;
         let key_value = self.num_key_value_heads * self.head_dim;
-        let bias = if self.qkv_bias { query + 2 * key_value } else { 0 };
-        let attention = self.hidden_size * (2 * query + 2 * key_value) + bias;
-        let layer = attention + 3 * self.hidden_size * self.intermediate_size + 2 * self.hidden_size;
-        let heads = if self.tie_word_embeddings { 1 } else { 2 };
-        let total = heads * self.vocab_size * self.hidden_size + self.num_hidden_layers * layer + self.hidden_size;
-        total.unsigned_abs()
+        [self.vocab_size, self.hidden_size, self.intermediate_size, self.num_hidden_layers, query, key_value]
+            .map(|size| u128::from(size.unsigned_abs()))
     }
 }
 
-/// Says whether a Qwen2's layers are windowed: those from `max_window_layers` on are.
-fn qwen2_window(integer: &dyn Fn(&str) -> Option<i64>, layers: i64) -> Result<bool, String> {
-    match integer("max_window_layers").unwrap_or(28) {
+/// Largest size that is taken at its word: products of four stay within 128 bits.
+const LARGEST_SIZE: i64 = i32::MAX as i64;
+
+fn narrowed(count: u128) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// Reads values of a JSON object by name. One that is null counts as absent, one of another type is
+/// a fault: a default in its place would be another model.
+struct Keys<'a>(&'a Value);
+
+impl<'a> Keys<'a> {
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    fn read<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        convert: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, String> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        convert(value).map(Some).ok_or_else(|| format!("`{name}` is {value}, expected {expected}"))
+    }
+
+    fn size(&self, name: &str) -> Result<Option<i64>, String> {
+        let whole = |value: &Value| value.as_i64().filter(|size| (1..=LARGEST_SIZE).contains(size));
+        self.read(name, "a whole number from 1 to 2147483647", whole)
+    }
+
+    fn number(&self, name: &str) -> Result<Option<f64>, String> {
+        self.read(name, "a number from 0", |value| value.as_f64().filter(|&number| number >= 0.0))
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, String> {
+        Ok(self.read(name, "true or false", Value::as_bool)?.unwrap_or(false))
+    }
+
+    fn text(&self, name: &str) -> Result<Option<&'a str>, String> {
+        self.read(name, "a string", Value::as_str)
+    }
+}
+
+/// Reads `eos_token_id`: an id, or a list of them.
+fn end_tokens(keys: &Keys<'_>) -> Result<Vec<i64>, String> {
+    let tokens = |value: &Value| match value {
+        Value::Array(ids) => ids.iter().map(Value::as_i64).collect(),
+        id => Some(vec![id.as_i64()?]),
+    };
+    Ok(keys.read("eos_token_id", "a token id or a list of them", tokens)?.unwrap_or_default())
+}
+
+/// Reads how far back a token sees, which has to be the same in all layers.
+fn sliding_window(keys: &Keys<'_>, architecture: Architecture, layers: i64) -> Result<Option<i64>, String> {
+    let windowed = match architecture {
+        Architecture::Llama => false,
+        Architecture::Mistral => true,
+        // Qwen2 carries a window that is off unless a flag says so.
+        Architecture::Qwen2 => keys.flag("use_sliding_window")? && qwen2_window(keys, layers)?,
+    };
+    match keys.0.get("sliding_window") {
+        _ if !windowed => Ok(None),
+        // A null is no window, an absent key transformers' default.
+        None => Ok(Some(4096)),
+        Some(_) => keys.size("sliding_window"),
+    }
+}
+
+/// Says whether a Qwen2's layers are windowed: those that `layer_types` says, else those from
+/// `max_window_layers` on.
+fn qwen2_window(keys: &Keys<'_>, layers: i64) -> Result<bool, String> {
+    if let Some(types) = keys.read("layer_types", "a list", Value::as_array)? {
+        let all = |kind: &str| types.iter().all(|layer| layer == kind);
+        return match (all("full_attention"), all("sliding_attention")) {
+            (true, _) => Ok(false),
+            (_, true) => Ok(true),
+            _ => Err("`layer_types` differ, expected `full_attention` or `sliding_attention` in all layers".to_owned()),
+        };
+    }
+    let first = keys.read("max_window_layers", "a whole number", Value::as_i64)?.unwrap_or(28);
+    match first {
         0 => Ok(true),
         first if first >= layers => Ok(false),
         first => Err(format!("`max_window_layers` is {first}, expected 0 or at least the {layers} layers: all alike")),
     }
 }
 
-/// Reads the rotary base, at top level or in `rope_parameters` (transformers 5), and refuses scaled angles.
-fn rope_theta(value: &Value) -> Result<f64, String> {
-    let parameters = value.get("rope_parameters").filter(|parameters| parameters.is_object());
-    let scaling = value.get("rope_scaling").filter(|scaling| scaling.is_object());
-    for table in [parameters, scaling].into_iter().flatten() {
-        let kind = table.get("rope_type").or_else(|| table.get("type")).and_then(Value::as_str).unwrap_or("default");
+/// Reads the rotary base, at top level (transformers 4) or in `rope_parameters` (transformers 5,
+/// which also takes `rope_scaling` for that), and refuses angles that are scaled.
+fn rope_theta(keys: &Keys<'_>) -> Result<f64, String> {
+    let mut stated = vec![keys.number("rope_theta")?];
+    let mut rotated = vec![keys.number("partial_rotary_factor")?];
+    for name in ["rope_parameters", "rope_scaling"] {
+        let is_flat = |value: &&Value| value.as_object().is_some_and(|table| table.values().all(|v| !v.is_object()));
+        let Some(table) = keys.read(name, "one table for all layers", |value| Some(value).filter(is_flat))? else {
+            continue;
+        };
+        let table = Keys(table);
+        let kind = table.text("rope_type")?.or(table.text("type")?).unwrap_or("default");
         if kind != "default" {
             return Err(format!("rotary angles are scaled (`{kind}`), expected `default`"));
         }
+        stated.push(table.number("rope_theta")?);
+        rotated.push(table.number("partial_rotary_factor")?);
     }
-    let stated = value.get("rope_theta").or_else(|| parameters.and_then(|table| table.get("rope_theta")));
-    Ok(stated.and_then(Value::as_f64).unwrap_or(10_000.0))
+    if let Some(factor) = rotated.into_iter().flatten().find(|&factor| factor != 1.0) {
+        return Err(format!("`partial_rotary_factor` is {factor}, expected 1: whole heads are rotated"));
+    }
+    let stated: Vec<f64> = stated.into_iter().flatten().collect();
+    match stated[..] {
+        [] => Ok(10_000.0),
+        [first, ..] if stated.iter().any(|&theta| theta != first) => {
+            Err(format!("`rope_theta` is {stated:?} in different places, expected one value"))
+        }
+        [first, ..] if first > 0.0 => Ok(first),
+        [first, ..] => Err(format!("`rope_theta` is {first}, expected a positive number")),
+    }
 }
 
 #[cfg(test)]
@@ -237,7 +357,22 @@ mod tests {
         let mut value = minimal();
         value["model_type"] = json!("mistral");
         value["sliding_window"] = json!(4096);
+        for ends in [json!(null), json!(2), json!([2, 7])] {
+            value["eos_token_id"] = ends.clone();
+            let config = Config::from_json(&value).unwrap();
+            assert_eq!(Config::from_json(&config.to_json()).unwrap(), config);
+            assert_eq!(config.to_json()["eos_token_id"], ends);
+        }
+    }
+
+    #[test]
+    fn a_window_of_mistral_is_off_only_where_it_says_so() {
+        let mut value = minimal();
+        value["model_type"] = json!("mistral");
+        assert_eq!(Config::from_json(&value).unwrap().sliding_window, Some(4096));
+        value["sliding_window"] = json!(null);
         let config = Config::from_json(&value).unwrap();
+        assert_eq!(config.sliding_window, None);
         assert_eq!(Config::from_json(&config.to_json()).unwrap(), config);
     }
 
@@ -264,6 +399,15 @@ mod tests {
                 assert_eq!(Config::from_json(&config.to_json()).unwrap(), config);
             }
         }
+        // Where the layers are listed, the list counts.
+        let (full, sliding) = ("full_attention", "sliding_attention");
+        for (types, expected) in
+            [([full, full], Ok(None)), ([sliding, sliding], Ok(Some(5))), ([full, sliding], Err(()))]
+        {
+            value["layer_types"] = json!(types);
+            let window = Config::from_json(&value).map(|config| config.sliding_window);
+            assert_eq!(window.map_err(|_| ()), expected);
+        }
     }
 
     #[test]
@@ -273,12 +417,32 @@ mod tests {
             ("hidden_act", json!("gelu")),
             ("mlp_bias", json!(true)),
             ("attention_bias", json!(true)),
+            ("quantization_config", json!({"quant_method": "gptq"})),
             ("rope_scaling", json!({"rope_type": "llama3", "factor": 8.0})),
+            ("rope_scaling", json!("linear")),
+            ("rope_parameters", json!({"full_attention": {"rope_theta": 1e4}})),
+            ("rope_parameters", json!({"partial_rotary_factor": 0.5})),
+            ("rope_theta", json!("1e6")),
+            ("rope_theta", json!(0)),
+            ("rms_norm_eps", json!("1e-5")),
+            ("tie_word_embeddings", json!("true")),
+            ("eos_token_id", json!(["</s>"])),
+            ("num_key_value_heads", json!(4.0)),
+            ("num_key_value_heads", json!(0)),
+            ("num_attention_heads", json!(3)),
+            ("head_dim", json!(3)),
             ("hidden_size", json!(0)),
+            ("hidden_size", json!(1_i64 << 40)),
+            ("vocab_size", json!(null)),
         ] {
             let mut value = minimal();
+            value["num_key_value_heads"] = json!(2);
             value[name] = wrong;
-            assert!(Config::from_json(&value).is_err(), "{name}");
+            let problem = Config::from_json(&value).unwrap_err();
+            assert!(
+                problem.contains(name) || problem.contains("rotary") || problem.contains("head"),
+                "{name}: {problem}"
+            );
         }
     }
 
@@ -290,5 +454,27 @@ mod tests {
         let mut value = minimal();
         value["rope_theta"] = json!(5e5);
         assert_eq!(Config::from_json(&value).unwrap().rope_theta, 5e5);
+        // Both may say it, if they say the same.
+        value["rope_parameters"] = json!({"rope_theta": 5e5, "rope_type": "default"});
+        assert_eq!(Config::from_json(&value).unwrap().rope_theta, 5e5);
+        value["rope_theta"] = json!(1e4);
+        assert!(Config::from_json(&value).is_err());
+    }
+
+    #[test]
+    fn huge_sizes_are_counted_without_overflow() {
+        let scratch = Scratch {
+            architecture: Architecture::Llama,
+            tokenizer: String::new(),
+            hidden: usize::MAX,
+            layers: usize::MAX,
+            heads: 1,
+            kv_heads: None,
+            feed_forward: usize::MAX,
+            tied: false,
+            positions: 1,
+        };
+        let config = Config::scratch(&scratch, usize::MAX, 0);
+        assert_eq!((config.parameters(), config.product_parameters()), (u64::MAX, u64::MAX));
     }
 }

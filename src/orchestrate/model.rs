@@ -37,6 +37,12 @@ pub fn load(
             folder.display()
         );
     }
+    // Responses are closed with the tokenizer's token: a model that is trained on them and saved has
+    // to name it, or other programs would not stop there.
+    let eos = i64::from(tokenizer.eos());
+    if !decoder.config.eos_token_id.contains(&eos) {
+        decoder.config.eos_token_id.insert(0, eos);
+    }
     Ok((decoder, tokenizer))
 }
 
