@@ -2,6 +2,7 @@
 //! answers leave and waiting prompts take their rows.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use rand_chacha::ChaCha8Rng;
 use tch::{Tensor, no_grad};
@@ -27,22 +28,24 @@ const LEAST_ROOM: usize = 64;
 ///
 /// In f32 an answer depends on its prompt, its index and `seed`, not on `settings.batch` or on the
 /// other prompts: a prompt is read alone, and decoded in a tile of constant shape. `progress` is
-/// told the finished answers and their final number.
+/// told the finished answers and their final number, and may ask to stop.
 ///
 /// # Errors
-/// When a prompt is empty or of another vocabulary, or the logits are not finite.
+/// When a prompt is empty or of another vocabulary, the logits are not finite, or `progress` asked
+/// to stop.
 pub fn generate(
     decoder: &Decoder,
     prompts: &[Vec<u32>],
     settings: &GenerationSettings,
     seed: Seed,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Vec<Generated>, GenerateError> {
     check(prompts, decoder.config.vocab_size)?;
     let empty = Generated { tokens: Vec::new(), stopped: StopReason::Length };
     let mut answers = vec![empty; prompts.len()];
     if settings.max_new_tokens == 0 {
-        progress(prompts.len(), prompts.len());
+        // Nothing is left to stop.
+        let _ = progress(prompts.len(), prompts.len());
         return Ok(answers);
     }
     let mut queues: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -53,7 +56,10 @@ pub fn generate(
     let mut finish = |sequence: Sequence, stopped: StopReason| {
         answers[sequence.example] = Generated { tokens: sequence.tokens, stopped };
         done += 1;
-        progress(done, prompts.len());
+        match progress(done, prompts.len()) {
+            ControlFlow::Break(()) if done < prompts.len() => Err(GenerateError::Stopped),
+            _ => Ok(()),
+        }
     };
     no_grad(|| {
         for (room, queue) in queues {
@@ -64,14 +70,14 @@ pub fn generate(
                     let Some(example) = waiting.next() else { break };
                     let generator = seed.stream("sample", example as u64).generator();
                     if let Some((sequence, stopped)) = tile.enter(row, example, &prompts[example], generator)? {
-                        finish(sequence, stopped);
+                        finish(sequence, stopped)?;
                     }
                 }
                 if tile.is_empty() {
                     break;
                 }
                 for (sequence, stopped) in tile.step()? {
-                    finish(sequence, stopped);
+                    finish(sequence, stopped)?;
                 }
             }
         }
@@ -184,9 +190,9 @@ impl<'a> Tile<'a> {
 }
 
 impl GenerationSettings {
-    /// Adds `token` to an answer, unless it is the end token; says whether the answer ends.
+    /// Adds `token` to an answer, unless it ends it; says whether the answer ends.
     fn extend(&self, tokens: &mut Vec<u32>, token: u32) -> Option<StopReason> {
-        if token == self.eos {
+        if self.ends.contains(&token) {
             return Some(StopReason::Eos);
         }
         tokens.push(token);
@@ -236,13 +242,17 @@ mod tests {
     }
 
     fn settings(decoding: Decoding, batch: usize) -> GenerationSettings {
-        GenerationSettings { decoding, max_new_tokens: 12, eos: 0, batch }
+        GenerationSettings { decoding, max_new_tokens: 12, ends: vec![0], batch }
     }
 
     const SAMPLE: Decoding = Decoding::Sample { temperature: 1.0, top_p: 0.9, top_k: None };
 
+    fn go_on(_: usize, _: usize) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
     fn answers(decoder: &Decoder, prompts: &[Vec<u32>], decoding: Decoding, batch: usize) -> Vec<Generated> {
-        generate(decoder, prompts, &settings(decoding, batch), Seed(9), &mut |_, _| {}).unwrap()
+        generate(decoder, prompts, &settings(decoding, batch), Seed(9), &mut go_on).unwrap()
     }
 
     #[test]
@@ -325,7 +335,7 @@ mod tests {
         let first = answers(&decoder, &prompts, SAMPLE, 6);
         assert_eq!(first, answers(&decoder, &prompts, SAMPLE, 6));
         assert!(first.iter().any(|answer| *answer != first[0]), "equal prompts are sampled apart");
-        let other = generate(&decoder, &prompts, &settings(SAMPLE, 6), Seed(10), &mut |_, _| {}).unwrap();
+        let other = generate(&decoder, &prompts, &settings(SAMPLE, 6), Seed(10), &mut go_on).unwrap();
         assert_ne!(first, other);
     }
 
@@ -337,14 +347,33 @@ mod tests {
         let eos = long[0].tokens[3];
         let ends = long[0].tokens.iter().position(|&token| token == eos).unwrap();
         let mut calls = Vec::new();
-        let settings = GenerationSettings { eos, ..settings(Decoding::Greedy {}, 2) };
-        let ended =
-            generate(&decoder, &prompts, &settings, Seed(9), &mut |done, total| calls.push((done, total))).unwrap();
+        // The second of several ends is as good as the first.
+        let settings = GenerationSettings { ends: vec![0, eos], ..settings(Decoding::Greedy {}, 2) };
+        let mut count = |done: usize, total: usize| {
+            calls.push((done, total));
+            go_on(done, total)
+        };
+        let ended = generate(&decoder, &prompts, &settings, Seed(9), &mut count).unwrap();
         assert_eq!(ended[0], Generated { tokens: long[0].tokens[..ends].to_vec(), stopped: StopReason::Eos });
         assert_eq!(calls, [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]);
         let none = GenerationSettings { max_new_tokens: 0, ..settings };
-        let none = generate(&decoder, &prompts, &none, Seed(9), &mut |_, _| {}).unwrap();
+        let none = generate(&decoder, &prompts, &none, Seed(9), &mut go_on).unwrap();
         assert!(none.iter().all(|answer| answer.tokens.is_empty() && answer.stopped == StopReason::Length));
+    }
+
+    #[test]
+    fn a_caller_may_stop_before_the_last_answer() {
+        let (decoder, prompts) = (decoder(None), prompts(&[4, 5, 6, 7, 8]));
+        let settings = settings(Decoding::Greedy {}, 2);
+        let run = |last: usize| {
+            let mut stop = |done: usize, _: usize| {
+                assert!(done <= last);
+                if done == last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            generate(&decoder, &prompts, &settings, Seed(9), &mut stop)
+        };
+        assert_eq!(run(2), Err(GenerateError::Stopped));
+        assert_eq!(run(5).unwrap().len(), 5);
     }
 
     #[test]
@@ -352,7 +381,7 @@ mod tests {
         let mut decoder = decoder(None);
         let greedy = settings(Decoding::Greedy {}, 2);
         let message = |decoder: &Decoder, prompts: &[Vec<u32>]| {
-            generate(decoder, prompts, &greedy, Seed(1), &mut |_, _| {}).unwrap_err().to_string()
+            generate(decoder, prompts, &greedy, Seed(1), &mut go_on).unwrap_err().to_string()
         };
         assert_eq!(message(&decoder, &[vec![1], vec![]]), "prompt 1 is empty, expected at least one token");
         assert_eq!(message(&decoder, &[vec![1, 50]]), "prompt 0 holds token 50, expected less than 50");

@@ -8,14 +8,14 @@ pub use decode::generate;
 use crate::experiment::settings::Decoding;
 
 /// Says how answers are generated.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct GenerationSettings {
     /// How the next token is chosen.
     pub decoding: Decoding,
     /// Longest answer, in tokens.
     pub max_new_tokens: usize,
-    /// Token that ends an answer.
-    pub eos: u32,
+    /// Tokens that end an answer, each of them.
+    pub ends: Vec<u32>,
     /// Most sequences decoded at a time; changes no answer.
     pub batch: usize,
 }
@@ -23,7 +23,7 @@ pub struct GenerationSettings {
 /// Holds one answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generated {
-    /// Tokens of the answer, without the end token.
+    /// Tokens of the answer, without the one that ended it.
     pub tokens: Vec<u32>,
     /// Why it ends.
     pub stopped: StopReason,
@@ -58,6 +58,9 @@ pub enum GenerateError {
         /// Rows of the embedding.
         vocabulary: i64,
     },
+    /// The caller asked to stop.
+    #[error("stopped as asked")]
+    Stopped,
     /// The model computes infinities or no numbers.
     #[error("the logits after prompt {example} are not finite, expected numbers: the model is damaged or diverged")]
     NotFinite {

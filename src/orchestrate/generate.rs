@@ -1,6 +1,7 @@
 //! The stage `generate`: answers to the test questions, and how likely the references are.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use anyhow::Context;
 
@@ -51,15 +52,17 @@ fn answer(
     let settings = GenerationSettings {
         decoding: job.decoding,
         max_new_tokens: job.max_new_tokens,
-        eos: tokenizer.eos(),
+        ends: tokenizer.ends().to_vec(),
         batch: job.batch,
     };
-    let events = &mut *around.events;
+    let (events, stop) = (&mut *around.events, around.stop);
     let mut progress = |done: usize, total: usize| {
         events(Event::Step(Step { step: done as u64, steps: total as u64, ..Step::default() }));
+        if stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let generated = generate(decoder, &prompts, &settings, Seed(job.seed), &mut progress)?;
-    around.stop.check()?;
+    let generated = generate(decoder, &prompts, &settings, Seed(job.seed), &mut progress);
+    stop.check()?;
+    let generated = generated?;
 
     let limits = Limits { max_length: job.max_length, max_prompt: job.max_prompt };
     let (sequences, _) = encode_all(tokenizer, examples, job.closed_book, limits);

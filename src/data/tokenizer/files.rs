@@ -15,11 +15,14 @@ const SPECIAL: &str = "special_tokens_map.json";
 pub(super) struct Files {
     /// Folder they were read from; empty for a trained tokenizer.
     pub(super) folder: PathBuf,
+    /// The file that is called `tokenizer.json` as a rule; empty for a trained tokenizer.
+    pub(super) file: PathBuf,
+    /// Its contents.
     pub(super) tokenizer: Vec<u8>,
     config: Option<Value>,
     special: Option<Value>,
-    /// `eos_token_id` of the model's own configuration.
-    model_eos: Option<u64>,
+    /// `eos_token_id` of the model's own `config.json`, then of its `generation_config.json`.
+    model_eos: Vec<u64>,
     /// `model_type` of the model's own configuration.
     model_type: Option<String>,
 }
@@ -38,14 +41,15 @@ impl Files {
             Ok(bytes) => bytes,
             Err(source) => return Err(TokenizerError::Read { file, source }),
         };
-        let (mut model_eos, mut model_type) = (None, None);
+        let (mut model_eos, mut model_type) = (Vec::new(), None);
         for name in ["config.json", "generation_config.json"] {
             let config = read_json(&folder.join(name))?;
             let Some(config) = config else { continue };
-            model_eos = model_eos.or_else(|| match config.get("eos_token_id")? {
-                Value::Array(ids) => ids.first()?.as_u64(),
-                id => id.as_u64(),
-            });
+            match config.get("eos_token_id") {
+                Some(Value::Array(ids)) => model_eos.extend(ids.iter().filter_map(Value::as_u64)),
+                Some(id) => model_eos.extend(id.as_u64()),
+                None => {}
+            }
             model_type = model_type.or_else(|| Some(config.get("model_type")?.as_str()?.to_owned()));
         }
         Ok(Self {
@@ -55,6 +59,7 @@ impl Files {
             model_eos,
             model_type,
             folder,
+            file,
         })
     }
 
@@ -67,10 +72,11 @@ impl Files {
         config["clean_up_tokenization_spaces"] = json!(false);
         Ok(Self {
             folder: PathBuf::new(),
+            file: PathBuf::new(),
             tokenizer: text.into_bytes(),
             config: Some(config),
             special: Some(special),
-            model_eos: None,
+            model_eos: Vec::new(),
             model_type: None,
         })
     }
@@ -79,7 +85,7 @@ impl Files {
     pub(super) fn follow_class(&mut self, inner: &mut tokenizers::Tokenizer) -> Result<(), TokenizerError> {
         let model_type = self.model_type.as_deref();
         let changed = llama::apply(inner, self.config.as_ref(), model_type);
-        let format = |source| TokenizerError::Format { file: self.folder.join(TOKENIZER), source };
+        let format = |source| TokenizerError::Format { file: self.file.clone(), source };
         if changed.map_err(format)? {
             self.tokenizer = inner.to_string(false).map_err(format)?.into_bytes();
         }
@@ -87,7 +93,7 @@ impl Files {
     }
 
     /// Finds the id of the end-of-sequence token: by name in the tokenizer's own files, else by id
-    /// in the model's.
+    /// in the model's, of several the first.
     pub(super) fn eos(&self, inner: &tokenizers::Tokenizer, length: usize) -> Result<u32, TokenizerError> {
         let unknown = |token: String| TokenizerError::UnknownEos { folder: self.folder.clone(), token };
         for file in [&self.config, &self.special].into_iter().flatten() {
@@ -102,12 +108,27 @@ impl Files {
             let id = inner.token_to_id(token);
             return id.ok_or_else(|| unknown(token.clone()));
         }
-        let Some(id) = self.model_eos else {
+        let Some(&id) = self.model_eos.first() else {
             let folder = self.folder.clone();
             return Err(TokenizerError::NoEos { folder });
         };
         let index = u32::try_from(id).ok().filter(|&index| (index as usize) < length);
         index.ok_or_else(|| unknown(id.to_string()))
+    }
+
+    /// Lists `eos` and the other special tokens that the model's files name as ends of an answer.
+    ///
+    /// An id that stands for text is left out: transformers writes its default, 2, where nobody
+    /// said which token ends.
+    pub(super) fn ends(&self, inner: &tokenizers::Tokenizer, eos: u32) -> Vec<u32> {
+        let added = inner.get_added_tokens_decoder();
+        let mut ends = vec![eos];
+        for id in self.model_eos.iter().filter_map(|&id| u32::try_from(id).ok()) {
+            if !ends.contains(&id) && added.get(&id).is_some_and(|token| token.special) {
+                ends.push(id);
+            }
+        }
+        ends
     }
 
     pub(super) fn write(&self, folder: &Path, eos: &str) -> Result<(), TokenizerError> {
@@ -128,6 +149,7 @@ impl Files {
     }
 }
 
+/// Reads a JSON object; none where there is no file.
 fn read_json(file: &Path) -> Result<Option<Value>, TokenizerError> {
     let file = file.to_owned();
     let bytes = match std::fs::read(&file) {
@@ -136,10 +158,8 @@ fn read_json(file: &Path) -> Result<Option<Value>, TokenizerError> {
         Err(source) => return Err(TokenizerError::Read { file, source }),
     };
     match serde_json::from_slice(&bytes) {
-        Ok(value) => Ok(Some(value)),
-        Err(error) => {
-            let source = error.into();
-            Err(TokenizerError::Format { file, source })
-        }
+        Ok(value @ Value::Object(_)) => Ok(Some(value)),
+        Ok(_) => Err(TokenizerError::Format { file, source: "expected a JSON object".into() }),
+        Err(error) => Err(TokenizerError::Format { file, source: error.into() }),
     }
 }

@@ -25,6 +25,8 @@ pub struct Tokenizer {
     /// Token of each id; empty where an id is not used.
     tokens: Vec<String>,
     eos: u32,
+    /// Ids that end an answer, `eos` first.
+    ends: Vec<u32>,
     files: Files,
 }
 
@@ -124,7 +126,7 @@ impl Tokenizer {
     pub fn load(path: &Path) -> Result<Self, TokenizerError> {
         let mut files = Files::read(path)?;
         let mut inner = tokenizers::Tokenizer::from_bytes(&files.tokenizer).map_err(|source| {
-            let file = files.folder.join("tokenizer.json");
+            let file = files.file.clone();
             TokenizerError::Format { file, source }
         })?;
         files.follow_class(&mut inner)?;
@@ -162,7 +164,8 @@ impl Tokenizer {
         inner.encode_fast(UNASSIGNED, false).map_err(incomplete)?;
         let tokens = tokens(&inner);
         let eos = files.eos(&inner, tokens.len())?;
-        Ok(Self { inner, tokens, eos, files })
+        let ends = files.ends(&inner, eos);
+        Ok(Self { inner, tokens, eos, ends, files })
     }
 
     /// Writes `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json` to a folder,
@@ -194,9 +197,16 @@ impl Tokenizer {
         text.expect("decoders only rewrite strings")
     }
 
-    /// Returns the id of the end-of-sequence token.
+    /// Returns the id of the end-of-sequence token: the one that closes a response in training.
     pub fn eos(&self) -> u32 {
         self.eos
+    }
+
+    /// Lists the ids that end an answer: the end-of-sequence token first, then other special tokens
+    /// that `eos_token_id` in `config.json` or `generation_config.json` names, as transformers
+    /// stops at all of them.
+    pub fn ends(&self) -> &[u32] {
+        &self.ends
     }
 
     /// Counts ids: one more than the largest.
@@ -378,6 +388,9 @@ mod tests {
         assert!(matches!(error, TokenizerError::NoEos { .. }));
         std::fs::write(path("config.json"), r#"{"eos_token_id": [7, 8]}"#).unwrap();
         assert_eq!(Tokenizer::load(folder.path()).unwrap().eos(), 7);
+        // Of the others, only special tokens end an answer: `<s>` is one, 8 stands for a byte.
+        std::fs::write(path("generation_config.json"), r#"{"eos_token_id": [0, 8]}"#).unwrap();
+        assert_eq!(Tokenizer::load(folder.path()).unwrap().ends(), [7, 0]);
         std::fs::write(path("special_tokens_map.json"), r#"{"eos_token": {"content": "</s>"}}"#).unwrap();
         assert_eq!(Tokenizer::load(folder.path()).unwrap().eos(), trained.eos());
         std::fs::write(path("tokenizer_config.json"), r#"{"eos_token": "<end>"}"#).unwrap();
@@ -390,6 +403,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(Tokenizer::load(folder.path()).unwrap_err(), TokenizerError::Read { .. }));
         std::fs::write(folder.path().join("tokenizer.json"), "{\"version\"").unwrap();
+        assert!(matches!(Tokenizer::load(folder.path()).unwrap_err(), TokenizerError::Format { .. }));
+        Tokenizer::train(&SOURCES[0], &texts()).unwrap().save(folder.path()).unwrap();
+        std::fs::write(folder.path().join("tokenizer_config.json"), "[]").unwrap();
         assert!(matches!(Tokenizer::load(folder.path()).unwrap_err(), TokenizerError::Format { .. }));
     }
 }
