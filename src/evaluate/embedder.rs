@@ -70,7 +70,8 @@ impl SentenceEmbedder {
         tokenizer.with_padding(None);
         let truncation = TruncationParams { max_length: encoder.sentence.max_tokens, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(failed)?;
-        let (tokens, embeddings) = (tokenizer.get_vocab_size(true), encoder.word_embeddings.size()[0] as usize);
+        let tokens = tokenizer.get_vocab(true).into_values().max().map_or(0, |last| last as usize + 1);
+        let embeddings = encoder.word_embeddings.size()[0] as usize;
         if tokens > embeddings {
             return Err(SentenceError::Vocabulary { path, tokens, embeddings });
         }
@@ -121,7 +122,8 @@ impl Embedder for SentenceEmbedder {
     }
 }
 
-/// Names layers, width, pooling, length and a digest of the weights: a folder's name says little.
+/// Names layers, width, pooling, length and a digest of the word embeddings, which tells models
+/// apart that were trained apart: a folder's name says little.
 fn signature(encoder: &Encoder) -> String {
     let sentence = encoder.sentence;
     let pooling = match sentence.pooling {

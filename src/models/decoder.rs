@@ -6,15 +6,18 @@ use std::path::Path;
 
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::ModelError;
 use super::attention::{KvCache, Masks};
 use super::config::Config;
 use super::layers::{Linear, Mode, RmsNorm, Rotary};
 use super::llama::{Layer, Past};
 use super::packed::Packed;
 use super::weights::{Checkpoint, SHARD_BYTES, save};
+use super::{Misfits, ModelError};
 use crate::device::Seed;
 use crate::files;
+
+/// Name of the output head.
+const HEAD: &str = "lm_head.weight";
 
 /// A causal language model of the Llama family.
 #[derive(Debug)]
@@ -35,19 +38,20 @@ impl Decoder {
     /// Loads a checkpoint folder into `kind` on `device`.
     ///
     /// # Errors
-    /// When files are missing or damaged, and when weights are missing, left over or of another
-    /// shape than `config.json` says: all misfits at once.
+    /// When files are missing or damaged, when weights are missing, left over or of another shape
+    /// than `config.json` says (all misfits at once), and when a head is stored that differs from the
+    /// embedding it is tied to.
     pub fn load(folder: &Path, kind: Kind, device: Device) -> Result<Self, ModelError> {
         let config = Config::read(folder)?;
         let checkpoint = Checkpoint::open(folder)?;
-        let mut misfits = Vec::new();
+        let mut misfits = Misfits::default();
         let mut used = std::collections::BTreeSet::new();
         let decoder = build(config, |name, shape| {
             used.insert(name.to_owned());
             match checkpoint.shape(name) {
-                None => misfits.push(format!("`{name}` is missing")),
+                None => misfits.add(format!("`{name}` is missing")),
                 Some(found) if found != shape => {
-                    misfits.push(format!("`{name}` has shape {found:?}, expected {shape:?}"));
+                    misfits.add(format!("`{name}` has shape {found:?}, expected {shape:?}"));
                 }
                 Some(_) => {
                     if let Some(tensor) = checkpoint.read(name, kind, device)? {
@@ -58,17 +62,21 @@ impl Decoder {
             Ok(Tensor::empty([0], (kind, device)))
         })?;
         for name in checkpoint.names() {
-            // A head that is stored although the configuration ties it is the embedding once more.
-            let derived =
-                name.ends_with("rotary_emb.inv_freq") || (name == "lm_head.weight" && decoder.lm_head.is_none());
+            let derived = name.ends_with("rotary_emb.inv_freq") || (name == HEAD && decoder.lm_head.is_none());
             if !used.contains(name) && !derived {
-                misfits.push(format!("`{name}` is not part of the model"));
+                misfits.add(format!("`{name}` is not part of the model"));
             }
         }
-        if !misfits.is_empty() {
-            misfits.truncate(8);
-            return Err(ModelError::Mismatch { path: folder.to_owned(), problem: misfits.join("; ") });
+        // A tied head that is stored as well is the embedding once more. Where it differs, some
+        // versions of transformers take it and some do not: nobody can say which model is meant.
+        if decoder.lm_head.is_none()
+            && decoder.embed_tokens.numel() > 0
+            && let Some(head) = checkpoint.read(HEAD, kind, device)?
+            && !head.equal(&decoder.embed_tokens)
+        {
+            misfits.add(format!("`{HEAD}` differs from the embedding, expected `tie_word_embeddings` to be false"));
         }
+        misfits.check(folder)?;
         Ok(decoder)
     }
 
@@ -169,7 +177,7 @@ impl Decoder {
         }
         all.push(("model.norm.weight".to_owned(), &self.norm.weight));
         if let Some(head) = &self.lm_head {
-            all.push(("lm_head.weight".to_owned(), head));
+            all.push((HEAD.to_owned(), head));
         }
         all
     }
@@ -192,7 +200,7 @@ impl Decoder {
         }
         all.push(("model.norm.weight".to_owned(), &mut self.norm.weight));
         if let Some(head) = &mut self.lm_head {
-            all.push(("lm_head.weight".to_owned(), head));
+            all.push((HEAD.to_owned(), head));
         }
         all
     }
@@ -237,7 +245,6 @@ fn build(
         });
     }
     let norm = RmsNorm { weight: tensor("model.norm.weight", &[hidden])?, epsilon };
-    let lm_head =
-        if config.tie_word_embeddings { None } else { Some(tensor("lm_head.weight", &[config.vocab_size, hidden])?) };
+    let lm_head = if config.tie_word_embeddings { None } else { Some(tensor(HEAD, &[config.vocab_size, hidden])?) };
     Ok(Decoder { config, embed_tokens, layers, norm, lm_head })
 }

@@ -8,11 +8,11 @@ use std::path::Path;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::ModelError;
 use super::layers::Linear;
 use super::layers::Mode::Infer;
 use super::packed::Packed;
 use super::weights::Checkpoint;
+use super::{Misfits, ModelError};
 
 /// An encoder of sentences (Devlin et al. 2019, arXiv 1810.04805; Reimers and Gurevych 2019,
 /// arXiv 1908.10084, section 3).
@@ -98,20 +98,23 @@ impl Encoder {
             _ => Err(wrong(format!("`{name}` is not a positive number"))),
         };
         let (hidden, wide, heads) = (size("hidden_size")?, size("intermediate_size")?, size("num_attention_heads")?);
+        if hidden % heads != 0 {
+            return Err(wrong(format!("`hidden_size` is {hidden}, expected a multiple of the {heads} heads")));
+        }
         let positions = size("max_position_embeddings")?;
         let epsilon = config.get("layer_norm_eps").and_then(Value::as_f64).unwrap_or(1e-12);
         let sentence = Sentence::read(folder, positions as usize)?;
 
         let checkpoint = Checkpoint::open(folder)?;
-        let mut misfits = Vec::new();
+        let mut misfits = Misfits::default();
         let mut tensor = |name: String, shape: &[i64]| -> Result<Tensor, ModelError> {
             match checkpoint.shape(&name) {
                 Some(found) if found != shape => {
-                    misfits.push(format!("`{name}` has shape {found:?}, expected {shape:?}"));
+                    misfits.add(format!("`{name}` has shape {found:?}, expected {shape:?}"));
                 }
                 _ => match checkpoint.read(&name, Kind::Float, device)? {
                     Some(tensor) => return Ok(tensor),
-                    None => misfits.push(format!("`{name}` is missing")),
+                    None => misfits.add(format!("`{name}` is missing")),
                 },
             }
             Ok(Tensor::empty([0], (Kind::Float, device)))
@@ -150,10 +153,7 @@ impl Encoder {
                 heads,
             });
         }
-        if !misfits.is_empty() {
-            misfits.truncate(8);
-            return Err(ModelError::Mismatch { path: folder.to_owned(), problem: misfits.join("; ") });
-        }
+        misfits.check(folder)?;
         let token_type_embedding = token_types.get(0);
         Ok(Self { word_embeddings, position_embeddings, token_type_embedding, embedding_norm, layers, sentence })
     }
@@ -256,7 +256,10 @@ impl Sentence {
             return Ok(sentence);
         }
         let modules = read_json(&path)?;
-        for module in modules.as_array().into_iter().flatten() {
+        let Some(modules) = modules.as_array() else {
+            return Err(ModelError::Config { path, problem: "it holds no list of modules".to_owned() });
+        };
+        for module in modules {
             let kind = module.get("type").and_then(Value::as_str).unwrap_or("");
             let place = module.get("path").and_then(Value::as_str).unwrap_or("");
             match kind.rsplit('.').next().unwrap_or("") {
@@ -269,23 +272,34 @@ impl Sentence {
                 }
             }
         }
+        let path = folder.join("config_sentence_transformers.json");
+        if path.exists()
+            && let Some(prompt) = read_json(&path)?.get("default_prompt_name").filter(|name| !name.is_null())
+        {
+            let problem = format!("`default_prompt_name` is {prompt}, expected none: texts are embedded as they are");
+            return Err(ModelError::Config { path, problem });
+        }
         Ok(sentence)
     }
 }
 
 impl Pooling {
+    /// Reads the pooling's configuration: one name (sentence-transformers 6), or a flag for each
+    /// kind of pooling.
     fn read(path: &Path) -> Result<Self, ModelError> {
         let config = read_json(path)?;
-        let on: Vec<&str> = config
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(name, value)| name.starts_with("pooling_mode_") && **value == Value::Bool(true))
-            .map(|(name, _)| name.as_str())
-            .collect();
+        let flags = config.as_object().into_iter().flatten();
+        let on: Vec<&str> = match config.get("pooling_mode") {
+            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+            Some(name) => name.as_str().into_iter().collect(),
+            None => flags
+                .filter(|(name, value)| name.starts_with("pooling_mode_") && **value == Value::Bool(true))
+                .map(|(name, _)| name.as_str())
+                .collect(),
+        };
         match on[..] {
-            ["pooling_mode_mean_tokens"] => Ok(Self::Mean),
-            ["pooling_mode_cls_token"] => Ok(Self::FirstToken),
+            ["mean" | "pooling_mode_mean_tokens"] => Ok(Self::Mean),
+            ["cls" | "pooling_mode_cls_token"] => Ok(Self::FirstToken),
             _ => {
                 let expected = "expected `pooling_mode_mean_tokens` or `pooling_mode_cls_token`";
                 Err(ModelError::Config { path: path.to_owned(), problem: format!("pooling is {on:?}, {expected}") })
@@ -327,6 +341,13 @@ mod tests {
         let pooling = r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#;
         write(folder.path(), "1_Pooling/config.json", pooling);
         assert_eq!(read().unwrap(), Sentence { pooling: Pooling::FirstToken, normalise: true, max_tokens: 256 });
+        write(folder.path(), "1_Pooling/config.json", r#"{"embedding_dimension": 384, "pooling_mode": "mean"}"#);
+        assert_eq!(read().unwrap().pooling, Pooling::Mean);
+        let prompts = "config_sentence_transformers.json";
+        write(folder.path(), prompts, r#"{"prompts": {}, "default_prompt_name": null}"#);
+        assert!(read().is_ok());
+        write(folder.path(), prompts, r#"{"default_prompt_name": "query"}"#);
+        assert!(read().unwrap_err().to_string().contains("`default_prompt_name` is \"query\""));
     }
 
     #[test]
@@ -335,11 +356,18 @@ mod tests {
         write(folder.path(), "modules.json", r#"[{"path": "", "type": "a.Dense"}]"#);
         let message = Sentence::read(folder.path(), 512).unwrap_err().to_string();
         assert!(message.contains("module `a.Dense` is unknown"), "{message}");
+        write(folder.path(), "modules.json", "{}");
+        let message = Sentence::read(folder.path(), 512).unwrap_err().to_string();
+        assert!(message.ends_with("modules.json`: it holds no list of modules"), "{message}");
         write(folder.path(), "pooling.json", r#"{"pooling_mode_max_tokens": true}"#);
         let message = Pooling::read(&folder.path().join("pooling.json")).unwrap_err().to_string();
         assert!(message.contains("pooling is [\"pooling_mode_max_tokens\"], expected"), "{message}");
         write(folder.path(), "config.json", r#"{"model_type": "roberta"}"#);
         let message = Encoder::load(folder.path(), Device::Cpu).unwrap_err().to_string();
         assert!(message.ends_with("`model_type` is `roberta`, expected `bert`"), "{message}");
+        let sizes = r#"{"hidden_size": 8, "intermediate_size": 8, "num_attention_heads": 3}"#;
+        write(folder.path(), "config.json", sizes);
+        let message = Encoder::load(folder.path(), Device::Cpu).unwrap_err().to_string();
+        assert!(message.ends_with("`hidden_size` is 8, expected a multiple of the 3 heads"), "{message}");
     }
 }

@@ -14,7 +14,7 @@ pub mod product;
 pub mod tile;
 pub mod weights;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::files::WriteError;
 
@@ -67,7 +67,7 @@ pub enum ModelError {
     Mismatch {
         /// The folder.
         path: PathBuf,
-        /// Every misfit, separated by semicolons.
+        /// The misfits, separated by semicolons; of many the first ones and their number.
         problem: String,
     },
     /// libtorch refused an operation, usually for want of memory.
@@ -78,4 +78,36 @@ pub enum ModelError {
         /// The cause.
         source: tch::TchError,
     },
+}
+
+/// Gathers what does not fit, so that one message tells it all: the first few, the rest by number.
+#[derive(Debug, Default)]
+pub(crate) struct Misfits {
+    told: Vec<String>,
+    others: usize,
+}
+
+impl Misfits {
+    /// Misfits that are told in words.
+    const TOLD: usize = 8;
+
+    pub(crate) fn add(&mut self, problem: String) {
+        if self.told.len() < Self::TOLD {
+            self.told.push(problem);
+        } else {
+            self.others += 1;
+        }
+    }
+
+    /// Returns an error if there are any in `folder`.
+    pub(crate) fn check(self, folder: &Path) -> Result<(), ModelError> {
+        if self.told.is_empty() {
+            return Ok(());
+        }
+        let mut problem = self.told.join("; ");
+        if self.others > 0 {
+            problem += &format!("; and {} more", self.others);
+        }
+        Err(ModelError::Mismatch { path: folder.to_owned(), problem })
+    }
 }

@@ -3,6 +3,7 @@
 //! Tensors are read one at a time from their place in the file, so loading needs the memory of
 //! the model and of one tensor.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -22,7 +23,6 @@ pub const SHARD_BYTES: usize = 5_000_000_000;
 /// Knows where each tensor of a checkpoint folder lies.
 #[derive(Debug)]
 pub struct Checkpoint {
-    folder: PathBuf,
     places: BTreeMap<String, Place>,
 }
 
@@ -36,34 +36,47 @@ struct Place {
 }
 
 impl Checkpoint {
-    /// Opens `model.safetensors` or the shards of `model.safetensors.index.json` in `folder`.
+    /// Opens `model.safetensors` or, without it, the shards of `model.safetensors.index.json` in
+    /// `folder`: the order in which transformers looks for them.
     ///
     /// # Errors
-    /// When there are no weights, a shard is missing, or a header is damaged or does not match
-    /// the file's size.
+    /// When there are no weights, a shard is missing or lacks what the index says, or a header is
+    /// damaged or does not match the file's size.
     pub fn open(folder: &Path) -> Result<Self, ModelError> {
-        let index = folder.join("model.safetensors.index.json");
-        let files = if index.exists() {
-            let text =
-                std::fs::read_to_string(&index).map_err(|source| ModelError::Read { path: index.clone(), source })?;
-            let value: Value =
-                serde_json::from_str(&text).map_err(|source| ModelError::Json { path: index.clone(), source })?;
-            let map = value.get("weight_map").and_then(Value::as_object).ok_or_else(|| ModelError::Damaged {
-                path: index.clone(),
-                problem: "`weight_map` is missing".to_owned(),
-            })?;
-            let names: std::collections::BTreeSet<&str> = map.values().filter_map(Value::as_str).collect();
-            names.into_iter().map(|name| folder.join(name)).collect()
-        } else if folder.join("model.safetensors").exists() {
-            vec![folder.join("model.safetensors")]
+        let (single, index) = (folder.join("model.safetensors"), folder.join("model.safetensors.index.json"));
+        if single.exists() {
+            Self::open_file(&single)
+        } else if index.exists() {
+            Self::open_shards(folder, &index)
         } else {
-            return Err(ModelError::NoWeights { path: folder.to_owned() });
-        };
-        let mut places = BTreeMap::new();
-        for file in files {
-            places.extend(read_places(&file)?);
+            Err(ModelError::NoWeights { path: folder.to_owned() })
         }
-        Ok(Self { folder: folder.to_owned(), places })
+    }
+
+    fn open_shards(folder: &Path, index: &Path) -> Result<Self, ModelError> {
+        let text =
+            std::fs::read_to_string(index).map_err(|source| ModelError::Read { path: index.to_owned(), source })?;
+        let value: Value =
+            serde_json::from_str(&text).map_err(|source| ModelError::Json { path: index.to_owned(), source })?;
+        let damaged = |problem: String| ModelError::Damaged { path: index.to_owned(), problem };
+        let map = value.get("weight_map").and_then(Value::as_object);
+        let map = map.ok_or_else(|| damaged("`weight_map` is missing".to_owned()))?;
+        let mut shards = BTreeMap::new();
+        let mut places = BTreeMap::new();
+        for (name, file) in map {
+            let file = file.as_str().ok_or_else(|| damaged(format!("it names no file for `{name}`")))?;
+            let shard = match shards.entry(file) {
+                Entry::Occupied(shard) => shard.into_mut(),
+                Entry::Vacant(place) => place.insert(read_places(&folder.join(file))?),
+            };
+            let place = shard.remove(name).ok_or_else(|| damaged(format!("`{file}` does not hold `{name}`")))?;
+            places.insert(name.clone(), place);
+        }
+        // What the index does not name is there all the same.
+        for (name, place) in shards.into_values().flatten() {
+            places.entry(name).or_insert(place);
+        }
+        Ok(Self { places })
     }
 
     /// Opens one safetensors file, such as an adapter.
@@ -71,18 +84,12 @@ impl Checkpoint {
     /// # Errors
     /// When the file is missing or damaged.
     pub fn open_file(file: &Path) -> Result<Self, ModelError> {
-        let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
-        Ok(Self { folder, places: read_places(file)? })
+        Ok(Self { places: read_places(file)? })
     }
 
     /// Returns the tensors' names in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.places.keys().map(String::as_str)
-    }
-
-    /// Returns the folder that was opened.
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Returns the shape of `name`, if it is there.
@@ -93,7 +100,8 @@ impl Checkpoint {
     /// Reads `name` into `kind` on `device`; `None` when it is not there.
     ///
     /// # Errors
-    /// When the file cannot be read or its type has no tensor kind.
+    /// When the file cannot be read or holds another type of number: one without a tensor kind, or
+    /// an integer for a real number or the reverse (quantised weights are no weights).
     pub fn read(&self, name: &str, kind: Kind, device: Device) -> Result<Option<Tensor>, ModelError> {
         let Some(place) = self.places.get(name) else {
             return Ok(None);
@@ -103,9 +111,11 @@ impl Checkpoint {
         file.seek(SeekFrom::Start(place.start)).map_err(failed)?;
         let mut bytes = vec![0; place.bytes];
         file.read_exact(&mut bytes).map_err(failed)?;
-        let stored = kind_of(place.dtype).ok_or_else(|| ModelError::Damaged {
-            path: place.file.clone(),
-            problem: format!("`{name}` has type {:?}, expected f32, f16, bf16, f64 or an integer", place.dtype),
+        let stored = kind_of(place.dtype).filter(|&stored| is_real(stored) == is_real(kind));
+        let stored = stored.ok_or_else(|| {
+            let expected = if is_real(kind) { "F32, F16, BF16 or F64" } else { "I64, I32, U8 or BOOL" };
+            let problem = format!("`{name}` is stored as {:?}, expected {expected}", place.dtype);
+            ModelError::Config { path: place.file.clone(), problem }
         })?;
         let shape: Vec<i64> = place.shape.iter().map(|&size| size as i64).collect();
         let tensor = Tensor::f_from_data_size(&bytes, &shape, stored)
@@ -131,15 +141,14 @@ fn read_places(path: &Path) -> Result<BTreeMap<String, Place>, ModelError> {
     let metadata: Metadata =
         serde_json::from_slice(&header).map_err(|error| damaged(format!("its header does not parse ({error})")))?;
     let start = 8 + length;
+    let mut end = start;
     let mut places = BTreeMap::new();
     for name in metadata.offset_keys() {
         let Some(information) = metadata.info(&name) else { continue };
         let (first, last) = information.data_offsets;
-        if start + last as u64 > size {
-            return Err(damaged(format!(
-                "it ends before `{name}`: expected {} bytes, found {size}",
-                start + last as u64
-            )));
+        end = start + last as u64;
+        if end > size {
+            return Err(damaged(format!("it ends before `{name}`: expected {end} bytes, found {size}")));
         }
         let place = Place {
             file: path.to_owned(),
@@ -150,13 +159,16 @@ fn read_places(path: &Path) -> Result<BTreeMap<String, Place>, ModelError> {
         };
         places.insert(name, place);
     }
+    if end < size {
+        return Err(damaged(format!("it goes on after its last tensor: expected {end} bytes, found {size}")));
+    }
     Ok(places)
 }
 
 /// Writes `tensors` as `model.safetensors` in `folder`, or as shards of `shard_bytes` with an index.
 ///
 /// # Errors
-/// When a file cannot be written; what was written remains under a temporary name.
+/// When a file cannot be written; shards that were written before it remain, without an index.
 pub fn save(folder: &Path, tensors: &[(String, Tensor)], shard_bytes: usize) -> Result<(), ModelError> {
     let size = |tensor: &Tensor| tensor.numel() * tensor.kind().elt_size_in_bytes();
     let mut shards: Vec<Vec<&(String, Tensor)>> = vec![Vec::new()];
@@ -194,7 +206,11 @@ pub fn save_file(path: &Path, tensors: &[&(String, Tensor)]) -> Result<(), Model
     for (name, tensor) in tensors {
         let shape: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
         let bytes = bytes_of(tensor).map_err(|source| ModelError::Torch { doing: "copying weights", source })?;
-        buffers.push((name, dtype_of(tensor.kind()), shape, bytes));
+        let dtype = dtype_of(tensor.kind()).ok_or_else(|| {
+            let problem = format!("`{name}` is {:?}, which has no place in safetensors", tensor.kind());
+            ModelError::Config { path: path.to_owned(), problem }
+        })?;
+        buffers.push((name, dtype, shape, bytes));
     }
     let damaged =
         |error: safetensors::SafeTensorError| ModelError::Damaged { path: path.to_owned(), problem: error.to_string() };
@@ -229,8 +245,9 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
     })
 }
 
-fn dtype_of(kind: Kind) -> Dtype {
-    match kind {
+fn dtype_of(kind: Kind) -> Option<Dtype> {
+    Some(match kind {
+        Kind::Float => Dtype::F32,
         Kind::Half => Dtype::F16,
         Kind::BFloat16 => Dtype::BF16,
         Kind::Double => Dtype::F64,
@@ -238,8 +255,12 @@ fn dtype_of(kind: Kind) -> Dtype {
         Kind::Int => Dtype::I32,
         Kind::Uint8 => Dtype::U8,
         Kind::Bool => Dtype::BOOL,
-        _ => Dtype::F32,
-    }
+        _ => return None,
+    })
+}
+
+fn is_real(kind: Kind) -> bool {
+    matches!(kind, Kind::Float | Kind::Half | Kind::BFloat16 | Kind::Double)
 }
 
 #[cfg(test)]
@@ -281,5 +302,48 @@ mod tests {
             let error = Checkpoint::open(folder.path()).unwrap_err();
             assert!(matches!(error, ModelError::Damaged { .. }), "{keep}: {error}");
         }
+        files::write(&path, &[&bytes[..], b"more"].concat()).unwrap();
+        let error = Checkpoint::open(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("goes on after its last tensor"), "{error}");
+    }
+
+    #[test]
+    fn an_index_is_held_to_its_word() {
+        let folder = tempfile::tempdir().unwrap();
+        save(folder.path(), &tensors(), 24).unwrap();
+        let path = folder.path().join("model.safetensors.index.json");
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (from, to, expected) in [
+            ("\"a\": \"model-00001-of-00003", "\"a\": \"model-00002-of-00003", "does not hold `a`"),
+            ("\"model-00002-of-00003.safetensors\"", "7", "names no file for `b`"),
+            ("weight_map", "map", "`weight_map` is missing"),
+        ] {
+            let changed = text.replacen(from, to, 1);
+            assert_ne!(changed, text);
+            files::write(&path, changed.as_bytes()).unwrap();
+            let error = Checkpoint::open(folder.path()).unwrap_err();
+            assert!(matches!(error, ModelError::Damaged { .. }), "{error}");
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn integers_are_not_taken_for_weights_nor_weights_for_ids() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tensors.safetensors");
+        let named = |name: &str, tensor: Tensor| (name.to_owned(), tensor);
+        let (real, whole) = (named("real", Tensor::from_slice(&[1.5f32])), named("whole", Tensor::from_slice(&[1i32])));
+        save_file(&path, &[&real, &whole]).unwrap();
+        let checkpoint = Checkpoint::open_file(&path).unwrap();
+        let read = |name, kind| checkpoint.read(name, kind, Device::Cpu).map_err(|error| error.to_string());
+        assert!(read("real", Kind::BFloat16).is_ok() && read("whole", Kind::Int64).is_ok());
+        assert!(
+            read("real", Kind::Int64).unwrap_err().ends_with("`real` is stored as F32, expected I64, I32, U8 or BOOL")
+        );
+        assert!(
+            read("whole", Kind::Float)
+                .unwrap_err()
+                .ends_with("`whole` is stored as I32, expected F32, F16, BF16 or F64")
+        );
     }
 }

@@ -45,6 +45,10 @@ fn an_unfit_input_is_told() {
         "`ids`: `input_ids` has shape [1], expected [batch, sequence]"
     );
     assert_eq!(
+        message("input_ids", Tensor::from_slice2(&[[1f32, 2.5]])),
+        "`ids`: `input_ids` is stored as F32, expected I64, I32, U8 or BOOL"
+    );
+    assert_eq!(
         message("input_ids", Tensor::from_slice2(&[[1i64, 96]])),
         "`ids`: `input_ids` holds 96, expected 0 to 95"
     );

@@ -84,6 +84,29 @@ fn a_head_that_is_stored_although_it_is_tied_is_left_alone() {
 }
 
 #[test]
+fn a_tied_head_that_differs_from_the_embedding_is_told() {
+    let folder = copy("llama-tied");
+    rewrite(folder.path(), |tensors| {
+        let embedding = &tensors.iter().find(|(name, _)| name == "model.embed_tokens.weight").unwrap().1;
+        let head = embedding * 2;
+        tensors.push(("lm_head.weight".to_owned(), head));
+    });
+    assert_eq!(
+        message(folder.path()),
+        "weights in `DIR` do not fit its config.json: `lm_head.weight` differs from the embedding, expected \
+         `tie_word_embeddings` to be false"
+    );
+}
+
+#[test]
+fn of_many_misfits_the_rest_is_counted() {
+    let folder = copy("llama");
+    rewrite(folder.path(), |tensors| tensors.truncate(1));
+    let message = message(folder.path());
+    assert!(message.ends_with("; and 12 more"), "{message}");
+}
+
+#[test]
 fn a_missing_shard_is_named() {
     let folder = copy("llama-sharded");
     std::fs::remove_file(folder.path().join("model-00002-of-00004.safetensors")).unwrap();
