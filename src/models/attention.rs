@@ -39,7 +39,10 @@ pub fn attend_packed(
     for (((lengths, query), key), value) in groups.into_iter().zip(&queries).zip(&keys).zip(&values) {
         parts.push(match lengths {
             [_] => attend(query, key, value, window, masks),
-            several => attend_apart(query, key, value, several, window, masks),
+            several => {
+                let group = query.size()[1] / key.size()[1];
+                weigh(query, key, value, Some(&masks.apart(several, window, group, query)))
+            }
         });
     }
     if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(&parts, 0) }
@@ -61,55 +64,22 @@ fn group(mut lengths: &[i64]) -> Vec<&[i64]> {
     groups
 }
 
-/// Attends within several short sequences at once.
-fn attend_apart(
-    query: &Tensor,
-    key: &Tensor,
-    value: &Tensor,
-    lengths: &[i64],
-    window: Option<i64>,
-    masks: &Masks,
-) -> Tensor {
-    let (tokens, heads, head_dim) = query.size3().expect("[tokens, heads, head_dim]");
-    let kv_heads = key.size()[1];
-    let group = heads / kv_heads;
-    let scaled = query * (head_dim as f64).powf(-0.5);
-    let scaled = scaled.view([tokens, kv_heads, group, head_dim]).permute([1, 2, 0, 3]);
-    let mut scores = scaled.reshape([kv_heads, group * tokens, head_dim]).bmm(&key.permute([1, 2, 0]));
-    // In place: the backward of a product does not read its result.
-    let _ = scores.g_add_(&masks.apart(lengths, window, group, &scores));
-    let attended = scores.softmax(-1, scores.kind()).bmm(&value.transpose(0, 1));
-    attended.view([kv_heads, group, tokens, head_dim]).permute([2, 0, 1, 3]).reshape([tokens, heads * head_dim])
-}
-
 /// Attends within one sequence; the queries are its last tokens.
 ///
 /// `query` is `[queries, heads, head_dim]`, `key` and `value` are `[keys, kv_heads, head_dim]`
 /// with `keys >= queries`; returns `[queries, heads * head_dim]`.
 pub fn attend(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64>, masks: &Masks) -> Tensor {
-    let (queries, heads, head_dim) = query.size3().expect("[queries, heads, head_dim]");
+    let (queries, heads, _) = query.size3().expect("[queries, heads, head_dim]");
     let keys = key.size()[0];
     let window = window.filter(|&window| window < keys);
     if query.device().is_cuda() || keys > WHOLE_SCORES {
         return attend_fused(query, key, value, window);
     }
-    let kv_heads = key.size()[1];
-    let group = heads / kv_heads;
-    let scaled = query * (head_dim as f64).powf(-0.5);
-    // [kv_heads, group, queries, head_dim]
-    let scaled = scaled.view([queries, kv_heads, group, head_dim]).permute([1, 2, 0, 3]);
-    let key = key.permute([1, 2, 0]);
-    let value = value.transpose(0, 1);
+    let group = heads / key.size()[1];
     let block = |start: i64, rows: i64| {
         let seen = keys - queries + start + rows;
-        let scaled = scaled.narrow(2, start, rows).reshape([kv_heads, group * rows, head_dim]);
-        let mut scores = scaled.bmm(&key.narrow(2, 0, seen));
-        if rows > 1 || window.is_some() {
-            // In place: the backward of a product does not read its result.
-            let _ = scores.g_add_(&masks.causal(rows, seen, window, group, &scores));
-        }
-        let attended = scores.softmax(-1, scores.kind()).bmm(&value.narrow(1, 0, seen));
-        attended.view([kv_heads, group, rows, head_dim]).permute([2, 0, 1, 3]).reshape([rows, heads * head_dim])
+        let mask = (rows > 1 || window.is_some()).then(|| masks.causal(rows, seen, window, group, query));
+        weigh(&query.narrow(0, start, rows), &key.narrow(0, 0, seen), &value.narrow(0, 0, seen), mask.as_ref())
     };
     if queries <= QUERY_BLOCK {
         return block(0, queries);
@@ -119,6 +89,26 @@ pub fn attend(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64>,
         .map(|start| block(start, QUERY_BLOCK.min(queries - start)))
         .collect();
     Tensor::cat(&parts, 0)
+}
+
+/// Computes `softmax(Q K^T / sqrt(head_dim) + mask) V` (Vaswani et al. 2017, arXiv 1706.03762,
+/// eq. 1) with the scores held whole.
+///
+/// Query heads that share a key head are its rows, so keys and values are not copied for them: the
+/// mask is `[heads / kv_heads * queries, keys]`. Shapes are those of [`attend`].
+fn weigh(query: &Tensor, key: &Tensor, value: &Tensor, mask: Option<&Tensor>) -> Tensor {
+    let (queries, heads, head_dim) = query.size3().expect("[queries, heads, head_dim]");
+    let kv_heads = key.size()[1];
+    let group = heads / kv_heads;
+    let scaled = query * (head_dim as f64).powf(-0.5);
+    let scaled = scaled.view([queries, kv_heads, group, head_dim]).permute([1, 2, 0, 3]);
+    let mut scores = scaled.reshape([kv_heads, group * queries, head_dim]).bmm(&key.permute([1, 2, 0]));
+    if let Some(mask) = mask {
+        // In place: the backward of a product does not read its result.
+        let _ = scores.g_add_(mask);
+    }
+    let attended = scores.softmax(-1, scores.kind()).bmm(&value.transpose(0, 1));
+    attended.view([kv_heads, group, queries, head_dim]).permute([2, 0, 1, 3]).reshape([queries, heads * head_dim])
 }
 
 fn attend_fused(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64>) -> Tensor {
@@ -201,11 +191,6 @@ impl KvCache {
     /// Keeps keys and values in tensors `[capacity, kv_heads, head_dim]` that exist already.
     pub fn over(keys: Tensor, values: Tensor) -> Self {
         Self { keys, values, length: 0 }
-    }
-
-    /// Returns the number of tokens seen so far.
-    pub fn length(&self) -> i64 {
-        self.length
     }
 
     /// Appends `key` and `value` `[new, kv_heads, head_dim]` and returns all so far.

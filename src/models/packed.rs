@@ -1,7 +1,7 @@
 //! A batch without padding: the tokens of all sequences one after another.
 //!
-//! Linear layers see one long matrix, attention one sequence at a time, so a result depends
-//! neither on who else is in the batch nor on how long they are.
+//! Linear layers see one long matrix, attention one sequence at a time, so but for rounding a result
+//! depends neither on who else is in the batch nor on how long they are.
 
 use tch::{Device, Tensor};
 
@@ -35,15 +35,5 @@ impl Packed {
             positions: Tensor::from_slice(&positions).to_device(device),
             lengths,
         }
-    }
-
-    /// Returns the number of tokens of all sequences.
-    pub fn tokens(&self) -> i64 {
-        self.lengths.iter().sum()
-    }
-
-    /// Returns the position after the last token of any sequence.
-    pub fn longest(&self) -> i64 {
-        self.lengths.iter().copied().max().unwrap_or(0)
     }
 }
