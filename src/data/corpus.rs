@@ -5,30 +5,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::example::Example;
 use super::template;
 
-/// Collects the texts of `train`: the full passage of each of its groups, then one text per
-/// distinct question with its answer, worded as in closed-book training.
+/// Collects the texts of `train`: one for each of its groups, the full passage followed by the
+/// group's distinct questions with their answers, worded as in closed-book training.
 ///
-/// Passages come in order of their group's first example; groups outside `train` are ignored, so
-/// nothing of a held-out document is learned. A group without a passage contributes its questions
-/// only.
+/// A passage and what is asked about it stand together, so that a model learns to look back. Groups
+/// come in the order of their first example; those outside `train` are ignored, so nothing of a
+/// held-out document is learned.
 pub fn texts(train: &[Example], passages: &BTreeMap<String, String>) -> Vec<String> {
-    let mut texts = Vec::new();
-    let mut seen = BTreeSet::new();
-    for example in train {
-        if seen.insert(&example.group)
-            && let Some(passage) = passages.get(&example.group)
-        {
-            texts.push(passage.clone());
-        }
-    }
+    let mut texts: Vec<Vec<String>> = Vec::new();
+    let mut places = BTreeMap::new();
     let mut pairs = BTreeSet::new();
     for example in train {
+        let place = *places.entry(&example.group).or_insert_with(|| {
+            texts.push(passages.get(&example.group).cloned().into_iter().collect());
+            texts.len() - 1
+        });
         if pairs.insert((&example.question, &example.answer)) {
             let prompt = template::prompt(example, true);
-            texts.push(prompt + &template::response(&example.answer));
+            texts[place].push(prompt + &template::response(&example.answer));
         }
     }
-    texts
+    texts.into_iter().map(|parts| parts.join("\n")).filter(|text| !text.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -48,11 +45,11 @@ mod tests {
     }
 
     #[test]
-    fn passages_come_once_and_only_from_train() {
+    fn a_passage_comes_once_with_its_questions_and_only_from_train() {
         let train = [example("b", "q1?"), example("a", "q2?"), example("b", "q1?")];
         let passages = ["a", "b", "held-out"].map(|group| (group.into(), format!("full {group}")));
         let texts = texts(&train, &passages.into());
-        let expected = ["full b", "full a", "Question: q1?\nAnswer: yes", "Question: q2?\nAnswer: yes"];
+        let expected = ["full b\nQuestion: q1?\nAnswer: yes", "full a\nQuestion: q2?\nAnswer: yes"];
         assert_eq!(texts, expected);
     }
 }

@@ -39,11 +39,11 @@ pub fn likelihood(
     for chunk in sequences.chunks(batch.max(1)) {
         let packed = Batch::new(&chunk.iter().collect::<Vec<_>>(), decoder.device());
         no_grad(|| {
-            let hidden = decoder.hidden(&packed.packed, Mode::Infer).index_select(0, &packed.rows);
+            let hidden = decoder.hidden_at(&packed.packed, &packed.tails, Mode::Infer);
             let nats = per_token(&hidden, decoder.head(), &packed.labels).to_kind(Kind::Double);
             let nats = Vec::<f64>::try_from(nats).expect("one number per response token");
             let mut rest = nats.as_slice();
-            for &length in &packed.response_lengths {
+            for &length in &packed.tails.lengths {
                 let (own, others) = rest.split_at(length as usize);
                 all.push(Likelihood { nats: own.iter().sum(), tokens: length as u64 });
                 rest = others;

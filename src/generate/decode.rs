@@ -149,8 +149,8 @@ impl<'a> Tile<'a> {
         mut generator: ChaCha8Rng,
     ) -> Result<Option<(Sequence, StopReason)>, GenerateError> {
         let batch = Packed::new(&[prompt], None, self.decoder.device());
-        let hidden = self.decoder.hidden_cached(&batch, &mut self.cache.row(row as i64));
-        let logits = self.decoder.logits(&hidden.narrow(0, prompt.len() as i64 - 1, 1));
+        let hidden = self.decoder.hidden_cached(&batch, &batch.tails(&[1]), &mut self.cache.row(row as i64));
+        let logits = self.decoder.logits(&hidden);
         let token = choose(self.settings.decoding, &logits, &mut [Some(&mut generator)])[0]
             .ok_or(GenerateError::NotFinite { example })?;
         let mut sequence = Sequence { example, tokens: Vec::new(), length: prompt.len(), generator };
@@ -316,7 +316,7 @@ mod tests {
             let (mut ids, mut positions) = (vec![0i64; CPU_ROWS], vec![0i64; CPU_ROWS]);
             for (slot, &example) in examples.iter().enumerate() {
                 let batch = Packed::new(&[&prompts[example]], None, Device::Cpu);
-                let _ = decoder.hidden_cached(&batch, &mut cache.row(slot as i64));
+                let _ = decoder.hidden_cached(&batch, &batch.tails(&[1]), &mut cache.row(slot as i64));
                 ids[slot] = 7 + example as i64;
                 positions[slot] = prompts[example].len() as i64;
             }

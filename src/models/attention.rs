@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::layers::causal_mask;
 
@@ -18,48 +19,52 @@ const QUERY_BLOCK: i64 = 128;
 /// apart: below this, starting an operation costs more than the scores that the mask throws away.
 const GROUP_TOKENS: i64 = 128;
 
-/// Attends within each sequence of a packed batch.
+/// Attends within each sequence of a packed batch; the queries are the last tokens of each.
 ///
-/// `query` is `[tokens, heads, head_dim]`, `key` and `value` are `[tokens, kv_heads, head_dim]`;
-/// returns `[tokens, heads * head_dim]`.
+/// `query` is `[sum of tails, heads, head_dim]`, `key` and `value` are `[sum of lengths, kv_heads,
+/// head_dim]`, `tails` and `lengths` count the queries and keys of each sequence; returns
+/// `[sum of tails, heads * head_dim]`.
 pub fn attend_packed(
     query: &Tensor,
     key: &Tensor,
     value: &Tensor,
-    lengths: &[i64],
+    (tails, lengths): (&[i64], &[i64]),
     window: Option<i64>,
     masks: &Masks,
 ) -> Tensor {
     let groups = group(lengths);
-    let totals: Vec<i64> = groups.iter().map(|lengths| lengths.iter().sum()).collect();
-    let queries = query.split_with_sizes(&totals, 0);
+    let total = |lengths: &[i64]| lengths.iter().sum::<i64>();
+    let totals: Vec<i64> = groups.iter().map(|members| total(&lengths[members.clone()])).collect();
+    let asked: Vec<i64> = groups.iter().map(|members| total(&tails[members.clone()])).collect();
+    let queries = query.split_with_sizes(&asked, 0);
     let keys = key.split_with_sizes(&totals, 0);
     let values = value.split_with_sizes(&totals, 0);
     let mut parts = Vec::with_capacity(groups.len());
-    for (((lengths, query), key), value) in groups.into_iter().zip(&queries).zip(&keys).zip(&values) {
-        parts.push(match lengths {
-            [_] => attend(query, key, value, window, masks),
-            several => {
-                let group = query.size()[1] / key.size()[1];
-                weigh(query, key, value, Some(&masks.apart(several, window, group, query)))
-            }
+    for (((members, query), key), value) in groups.into_iter().zip(&queries).zip(&keys).zip(&values) {
+        parts.push(if members.len() == 1 {
+            attend(query, key, value, window, masks)
+        } else {
+            let group = query.size()[1] / key.size()[1];
+            let mask = masks.apart(&tails[members.clone()], &lengths[members], window, group, query);
+            weigh(query, key, value, Some(&mask))
         });
     }
     if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(&parts, 0) }
 }
 
 /// Divides neighbours into groups of at most [`GROUP_TOKENS`], longer sequences on their own.
-fn group(mut lengths: &[i64]) -> Vec<&[i64]> {
+fn group(lengths: &[i64]) -> Vec<Range<usize>> {
     let mut groups = Vec::new();
-    while !lengths.is_empty() {
+    let mut start = 0;
+    while start < lengths.len() {
         let mut total = 0;
-        let fits = lengths.iter().take_while(|&&length| {
+        let fits = lengths[start..].iter().take_while(|&&length| {
             total += length;
             total <= GROUP_TOKENS
         });
-        let (members, rest) = lengths.split_at(fits.count().max(1));
-        groups.push(members);
-        lengths = rest;
+        let end = start + fits.count().max(1);
+        groups.push(start..end);
+        start = end;
     }
     groups
 }
@@ -131,6 +136,17 @@ fn attend_fused(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64
     attended.squeeze_dim(0).transpose(0, 1).reshape([queries, -1])
 }
 
+/// Returns the rows `[sum of tails]` of the last tokens of each sequence, int64.
+pub(super) fn tail_rows(tails: &[i64], lengths: &[i64], device: Device) -> Tensor {
+    let mut end = 0;
+    let mut rows = Vec::new();
+    for (&tail, &length) in tails.iter().zip(lengths) {
+        end += length;
+        rows.extend(end - tail..end);
+    }
+    Tensor::from_slice(&rows).to_device(device)
+}
+
 /// Keeps the causal masks of one forward pass: its layers and sequences share them.
 #[derive(Debug, Default)]
 pub struct Masks {
@@ -141,8 +157,8 @@ pub struct Masks {
 /// Queries, keys, window and query heads per key head.
 type MaskShape = (i64, i64, Option<i64>, i64);
 
-/// Lengths, window and query heads per key head.
-type GroupShape = (Vec<i64>, Option<i64>, i64);
+/// Tails, lengths, window and query heads per key head.
+type GroupShape = (Vec<i64>, Vec<i64>, Option<i64>, i64);
 
 impl Masks {
     /// Returns the mask `[group * queries, keys]` in the kind and on the device of `like`.
@@ -154,18 +170,20 @@ impl Masks {
         mask.shallow_clone()
     }
 
-    /// Returns the causal mask `[group * tokens, tokens]` that keeps sequences of `lengths` apart.
-    fn apart(&self, lengths: &[i64], window: Option<i64>, group: i64, like: &Tensor) -> Tensor {
+    /// Returns the causal mask `[group * sum of tails, sum of lengths]` that keeps sequences apart.
+    fn apart(&self, tails: &[i64], lengths: &[i64], window: Option<i64>, group: i64, like: &Tensor) -> Tensor {
         let mut masks = self.apart.borrow_mut();
-        let mask = masks.entry((lengths.to_vec(), window, group)).or_insert_with(|| {
+        let mask = masks.entry((tails.to_vec(), lengths.to_vec(), window, group)).or_insert_with(|| {
             let tokens = lengths.iter().sum();
             let owners: Vec<i64> =
                 (0_i64..).zip(lengths).flat_map(|(owner, &length)| (0..length).map(move |_| owner)).collect();
             let owners = Tensor::from_slice(&owners).to_device(like.device());
             let foreign = owners.unsqueeze(1).ne_tensor(&owners);
-            causal_mask(tokens, tokens, window, like.kind(), like.device())
-                .masked_fill(&foreign, f64::NEG_INFINITY)
-                .repeat([group, 1])
+            let whole = causal_mask(tokens, tokens, window, like.kind(), like.device())
+                .masked_fill(&foreign, f64::NEG_INFINITY);
+            let asked =
+                if tails == lengths { whole } else { whole.index_select(0, &tail_rows(tails, lengths, like.device())) };
+            asked.repeat([group, 1])
         });
         mask.shallow_clone()
     }
@@ -183,7 +201,7 @@ pub struct KvCache {
 
 impl KvCache {
     /// Makes room for `capacity` tokens.
-    pub fn new(capacity: i64, kv_heads: i64, head_dim: i64, like: (Kind, tch::Device)) -> Self {
+    pub fn new(capacity: i64, kv_heads: i64, head_dim: i64, like: (Kind, Device)) -> Self {
         let empty = || Tensor::empty([capacity, kv_heads, head_dim], like);
         Self::over(empty(), empty())
     }
@@ -206,7 +224,6 @@ impl KvCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Device;
 
     fn random(size: [i64; 3]) -> Tensor {
         Tensor::randn(size, (Kind::Float, Device::Cpu))
@@ -261,13 +278,21 @@ mod tests {
         {
             let tokens: i64 = lengths.iter().sum();
             let (query, key, value) = (random([tokens, 4, 8]), random([tokens, 2, 8]), random([tokens, 2, 8]));
-            let packed = attend_packed(&query, &key, &value, &lengths, window, &Masks::default());
-            let mut start = 0;
-            for length in lengths {
+            let masks = Masks::default();
+            let packed = attend_packed(&query, &key, &value, (&lengths, &lengths), window, &masks);
+            // Every other sequence is asked for its last token only.
+            let tails: Vec<i64> =
+                lengths.iter().enumerate().map(|(i, &length)| if i % 2 == 0 { length } else { 1 }).collect();
+            let asked = query.index_select(0, &tail_rows(&tails, &lengths, Device::Cpu));
+            let ends = attend_packed(&asked, &key, &value, (&tails, &lengths), window, &masks);
+            let (mut start, mut end) = (0, 0);
+            for (length, tail) in lengths.into_iter().zip(tails) {
                 let part = |tensor: &Tensor| tensor.narrow(0, start, length);
                 let alone = attend(&part(&query), &part(&key), &part(&value), window, &Masks::default());
                 assert!(part(&packed).allclose(&alone, 1e-5, 1e-6, false), "{length} from {start}");
-                start += length;
+                let last = alone.narrow(0, length - tail, tail);
+                assert!(ends.narrow(0, end, tail).allclose(&last, 1e-5, 1e-6, false), "last {tail} from {start}");
+                (start, end) = (start + length, end + tail);
             }
         }
     }

@@ -9,8 +9,8 @@ use tch::{Device, Kind, Tensor, no_grad};
 use super::attention::{KvCache, Masks};
 use super::config::Config;
 use super::layers::{Linear, Mode, RmsNorm, Rotary};
-use super::llama::{Layer, Past};
-use super::packed::Packed;
+use super::llama::{Layer, Past, Shared};
+use super::packed::{Packed, Tails};
 use super::weights::{Checkpoint, SHARD_BYTES, save};
 use super::{Misfits, ModelError};
 use crate::device::Seed;
@@ -112,31 +112,47 @@ impl Decoder {
 
     /// Computes the hidden states `[tokens, hidden]` after the last norm.
     pub fn hidden(&self, batch: &Packed, mode: Mode) -> Tensor {
-        let (rotary, masks) = self.prepare(&batch.positions);
+        self.read(batch, None, mode)
+    }
+
+    /// Computes the hidden states `[selected, hidden]` after the last norm where `tails` asks for
+    /// them: the last layer leaves out what only other tokens would need.
+    pub fn hidden_at(&self, batch: &Packed, tails: &Tails, mode: Mode) -> Tensor {
+        self.read(batch, Some(tails).filter(|tails| tails.lengths != batch.lengths), mode)
+    }
+
+    fn read(&self, batch: &Packed, tails: Option<&Tails>, mode: Mode) -> Tensor {
+        let shared = self.prepare(&batch.positions);
         let mut x = Tensor::embedding(&self.embed_tokens, &batch.ids, -1, false, false);
-        for layer in &self.layers {
-            x = layer.forward(&x, &rotary, &masks, Past::None(&batch.lengths), mode);
+        for (i, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(&x, &shared, Past::None(&batch.lengths), self.last(i, tails), mode);
         }
         self.norm.forward(&x)
     }
 
-    /// Computes the hidden states `[tokens, hidden]` of new tokens after what `caches`
-    /// (layer by layer, sequence by sequence) have seen, and adds them there.
-    pub fn hidden_cached(&self, batch: &Packed, caches: &mut [Vec<KvCache>]) -> Tensor {
+    /// Computes the hidden states `[selected, hidden]` of the last of the new tokens after what
+    /// `caches` (layer by layer, sequence by sequence) have seen, and adds all of them there.
+    pub fn hidden_cached(&self, batch: &Packed, tails: &Tails, caches: &mut [Vec<KvCache>]) -> Tensor {
         no_grad(|| {
-            let (rotary, masks) = self.prepare(&batch.positions);
+            let shared = self.prepare(&batch.positions);
             let mut x = Tensor::embedding(&self.embed_tokens, &batch.ids, -1, false, false);
-            for (layer, caches) in self.layers.iter().zip(caches) {
-                x = layer.forward(&x, &rotary, &masks, Past::Cached(caches, &batch.lengths), Mode::Infer);
+            for (i, (layer, caches)) in self.layers.iter().zip(caches).enumerate() {
+                let past = Past::Cached(caches, &batch.lengths);
+                x = layer.forward(&x, &shared, past, self.last(i, Some(tails)), Mode::Infer);
             }
             self.norm.forward(&x)
         })
     }
 
+    /// Returns `tails` for the last layer: the others owe all their tokens to the next one.
+    fn last<'a>(&self, layer: usize, tails: Option<&'a Tails>) -> Option<&'a Tails> {
+        tails.filter(|_| layer + 1 == self.layers.len())
+    }
+
     /// Returns what all layers of one forward pass share.
-    pub(super) fn prepare(&self, positions: &Tensor) -> (Rotary, Masks) {
+    pub(super) fn prepare(&self, positions: &Tensor) -> Shared {
         let rotary = Rotary::new(positions, self.config.head_dim, self.config.rope_theta, self.kind());
-        (rotary, Masks::default())
+        Shared { rotary, masks: Masks::default() }
     }
 
     /// Returns the output head `[vocab, hidden]`.

@@ -98,6 +98,11 @@ impl Rotary {
         }
     }
 
+    /// Returns the rotation at `rows` `[selected]` of the positions.
+    pub fn at(&self, rows: &Tensor) -> Self {
+        Self { cosine: self.cosine.index_select(0, rows), sine: self.sine.index_select(0, rows) }
+    }
+
     /// Rotates `[tokens, heads, head_dim]`.
     pub fn rotate(&self, x: &Tensor) -> Tensor {
         let half = x.size()[2] / 2;

@@ -7,6 +7,7 @@ use tch::Tensor;
 
 use super::attention::{KvCache, Masks, attend, attend_packed};
 use super::layers::{Linear, Mode, RmsNorm, Rotary};
+use super::packed::Tails;
 use super::tile::{TileLayer, TileStep};
 
 /// One decoder layer.
@@ -34,6 +35,20 @@ pub struct Layer {
     pub head_dim: i64,
     /// How far back a token sees.
     pub sliding_window: Option<i64>,
+}
+
+/// What all layers of one forward pass share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Angles of the positions.
+    pub rotary: Rotary,
+    /// Causal masks by shape.
+    pub masks: Masks,
+}
+
+/// Returns the selected rows of `x` `[tokens, width]`, or all.
+fn select(x: &Tensor, tails: Option<&Tails>) -> Tensor {
+    tails.map_or_else(|| x.shallow_clone(), |tails| x.index_select(0, &tails.rows))
 }
 
 /// Says what the new tokens attend to.
@@ -94,24 +109,34 @@ impl Layer {
         )
     }
 
-    /// Maps hidden states `[tokens, hidden]` to those after this layer.
-    pub fn forward(&self, x: &Tensor, rotary: &Rotary, masks: &Masks, past: Past<'_>, mode: Mode) -> Tensor {
-        let x = x + self.attention(&self.input_layernorm.forward(x), rotary, masks, past, mode);
+    /// Maps hidden states `[tokens, hidden]` to those after this layer: of all tokens, or
+    /// `[selected, hidden]` of the tails only, which is all that a last layer owes anybody.
+    pub fn forward(&self, x: &Tensor, shared: &Shared, past: Past<'_>, tails: Option<&Tails>, mode: Mode) -> Tensor {
+        let attended = self.attention(&self.input_layernorm.forward(x), shared, past, tails, mode);
+        let x = select(x, tails) + attended;
         let feed_forward = self.feed_forward(&self.post_attention_layernorm.forward(&x), mode);
         x + feed_forward
     }
 
-    fn attention(&self, x: &Tensor, rotary: &Rotary, masks: &Masks, past: Past<'_>, mode: Mode) -> Tensor {
-        let heads = |projected: Tensor| projected.view([x.size()[0], -1, self.head_dim]);
-        let query = rotary.rotate(&heads(self.q_proj.forward(x, mode)));
+    fn attention(&self, x: &Tensor, shared: &Shared, past: Past<'_>, tails: Option<&Tails>, mode: Mode) -> Tensor {
+        let Shared { rotary, masks } = shared;
+        let heads = |projected: Tensor| projected.view([projected.size()[0], -1, self.head_dim]);
         let key = rotary.rotate(&heads(self.k_proj.forward(x, mode)));
         let value = heads(self.v_proj.forward(x, mode));
+        let query = heads(self.q_proj.forward(&select(x, tails), mode));
+        let query = match tails {
+            Some(tails) => rotary.at(&tails.rows).rotate(&query),
+            None => rotary.rotate(&query),
+        };
+        let asked = |lengths| tails.map_or(lengths, |tails| &tails.lengths[..]);
         let attended = match past {
-            Past::None(lengths) => attend_packed(&query, &key, &value, lengths, self.sliding_window, masks),
+            Past::None(lengths) => {
+                attend_packed(&query, &key, &value, (asked(lengths), lengths), self.sliding_window, masks)
+            }
             Past::Tile(tile, step) => tile.attend(&query, &key, &value, step),
             Past::Cached(caches, lengths) => {
                 let parts = (
-                    query.split_with_sizes(lengths, 0),
+                    query.split_with_sizes(asked(lengths), 0),
                     key.split_with_sizes(lengths, 0),
                     value.split_with_sizes(lengths, 0),
                 );

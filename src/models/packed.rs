@@ -5,6 +5,17 @@
 
 use tch::{Device, Tensor};
 
+use super::attention::tail_rows;
+
+/// The last tokens of each sequence of a batch: where hidden states are asked for.
+#[derive(Debug)]
+pub struct Tails {
+    /// Their rows in the packed batch `[selected]`, int64.
+    pub rows: Tensor,
+    /// Tokens of each sequence that are selected; their sum is `selected`.
+    pub lengths: Vec<i64>,
+}
+
 /// Holds sequences laid end to end.
 #[derive(Debug)]
 pub struct Packed {
@@ -35,5 +46,16 @@ impl Packed {
             positions: Tensor::from_slice(&positions).to_device(device),
             lengths,
         }
+    }
+
+    /// Selects the last `lengths[i]` tokens of each sequence `i`.
+    ///
+    /// # Panics
+    /// When there is not one length for each sequence, or one is longer than its sequence.
+    pub fn tails(&self, lengths: &[i64]) -> Tails {
+        assert_eq!(lengths.len(), self.lengths.len(), "one length for each sequence");
+        let fits = lengths.iter().zip(&self.lengths).all(|(tail, length)| tail <= length);
+        assert!(fits, "tails of {lengths:?} tokens, expected at most {:?}", self.lengths);
+        Tails { rows: tail_rows(lengths, &self.lengths, self.ids.device()), lengths: lengths.to_vec() }
     }
 }

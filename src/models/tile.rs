@@ -98,10 +98,10 @@ impl Decoder {
     pub fn hidden_tile(&self, ids: &Tensor, positions: &Tensor, cache: &mut TileCache) -> Tensor {
         no_grad(|| {
             let step = cache.step(positions, self.config.sliding_window, self.kind());
-            let (rotary, masks) = self.prepare(positions);
+            let shared = self.prepare(positions);
             let mut x = Tensor::embedding(&self.embed_tokens, ids, -1, false, false);
             for (layer, tile) in self.layers.iter().zip(&mut cache.layers) {
-                x = layer.forward(&x, &rotary, &masks, Past::Tile(tile, &step), Mode::Infer);
+                x = layer.forward(&x, &shared, Past::Tile(tile, &step), None, Mode::Infer);
             }
             self.norm.forward(&x)
         })

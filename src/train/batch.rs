@@ -3,21 +3,19 @@
 use tch::{Device, Tensor};
 
 use crate::data::encode::Sequence;
-use crate::models::packed::Packed;
+use crate::models::packed::{Packed, Tails};
 
-/// Holds sequences laid end to end with the positions that predict response tokens.
+/// Holds sequences laid end to end with the tokens that predict responses.
 #[derive(Debug)]
 pub struct Batch {
     /// All tokens but the last of each sequence.
     pub packed: Packed,
-    /// Rows of the packed batch that predict a response token `[responses]`, int64.
-    pub rows: Tensor,
+    /// The tokens that predict a response token: the last ones of each sequence, `[responses]`.
+    pub tails: Tails,
     /// Token at each of these rows `[responses]`, int64.
     pub inputs: Tensor,
     /// Token to predict there `[responses]`, int64.
     pub labels: Tensor,
-    /// Response tokens of each sequence.
-    pub response_lengths: Vec<i64>,
 }
 
 impl Batch {
@@ -25,25 +23,18 @@ impl Batch {
     pub fn new(sequences: &[&Sequence], device: Device) -> Self {
         let read: Vec<&[u32]> =
             sequences.iter().map(|sequence| &sequence.tokens[..sequence.tokens.len() - 1]).collect();
-        let (mut rows, mut inputs, mut labels, mut response_lengths) = (vec![], vec![], vec![], vec![]);
-        let mut start = 0;
+        let (mut inputs, mut labels, mut response_lengths) = (vec![], vec![], vec![]);
         for sequence in sequences {
             for target in sequence.response_start..sequence.tokens.len() {
-                rows.push((start + target - 1) as i64);
                 inputs.push(i64::from(sequence.tokens[target - 1]));
                 labels.push(i64::from(sequence.tokens[target]));
             }
             response_lengths.push((sequence.tokens.len() - sequence.response_start) as i64);
-            start += sequence.tokens.len() - 1;
         }
         let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(device);
-        Self {
-            packed: Packed::new(&read, None, device),
-            rows: tensor(&rows),
-            inputs: tensor(&inputs),
-            labels: tensor(&labels),
-            response_lengths,
-        }
+        let packed = Packed::new(&read, None, device);
+        let tails = packed.tails(&response_lengths);
+        Self { packed, tails, inputs: tensor(&inputs), labels: tensor(&labels) }
     }
 }
 
@@ -64,9 +55,9 @@ mod tests {
         let values = |tensor: &Tensor| Vec::<i64>::try_from(tensor).unwrap();
         assert_eq!(values(&batch.packed.ids), [5, 6, 7, 8, 9]);
         assert_eq!(values(&batch.packed.positions), [0, 1, 2, 0, 1]);
-        assert_eq!(values(&batch.rows), [1, 2, 3, 4]);
+        assert_eq!(values(&batch.tails.rows), [1, 2, 3, 4]);
         assert_eq!(values(&batch.inputs), [6, 7, 8, 9]);
         assert_eq!(values(&batch.labels), [7, 2, 9, 2]);
-        assert_eq!(batch.response_lengths, [2, 2]);
+        assert_eq!(batch.tails.lengths, [2, 2]);
     }
 }
