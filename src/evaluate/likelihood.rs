@@ -27,23 +27,23 @@ impl Likelihood {
 
 /// Computes the likelihood of each sequence's response given its prompt, in order.
 ///
-/// `batch` sequences are computed at a time, packed without padding; logits exist for response
+/// `at_a_time` sequences are computed together, packed without padding to the longest; logits exist for response
 /// positions only, in chunks and in f32. `progress` is told the finished sequences and all.
 pub fn likelihood(
     decoder: &Decoder,
     sequences: &[Sequence],
-    batch: usize,
+    at_a_time: usize,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Vec<Likelihood> {
     let mut all = Vec::with_capacity(sequences.len());
-    for chunk in sequences.chunks(batch.max(1)) {
-        let packed = Batch::new(&chunk.iter().collect::<Vec<_>>(), decoder.device());
+    for chunk in sequences.chunks(at_a_time.max(1)) {
+        let batch = Batch::new(&chunk.iter().collect::<Vec<_>>(), decoder.device());
         no_grad(|| {
-            let hidden = decoder.hidden_at(&packed.packed, &packed.tails, Mode::Infer);
-            let nats = per_token(&hidden, decoder.head(), &packed.labels).to_kind(Kind::Double);
+            let hidden = batch.hidden(decoder, Mode::Infer);
+            let nats = per_token(&hidden, decoder.head(), &batch.labels).to_kind(Kind::Double);
             let nats = Vec::<f64>::try_from(nats).expect("one number per response token");
             let mut rest = nats.as_slice();
-            for &length in &packed.tails.lengths {
+            for &length in &batch.response_lengths {
                 let (own, others) = rest.split_at(length as usize);
                 all.push(Likelihood { nats: own.iter().sum(), tokens: length as u64 });
                 rest = others;

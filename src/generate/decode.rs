@@ -11,7 +11,7 @@ use super::sampling::choose;
 use super::{GenerateError, Generated, GenerationSettings, StopReason};
 use crate::device::Seed;
 use crate::models::decoder::Decoder;
-use crate::models::packed::Packed;
+use crate::models::packed::{Packed, rounded};
 use crate::models::tile::TileCache;
 
 /// Rows of a tile on the CPU. Measured on one core with 5.4 million parameters: a row's step takes
@@ -50,7 +50,8 @@ pub fn generate(
     }
     let mut queues: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (example, prompt) in prompts.iter().enumerate() {
-        queues.entry(room(prompt.len() + settings.max_new_tokens)).or_default().push(example);
+        let longest = (prompt.len() + settings.max_new_tokens).max(rounded(prompt.len()));
+        queues.entry(room(longest)).or_default().push(example);
     }
     let mut done = 0;
     let mut finish = |sequence: Sequence, stopped: StopReason| {
@@ -148,9 +149,14 @@ impl<'a> Tile<'a> {
         prompt: &[u32],
         mut generator: ChaCha8Rng,
     ) -> Result<Option<(Sequence, StopReason)>, GenerateError> {
-        let batch = Packed::new(&[prompt], None, self.decoder.device());
-        let hidden = self.decoder.hidden_cached(&batch, &batch.tails(&[1]), &mut self.cache.row(row as i64));
-        let logits = self.decoder.logits(&hidden);
+        // What the filler leaves in the cache is masked until a token of the answer takes its place.
+        let batch = Packed::filled(&[prompt], self.decoder.device());
+        let after = batch.lengths[0] as usize - prompt.len();
+        let tail = rounded(after + 1);
+        let last = (tail - after - 1) as i64;
+        let tails = batch.tails(&[tail as i64]);
+        let hidden = self.decoder.hidden_cached(&batch, &tails, &mut self.cache.row(row as i64));
+        let logits = self.decoder.logits(&hidden.narrow(0, last, 1));
         let token = choose(self.settings.decoding, &logits, &mut [Some(&mut generator)])[0]
             .ok_or(GenerateError::NotFinite { example })?;
         let mut sequence = Sequence { example, tokens: Vec::new(), length: prompt.len(), generator };

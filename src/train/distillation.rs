@@ -108,7 +108,7 @@ impl Objective for Distillation {
             embedding: &self.student.decoder.embed_tokens,
             inputs: &batch.inputs,
             labels: &batch.labels,
-            lengths: &batch.tails.lengths,
+            lengths: &batch.response_lengths,
         };
         let step = self.objective.backward(&states, &self.capture.view(&signal), self.statistics.as_ref(), tokens)?;
         Student::backward(&hidden, &step.hidden_gradient);

@@ -94,7 +94,7 @@ impl Student {
     /// Computes hidden states at the rows of `batch` that predict `[responses, hidden]`, with
     /// what is needed to go back through the model.
     pub fn hidden(&self, batch: &Batch) -> Tensor {
-        self.decoder.hidden_at(&batch.packed, &batch.tails, Mode::Train)
+        batch.hidden(&self.decoder, Mode::Train)
     }
 
     /// Goes back through the model from the gradient of [`Self::hidden`]'s result.
@@ -116,11 +116,11 @@ impl Student {
                 });
                 let count = fits.count().max(1);
                 let batch = Batch::new(&rest[..count].iter().collect::<Vec<_>>(), self.decoder.device());
-                let hidden = self.decoder.hidden_at(&batch.packed, &batch.tails, Mode::Infer);
+                let hidden = batch.hidden(&self.decoder, Mode::Infer);
                 sum += cross_entropy::per_token(&hidden, self.decoder.head(), &batch.labels)
                     .sum(Kind::Double)
                     .double_value(&[]);
-                tokens += batch.tails.lengths.iter().sum::<i64>();
+                tokens += batch.response_lengths.iter().sum::<i64>();
                 rest = &rest[count..];
             }
             (tokens > 0).then(|| sum / tokens as f64)

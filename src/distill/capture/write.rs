@@ -185,13 +185,14 @@ fn states(
 ) -> Result<Vec<(Tensor, Moments)>, CaptureError> {
     // The last token predicts nothing.
     let inputs: Vec<&[u32]> = sequences.iter().map(|sequence| &sequence.tokens[..sequence.tokens.len() - 1]).collect();
-    let packed = Packed::new(&inputs, None, decoder.device());
+    let packed = Packed::filled(&inputs, decoder.device());
     let hidden = decoder.hidden(&packed, Mode::Infer);
     let mut start = 0;
     let mut all = Vec::with_capacity(sequences.len());
-    for (sequence, &length) in sequences.iter().zip(&packed.lengths) {
+    for (sequence, &filled) in sequences.iter().zip(&packed.lengths) {
+        let length = sequence.tokens.len() as i64 - 1;
         let rows = hidden.narrow(0, start, length);
-        start += length;
+        start += filled;
         let first = sequence.response_start as i64 - 1;
         let response = rows.narrow(0, first, length - first);
         let response = response
