@@ -91,7 +91,7 @@ fn write_sized(
 }
 
 fn replace(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let mut temporary = NamedTempFile::with_prefix_in(PREFIX, folder)?;
     let mut buffered = BufWriter::with_capacity(1 << 20, temporary.as_file_mut());
     fill(&mut buffered)?;
@@ -103,6 +103,21 @@ fn replace(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut File>) -> io::Resu
     // rename itself is done either way.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
+}
+
+/// Tries whether `path` can be written, before the work whose result it is to hold. What is there
+/// stays as it is.
+///
+/// # Errors
+/// See [`write()`].
+pub fn try_write(path: &Path) -> Result<(), WriteError> {
+    NamedTempFile::with_prefix_in(PREFIX, folder_of(path)).map_err(|error| failed(path, None, error))?;
+    Ok(())
+}
+
+/// Returns the folder that a file lies in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Removes temporary files that a killed process left in `folder`.

@@ -60,6 +60,7 @@ impl Run {
         let store = Store::open(&self.store.store)
             .with_context(|| format!("cannot open the store `{}`", self.store.store.display()))?;
         let (plan, compute) = on_this_machine(&checked)?;
+        record(&store, &plan)?;
         let stop = StopFlag::default();
         tell_panics_briefly(*output);
         on_interrupt(stop.clone(), *output)?;
@@ -73,9 +74,8 @@ impl Run {
             stop: &stop,
             listener: &mut printer,
         };
-        let summary = execution.run(&plan)?;
+        let summary = execution.run(&plan);
         printer.close();
-        record(&store, &plan)?;
         self.tell(&summary, output);
         let written = match summary.stopped {
             true => None,
