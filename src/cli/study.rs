@@ -12,6 +12,7 @@ use crate::experiment::settings::{Experiment, Model, TokenizerSource};
 use crate::experiment::{Checked, Faults, KeyPath, Loaded, Surroundings, check, load};
 use crate::models::config::Config;
 use crate::orchestrate::hub;
+use crate::orchestrate::store::Store;
 
 /// Names an experiment and changes to it.
 #[derive(Debug, Args)]
@@ -66,26 +67,32 @@ impl StudyArgs {
         check(loaded, &around)
     }
 
-    /// Reads the experiment, or tells all its faults.
-    #[must_use]
-    pub fn open(&self, output: &Output) -> Option<Checked> {
-        match self.check() {
-            Ok(checked) => Some(checked),
-            Err(faults) => {
-                output.faults(&faults);
-                None
-            }
+    /// Reads the experiment; none if it has faults, which are told: underlined on stderr, as JSON
+    /// on stdout if asked for.
+    ///
+    /// # Errors
+    /// A stdout that cannot be written to.
+    pub fn open(&self, output: &Output) -> anyhow::Result<Option<Checked>> {
+        let faults = match self.check() {
+            Ok(checked) => return Ok(Some(checked)),
+            Err(faults) => faults,
+        };
+        if output.format() == Format::Text {
+            output.warn(faults.render(output.color()).trim_end());
         }
+        output.result(&faults.to_json(), String::new)?;
+        Ok(None)
     }
 }
 
-impl Output {
-    /// Tells the faults of an experiment: underlined on stderr, as JSON on stdout if asked for.
-    pub fn faults(&self, faults: &Faults) {
-        match self.format() {
-            Format::Json => self.json(&faults.to_json()),
-            Format::Text => self.warn(faults.render(self.color()).trim_end()),
+impl StoreArgs {
+    /// Views the store; one that is not there is empty, which is told.
+    #[must_use]
+    pub fn view(&self, output: &Output) -> Store {
+        if !self.store.exists() {
+            output.say(&format!("note: there is no store at `{}` yet", self.store.display()));
         }
+        Store::view(&self.store)
     }
 }
 
