@@ -93,7 +93,7 @@ fn write_sized(
 }
 
 fn replace(path: &Path, fill: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>) -> io::Result<()> {
-    if fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+    if is_special(path) {
         return fill_file(&mut File::options().write(true).open(path)?, fill);
     }
     let folder = folder_of(path);
@@ -113,6 +113,25 @@ fn fill_file(file: &mut File, fill: impl FnOnce(&mut BufWriter<&mut File>) -> io
     let mut buffered = BufWriter::with_capacity(1 << 20, file);
     fill(&mut buffered)?;
     buffered.flush()
+}
+
+/// Tries whether `path` can be written, before the work whose result it is to hold. What is there
+/// stays as it is.
+///
+/// # Errors
+/// See [`write()`].
+pub fn try_write(path: &Path) -> Result<(), WriteError> {
+    let tried = if is_special(path) {
+        File::options().write(true).open(path).map(drop)
+    } else {
+        tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder_of(path)).map(drop)
+    };
+    tried.map_err(|error| failed(path, None, error))
+}
+
+/// Says whether a path is a device or a pipe, which is written to where a file would be replaced.
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 /// Returns the folder that a file lies in: the current one for a bare name.

@@ -7,10 +7,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use tch::Kind;
 
+use super::Verdict;
+use super::output::{Output, columns};
 use super::precision::PrecisionName;
 use crate::data::encode::{Limits, Sequence, encode_all};
 use crate::data::import::import;
@@ -32,97 +35,145 @@ use crate::train::run::{Job, Order};
 use crate::train::student::Student;
 use crate::train::supervised::Supervised;
 
-/// Times a training stage in data order, one epoch.
+/// Times training on one's own model, rows and machine; keeps nothing of what is trained.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Trains one epoch on the first rows of a file, in their order, and prints (with --format json under
+these names):
+  examples_per_second  rows per second of training; loading, encoding and capture are left out
+  tokens_per_second    tokens per second of training, prompts included
+  mfu                  useful operations per second of the layers, as a share of what a product of
+                       1024 x 1024 matrices reaches here in the same number format
+  peak_memory_bytes    most main memory that the process held
+  seconds              duration of training
+  capture_seconds      duration of capturing the teacher's signal beforehand (distill)
+  first, last          loss parts of the first and the last step, nats per response token
+
+Examples:
+  tutelage bench sft --model TinyLlama --data TeleQuAD.json --tuning lora --precision bf16
+  tutelage bench distill --model student --teacher teacher --data TeleQuAD.json --method dskd-cma")]
 pub enum Bench {
-    /// Fine-tunes on questions and answers.
+    /// Times fine-tuning on questions and answers.
     Sft(SftBench),
-    /// Distils a teacher, its signal captured beforehand.
+    /// Times distilling a teacher, whose signal is captured beforehand.
     Distill(DistillBench),
 }
 
 /// What every benchmark needs.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// Folder of the model that is trained.
+    /// Hugging Face folder of the model that is trained; it is only read.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// File with questions and answers.
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Format of the file.
-    #[arg(long, value_name = "NAME", default_value = "telequad")]
+    #[arg(long, value_enum, value_name = "NAME", default_value_t = ImporterName::Telequad)]
     importer: ImporterName,
-    /// Rows to train on, from the first.
-    #[arg(long, value_name = "N", default_value_t = 128)]
+    /// Usable rows to train on, from the first.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     examples: usize,
     /// Sequences of one optimiser step.
-    #[arg(long, value_name = "B", default_value_t = 8)]
+    #[arg(long, value_name = "B", default_value_t = 8, value_parser = RangedU64ValueParser::<usize>::new().range(1..=MOST))]
     batch_size: usize,
-    /// Longest sequence, in tokens.
-    #[arg(long, value_name = "L", default_value_t = 512)]
+    /// Longest sequence, in tokens, response included; a longer prompt loses its left end.
+    #[arg(long, value_name = "L", default_value_t = 512, value_parser = RangedU64ValueParser::<usize>::new().range(2..=MOST))]
     max_length: usize,
-    /// Number format of matrix products.
+    /// Number format of matrix products; master weights and losses are f32.
     #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
     precision: PrecisionName,
     /// CPU threads; all cores by default.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     threads: Option<usize>,
-    /// Which parameters are trained.
+    /// Which parameters are trained: all, or LoRA of rank 16, alpha 32 on all seven projections.
     #[arg(long, value_enum, default_value_t = TuningName::Full)]
     tuning: TuningName,
     /// Leaves the context out of the prompt.
     #[arg(long)]
     closed_book: bool,
-    /// Peak learning rate.
-    #[arg(long, default_value_t = 1e-3)]
+    /// Peak learning rate of AdamW: `sft` falls to 0 along a cosine, `distill` keeps it (projectors
+    /// too).
+    #[arg(long, value_name = "RATE", default_value_t = 1e-3, value_parser = positive)]
     lr: f64,
-    /// Writes every step's loss parts to this JSON file.
+    /// Writes every step's loss parts (`loss`, `ce`, `kd`, ..., `grad_norm`) to this JSON file.
     #[arg(long, value_name = "FILE")]
     losses: Option<PathBuf>,
 }
 
-/// Fine-tunes on questions and answers.
+/// Largest batch and length: their product counts tokens.
+const MOST: u64 = 1 << 24;
+
+/// Times fine-tuning on questions and answers: the loss is on the response only.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+What is printed: `tutelage bench --help`.
+
+Example:
+  tutelage bench sft --model TinyLlama --data TeleQuAD.json --examples 48 --format json")]
 pub struct SftBench {
     #[command(flatten)]
     common: Common,
 }
 
-/// Distils a teacher, its signal captured beforehand.
+/// Times distilling a teacher, whose signal is captured beforehand, into a temporary folder
+/// ($TMPDIR): forward KL at temperature 2, loss = 0.5 CE + 0.5 KD.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+What is printed: `tutelage bench --help`.
+
+Example:
+  tutelage bench distill --model student --teacher teacher --data TeleQuAD.json --method kd \\
+    --examples 24 --losses losses.json --format json")]
 pub struct DistillBench {
     #[command(flatten)]
     common: Common,
-    /// Folder of the teacher.
+    /// Hugging Face folder of the teacher; it is only read.
     #[arg(long, value_name = "DIR")]
     teacher: PathBuf,
-    /// Objective: vanilla KD, DSKD over one vocabulary, DSKD with cross-model attention.
+    /// Objective.
     #[arg(long, value_enum)]
     method: MethodName,
-    /// Initial projectors (`t2s.weight`, `t2s.bias`, `s2t.*`, `query.*`) in a safetensors file.
+    /// Initial projectors of DSKD (`t2s.weight`, `t2s.bias`, `s2t.*`, `query.*`) in a safetensors
+    /// file; drawn at random without it.
     #[arg(long, value_name = "FILE")]
     projectors: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum MethodName {
+    /// Vanilla KD; student and teacher have one vocabulary.
     Kd,
+    /// Dual-space KD; student and teacher have one vocabulary.
     Dskd,
+    /// Dual-space KD with cross-model attention, for any two vocabularies.
     DskdCma,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ImporterName {
+    /// TeleQuAD's extractive files.
     Telequad,
+    /// SQuAD 1.1 and 2.0.
     Squad,
+    /// One object per line: `id`, `question`, `answer` or `answers`, optional `context`.
     Jsonl,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum TuningName {
+    /// All parameters.
     Full,
+    /// Low-rank adapters.
     Lora,
+}
+
+/// Reads a finite number above 0.
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if number > 0.0 && f64::is_finite(number) => Ok(number),
+        _ => Err("a number above 0 expected, such as 1e-3".to_owned()),
+    }
 }
 
 /// What a benchmark prints.
@@ -148,11 +199,23 @@ pub struct Timing {
     pub last: BTreeMap<String, f64>,
 }
 
-/// Runs a benchmark.
-///
-/// # Errors
-/// When model or data cannot be read, or training fails.
-pub fn run(bench: &Bench) -> anyhow::Result<Timing> {
+impl Bench {
+    /// Runs a benchmark and prints its timing.
+    ///
+    /// # Errors
+    /// When model or data cannot be read, training fails, or a file cannot be written.
+    pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
+        let (Self::Sft(SftBench { common }) | Self::Distill(DistillBench { common, .. })) = self;
+        if let Some(path) = &common.losses {
+            files::try_write(path)?;
+        }
+        let timing = time(self)?;
+        output.result(&timing, || text(&timing))?;
+        Ok(Verdict::Good)
+    }
+}
+
+fn time(bench: &Bench) -> anyhow::Result<Timing> {
     match bench {
         Bench::Sft(SftBench { common }) => {
             let compute = common.compute()?;
@@ -334,4 +397,26 @@ impl Common {
             last: log.last().cloned().unwrap_or_default(),
         })
     }
+}
+
+fn text(timing: &Timing) -> String {
+    let parts = |parts: &BTreeMap<String, f64>| {
+        let parts: Vec<String> = parts.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+        parts.join("  ")
+    };
+    let memory = timing.peak_memory_bytes.map_or("unknown".to_owned(), |bytes| format!("{:.2} GB", bytes as f64 / 1e9));
+    let mut rows = [
+        ["speed", &format!("{:.2} examples/s, {:.0} tokens/s", timing.examples_per_second, timing.tokens_per_second)],
+        ["utilisation", &format!("{:.1} % of a large matrix product", timing.mfu * 100.0)],
+        ["peak memory", &memory],
+        ["training", &format!("{:.2} s", timing.seconds)],
+    ]
+    .map(|row| row.map(str::to_owned))
+    .to_vec();
+    if let Some(seconds) = timing.capture_seconds {
+        rows.push(["capture".to_owned(), format!("{seconds:.2} s")]);
+    }
+    rows.push(["first step".to_owned(), parts(&timing.first)]);
+    rows.push(["last step".to_owned(), parts(&timing.last)]);
+    columns(&rows)
 }

@@ -22,9 +22,9 @@ impl Check {
     /// Checks the experiment.
     ///
     /// # Errors
-    /// None: faults are the result.
+    /// A stdout that cannot be written to; faults are the result.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let Some(checked) = self.study.open(output) else { return Ok(Verdict::Bad) };
+        let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
         let arms: Vec<&str> = checked.arms.iter().map(|arm| arm.name.as_str()).collect();
         let value = json!({
             "faults": [], "name": checked.name, "arms": arms,
@@ -37,7 +37,7 @@ impl Check {
                 text += &format!("note: {note}\n");
             }
             text
-        });
+        })?;
         Ok(Verdict::Good)
     }
 }

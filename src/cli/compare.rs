@@ -10,31 +10,44 @@ use tutelage_reports::statistics::Resampling;
 
 use super::Verdict;
 use super::output::{Output, columns};
+use super::score::Id;
 use crate::orchestrate::rows;
 
 /// Compares two files of per-example values with paired tests and effect sizes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Rows are {\"id\", \"metric\", \"value\"}, as `tutelage score --per-example` writes them; they are
-paired by id. The difference is the first file's mean minus the second's.
+paired by id, and ids that one file lacks are left out and counted. The difference is A's mean minus
+B's, in the metric's own unit, with a 95 % bootstrap interval over examples.
 
-Example:
-  tutelage compare dskd.jsonl kd.jsonl --metric rouge-l")]
+All p values are two-sided and not adjusted for the number of tests: choose one test beforehand.
+  wilcoxon, sign       ranks and signs of the differences
+  paired-t             their mean, if they are about normal
+  permutation          their mean, by flipping signs
+  bootstrap            their mean, by resampling (as sacrebleu's --paired-bs)
+  mcnemar              where every value is 0 or 1
+Effects: d-z is the mean in standard deviations of the differences; cliffs-delta (-1 to 1) and a12
+(0 to 1, 0.5 is none) say how often a value of A exceeds one of B.
+
+Examples:
+  tutelage score --predictions dskd.jsonl --metrics rouge-l --per-example a.jsonl
+  tutelage score --predictions kd.jsonl --metrics rouge-l --per-example b.jsonl
+  tutelage compare a.jsonl b.jsonl --metric rouge-l")]
 pub struct Compare {
-    /// Values of the first side.
+    /// Values of the first side (JSON lines).
     #[arg(value_name = "A")]
     a: PathBuf,
-    /// Values of the second side.
+    /// Values of the second side (JSON lines).
     #[arg(value_name = "B")]
     b: PathBuf,
-    /// The metric to compare.
+    /// The metric to compare, as the rows name it.
     #[arg(long, value_name = "NAME")]
     metric: String,
 }
 
 #[derive(Debug, Deserialize)]
 struct Value {
-    id: String,
+    id: Id,
     metric: String,
     value: f64,
 }
@@ -50,7 +63,7 @@ impl Compare {
         if comparison.unpaired > 0 {
             output.warn(&format!("note: {} ids are in one file only and left out", comparison.unpaired));
         }
-        output.result(&comparison, || text(&comparison));
+        output.result(&comparison, || text(&comparison))?;
         Ok(Verdict::Good)
     }
 
@@ -64,7 +77,7 @@ impl Compare {
             bail!("`{path}` has no values of `{}`; it has: {found}", self.metric);
         }
         let chosen = rows.into_iter().filter(|row| row.metric == self.metric);
-        Ok(chosen.map(|row| (row.id, row.value)).collect())
+        Ok(chosen.map(|row| (row.id.0, row.value)).collect())
     }
 }
 

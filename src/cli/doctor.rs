@@ -21,11 +21,18 @@ const LITTLE_DISK_BYTES: u64 = 2_000_000_000;
 /// Shows what this machine has: libtorch, devices, number formats, energy counters, models, disk.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-`ok` is there and used; `none` is not there, and the remedy says what that costs or how to get it;
-`bad` keeps Tutelage from running (exit code 1).
+States:
+  ok    there, and used
+  none  not there; the line below says what that costs or how to get it
+  bad   keeps studies from running: exit code 1
 
-Example:
-  tutelage doctor --format json")]
+Only libtorch is needed for a study on the CPU; the embedding model is needed for cosine, energy
+counters for measured (instead of estimated or unavailable) energy. Disk is that of the store, bad
+below 2 GB.
+
+Examples:
+  tutelage doctor
+  tutelage doctor --store /scratch/runs --format json")]
 pub struct Doctor {
     #[command(flatten)]
     store: StoreArgs,
@@ -67,7 +74,7 @@ impl Doctor {
     /// Examines the machine.
     ///
     /// # Errors
-    /// None: what is missing is the result.
+    /// A stdout that cannot be written to; what is missing is the result.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
         let mut findings = engine();
         findings.extend(energy());
@@ -75,7 +82,7 @@ impl Doctor {
         findings.push(wordnet());
         findings.push(slurm());
         findings.push(disk(&self.store.store));
-        output.result(&findings, || text(&findings));
+        output.result(&findings, || text(&findings))?;
         let bad = findings.iter().any(|finding| finding.state == State::Bad);
         Ok(if bad { Verdict::Bad } else { Verdict::Good })
     }
@@ -93,7 +100,10 @@ fn engine() -> Vec<Finding> {
         ),
     });
     findings.push(match device::start(&automatic) {
-        Ok(compute) => Finding::ok("precision", format!("{:?}: {}", compute.precision, compute.reason)),
+        Ok(compute) => {
+            let format = format!("{:?}", compute.precision).to_lowercase();
+            Finding::ok("precision", format!("{format}: {}", compute.reason))
+        }
         Err(error) => Finding::bad("precision", error.to_string(), "set `compute.device = \"cpu\"`"),
     });
     let processor = processor().unwrap_or_else(|| "unknown processor".to_owned());
@@ -124,8 +134,9 @@ fn waiting() -> Finding {
 }
 
 fn energy() -> Vec<Finding> {
-    let counters = "RAPL is read from /sys/class/powercap; as root: chmod -R a+r /sys/class/powercap; \
-        else set `energy.cpu-tdp-watts`";
+    // The zones are links, which `chmod -R` does not follow.
+    let counters = "RAPL is read from /sys/class/powercap; where it is there, as root: chmod a+r \
+        /sys/class/powercap/*/energy_uj; else set `energy.cpu-tdp-watts` for an estimate";
     let mut findings = Vec::new();
     let device = if device::cuda().is_ok() { tch::Device::Cuda(0) } else { tch::Device::Cpu };
     for mut source in sources(device, &Energy::default()) {

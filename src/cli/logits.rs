@@ -22,7 +22,7 @@ checkpoint comes from; in f32 they agree to about 1e-4.
 
 Examples:
   tutelage logits --model TinyLlama --input ids.safetensors --output logits.safetensors
-  tutelage logits --model TinyLlama --adapter lora --input ids.safetensors --output tuned.safetensors
+  tutelage logits --model TinyLlama --adapter lora --input ids.safetensors --output l.safetensors
 
 The input is made in Python by
   safetensors.torch.save_file({\"input_ids\": torch.tensor([[1, 450, 4996]])}, \"ids.safetensors\")")]
@@ -64,7 +64,7 @@ impl Logits {
         output.result(&written, || {
             let [batch, sequence, vocabulary] = shape;
             format!("{}: [{batch}, {sequence}, {vocabulary}]", self.output.display())
-        });
+        })?;
         Ok(Verdict::Good)
     }
 }

@@ -33,28 +33,31 @@ pub enum Verdict {
     Bad,
 }
 
+/// Columns that help is wrapped to, at most.
+const WIDTH: usize = 100;
+
 const EXAMPLES: &str = "\
 Examples:
   tutelage check experiments/quickstart.toml     find every mistake before anything runs
   tutelage plan experiments/quickstart.toml      what is done, what is missing, what it will cost
   tutelage run experiments/quickstart.toml       compute what is missing, then write the report
   tutelage run study.toml --set training.distill.lr=5e-4 --store /scratch/runs
-  tutelage doctor                                what this machine has, and what to do about the rest
+  tutelage doctor                                what this machine has, and remedies for the rest
 
 Exit code: 0 all done, 1 faults in the experiment or failed stages, 2 usage or unexpected error.";
 
 /// Turns one experiment file into teacher and student runs and a report.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(version, after_help = EXAMPLES, max_term_width = WIDTH)]
 pub struct Cli {
     /// How results are printed on stdout.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    #[arg(long, global = true, help_heading = "Output", value_enum, default_value_t = Format::Text)]
     format: Format,
     /// Tells on stderr only what went wrong.
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = "Output")]
     quiet: bool,
     /// Tells progress in lines, also on a terminal.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Output")]
     no_progress: bool,
     #[command(subcommand)]
     command: Command,
@@ -89,10 +92,7 @@ impl Cli {
             Command::Score(command) => command.run(&output),
             Command::Compare(command) => command.run(&output),
             Command::Logits(command) => command.run(&output),
-            Command::Bench(command) => bench::run(command).map(|timing| {
-                output.json(&timing);
-                Verdict::Good
-            }),
+            Command::Bench(command) => command.run(&output),
             Command::Doctor(command) => command.run(&output),
         };
         match result {
@@ -115,5 +115,22 @@ mod tests {
     #[test]
     fn the_definition_of_the_command_line_holds() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_how_it_is_used() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&format!("tutelage {} ", command.get_name())), "{}: {help}", command.get_name());
+        }
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines() {
+                // Wider ones are wrapped in the middle of a table or an example.
+                assert!(line.chars().count() <= WIDTH, "{}: {line}", command.get_name());
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Where words go: data to stdout, everything else to stderr.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 
+use anyhow::Context;
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -47,20 +48,16 @@ impl Output {
         self.verbosity
     }
 
-    /// Prints a result: `text` for people, `value` for programs.
-    pub fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
-        match self.format {
-            Format::Json => self.json(value),
-            Format::Text => stdout(text().trim_end()),
-        }
-    }
-
-    /// Prints a result as JSON whatever the format.
-    pub fn json(&self, value: &impl Serialize) {
-        match serde_json::to_string_pretty(value) {
-            Ok(text) => stdout(&text),
-            Err(error) => self.warn(&format!("error: the result is no JSON: {error}")),
-        }
+    /// Prints a result: `text` for people, nothing if it is empty; `value` for programs.
+    ///
+    /// # Errors
+    /// A stdout that cannot be written to, such as a file on a full disk.
+    pub fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+        let text = match self.format {
+            Format::Json => serde_json::to_string_pretty(value).context("the result is no JSON")?,
+            Format::Text => text(),
+        };
+        stdout(text.trim_end()).context("cannot write the result to stdout")
     }
 
     /// Tells something that went well.
@@ -73,7 +70,7 @@ impl Output {
     /// Tells something that must be seen.
     pub fn warn(&self, line: &str) {
         // A closed stderr must not end a command.
-        let _ = writeln!(std::io::stderr(), "{line}");
+        let _ = writeln!(io::stderr(), "{line}");
     }
 
     /// Tells an error with its causes.
@@ -88,13 +85,20 @@ impl Output {
     #[must_use]
     pub fn color(&self) -> bool {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        std::io::stderr().is_terminal() && !refused
+        io::stderr().is_terminal() && !refused
     }
 }
 
-/// Prints to stdout; a reader that went away (`| head`) is no error.
-fn stdout(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+/// Prints a text and a line end; a reader that went away (`| head`) is no error.
+fn stdout(text: &str) -> io::Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Lays rows out in columns, two spaces between them, the last one free.

@@ -13,17 +13,17 @@ use crate::orchestrate::plan::{Plan, Site, plan};
 use crate::orchestrate::progress::duration;
 use crate::orchestrate::stage::Stage;
 use crate::orchestrate::standing::{Standing, standings};
-use crate::orchestrate::store::Store;
 
 /// Shows every stage: done, stale and why, missing; and estimates time, memory, disk and energy.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Runs nothing and needs no checkpoint. Estimates are marked `~`; they use finished stages of the
-same kind where the store has some, else the speed of a short matrix product.
+same kind where the store has some, else the speed of a short matrix product. What they rest on,
+assumptions included, is printed below the table. `tutelage status --help` explains the states.
 
 Examples:
   tutelage plan experiments/quickstart.toml
-  tutelage plan experiments/kd-telecom-qa.toml --format json")]
+  tutelage plan experiments/kd-telecom-qa.toml --set data.telequad.path=TeleQuAD.json --format json")]
 pub struct PlanCommand {
     #[command(flatten)]
     study: StudyArgs,
@@ -67,9 +67,12 @@ impl PlanCommand {
     /// # Errors
     /// A store that cannot be read; see also [`on_this_machine`].
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let Some(checked) = self.study.open(output) else { return Ok(Verdict::Bad) };
+        let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
         let (plan, compute) = on_this_machine(&checked)?;
-        let store = Store::view(&self.store.store);
+        for note in &checked.notes {
+            output.say(&format!("note: {note}"));
+        }
+        let store = self.store.view(output);
         let standings = standings(&plan, &store)?;
         let estimator = Estimator::new(&checked, &plan, &store, compute)?;
         let estimates: Vec<Estimate> = plan.stages.iter().map(|stage| estimator.stage(stage)).collect();
@@ -81,7 +84,7 @@ impl PlanCommand {
             remaining: &remaining,
             basis: estimator.basis(),
         };
-        output.result(&shown, || text(&shown));
+        output.result(&shown, || text(&shown))?;
         Ok(Verdict::Good)
     }
 }

@@ -6,14 +6,21 @@ use super::Verdict;
 use super::output::Output;
 use super::plan::on_this_machine;
 use super::study::{StoreArgs, StudyArgs};
-use crate::orchestrate::report::report;
-use crate::orchestrate::store::Store;
+use crate::orchestrate::report::{Written, report};
 
 /// Writes the report from what is done, also of an unfinished run; computes no stage.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  tutelage report experiments/quickstart.toml")]
+Prints the path of report.pdf. Beside it in experiments/NAME/report/ of the store lie report.md,
+tables (.csv, .tex, .md), figures (.svg, .png), records.csv and summary.json; NAME is the name of
+the experiment file without its ending. `tutelage run` ends with the same report; an unchanged one
+is left alone.
+
+Arms that failed or are missing are told in the report as such. Exit code 1: nothing is scored yet.
+
+Examples:
+  tutelage report experiments/quickstart.toml
+  tutelage report study.toml --store /scratch/runs --format json")]
 pub struct ReportCommand {
     #[command(flatten)]
     study: StudyArgs,
@@ -27,15 +34,15 @@ impl ReportCommand {
     /// # Errors
     /// Outputs that cannot be read, a folder that cannot be written.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let Some(checked) = self.study.open(output) else { return Ok(Verdict::Bad) };
+        let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
         let (plan, _) = on_this_machine(&checked)?;
-        let store = Store::open(&self.store.store)?;
-        let Some(written) = report(&checked, &plan, &store)? else {
+        let store = self.store.view(output);
+        let written = report(&checked, &plan, &store)?;
+        if written.is_none() {
             output.warn(&format!("error: nothing of `{}` is scored yet", plan.name));
             output.warn("hint: `tutelage run` computes what is missing");
-            return Ok(Verdict::Bad);
-        };
-        output.result(&written, || written.document.display().to_string());
-        Ok(Verdict::Good)
+        }
+        output.result(&written, || written.as_ref().map_or(String::new(), Written::text))?;
+        Ok(if written.is_some() { Verdict::Good } else { Verdict::Bad })
     }
 }

@@ -1,6 +1,6 @@
 //! `tutelage run`: computes what is missing, then writes the report.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -26,7 +26,14 @@ use crate::orchestrate::worker::Engine;
 #[command(after_help = "\
 Finished stages are verified and reused, also from other experiments in the same store; an
 interrupted stage goes on from its last saved state. Ctrl-C stops at the next safe point, a second
-Ctrl-C at once. Stages that fail are listed at the end and skip only what depends on them.
+Ctrl-C at once (exit code 130). Stages that fail are listed at the end and skip only what depends on
+them. Several processes may run on one store: each stage is computed by one of them.
+
+Records and report lie in experiments/NAME/ of the store, NAME being the experiment file's name
+without its ending: give two files of one name a store each.
+
+Exit code: 0 every stage is done, 1 stages failed or the run was stopped, 2 usage or unexpected
+error. Prints the path of the report.
 
 Examples:
   tutelage run experiments/quickstart.toml
@@ -53,40 +60,50 @@ impl Run {
     /// A device or store that cannot be used, a report that cannot be written. Failed stages are
     /// told and make a bad verdict.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let Some(checked) = self.study.open(output) else { return Ok(Verdict::Bad) };
+        let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
         for note in &checked.notes {
             output.say(&format!("note: {note}"));
         }
         let store = Store::open(&self.store.store)
             .with_context(|| format!("cannot open the store `{}`", self.store.store.display()))?;
         let (plan, compute) = on_this_machine(&checked)?;
+        record(&store, &plan)?;
         let stop = StopFlag::default();
         tell_panics_briefly(*output);
         on_interrupt(stop.clone(), *output)?;
         let mut printer = Printer::new(output.verbosity(), plan.stages.len());
-        printer.say(&format!("device {:?}, {:?} ({})", compute.device, compute.precision, compute.reason));
+        let environment = Environment::of(compute);
+        let format = format!("{:?}", compute.precision).to_lowercase();
+        printer.say(&format!("device {}, {format} ({})", environment.device, compute.reason));
         let mut execution = Execution {
             store: &store,
             worker: &Engine { compute },
-            environment: &Environment::of(compute),
+            environment: &environment,
             sources: &|| sources(compute.device, &checked.experiment.energy),
             stop: &stop,
             listener: &mut printer,
         };
-        let summary = execution.run(&plan)?;
+        let summary = execution.run(&plan);
         printer.close();
-        record(&store, &plan)?;
         self.tell(&summary, output);
         let written = match summary.stopped {
-            true => None,
-            false => report(&checked, &plan, &store)?,
+            true => Ok(None),
+            false => report(&checked, &plan, &store).context("cannot write the report"),
         };
         let complete = summary.is_complete();
+        // What ran is told even where the report could not be written.
+        let (written, failure) = match written {
+            Ok(written) => (written, None),
+            Err(error) => (None, Some(error)),
+        };
         let outcome = Outcome { summary, report: written };
-        output.result(&outcome, || match &outcome.report {
-            Some(written) => written.document.display().to_string(),
-            None => String::new(),
-        });
+        output.result(&outcome, || outcome.report.as_ref().map_or(String::new(), Written::text))?;
+        match failure {
+            Some(error) if complete => return Err(error),
+            // A disk that ended a stage has no room for a report either.
+            Some(error) => output.error(&error),
+            None => {}
+        }
         Ok(if complete { Verdict::Good } else { Verdict::Bad })
     }
 
@@ -110,15 +127,42 @@ impl Run {
 
     /// Returns the command that goes on with this run.
     fn again(&self) -> String {
-        let mut command = format!("tutelage run {}", self.study.experiment.display());
+        let mut command = format!("{} run {}", program(), quoted(&self.study.experiment.to_string_lossy()));
         for set in &self.study.set {
-            command += &format!(" --set '{}'", set.replace('\'', r"'\''"));
+            command += &format!(" --set {}", quoted(set));
         }
         if self.store.store != Path::new("runs") {
-            command += &format!(" --store {}", self.store.store.display());
+            command += &format!(" --store {}", quoted(&self.store.store.to_string_lossy()));
         }
         command
     }
+}
+
+/// Returns what starts this program from here: its name if the shell finds it, else its path.
+fn program() -> String {
+    const NAME: &str = "tutelage";
+    let Ok(program) = std::env::current_exe() else { return NAME.to_owned() };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let same = |folder: PathBuf| folder.join(NAME).canonicalize().is_ok_and(|found| found == program);
+    if std::env::split_paths(&path).any(same) {
+        return NAME.to_owned();
+    }
+    let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
+    let shown = match program.strip_prefix(&here) {
+        Ok(inside) if inside.components().count() == 1 => Path::new(".").join(inside),
+        Ok(inside) => inside.to_owned(),
+        Err(_) => program,
+    };
+    quoted(&shown.to_string_lossy())
+}
+
+/// Quotes an argument for a POSIX shell where it needs it.
+fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', r"'\''"))
 }
 
 /// A panic in a stage is kept whole in its `failure.json`; the terminal gets its place and first
@@ -134,8 +178,27 @@ fn tell_panics_briefly(output: Output) {
     }));
 }
 
-/// The first interrupt asks to stop, the second ends the process.
+/// The first interrupt asks to stop, the second ends the process. A closed terminal asks, too, unless
+/// the run was started under `nohup`.
 fn on_interrupt(stop: StopFlag, output: Output) -> anyhow::Result<()> {
+    #[cfg(unix)]
+    let before = ignore_hangup();
+    listen(stop, output)?;
+    #[cfg(unix)]
+    if before == libc::SIG_IGN {
+        ignore_hangup();
+    }
+    Ok(())
+}
+
+/// Lets a closed terminal do nothing, and returns what it did before.
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "`signal` with SIG_IGN only sets a flag of the process")]
+fn ignore_hangup() -> libc::sighandler_t {
+    unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) }
+}
+
+fn listen(stop: StopFlag, output: Output) -> anyhow::Result<()> {
     ctrlc::set_handler(move || {
         if stop.is_raised() {
             #[expect(clippy::exit, reason = "the user asked twice; the store survives any kill")]
@@ -145,4 +208,17 @@ fn on_interrupt(stop: StopFlag, output: Output) -> anyhow::Result<()> {
         output.warn("stopping at the next safe point; again to stop at once");
     })
     .context("cannot listen to Ctrl-C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_quoted_where_a_shell_would_take_them_apart() {
+        assert_eq!(quoted("training.sft.lr=1e-4"), "training.sft.lr=1e-4");
+        assert_eq!(quoted("seeds=[1, 2]"), "'seeds=[1, 2]'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
 }

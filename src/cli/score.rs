@@ -12,33 +12,48 @@ use tutelage_metrics::score::{Row, Scored, score};
 
 use super::Verdict;
 use super::output::{Output, columns};
+use crate::files;
 use crate::orchestrate::rows;
 
-/// Scores predictions against references, as sacrebleu, rouge-score and the SQuAD script do.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-A row of the predictions is {\"id\", \"prediction\"} with \"reference\" or \"references\", and
-optionally \"question\" and \"context\". References may come from a second file, joined by id.
+const HELP: &str = "\
+A row of the predictions is {\"id\", \"prediction\"} with \"reference\" (a text) or \"references\" (a
+list, any of which is right), and optionally \"question\" and \"context\". A row of `--references` is
+{\"id\", \"reference\"} or {\"id\", \"references\"}. Ids are texts or whole numbers, each once.
+
+Metrics, all better when higher:
+  bleu, chrf, chrf++                      0 to 100, over the whole corpus, as sacrebleu
+  rouge-1, rouge-2, rouge-l, rouge-lsum   0 to 1, F1 with Porter stemming, as rouge-score
+  exact-match, token-f1                   0 to 1, as the SQuAD script
+  cosine                                  -1 to 1, of sentence embeddings (all-MiniLM-L6-v2)
+
+The 95 % interval is a bootstrap over examples (1,000 resamples, fixed seed). The signature names
+all that can change a value: quote it with the number.
 
 Examples:
   tutelage score --predictions p.jsonl
   tutelage score --predictions p.jsonl --references r.jsonl --metrics rouge-l,bleu --format json
-  tutelage score --predictions p.jsonl --per-example values.jsonl")]
+  tutelage score --predictions p.jsonl --per-example values.jsonl";
+
+/// Scores predictions against references, as sacrebleu, rouge-score and the SQuAD script do.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
 pub struct Score {
-    /// JSON lines with predictions.
+    /// JSON lines with predictions, one object per example.
     #[arg(long, value_name = "FILE")]
     predictions: PathBuf,
-    /// JSON lines with references, where the predictions have none.
+    /// JSON lines with references, joined by id to predictions that have none.
     #[arg(long, value_name = "FILE")]
     references: Option<PathBuf>,
-    /// Metrics, separated by commas; `all` are those that need no model, and cosine if
-    /// an embedding model is found.
+    /// Metrics, separated by commas; `all` are those below, cosine only if an embedding model is
+    /// found.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "all")]
     metrics: Vec<String>,
-    /// Folder of a sentence-embedding model, for cosine.
+    /// Folder of a sentence-embedding model, for cosine; the one that `make setup` installs by
+    /// default.
     #[arg(long, value_name = "DIR")]
     embedding_model: Option<PathBuf>,
-    /// Writes one row {"id", "metric", "value"} per example and metric to this file.
+    /// Writes one row {"id", "metric", "value"} per example and metric to this file, as `tutelage
+    /// compare` reads it.
     #[arg(long, value_name = "FILE")]
     per_example: Option<PathBuf>,
 }
@@ -57,7 +72,7 @@ struct Typed {
 /// An identifier: text, or a whole number as many programs write it.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "serde_json::Value")]
-struct Id(String);
+pub(super) struct Id(pub(super) String);
 
 impl TryFrom<serde_json::Value> for Id {
     type Error = String;
@@ -107,8 +122,11 @@ impl Score {
     /// # Errors
     /// Files that cannot be read or written, rows without references, unknown metrics.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let rows = self.rows()?;
         let metrics = self.names()?;
+        if let Some(path) = &self.per_example {
+            files::try_write(path)?;
+        }
+        let rows = self.rows()?;
         let embedder = self.embedder(&metrics)?;
         let scored = score(&rows, &metrics, embedder.as_deref()).map_err(|error| match error.remedy() {
             Some(remedy) => anyhow::anyhow!("{error}\nhint: {remedy}"),
@@ -119,7 +137,7 @@ impl Score {
             rows::write(path, &values)?;
         }
         let shown = Shown { metrics: scored.iter().map(value).collect() };
-        output.result(&shown, || text(&shown));
+        output.result(&shown, || text(&shown))?;
         Ok(Verdict::Good)
     }
 
@@ -217,4 +235,17 @@ fn text(shown: &Shown<'_>) -> String {
     };
     let rows: Vec<_> = std::iter::once(head).chain(shown.metrics.iter().map(row)).collect();
     columns(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_metric_of_text() {
+        for name in MetricName::of_text() {
+            let name = name.to_string();
+            assert!(HELP.split([' ', ',', '\n']).any(|word| word == name), "{name}");
+        }
+    }
 }

@@ -18,11 +18,19 @@ use crate::orchestrate::store::Store;
 /// Shows how far an experiment got: stages by kind, failures, unfinished work.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit code 0 means that every stage is done.
+States:
+  done      all outputs are there (their sizes are compared; `tutelage run` compares checksums)
+  partial   a saved state is there: `tutelage run` goes on from its step
+  missing   nothing is there yet, or it runs and has saved nothing so far
+  stale     it was planned before with other settings or inputs; `tutelage plan` says which
+  failed    it was tried; the reason and the folder are shown, and `tutelage run` tries again
+  corrupt   files differ from what was written: `tutelage run` computes them again
+
+Exit code: 0 every stage is done, 1 some are not.
 
 Examples:
   tutelage status experiments/quickstart.toml
-  watch tutelage status study.toml --store /scratch/runs")]
+  watch -n 30 tutelage status study.toml --store /scratch/runs")]
 pub struct Status {
     #[command(flatten)]
     study: StudyArgs,
@@ -57,12 +65,12 @@ impl Status {
     /// # Errors
     /// A store that cannot be read.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let Some(checked) = self.study.open(output) else { return Ok(Verdict::Bad) };
+        let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
         let (plan, _) = on_this_machine(&checked)?;
-        let store = Store::view(&self.store.store);
+        let store = self.store.view(output);
         let standings = standings(&plan, &store)?;
         let shown = shown(&plan, &store, &standings);
-        output.result(&shown, || text(&shown));
+        output.result(&shown, || text(&shown))?;
         Ok(if shown.done == shown.stages { Verdict::Good } else { Verdict::Bad })
     }
 }

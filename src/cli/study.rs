@@ -6,11 +6,13 @@ use clap::Args;
 use tutelage_metrics::metric::METRICS;
 
 use super::output::{Format, Output};
-use crate::data::{Tokenizer, import, split};
+use crate::data::{ImportError, SplitError, Tokenizer, import, split};
 use crate::evaluate::locate;
 use crate::experiment::settings::{Experiment, Model, TokenizerSource};
-use crate::experiment::{Checked, Faults, Loaded, Surroundings, check, load};
+use crate::experiment::{Checked, Faults, KeyPath, Loaded, Surroundings, check, load};
+use crate::models::config::Config;
 use crate::orchestrate::hub;
+use crate::orchestrate::store::Store;
 
 /// Names an experiment and changes to it.
 #[derive(Debug, Args)]
@@ -18,7 +20,9 @@ pub struct StudyArgs {
     /// The experiment file.
     #[arg(value_name = "EXPERIMENT")]
     pub experiment: PathBuf,
-    /// Changes a setting: `training.distill.lr=5e-4`, `data.telequad.path=qa.json`.
+    /// Changes a setting, over the file and its bases; may be given several times. The value is
+    /// TOML or else text: `training.distill.lr=5e-4`, `seeds=[10,20]`, `data.telequad.path=qa.json`.
+    /// A relative path starts at the current folder (in a file: at that file's folder).
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
@@ -26,7 +30,8 @@ pub struct StudyArgs {
 /// Names a store.
 #[derive(Debug, Args)]
 pub struct StoreArgs {
-    /// Folder of finished stages, shared by experiments.
+    /// Folder of everything that is computed; experiments and processes may share one. A relative
+    /// path starts at the current folder.
     #[arg(long, value_name = "DIR", default_value = "runs")]
     pub store: PathBuf,
 }
@@ -45,6 +50,7 @@ impl StudyArgs {
     pub fn check(&self) -> Result<Checked, Faults> {
         let mut loaded = load(&self.experiment, &self.set);
         let train_examples = train_examples(&mut loaded);
+        unreadable_models(&mut loaded);
         let experiment = loaded.experiment.clone();
         let metrics = METRICS.map(|metric| metric.id);
         let same_vocabulary = |a: &str, b: &str| {
@@ -54,60 +60,113 @@ impl StudyArgs {
         let around = Surroundings {
             metrics: &metrics,
             same_vocabulary: &same_vocabulary,
-            downloaded: &|name| hub::locate(&format!("hf:{name}")).is_some(),
+            located: &|name| hub::locate(&format!("hf:{name}")),
             train_examples,
             default_embedding_model: embedding_model().is_some(),
         };
         check(loaded, &around)
     }
 
-    /// Reads the experiment, or tells all its faults.
+    /// Reads the experiment; none if it has faults, which are told: underlined on stderr, as JSON
+    /// on stdout if asked for.
+    ///
+    /// # Errors
+    /// A stdout that cannot be written to.
+    pub fn open(&self, output: &Output) -> anyhow::Result<Option<Checked>> {
+        let faults = match self.check() {
+            Ok(checked) => return Ok(Some(checked)),
+            Err(faults) => faults,
+        };
+        if output.format() == Format::Text {
+            output.warn(faults.render(output.color()).trim_end());
+        }
+        output.result(&faults.to_json(), String::new)?;
+        Ok(None)
+    }
+}
+
+impl StoreArgs {
+    /// Views the store; one that is not there is empty, which is told.
     #[must_use]
-    pub fn open(&self, output: &Output) -> Option<Checked> {
-        match self.check() {
-            Ok(checked) => Some(checked),
-            Err(faults) => {
-                output.faults(&faults);
-                None
-            }
+    pub fn view(&self, output: &Output) -> Store {
+        if !self.store.exists() {
+            output.say(&format!("note: there is no store at `{}` yet", self.store.display()));
         }
+        Store::view(&self.store)
     }
 }
 
-impl Output {
-    /// Tells the faults of an experiment: underlined on stderr, as JSON on stdout if asked for.
-    pub fn faults(&self, faults: &Faults) {
-        match self.format() {
-            Format::Json => self.json(&faults.to_json()),
-            Format::Text => self.warn(faults.render(self.color()).trim_end()),
-        }
-    }
-}
-
-/// Counts the training examples, or adds what is wrong with the data to the faults.
+/// Counts the training examples, or adds what is wrong inside the data to the faults. What the
+/// settings alone show to be wrong is told by the check.
 fn train_examples(loaded: &mut Loaded) -> Option<usize> {
     let experiment = loaded.experiment.as_ref()?;
     let (name, data) = experiment.data.first_key_value()?;
-    // A path that is not there is told by the check, at its place.
-    if data.path.as_ref().is_some_and(|path| !path.is_file()) {
+    let at = KeyPath::from("data").key(name);
+    if data.path.as_ref().is_some_and(|path| !path.is_file()) || !loaded.faults.is_sound(&at) {
         return None;
     }
-    let at = format!("data.{name}");
     let divided = match import(data, Path::new("")) {
-        Ok(imported) => split(&imported.examples, &data.split, data.limit)
-            .map_err(|error| (format!("{at}.split"), error.to_string(), error.hint())),
+        Ok(imported) => match split(&imported.examples, &data.split, data.limit) {
+            Ok(splits) => return Some(splits.train.len()),
+            Err(SplitError::Shares(..) | SplitError::NotGiven(_)) => return None,
+            Err(_) if data.limit == Some(0) => return None,
+            Err(error) => (at.key("split"), error.to_string(), error.hint()),
+        },
+        Err(ImportError::NoPath { .. } | ImportError::Embedded { .. }) => return None,
         Err(error) => {
             let hint = error.hint();
-            let error = anyhow::Error::new(error);
-            Err((format!("{at}.path"), format!("{error:#}"), hint))
+            (at.key("path"), format!("{:#}", anyhow::Error::new(error)), hint)
         }
     };
-    match divided {
-        Ok(splits) => Some(splits.train.len()),
-        Err((path, message, hint)) => {
-            loaded.faults.at(path.as_str(), message, hint);
-            None
+    let (path, message, hint) = divided;
+    loaded.faults.at(path, message, hint);
+    None
+}
+
+/// Adds to the faults what keeps checkpoints and tokenizers that are here from being used: another
+/// architecture, a damaged file. Reads their small files only; files that are not there are told by
+/// the check.
+fn unreadable_models(loaded: &mut Loaded) {
+    let Some(experiment) = &loaded.experiment else { return };
+    let mut found = Vec::new();
+    for (name, model) in &experiment.models {
+        let Model::Checkpoint(checkpoint) = model else { continue };
+        let Some(folder) = hub::locate(checkpoint) else { continue };
+        let (message, help) = match (Config::read(&folder), folder.join("tokenizer.json").is_file()) {
+            (Err(error), _) => {
+                let help = "choose another checkpoint, or fetch it again if it is damaged";
+                (format!("{:#}", anyhow::Error::new(error)), help)
+            }
+            (Ok(_), false) => continue,
+            (Ok(config), true) => match Tokenizer::load(&folder) {
+                Ok(tokenizer) if tokenizer.len() as i64 <= config.vocab_size => continue,
+                Ok(tokenizer) => {
+                    let (tokens, rows) = (tokenizer.len(), config.vocab_size);
+                    let message =
+                        format!("the tokenizer of `{checkpoint}` has {tokens} tokens, its model {rows} embeddings");
+                    (message, "use the tokenizer that the model was trained with")
+                }
+                Err(error) => {
+                    let help = error.hint();
+                    (format!("{:#}", anyhow::Error::new(error)), help)
+                }
+            },
+        };
+        found.push((KeyPath::from("models").key(name).key("checkpoint"), message, help));
+    }
+    for (name, tokenizer) in &experiment.tokenizers {
+        let TokenizerSource::File { path } = tokenizer else { continue };
+        if !path.is_file() && !path.join("tokenizer.json").is_file() {
+            continue;
         }
+        if let Err(error) = Tokenizer::load(path) {
+            let help = error.hint();
+            let at = KeyPath::from("tokenizers").key(name).key("file").key("path");
+            found.push((at, format!("{:#}", anyhow::Error::new(error)), help));
+        }
+    }
+    for (at, message, help) in found {
+        loaded.faults.at(at, message, help);
     }
 }
 

@@ -187,11 +187,11 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
             Value::String(text) => visitor.visit_str(text),
             Value::Boolean(value) => visitor.visit_bool(*value),
             Value::Float(number) => visitor.visit_f64(*number),
-            Value::Integer(number) => match (i64::try_from(*number), u64::try_from(*number)) {
-                (Ok(number), _) => visitor.visit_i64(number),
-                (_, Ok(number)) => visitor.visit_u64(number),
-                _ => {
-                    let found = Unexpected::Other("a number beyond 64 bits");
+            // TOML has no larger ones: a seed of 2^63 could be read and not be written back.
+            Value::Integer(number) => match i64::try_from(*number) {
+                Ok(number) => visitor.visit_i64(number),
+                Err(_) => {
+                    let found = Unexpected::Other("a number beyond 64 bits with sign");
                     Err(de::Error::invalid_value(found, &visitor))
                 }
             },

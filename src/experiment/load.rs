@@ -9,6 +9,7 @@
 //! - A relative path in a file starts at that file's folder; in `--set` at the current folder, as
 //!   in the shell.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf, absolute};
 
 use toml::Spanned;
@@ -16,6 +17,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::document::{KeyPath, Node, Place, Source, Value};
 use super::faults::{Fault, Faults};
+use super::nearest::nearest;
 use super::settings::{Experiment, Model, TokenizerSource};
 use super::structure::structure;
 
@@ -42,6 +44,12 @@ pub fn load(path: &Path, overrides: &[String]) -> Loaded {
     let root = reading.file(path, None);
     // Without the file or one of its bases nearly every key would be missing.
     let readable = root.is_some();
+    // `..toml` and `...toml`: results would be written over those of other experiments.
+    if readable && matches!(name.as_str(), "" | "." | "..") {
+        let message = format!("`{}` gives the experiment no name", path.display());
+        let help = "results are kept under the file's name: call it `study.toml` or alike";
+        reading.faults.push(Fault::new("", message).help(help));
+    }
     let mut root = root.unwrap_or_else(Node::empty);
     for argument in overrides {
         reading.set(argument, &mut root);
@@ -120,7 +128,8 @@ impl Reading {
         let Value::Table(table) = &mut node.value else {
             return Some(node);
         };
-        match table.remove("extends") {
+        let base = table.remove("extends").or_else(|| self.misspelt_extends(table));
+        match base {
             None => Some(node),
             Some(Node { value: Value::String(base), place, .. }) => {
                 let mut merged = self.file(&path.with_file_name(base), Some(place))?;
@@ -135,6 +144,19 @@ impl Reading {
                 None
             }
         }
+    }
+
+    /// Takes a misspelt `extends` and reports it: unread, it would make nearly every key missing.
+    fn misspelt_extends(&mut self, table: &mut BTreeMap<String, Node>) -> Option<Node> {
+        let is_text = |node: &Node| matches!(node.value, Value::String(_));
+        let (name, _) = table.iter().find(|(key, node)| is_text(node) && nearest(key, ["extends"]).is_some())?;
+        let name = name.clone();
+        let node = table.remove(&name)?;
+        let message = format!("unknown key `{name}` in the experiment");
+        let mut fault = Fault::new(KeyPath::default().key(&name), message).help("did you mean `extends`?");
+        fault.place.clone_from(&node.key);
+        self.faults.push(fault);
+        Some(node)
     }
 
     /// Applies one `key=value`.
@@ -162,7 +184,8 @@ impl Reading {
 fn read_text(path: &Path) -> Result<String, (String, &'static str)> {
     let shown = path.display();
     match std::fs::read(path).map(String::from_utf8) {
-        Ok(Ok(text)) => Ok(text),
+        // Some editors on Windows start a file with a byte order mark.
+        Ok(Ok(text)) => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
         Ok(Err(_)) => {
             let help = "an experiment file is TOML in UTF-8";
             Err((format!("`{shown}` is not text"), help))

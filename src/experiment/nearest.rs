@@ -1,7 +1,7 @@
 //! Suggestions: the valid name closest to a misspelt one.
 
 /// Returns the candidate with the smallest edit distance to `name`, if it is close enough to be
-/// what was meant: at most a third of the longer name, at least one edit.
+/// what was meant: at most a third of the longer name or one edit, but not every character.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let normal = |text: &str| text.to_lowercase().replace('_', "-");
     let name = normal(name);
@@ -10,7 +10,8 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|candidate| {
             let other = normal(candidate);
             let longest = name.chars().count().max(other.chars().count());
-            (edit_distance(&name, &other), (longest / 3).max(1), candidate)
+            let most = (longest / 3).max(1).min(longest.saturating_sub(1));
+            (edit_distance(&name, &other), most, candidate)
         })
         .filter(|(distance, most, _)| distance <= most)
         .min_by_key(|(distance, _, _)| *distance)
@@ -72,5 +73,7 @@ mod tests {
         assert_eq!(nearest("forward_kl", names), Some("forward-kl"));
         assert_eq!(nearest("reverze-kl", names), Some("reverse-kl"));
         assert_eq!(nearest("mle", names), None);
+        assert_eq!(nearest("c", ["a", "b"]), None);
+        assert_eq!(nearest("A", ["a", "b"]), Some("a"));
     }
 }

@@ -191,6 +191,10 @@ fn conversion(path: &KeyPath, expected: &str, faults: &Faults) -> Option<String>
         (Value::Integer(_) | Value::Float(_) | Value::Boolean(_), "text in quotes" | "a path in quotes") => {
             Some(format!("put it in quotes: `\"{typed}\"`"))
         }
+        // In `--set` a text may stand without quotes.
+        (Value::String(text), "a list") if !typed.starts_with(['"', '\'']) => {
+            Some(format!("put it in brackets: `[{text:?}]`"))
+        }
         (Value::Integer(_) | Value::Float(_) | Value::String(_), "a list") => {
             Some(format!("put it in brackets: `[{typed}]`"))
         }

@@ -3,9 +3,12 @@
 //! Reads the store only, so that a report can be made again at any time, also of an unfinished
 //! run. Everything is in the order of the plan: the same store gives the same bytes.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use anyhow::Context;
+use serde::de::DeserializeOwned;
 use tutelage_metrics::energy::{Account, Component, State as EnergyState};
 use tutelage_reports::record::Record;
 use tutelage_reports::study::{self, Arm, Check, Curve, Factor, Model, Outcome, Role, SideBySide, StageEnergy, Study};
@@ -19,7 +22,7 @@ use super::plan::{Plan, Trial};
 use super::prepare;
 use super::rows;
 use super::score::{self, Value};
-use super::stage::{Source, Stage, StageKind};
+use super::stage::{Stage, StageKind};
 use super::store::{State, Store};
 use crate::data::SplitName;
 use crate::experiment::settings::{self, Experiment};
@@ -34,7 +37,7 @@ const STUDY_FORMAT: u32 = tutelage_reports::read::STUDY_FORMAT;
 /// # Errors
 /// Outputs of finished stages that cannot be read.
 pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<(Study, Vec<Record>)> {
-    let collecting = Collecting { checked, plan, store };
+    let collecting = Collecting { checked, plan, store, states: RefCell::default() };
     let mut records = Vec::new();
     let mut metrics: Vec<study::Metric> = Vec::new();
     for trial in &plan.trials {
@@ -117,15 +120,31 @@ struct Collecting<'a> {
     checked: &'a Checked,
     plan: &'a Plan,
     store: &'a Store,
+    /// States that were asked for: every file is verified once.
+    states: RefCell<BTreeMap<Key, State>>,
 }
 
 impl Collecting<'_> {
     /// Returns the output folder of a stage if it is done.
     fn output(&self, key: &Key) -> anyhow::Result<Option<std::path::PathBuf>> {
         let Some(stage) = self.plan.stage(key) else { return Ok(None) };
-        let folder = self.store.folder_of(stage);
-        let done = folder.state(Depth::Sizes)? == State::Done;
-        Ok(done.then(|| folder.output()))
+        let done = self.state(stage)? == State::Done;
+        Ok(done.then(|| self.store.folder_of(stage).output()))
+    }
+
+    /// Says how far a stage got. Small outputs, whose numbers and texts are reported, are verified
+    /// by their checksums; of models and captured signals, which are not read here, the sizes.
+    fn state(&self, stage: &Stage) -> anyhow::Result<State> {
+        let depth = match stage.kind {
+            StageKind::Prepare | StageKind::Generate | StageKind::Score => Depth::Checksums,
+            StageKind::Pretrain | StageKind::Sft | StageKind::Capture | StageKind::Distill => Depth::Sizes,
+        };
+        if let Some(state) = self.states.borrow().get(&stage.key) {
+            return Ok(state.clone());
+        }
+        let state = self.store.folder_of(stage).state(depth)?;
+        self.states.borrow_mut().insert(stage.key.clone(), state.clone());
+        Ok(state)
     }
 
     fn done(&self) -> anyhow::Result<Vec<&Stage>> {
@@ -166,7 +185,7 @@ impl Collecting<'_> {
         for trial in self.plan.trials.iter().filter(|trial| trial.arm == arm) {
             if self.output(&trial.score)?.is_none() {
                 missing = true;
-                if let Some(reason) = self.failure_behind(&trial.score) {
+                if let Some(reason) = self.failure_behind(&trial.score)? {
                     return Ok(Outcome::Failed { reason });
                 }
             }
@@ -174,19 +193,30 @@ impl Collecting<'_> {
         Ok(if missing { Outcome::Missing } else { Outcome::Done })
     }
 
-    /// Finds the recorded failure of a stage or of anything it needs.
-    fn failure_behind(&self, key: &Key) -> Option<String> {
-        let stage = self.plan.stage(key)?;
+    /// Finds the recorded failure of a stage or of anything it needs, or its damage.
+    fn failure_behind(&self, key: &Key) -> anyhow::Result<Option<String>> {
+        let Some(stage) = self.plan.stage(key) else { return Ok(None) };
+        match self.state(stage)? {
+            State::Done => return Ok(None),
+            State::Corrupt(damages) => {
+                let files: Vec<&str> = damages.iter().map(|damage| damage.file.as_str()).collect();
+                let files = files.join(", ");
+                return Ok(Some(format!("{}: stored files are damaged and not used: {files}", stage.title())));
+            }
+            State::Partial | State::Absent => {}
+        }
         let file = self.store.folder_of(stage).failure_json();
         let failure = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<Failure>(&bytes).ok());
         if let Some(failure) = failure {
             let reason = failure.reasons.join(": ").replace('\n', "; ");
-            return Some(format!("{}: {reason}", failure.stage));
+            return Ok(Some(format!("{}: {reason}", failure.stage)));
         }
-        stage.inputs.iter().find_map(|input| match &input.source {
-            Source::Stage { key, .. } => self.failure_behind(key),
-            Source::External { .. } => None,
-        })
+        for read in self.plan.reads(stage) {
+            if let Some(reason) = self.failure_behind(&read.key)? {
+                return Ok(Some(reason));
+            }
+        }
+        Ok(None)
     }
 
     /// Describes every model of the design whose weights are here.
@@ -289,8 +319,7 @@ impl Collecting<'_> {
     fn energy(&self) -> anyhow::Result<Vec<StageEnergy>> {
         let mut entries = Vec::new();
         for stage in self.done()? {
-            let bytes = std::fs::read(self.store.folder_of(stage).energy_json())?;
-            let account: Account = serde_json::from_slice(&bytes)?;
+            let account: Account = read_json(&self.store.folder_of(stage).energy_json())?;
             entries.extend(account.components.into_iter().map(|measured| {
                 StageEnergy {
                     stage: stage.kind.name().to_owned(),
@@ -414,7 +443,7 @@ impl Collecting<'_> {
         let mut facts: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         let mut keys = Vec::new();
         for stage in self.done()? {
-            let environment = read_environment(&self.store.folder_of(stage).environment_json())?;
+            let environment: Environment = read_json(&self.store.folder_of(stage).environment_json())?;
             let mut note = |name, value: String| facts.entry(name).or_default().insert(value);
             note("Tutelage", environment.tutelage);
             note("libtorch", environment.libtorch);
@@ -436,8 +465,11 @@ impl Collecting<'_> {
     }
 }
 
-fn read_environment(path: &Path) -> anyhow::Result<Environment> {
-    Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| {
+        format!("`{}` is damaged\nhint: `tutelage run` verifies every file and redoes what is damaged", path.display())
+    })
 }
 
 #[cfg(test)]
@@ -533,7 +565,7 @@ mod tests {
             stop: &StopFlag::default(),
             listener: &mut Deaf,
         };
-        let summary = execution.run(&plan).unwrap();
+        let summary = execution.run(&plan);
         assert_eq!(summary.failures.len(), 2, "{:?}", summary.failures);
 
         let (study, records) = collect(&checked, &plan, &store).unwrap();
@@ -556,5 +588,17 @@ mod tests {
         assert!(first.renewed && first.document.exists());
         let again = report(&checked, &plan, &store).unwrap().expect("arms are scored");
         assert!(!again.renewed);
+
+        // A flipped byte in an answer's score is not reported, but told.
+        let trial = plan.trials.iter().find(|trial| trial.arm == "both/kd").unwrap();
+        let scores = store.folder_of(plan.stage(&trial.score).unwrap()).output().join("test.jsonl");
+        let mut bytes = std::fs::read(&scores).unwrap();
+        bytes[0] ^= 1;
+        files::write(&scores, &bytes).unwrap();
+        let (study, records) = collect(&checked, &plan, &store).unwrap();
+        assert!(!records.iter().any(|record| record.arm == "both/kd" && record.seed == trial.seed));
+        let damaged = study.arms.iter().find(|arm| arm.name == "both/kd").unwrap();
+        let Outcome::Failed { reason } = &damaged.outcome else { panic!("the damage went unnoticed") };
+        assert!(reason.contains("output/test.jsonl"), "{reason}");
     }
 }

@@ -130,12 +130,6 @@ impl EventLog {
         Self { path, file: None }
     }
 
-    /// Says whether anything was written.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.file.is_some()
-    }
-
     /// Appends one event.
     ///
     /// # Errors

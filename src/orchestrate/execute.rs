@@ -16,13 +16,13 @@ use serde::Serialize;
 use tutelage_metrics::energy::{Account, Meter, Monotonic, PowerSource};
 
 use super::environment::Environment;
-use super::event::{Event, EventLog};
+use super::event::{self, Event, EventLog};
 use super::failure::{Failure, brief};
 use super::manifest::{Damage, Depth};
 use super::plan::Plan;
 use super::stage::{Source, Stage};
 use super::stop::{StopFlag, Stopped};
-use super::store::{StageFolder, State, Store};
+use super::store::{FolderLock, StageFolder, State, Store};
 use crate::experiment::Key;
 use crate::files;
 
@@ -155,15 +155,12 @@ enum Ending {
     Reused,
     Ran,
     Stopped,
-    Failed(anyhow::Error),
+    Failed { failure: Failure, disk_is_full: bool },
 }
 
 impl Execution<'_> {
-    /// Runs every stage of a plan that is not done.
-    ///
-    /// # Errors
-    /// A store that cannot be read. What goes wrong within a stage is in the summary.
-    pub fn run(&mut self, plan: &Plan) -> anyhow::Result<Summary> {
+    /// Runs every stage of a plan that is not done; what goes wrong is in the summary.
+    pub fn run(&mut self, plan: &Plan) -> Summary {
         let mut summary = Summary::default();
         // Why stages that others read have no outputs.
         let mut lacking: BTreeMap<&Key, String> = BTreeMap::new();
@@ -177,17 +174,15 @@ impl Execution<'_> {
                 lacking.insert(&stage.key, reason);
                 continue;
             }
-            match self.stage(stage)? {
+            match self.stage(stage) {
                 Ending::Reused => summary.reused += 1,
                 Ending::Ran => summary.ran += 1,
                 Ending::Stopped => {
                     summary.stopped = true;
                     break;
                 }
-                Ending::Failed(error) => {
-                    let failure = self.record(stage, &error);
-                    self.listener.hear(stage, &News::Failed(&failure));
-                    if is_disk_full(&error) {
+                Ending::Failed { failure, disk_is_full } => {
+                    if disk_is_full {
                         halted = Some("the disk is full".to_owned());
                     }
                     lacking.insert(&stage.key, format!("needs `{}`, which failed", stage.title()));
@@ -195,94 +190,87 @@ impl Execution<'_> {
                 }
             }
         }
-        Ok(summary)
+        summary
     }
 
-    fn stage(&mut self, stage: &Stage) -> anyhow::Result<Ending> {
+    fn stage(&mut self, stage: &Stage) -> Ending {
         let folder = self.store.folder_of(stage);
         if self.stop.is_raised() {
-            return Ok(Ending::Stopped);
+            return Ending::Stopped;
         }
-        let lock = match folder.lock(|| self.listener.hear(stage, &News::Waiting)) {
+        let lock = match folder.lock(self.stop, || self.listener.hear(stage, &News::Waiting)) {
             Ok(lock) => lock,
-            Err(error) => return Ok(Ending::Failed(error)),
+            Err(error) => return self.ended(stage, &error),
         };
-        match folder.state(Depth::Checksums)? {
-            State::Done => {
-                self.listener.hear(stage, &News::Reused);
-                return Ok(Ending::Reused);
-            }
-            State::Corrupt(damages) => {
-                self.listener.hear(stage, &News::Corrupt(&damages));
-                folder.clear(&lock)?;
-            }
-            State::Partial | State::Absent => {}
-        }
-        let attempted = (|| {
-            folder.begin(&lock)?;
-            self.attempt(stage, &folder)?;
-            folder.finish(&lock)
-        })();
-        match attempted {
-            Ok(()) => Ok(Ending::Ran),
-            Err(error) if error.is::<Stopped>() => {
-                self.listener.hear(stage, &News::Stopped);
-                Ok(Ending::Stopped)
-            }
+        match self.locked(stage, &folder, &lock) {
+            Ok(ending) => ending,
             Err(error) => {
                 if is_disk_full(&error) {
                     // Half an output is of no use, and its room is needed.
                     let _ = std::fs::remove_dir_all(folder.output());
                 }
-                Ok(Ending::Failed(error))
+                // Under the lock still: another process may be waiting to try the stage itself.
+                self.ended(stage, &error)
             }
         }
+    }
+
+    /// Runs a stage that this process holds, unless it is done.
+    fn locked(&mut self, stage: &Stage, folder: &StageFolder, lock: &FolderLock) -> anyhow::Result<Ending> {
+        let state = folder.state(Depth::Checksums);
+        match state.with_context(|| format!("cannot verify `{}`", folder.path().display()))? {
+            State::Done => {
+                folder.tidy(lock);
+                self.listener.hear(stage, &News::Reused);
+                return Ok(Ending::Reused);
+            }
+            State::Corrupt(damages) => {
+                self.listener.hear(stage, &News::Corrupt(&damages));
+                folder.clear(lock).with_context(|| format!("cannot clear `{}`", folder.path().display()))?;
+            }
+            State::Partial | State::Absent => {}
+        }
+        folder.begin(lock)?;
+        self.attempt(stage, folder)?;
+        folder.finish(lock)?;
+        Ok(Ending::Ran)
+    }
+
+    /// Tells and keeps why a stage did not come to its end.
+    fn ended(&mut self, stage: &Stage, error: &anyhow::Error) -> Ending {
+        if error.is::<Stopped>() {
+            self.listener.hear(stage, &News::Stopped);
+            return Ending::Stopped;
+        }
+        let failure = self.record(stage, error);
+        self.listener.hear(stage, &News::Failed(&failure));
+        Ending::Failed { failure, disk_is_full: is_disk_full(error) }
     }
 
     fn attempt(&mut self, stage: &Stage, folder: &StageFolder) -> anyhow::Result<()> {
         let inputs = Inputs::of(stage, self.store)?;
         files::write_json(&folder.stage_json(), stage)?;
         files::write_json(&folder.environment_json(), self.environment)?;
-        let mut log = EventLog::new(folder.events_jsonl());
-        let meter = Meter::start((self.sources)(), Arc::new(Monotonic::start()));
-        let start = Instant::now();
-        // Energy of earlier attempts counts as far as their work is used.
-        let mut earlier = None;
-        let mut broken = None;
-        let listener = &mut *self.listener;
-        let mut tell = |event: Event| {
-            if !log.is_open() {
-                match event {
-                    Event::Resumed { .. } => earlier = Some(read_account(&folder.energy_json())),
-                    _ => listener.hear(stage, &News::Event(&Event::Started)),
-                }
-            }
-            listener.hear(stage, &News::Event(&event));
-            let written = write(&mut log, &event).and_then(|()| match event {
-                Event::Saved { .. } => {
-                    let account = total(earlier.clone(), meter.account());
-                    Ok(files::write_json(&folder.energy_json(), &account)?)
-                }
-                _ => Ok(()),
-            });
-            if let Err(error) = written {
-                broken.get_or_insert(error);
-            }
+        let mut telling = Telling {
+            stage,
+            folder,
+            listener: &mut *self.listener,
+            meter: Meter::start((self.sources)(), Arc::new(Monotonic::start())),
+            log: EventLog::new(folder.events_jsonl()),
+            has_begun: false,
+            early: Vec::new(),
+            earlier: None,
+            broken: None,
         };
-        let run = || self.worker.run(stage, &inputs, folder, &mut tell, self.stop);
+        let start = Instant::now();
+        let run = || self.worker.run(stage, &inputs, folder, &mut |event| telling.tell(event), self.stop);
         let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(describe(&*panic)));
-        let seconds = start.elapsed().as_secs_f64();
-        match result {
-            Ok(()) => tell(Event::Finished { seconds }),
-            Err(error) => {
-                // A stage that failed before it began leaves the events of earlier attempts.
-                if log.is_open() && !error.is::<Stopped>() {
-                    let reasons: Vec<String> = error.chain().map(|cause| brief(&cause.to_string())).collect();
-                    log.write(&Event::Failed { reason: reasons.join(": ") })?;
-                }
-                return Err(error);
-            }
+        if let Err(error) = result {
+            telling.fail(&error);
+            return Err(error);
         }
+        telling.tell(Event::Finished { seconds: start.elapsed().as_secs_f64() });
+        let Telling { meter, earlier, broken, .. } = telling;
         let account = total(earlier, meter.finish());
         match broken {
             Some(error) => Err(error),
@@ -308,12 +296,75 @@ impl Execution<'_> {
     }
 }
 
-/// Writes an event, after the start of a stage that does not go on from a saved state.
-fn write(log: &mut EventLog, event: &Event) -> anyhow::Result<()> {
-    if !log.is_open() && !matches!(event, Event::Resumed { .. }) {
-        log.write(&Event::Started)?;
+/// Passes on what happens in one attempt at a stage, to its log and to the listener.
+struct Telling<'a> {
+    stage: &'a Stage,
+    folder: &'a StageFolder,
+    listener: &'a mut dyn Listener,
+    meter: Meter,
+    log: EventLog,
+    has_begun: bool,
+    /// Notes from before it is known whether the stage goes on from a saved state.
+    early: Vec<Event>,
+    /// Energy of earlier attempts, as far as their work is used.
+    earlier: Option<Account>,
+    /// Why the log cannot be written.
+    broken: Option<anyhow::Error>,
+}
+
+impl Telling<'_> {
+    fn tell(&mut self, event: Event) {
+        match event {
+            Event::Note { .. } if !self.has_begun => self.early.push(event),
+            Event::Resumed { .. } if !self.has_begun => {
+                self.has_begun = true;
+                self.earlier = Some(read_account(&self.folder.energy_json()));
+                self.pass(event);
+                // The attempt that saved the state has told what it found in the data.
+                let told = event::read(&self.folder.events_jsonl()).unwrap_or_default();
+                let early = std::mem::take(&mut self.early);
+                early.into_iter().filter(|note| !told.contains(note)).for_each(|note| self.pass(note));
+            }
+            event => {
+                if !self.has_begun {
+                    self.has_begun = true;
+                    self.pass(Event::Started);
+                    std::mem::take(&mut self.early).into_iter().for_each(|note| self.pass(note));
+                }
+                self.pass(event);
+            }
+        }
     }
-    log.write(event)
+
+    fn pass(&mut self, event: Event) {
+        self.listener.hear(self.stage, &News::Event(&event));
+        if self.broken.is_some() {
+            // The log may end within a line: nothing may follow it.
+            return;
+        }
+        let written = self.log.write(&event).and_then(|()| match event {
+            Event::Saved { .. } => {
+                let account = total(self.earlier.clone(), self.meter.account());
+                Ok(files::write_json(&self.folder.energy_json(), &account)?)
+            }
+            _ => Ok(()),
+        });
+        self.broken = written.err();
+    }
+
+    /// Notes a failure. A stage that failed before it began leaves the log of earlier attempts; what
+    /// it noted until then may be the reason, and is heard.
+    fn fail(&mut self, error: &anyhow::Error) {
+        if !self.has_begun {
+            for note in &self.early {
+                self.listener.hear(self.stage, &News::Event(note));
+            }
+        } else if self.broken.is_none() && !error.is::<Stopped>() {
+            let reasons: Vec<String> = error.chain().map(|cause| brief(&cause.to_string())).collect();
+            // Where the log cannot be written, the error of the stage is still the one to tell.
+            let _ = self.log.write(&Event::Failed { reason: reasons.join(": ") });
+        }
+    }
 }
 
 fn total(earlier: Option<Account>, now: Account) -> Account {
@@ -350,7 +401,7 @@ mod tests {
 
     use super::*;
     use crate::device::Compute;
-    use crate::orchestrate::event::{self, Step};
+    use crate::orchestrate::event::Step;
     use crate::orchestrate::plan::tests::planned;
 
     /// Writes its inputs' contents and its title, and misbehaves where a test asks for it.
@@ -359,6 +410,8 @@ mod tests {
         ran: RefCell<Vec<String>>,
         fails: Option<(&'static str, Fault)>,
         stops_at: Option<u64>,
+        /// Notes something about the data before it looks for a saved state, as training does.
+        notes: bool,
     }
 
     #[derive(Clone, Copy)]
@@ -387,6 +440,9 @@ mod tests {
                     return Err(files::failed(&folder.output(), Some(7), full).into());
                 }
                 _ => {}
+            }
+            if self.notes {
+                events(Event::Note { text: "3 prompts lost their left end".to_owned() });
             }
             let saved = folder.checkpoint().join("state");
             let mut state = String::new();
@@ -433,8 +489,7 @@ mod tests {
             stop: &StopFlag::default(),
             listener: &mut ear,
         }
-        .run(plan)
-        .unwrap();
+        .run(plan);
         (summary, ear.0)
     }
 
@@ -509,15 +564,70 @@ mod tests {
     }
 
     #[test]
+    fn a_stage_folder_that_cannot_be_read_fails_alone() {
+        let (_folder, store, plan) = fresh();
+        let last = store.folder_of(plan.stages.last().unwrap());
+        std::fs::create_dir_all(last.path().join("done")).unwrap();
+        let (summary, _) = run(&store, &plan, &Fake::default());
+        assert_eq!((summary.ran, summary.failures.len()), (plan.stages.len() - 1, 1));
+        let reasons = &summary.failures[0].reasons;
+        assert!(reasons[0].contains("cannot verify"), "{reasons:?}");
+        assert!(last.failure_json().exists());
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_written_fails_its_stage_and_spares_its_end() {
+        let (_folder, store, plan) = fresh();
+        let last = store.folder_of(plan.stages.last().unwrap());
+        std::fs::create_dir_all(last.events_jsonl()).unwrap();
+        let (summary, _) = run(&store, &plan, &Fake::default());
+        assert_eq!(summary.failures.len(), 1);
+        let reasons = &summary.failures[0].reasons;
+        assert!(reasons[0].contains("cannot write") && reasons[0].contains("events.jsonl"), "{reasons:?}");
+        assert_eq!(last.state(Depth::Checksums).unwrap(), State::Partial);
+    }
+
+    /// Raises the flag as soon as it hears that another process has a stage.
+    struct Impatient(StopFlag);
+
+    impl Listener for Impatient {
+        fn hear(&mut self, _stage: &Stage, news: &News<'_>) {
+            if matches!(news, News::Waiting) {
+                self.0.raise();
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_that_waits_for_another_stops_when_asked() {
+        let (_folder, store, plan) = fresh();
+        let elsewhere = store.folder_of(&plan.stages[0]).lock(&StopFlag::default(), || ()).unwrap();
+        let stop = StopFlag::default();
+        let summary = Execution {
+            store: &store,
+            worker: &Fake::default(),
+            environment: &Environment::of(Compute::reference()),
+            sources: &Vec::new,
+            stop: &stop,
+            listener: &mut Impatient(stop.clone()),
+        }
+        .run(&plan);
+        assert_eq!(summary, Summary { stopped: true, ..Summary::default() });
+        drop(elsewhere);
+        assert!(run(&store, &plan, &Fake::default()).0.is_complete());
+    }
+
+    #[test]
     fn a_stopped_run_goes_on_to_the_same_bytes() {
         let (_folder, store, plan) = fresh();
         let (_other_folder, whole, _) = fresh();
         run(&whole, &plan, &Fake::default());
-        let (summary, _) = run(&store, &plan, &Fake { stops_at: Some(1), ..Fake::default() });
+        let worker = || Fake { notes: true, ..Fake::default() };
+        let (summary, _) = run(&store, &plan, &Fake { stops_at: Some(1), ..worker() });
         assert!(summary.stopped && summary.ran == 0);
         let folder = store.folder_of(&plan.stages[0]);
         assert_eq!(folder.state(Depth::Checksums).unwrap(), State::Partial);
-        let (again, _) = run(&store, &plan, &Fake::default());
+        let (again, _) = run(&store, &plan, &worker());
         assert!(again.is_complete());
         assert_eq!(results(&store, &plan), results(&whole, &plan));
         let events = event::read(&folder.events_jsonl()).unwrap();
@@ -530,6 +640,9 @@ mod tests {
             })
             .collect();
         assert_eq!(steps, [1, 2]);
+        // What is noted before it is known that the stage goes on neither ends the history nor repeats.
+        assert_eq!(events[0], Event::Started);
+        assert_eq!(events.iter().filter(|event| matches!(event, Event::Note { .. })).count(), 1);
     }
 
     #[test]

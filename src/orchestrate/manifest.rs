@@ -88,7 +88,10 @@ impl Manifest {
         match fs::read(folder.join(DONE)) {
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => {
+                let path = folder.join(DONE);
+                Err(io::Error::new(error.kind(), format!("cannot read `{}`: {error}", path.display())))
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::event::{Event, Step};
 use super::execute::{Listener, News};
 use super::stage::Stage;
+use crate::experiment::Key;
 
 /// Without a terminal, a stage tells about this many of its steps.
 const LINES_PER_STAGE: u64 = 10;
@@ -30,6 +31,8 @@ pub struct Printer {
     bar: Option<ProgressBar>,
     stages: usize,
     position: usize,
+    /// The stage that was counted last.
+    counted: Option<Key>,
 }
 
 impl Printer {
@@ -42,7 +45,7 @@ impl Printer {
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
-        Self { verbosity, bar, stages, position: 0 }
+        Self { verbosity, bar, stages, position: 0, counted: None }
     }
 
     /// Shows a line that is no failure.
@@ -127,8 +130,9 @@ impl Printer {
 impl Listener for Printer {
     fn hear(&mut self, stage: &Stage, news: &News<'_>) {
         let title = stage.title();
-        if begins(news) {
+        if counts(news) && self.counted.as_ref() != Some(&stage.key) {
             self.position += 1;
+            self.counted = Some(stage.key.clone());
         }
         match news {
             News::Reused => self.say(&format!("{} {title}: done before", self.place())),
@@ -149,9 +153,12 @@ impl Listener for Printer {
     }
 }
 
-/// Says whether news opens a stage, so that the count of stages moves on.
-fn begins(news: &News<'_>) -> bool {
-    matches!(news, News::Reused | News::Skipped(_) | News::Event(Event::Started | Event::Resumed { .. }))
+/// Says whether news means that the count of stages has moved on: a stage may fail before it starts.
+fn counts(news: &News<'_>) -> bool {
+    matches!(
+        news,
+        News::Reused | News::Skipped(_) | News::Failed(_) | News::Event(Event::Started | Event::Resumed { .. })
+    )
 }
 
 fn describe(step: &Step) -> String {
@@ -163,7 +170,7 @@ fn describe(step: &Step) -> String {
     parts.join("  ")
 }
 
-/// Writes a duration for people: `42 s`, `3 min 5 s`, `2 h 7 min`.
+/// Writes a duration for people: `4.2 s`, `3 min 5 s`, `2 h 7 min`.
 #[must_use]
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
@@ -177,10 +184,12 @@ pub fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::orchestrate::failure::Failure;
 
     #[test]
     fn durations_are_short() {
         assert_eq!(duration(0.44), "0.4 s");
+        assert_eq!(duration(59.7), "1 min 0 s");
         assert_eq!(duration(185.2), "3 min 5 s");
         assert_eq!(duration(7630.0), "2 h 7 min");
     }
@@ -189,5 +198,17 @@ mod tests {
     fn a_step_tells_what_it_knows_and_nothing_else() {
         let step = Step { step: 1, steps: 2, lr: Some(1e-3), ..Step::default() };
         assert_eq!(describe(&step), "lr 1.00e-3");
+    }
+
+    #[test]
+    fn a_stage_that_fails_before_it_starts_is_counted_once() {
+        let plan = crate::orchestrate::plan::tests::planned(|_| ());
+        let mut printer = Printer::new(Verbosity::Quiet, plan.stages.len());
+        let failure = Failure::new(String::new(), &anyhow::anyhow!("no such model"), std::path::PathBuf::new());
+        printer.hear(&plan.stages[0], &News::Event(&Event::Started));
+        printer.hear(&plan.stages[0], &News::Failed(&failure));
+        assert_eq!(printer.place(), format!("[1/{}]", plan.stages.len()));
+        printer.hear(&plan.stages[1], &News::Failed(&failure));
+        assert_eq!(printer.place(), format!("[2/{}]", plan.stages.len()));
     }
 }

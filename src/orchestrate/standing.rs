@@ -168,9 +168,8 @@ fn flatten(path: &str, value: &Value, flat: &mut BTreeMap<String, Value>) {
 /// # Errors
 /// A folder that cannot be written to.
 pub fn record(store: &Store, plan: &Plan) -> anyhow::Result<()> {
-    let folder = store.experiment(&plan.name);
-    std::fs::create_dir_all(&folder).map_err(|error| files::failed(&folder, None, error))?;
-    Ok(files::write_json(&plan_file(&folder), plan)?)
+    let _lock = store.lock_experiment(&plan.name)?;
+    Ok(files::write_json(&plan_file(&store.experiment(&plan.name)), plan)?)
 }
 
 /// Reads the last recorded plan of an experiment. One that an older version wrote in another form

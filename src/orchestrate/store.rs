@@ -8,14 +8,22 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
 
 use super::manifest::{DONE, Damage, Depth, Manifest};
 use super::stage::{Stage, StageKind};
+use super::stop::StopFlag;
 use crate::experiment::Key;
 use crate::files;
 
-/// Name of the lock file in a stage folder.
+/// Name of the lock file in the folder of a stage or an experiment.
 const LOCK: &str = "lock";
+/// Time between two attempts to take a lock that another process holds: short beside any stage, long
+/// beside an attempt.
+const POLL: Duration = Duration::from_millis(100);
 /// Name of the folder of saved states in a stage folder.
 const CHECKPOINT: &str = "checkpoint";
 /// Name of the folder of outputs in a stage folder.
@@ -49,6 +57,8 @@ impl Store {
         for part in ["stages", "experiments"] {
             let folder = root.join(part);
             fs::create_dir_all(&folder).map_err(|error| files::failed(&folder, None, error))?;
+            // A read-only disk is told now and not by every stage.
+            files::try_write(&folder.join(LOCK))?;
         }
         let root = root.canonicalize()?;
         Ok(Self { root })
@@ -85,6 +95,17 @@ impl Store {
     #[must_use]
     pub fn experiment(&self, name: &str) -> PathBuf {
         self.root.join("experiments").join(name)
+    }
+
+    /// Takes the folder of an experiment for this process, creating it: its report is many files
+    /// that belong together. Waits while another process has it, which is as long as a report takes.
+    ///
+    /// # Errors
+    /// A folder that cannot be created, a file system without locks.
+    pub fn lock_experiment(&self, name: &str) -> anyhow::Result<FolderLock> {
+        let lock = lock(&self.experiment(name), &StopFlag::default(), || ())?;
+        files::sweep(&self.experiment(name))?;
+        Ok(lock)
     }
 }
 
@@ -167,36 +188,26 @@ impl StageFolder {
     }
 
     /// Takes the stage for this process, creating its folder. `waiting` is called once if another
-    /// process has it; the call then waits until that process ends its work or dies.
+    /// process has it; the call then waits until that process ends its work or dies, or `stop` is
+    /// raised.
     ///
     /// # Errors
-    /// A folder that cannot be created, a file system without locks.
-    pub fn lock(&self, waiting: impl FnOnce()) -> anyhow::Result<StageLock> {
-        let fail = |error| files::failed(&self.root, None, error);
-        fs::create_dir_all(&self.root).map_err(fail)?;
-        #[expect(clippy::disallowed_methods, reason = "a lock holds no data")]
-        let file = File::create(self.root.join(LOCK)).map_err(fail)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                waiting();
-                file.lock().map_err(fail)?;
-            }
-            Err(TryLockError::Error(error)) => return Err(fail(error).into()),
-        }
+    /// A folder that cannot be created, a file system without locks; [`super::stop::Stopped`].
+    pub fn lock(&self, stop: &StopFlag, waiting: impl FnOnce()) -> anyhow::Result<FolderLock> {
+        let lock = lock(&self.root, stop, waiting)?;
         // Whoever held the lock before may have been killed in the middle of a write.
         files::sweep(&self.root)?;
         if self.checkpoint().exists() {
             files::sweep(&self.checkpoint())?;
         }
-        Ok(StageLock { _file: file })
+        Ok(lock)
     }
 
     /// Removes everything but the lock, so that the stage can start from nothing.
     ///
     /// # Errors
     /// Files that cannot be removed.
-    pub fn clear(&self, _lock: &StageLock) -> io::Result<()> {
+    pub fn clear(&self, _lock: &FolderLock) -> io::Result<()> {
         // First what says that the folder is complete.
         remove_file_if_there(&self.root.join(DONE))?;
         for entry in fs::read_dir(&self.root)? {
@@ -217,7 +228,7 @@ impl StageFolder {
     ///
     /// # Errors
     /// Files that cannot be removed or created.
-    pub fn begin(&self, _lock: &StageLock) -> anyhow::Result<()> {
+    pub fn begin(&self, _lock: &FolderLock) -> anyhow::Result<()> {
         let output = self.output();
         if output.exists() {
             fs::remove_dir_all(&output)?;
@@ -233,22 +244,29 @@ impl StageFolder {
     ///
     /// # Errors
     /// Files that cannot be read, a full disk.
-    pub fn finish(&self, _lock: &StageLock) -> anyhow::Result<()> {
-        self.sync_output()?;
+    pub fn finish(&self, lock: &FolderLock) -> anyhow::Result<()> {
+        self.sync()?;
         let manifest = Manifest::of(&self.root, |path| [LOCK, CHECKPOINT, DONE].contains(&path))?;
         manifest.write(&self.root)?;
-        if self.checkpoint().exists() {
-            fs::remove_dir_all(self.checkpoint())?;
-        }
+        self.tidy(lock);
         Ok(())
     }
 
-    /// Flushes outputs to the device, whoever wrote them: `done` must not outlive them in a power
-    /// cut.
-    fn sync_output(&self) -> io::Result<()> {
+    /// Removes the saved states of a stage that is done. A process that was killed right after it
+    /// wrote `done` leaves them; best effort, since they cost room and nothing else.
+    pub fn tidy(&self, _lock: &FolderLock) {
+        let _ = fs::remove_dir_all(self.checkpoint());
+    }
+
+    /// Flushes what `done` will list to the device, whoever wrote it: `done` must not outlive it in
+    /// a power cut.
+    fn sync(&self) -> io::Result<()> {
+        if self.events_jsonl().exists() {
+            File::open(self.events_jsonl())?.sync_all()?;
+        }
         let mut folders = vec![self.output()];
         while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder)? {
+            for entry in fs::read_dir(&folder)? {
                 let entry = entry?;
                 if entry.file_type()?.is_dir() {
                     folders.push(entry.path());
@@ -256,15 +274,43 @@ impl StageFolder {
                     File::open(entry.path())?.sync_all()?;
                 }
             }
+            // The names in it; not every file system lets a folder be flushed.
+            let _ = File::open(&folder).and_then(|folder| folder.sync_all());
         }
         Ok(())
     }
 }
 
-/// Holds a stage for one process; dropping it, or the death of the process, frees it.
+/// Holds a folder of the store for one process; dropping it, or the death of the process, frees it.
 #[derive(Debug)]
-pub struct StageLock {
+pub struct FolderLock {
     _file: File,
+}
+
+/// Takes a folder, creating it; tells once that it waits, and asks again until it has it.
+fn lock(folder: &Path, stop: &StopFlag, waiting: impl FnOnce()) -> anyhow::Result<FolderLock> {
+    let fail = |error| files::failed(folder, None, error);
+    let mut waiting = Some(waiting);
+    loop {
+        // Opened anew each time: the folder may have been removed by hand meanwhile, and a lock on
+        // a file without a name excludes nobody.
+        fs::create_dir_all(folder).map_err(fail)?;
+        #[expect(clippy::disallowed_methods, reason = "a lock holds no data")]
+        let file = File::create(folder.join(LOCK)).map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => return Ok(FolderLock { _file: file }),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => {
+                let hint = "hint: the file system of the store has no locks; put the store elsewhere with `--store`";
+                return Err(fail(error)).with_context(|| format!("cannot lock `{}`\n{hint}", folder.display()));
+            }
+        }
+        if let Some(waiting) = waiting.take() {
+            waiting();
+        }
+        stop.check()?;
+        thread::sleep(POLL);
+    }
 }
 
 fn holds_files(folder: &Path) -> io::Result<bool> {
@@ -290,10 +336,10 @@ fn is_json(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
-    use std::time::Duration;
 
     use super::*;
     use crate::experiment::identity;
+    use crate::orchestrate::stop::Stopped;
 
     fn store() -> (tempfile::TempDir, StageFolder) {
         let folder = tempfile::tempdir().unwrap();
@@ -305,7 +351,7 @@ mod tests {
 
     fn finished() -> (tempfile::TempDir, StageFolder) {
         let (folder, stage) = store();
-        let lock = stage.lock(|| ()).unwrap();
+        let lock = stage.lock(&StopFlag::default(), || ()).unwrap();
         stage.begin(&lock).unwrap();
         files::write(&stage.output().join("weights"), b"1234").unwrap();
         stage.finish(&lock).unwrap();
@@ -316,7 +362,7 @@ mod tests {
     fn a_stage_goes_from_absent_over_partial_to_done() {
         let (_folder, stage) = store();
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Absent);
-        let lock = stage.lock(|| ()).unwrap();
+        let lock = stage.lock(&StopFlag::default(), || ()).unwrap();
         stage.begin(&lock).unwrap();
         files::write(&stage.output().join("half"), b"12").unwrap();
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Absent);
@@ -324,7 +370,7 @@ mod tests {
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Partial);
         // The process dies here; the next one finds the saved state and an empty output.
         drop(lock);
-        let lock = stage.lock(|| ()).unwrap();
+        let lock = stage.lock(&StopFlag::default(), || ()).unwrap();
         stage.begin(&lock).unwrap();
         assert_eq!(fs::read_dir(stage.output()).unwrap().count(), 0);
         stage.finish(&lock).unwrap();
@@ -341,7 +387,7 @@ mod tests {
             panic!("the flipped byte went unnoticed");
         };
         assert_eq!(damages[0].file, "output/weights");
-        let lock = stage.lock(|| ()).unwrap();
+        let lock = stage.lock(&StopFlag::default(), || ()).unwrap();
         stage.clear(&lock).unwrap();
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Absent);
     }
@@ -357,12 +403,12 @@ mod tests {
     #[test]
     fn the_second_of_two_waits_for_the_first() {
         let (_folder, stage) = store();
-        let first = stage.lock(|| ()).unwrap();
+        let first = stage.lock(&StopFlag::default(), || ()).unwrap();
         let (send, receive) = mpsc::channel();
         let second = {
             let stage = stage.clone();
             std::thread::spawn(move || {
-                let lock = stage.lock(|| send.send("waiting").unwrap()).unwrap();
+                let lock = stage.lock(&StopFlag::default(), || send.send("waiting").unwrap()).unwrap();
                 let state = stage.state(Depth::Checksums).unwrap();
                 drop(lock);
                 state
@@ -376,10 +422,58 @@ mod tests {
     }
 
     #[test]
+    fn whoever_waits_can_be_stopped() {
+        let (_folder, stage) = store();
+        let _first = stage.lock(&StopFlag::default(), || ()).unwrap();
+        let stop = StopFlag::default();
+        let mut waited = 0;
+        let error = stage.lock(&stop, || {
+            waited += 1;
+            stop.raise();
+        });
+        assert!(error.unwrap_err().is::<Stopped>());
+        assert_eq!(waited, 1);
+    }
+
+    #[test]
+    fn a_lock_that_was_removed_by_hand_is_made_anew() {
+        let (_folder, stage) = store();
+        let first = stage.lock(&StopFlag::default(), || ()).unwrap();
+        let (send, receive) = mpsc::channel();
+        let second = {
+            let stage = stage.clone();
+            std::thread::spawn(move || stage.lock(&StopFlag::default(), || send.send(()).unwrap()).unwrap())
+        };
+        receive.recv_timeout(Duration::from_secs(20)).unwrap();
+        fs::remove_file(stage.path().join(LOCK)).unwrap();
+        // The first holds a file that is gone; the second gets the new one, and a third waits for it.
+        let second = second.join().unwrap();
+        let stop = StopFlag::default();
+        stop.raise();
+        assert!(stage.lock(&stop, || ()).unwrap_err().is::<Stopped>());
+        drop((first, second));
+        stage.lock(&stop, || ()).unwrap();
+    }
+
+    #[test]
+    fn saved_states_of_a_stage_that_is_done_are_removed() {
+        let (_folder, stage) = finished();
+        // As if the process had been killed right after it wrote `done`.
+        files::write(&stage.output().join("weights"), b"1234").unwrap();
+        fs::create_dir_all(stage.checkpoint()).unwrap();
+        files::write(&stage.checkpoint().join("state"), b"1").unwrap();
+        let lock = stage.lock(&StopFlag::default(), || ()).unwrap();
+        assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Done);
+        stage.tidy(&lock);
+        assert!(!stage.checkpoint().exists());
+        assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Done);
+    }
+
+    #[test]
     fn what_a_killed_writer_left_is_swept_under_the_lock() {
         let (_folder, stage) = finished();
         files::write(&stage.path().join(".writing-77-0-done"), b"{").unwrap();
-        let _lock = stage.lock(|| ()).unwrap();
+        let _lock = stage.lock(&StopFlag::default(), || ()).unwrap();
         assert!(!stage.path().join(".writing-77-0-done").exists());
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Done);
     }
@@ -398,7 +492,7 @@ mod tests {
         };
         let store = Store::open(disk.0).unwrap();
         let stage = store.stage(StageKind::Sft, &identity("sft", 1, &0, &[]).unwrap());
-        let lock = stage.lock(|| ()).unwrap();
+        let lock = stage.lock(&StopFlag::default(), || ()).unwrap();
         stage.begin(&lock).unwrap();
         let file = stage.output().join("weights");
         let error = files::write(&file, &vec![1; 2_000_000]).unwrap_err();

@@ -20,12 +20,12 @@ use crate::distill::{self, Vocabularies};
 use crate::experiment::settings::{Algorithm, Training, Tuning};
 use crate::models::config::Config;
 use crate::models::decoder::Decoder;
+use crate::train::Objective;
 use crate::train::distillation::Distillation;
 use crate::train::event::TrainEvent;
 use crate::train::run::{Finished, Job, Order, TrainError, train};
 use crate::train::student::Student;
 use crate::train::supervised::Supervised;
-use crate::train::{Objective, checkpoint};
 use crate::tuning::peft;
 
 /// What a training stage is given beside its job.
@@ -162,7 +162,8 @@ impl Surroundings<'_> {
         })
     }
 
-    /// Writes the trained model (or its adapters) and removes the checkpoints.
+    /// Writes the trained model (or its adapters). Checkpoints stay until the stage is done: the disk
+    /// may be full or the process killed before it is.
     fn keep(
         &self,
         mut student: Student,
@@ -183,7 +184,6 @@ impl Surroundings<'_> {
                 peft::save(&mut student.decoder, settings, &base, &output)?;
             }
         }
-        checkpoint::remove(&self.folder.checkpoint());
         Ok(())
     }
 }

@@ -71,7 +71,7 @@ pub fn save(
     let text = serde_json::to_vec_pretty(&index).map_err(|source| ModelError::Json { path: path.clone(), source })?;
     let place = folder.join(INDEX);
     files::write(&place, &text)?;
-    remove_others(folder, Some(&file));
+    remove_others(folder, &file);
     Ok(())
 }
 
@@ -113,19 +113,13 @@ pub fn restore(folder: &Path, flat: &mut Flat, adam: &mut AdamW) -> Result<Found
     Ok(Found::Restored(index.progress, best))
 }
 
-/// Removes the checkpoint of a stage that is done.
-pub fn remove(folder: &Path) {
-    // Best effort: a file that stays costs space, not correctness.
-    let _ = std::fs::remove_file(folder.join(INDEX));
-    remove_others(folder, None);
-}
-
-fn remove_others(folder: &Path, keep: Option<&str>) {
+/// Removes older checkpoints: best effort, a file that stays costs room and nothing else.
+fn remove_others(folder: &Path, keep: &str) {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in files {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with("checkpoint-") && name.ends_with(".safetensors") && keep != Some(&name) {
+        if name.starts_with("checkpoint-") && name.ends_with(".safetensors") && name != keep {
             let _ = std::fs::remove_file(entry.path());
         }
     }

@@ -87,8 +87,8 @@ fn what_cannot_be_scored_says_so() {
     exit 2
     --- stdout
     --- stderr
-    error: `bad.jsonl`, line 2
-      caused by: EOF while parsing a value at line 1 column 12
+    error: `bad.jsonl`, line 2, column 12
+      caused by: EOF while parsing a value
     ");
     assert_snapshot!(score("p.jsonl", "blue"), @r"
     exit 2

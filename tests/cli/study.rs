@@ -1,5 +1,9 @@
 //! `check`, `plan`, `status`, `report` and `doctor` on a small experiment.
 
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
 use insta::{assert_snapshot, with_settings};
 
 use super::{tutelage, write};
@@ -143,14 +147,139 @@ fn status_and_report_say_what_is_missing() {
     generate  6 missing
     score     6 missing
     --- stderr
+    note: there is no store at `runs` yet
     ");
     assert_snapshot!(tutelage(folder.path(), &["report", "study.toml"]), @r"
     exit 1
     --- stdout
     --- stderr
+    note: there is no store at `runs` yet
     error: nothing of `study` is scored yet
     hint: `tutelage run` computes what is missing
     ");
+    assert_eq!(json(&folder, &["report", "study.toml"]), serde_json::Value::Null);
+    assert!(!folder.path().join("runs").exists(), "looking wrote nothing");
+}
+
+#[test]
+fn a_mistake_in_the_data_is_told_once() {
+    let data = "importer = \"glossary\"\nsplit = { group-by = \"given\" }";
+    for (wrong, key) in [
+        ("importer = \"telequad\"", "data.glossary.path"),
+        ("importer = \"glossary\"\npath = \"study.toml\"", "data.glossary.path"),
+        ("importer = \"glossary\"\nlimit = 0", "data.glossary.limit"),
+        ("importer = \"glossary\"\nsplit = { train = 0.9, dev = 0.0, test = 0.1 }", "data.glossary.split.dev"),
+        ("importer = \"glossary\"\nsplit = { train = 0.9 }", "data.glossary.split"),
+    ] {
+        let folder = study(&STUDY.replace(data, wrong));
+        let faults = json(&folder, &["check", "study.toml"]);
+        let keys: Vec<&str> =
+            faults["faults"].as_array().unwrap().iter().filter_map(|row| row["key"].as_str()).collect();
+        assert_eq!(keys, [key], "{wrong}: {faults}");
+    }
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_used_is_a_fault_before_anything_runs() {
+    let text = STUDY.replace(
+        "[models.big.scratch]\ntokenizer = \"bpe\"\nhidden = 32\nlayers = 1\nheads = 2\nfeed-forward = 64",
+        "[models.big]\ncheckpoint = \"big\"",
+    );
+    let text = text.replace("[algorithms.kd.vanilla]", "[algorithms.kd.vanilla]\nalignment = \"uld\"");
+    let folder = study(&text);
+    std::fs::create_dir(folder.path().join("big")).unwrap();
+    write(folder.path(), "big/config.json", "{\"model_type\": \"gemma\"}");
+    write(folder.path(), "big/model.safetensors", "");
+    write(folder.path(), "big/tokenizer.json", "version https://git-lfs.github.com/spec/v1\n");
+    let shown = tutelage(folder.path(), &["check", "study.toml"]);
+    assert!(shown.starts_with("exit 1\n") && shown.contains("`model_type` is `gemma`"), "{shown}");
+    assert!(shown.contains("study.toml:20:14"), "{shown}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_result_that_cannot_be_written_is_an_error() {
+    let folder = study(STUDY);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_tutelage"))
+        .args(["check", "study.toml"])
+        .current_dir(folder.path())
+        .stdout(full)
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("cannot write the result to stdout"), "{told}");
+}
+
+/// A study that runs in seconds.
+fn tiny() -> String {
+    let text = STUDY.replace("sft = [\"none\", \"both\"]", "sft = [\"none\"]");
+    let text = text.replace("group-by = \"given\" }", "group-by = \"given\" }\nlimit = 160");
+    let text = text.replace("metrics = [\"rouge-l\", \"token-f1\", \"nll\"]", "metrics = [\"token-f1\", \"nll\"]");
+    text.replace("[compute]", "max-new-tokens = 4\nlimit = 8\nshow = 1\n\n[compute]\nthreads = 1")
+        + "\n[training]\npretrain.max-length = 64\nsft.max-length = 64\ndistill.max-length = 64\n"
+}
+
+fn start(folder: &Path, store: &str) -> Child {
+    start_with(folder, store, &["env"])
+}
+
+/// Starts a run by way of another program.
+fn start_with(folder: &Path, store: &str, by: &[&str]) -> Child {
+    Command::new(by[0])
+        .args(&by[1..])
+        .arg(env!("CARGO_BIN_EXE_tutelage"))
+        .args(["run", "study.toml", "--quiet", "--format", "json", "--store", store])
+        .current_dir(folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs")
+}
+
+/// Closes the terminal of a run, as it were, again and again until it ends.
+fn hung_up(mut run: Child) -> Child {
+    let name = format!("/proc/{}/comm", run.id());
+    while run.try_wait().unwrap().is_none() {
+        // Before, it is the shell that has yet to ignore the signal.
+        if std::fs::read_to_string(&name).is_ok_and(|name| name.trim() == "tutelage") {
+            let _ = Command::new("sh").args(["-c", &format!("kill -HUP {}", run.id())]).status();
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    run
+}
+
+/// Waits for a run to end well and returns its summary.
+fn summary(run: Child) -> serde_json::Value {
+    let output = run.wait_with_output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
+    serde_json::from_str(&stdout).unwrap()
+}
+
+#[test]
+fn two_processes_share_a_store_and_a_kill_changes_no_record() {
+    let folder = study(&tiny());
+    let stages = json(&folder, &["plan", "study.toml"])["stages"].as_array().unwrap().len() as u64;
+    let both = [start(folder.path(), "shared"), start(folder.path(), "shared")].map(summary);
+    let count = |key: &str| both.iter().filter_map(|summary| summary[key].as_u64()).sum::<u64>();
+    // Each stage was computed by one of them and found by the other.
+    assert_eq!((count("ran"), count("reused")), (stages, stages), "{both:?}");
+
+    let mut killed = start(folder.path(), "alone");
+    let trained = folder.path().join("alone/stages/pretrain");
+    while !trained.exists() && killed.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    summary(hung_up(start_with(folder.path(), "alone", &["sh", "-c", "trap '' HUP; exec \"$0\" \"$@\""])));
+    let records = |store: &str| std::fs::read(folder.path().join(store).join("experiments/study/records.jsonl"));
+    let records = [records("shared").unwrap(), records("alone").unwrap()];
+    assert!(!records[0].is_empty());
+    assert_eq!(records[0], records[1]);
 }
 
 #[test]
@@ -187,6 +316,16 @@ fn the_doctor_has_a_remedy_for_everything_that_is_missing() {
 
 #[test]
 fn wrong_usage_ends_with_two() {
-    let shown = tutelage(study(STUDY).path(), &["rum"]);
-    assert!(shown.starts_with("exit 2\n--- stdout\n--- stderr\n"), "{shown}");
+    let folder = study(STUDY);
+    let bench = ["bench", "sft", "--model", "m", "--data", "d"];
+    for arguments in [
+        vec!["rum"],
+        vec!["check", ""],
+        [&bench[..], &["--batch-size", "0"]].concat(),
+        [&bench[..], &["--threads", "0"]].concat(),
+        [&bench[..], &["--lr", "nan"]].concat(),
+    ] {
+        let shown = tutelage(folder.path(), &arguments);
+        assert!(shown.starts_with("exit 2\n--- stdout\n--- stderr\nerror: "), "{shown}");
+    }
 }

@@ -35,6 +35,50 @@ error: `study.toml` extends itself
 }
 
 #[test]
+fn a_misspelt_extends_does_not_bury_itself() {
+    let files = [("study.toml", "extend = \"base.toml\"\nseeds = [2]"), ("base.toml", SOUND)];
+    assert_snapshot!(faults_of_files(&files), @r#"
+error: unknown key `extend` in the experiment
+ --> study.toml:1:1
+  |
+1 | extend = "base.toml"
+  | ^^^^^^
+  |
+  = help: did you mean `extends`?
+
+1 fault in `study.toml`
+"#);
+}
+
+#[test]
+fn byte_order_mark_line_ends_and_tabs_do_not_matter() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("study.toml");
+    let text = format!(
+        "\u{feff}{}",
+        SOUND.replace('\n', "\r\n").replace(" = ", "\t=\t").replace("small", "\"kleines Modell ü\"")
+    );
+    let text = text.replace("\"\"kleines Modell ü\"\"", "\"kleines Modell ü\"");
+    fs::write(&path, &text).expect("a file");
+    let arms = checked(&path, &[]).unwrap_or_else(|faults| panic!("{faults}")).arms;
+    assert_eq!(arms[0].student, "kleines Modell ü");
+    fs::write(&path, text.replace("version\t=\t1", "version\t=\t2")).expect("a file");
+    let faults = checked(&path, &[]).expect_err("another version").to_json();
+    assert_eq!((&faults["faults"][0]["line"], &faults["faults"][0]["column"]), (&1.into(), &11.into()));
+}
+
+#[test]
+fn a_file_whose_name_would_leave_its_folder_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for name in ["..toml", "...toml"] {
+        let path = folder.path().join(name);
+        fs::write(&path, SOUND).expect("a file");
+        let faults = checked(&path, &[]).expect_err("no name").to_string();
+        assert!(faults.contains("gives the experiment no name"), "{faults}");
+    }
+}
+
+#[test]
 fn a_base_that_is_not_there() {
     let files = [("study.toml", "version = 1\nextends = \"base/study.toml\"")];
     assert_snapshot!(faults_of_files(&files), @r#"
@@ -164,7 +208,7 @@ error: `10` appears twice in `seeds`
   |
   = help: remove one of them
 
-error: `tokenizers.a.byte-level-bpe.vocabulary` should be at least 260 (256 bytes and special tokens), found 200
+error: `tokenizers.a.byte-level-bpe.vocabulary` should be at least 258 (256 bytes and special tokens), found 200
   --> study.toml:10:39
    |
 10 | a = { byte-level-bpe = { vocabulary = 200 } }

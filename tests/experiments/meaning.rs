@@ -255,7 +255,7 @@ error: no tokenizer is named `c`
 14 | small.scratch = { tokenizer = "c", hidden = 33, layers = 0, heads = 2, feed-forward = 64 }
    |                               ^^^
    |
-   = help: did you mean `a`? tokenizers: `a`, `b`
+   = help: tokenizers: `a`, `b`
 
 error: 2 heads do not divide a width of 33
   --> study.toml:14:45
@@ -316,6 +316,78 @@ error: 256 positions are fewer than the default of `training.distill.max-length`
 }
 
 #[test]
+fn sizes_that_overflow_are_told() {
+    let edits = [
+        ("seeds = [10]", "seeds = [9223372036854775808]"),
+        ("byte-level-bpe = { vocabulary = 512 }", "byte-level-bpe = { vocabulary = 9223372036854775807 }"),
+        ("hidden = 32, layers = 1", "hidden = 9223372036854775806, layers = 1"),
+        ("hidden = 64, layers = 2", "hidden = 65536, layers = 65536"),
+    ];
+    let overrides =
+        ["training.sft.max-length=9000000000", "training.pretrain.batch=9223372036854775807", "compute.threads=100000"];
+    let shown = faults(&edits, &overrides);
+    for expected in [
+        "`seeds[0]` should be a whole number (0 or more), found a number beyond 64 bits with sign",
+        "`tokenizers.a.byte-level-bpe.vocabulary` should be at most 1000000",
+        "`models.small.scratch.hidden` should be at most 16777216",
+        "a model of 1e15 parameters cannot be trained from scratch",
+        "`training.sft.max-length` should be at most 16777216",
+        "`training.pretrain.batch` should be at most 16777216",
+        "`compute.threads` should be from 1 to 1024, found 100000",
+    ] {
+        assert!(shown.contains(expected), "{expected}\n{shown}");
+    }
+}
+
+#[test]
+fn numbers_that_are_none() {
+    let settings = ["training.sft.lr=nan", "training.distill.epochs=inf", "algorithms.kd.vanilla.rate=nan"];
+    let shown = faults(&[], &settings);
+    for expected in [
+        "`training.sft.lr` should be above 0, found NaN",
+        "`training.distill.epochs` should be finite, found inf",
+        "`algorithms.kd.vanilla.rate` should be from 0 to 1, found NaN",
+    ] {
+        assert!(shown.contains(expected), "{expected}\n{shown}");
+    }
+}
+
+#[test]
+fn answers_that_leave_no_room_for_prompts() {
+    assert_snapshot!(faults(&[], &["evaluation.max-new-tokens=512"]), @r#"
+error: answers of 512 tokens leave no room for prompts in `training.sft.max-length`, 512
+--> --set evaluation.max-new-tokens=512
+ = help: lower `evaluation.max-new-tokens`, or raise `training.sft.max-length`
+
+1 fault in `study.toml`
+"#);
+}
+
+#[test]
+fn names_that_cannot_stand_in_names_of_arms() {
+    let edits = [
+        ("small.scratch =", "\"small/none\".scratch ="),
+        ("student = [\"small\"]", "student = [\"small/none\"]"),
+        ("[algorithms.kd.vanilla]", "[algorithms.\" kd\".vanilla]"),
+        ("algorithm = [\"kd\"]", "algorithm = [\" kd\"]"),
+    ];
+    let shown = faults(&edits, &[]);
+    assert!(shown.contains("the name \"small/none\" in `models` holds a `/`"), "{shown}");
+    assert!(shown.contains("the name \" kd\" in `algorithms` starts or ends with a space"), "{shown}");
+    let edits = [
+        ("sft = [\"none\", \"both\"]", "sft = [\"none\"]"),
+        ("algorithm = [\"kd\"]", "algorithm = [\"kd\", \"student small\"]"),
+        ("[algorithms.kd.vanilla]", "[algorithms.\"student small\".dual-space]\n[algorithms.kd.vanilla]"),
+        (
+            "\n[[hypotheses]]\nname = \"fine-tuning helps\"\ncontrast = { factor = \"sft\", better = \"both\", worse = \"none\" }\nmetrics = [\"rouge-l\"]\n",
+            "",
+        ),
+    ];
+    let shown = faults(&edits, &[]);
+    assert!(shown.contains("two results would be named `student small`"), "{shown}");
+}
+
+#[test]
 fn a_baseline_that_is_no_arm() {
     let edit = ("[[hypotheses]]", "[baseline]\nteacher = \"small\"\nstage = \"sft\"\n\n[[hypotheses]]");
     assert_snapshot!(faults(&[edit], &[]), @r#"
@@ -340,6 +412,17 @@ error: no factor is named `stage`
 
 2 faults in `study.toml`
 "#);
+}
+
+#[test]
+fn a_level_that_is_stated_twice_is_one_fault() {
+    let edits = [
+        ("teacher = [\"large\"]", "teacher = [\"large\", \"large\"]"),
+        ("[[hypotheses]]", "[baseline]\nsft = \"none\"\n\n[[hypotheses]]"),
+    ];
+    let shown = faults(&edits, &[]);
+    assert!(shown.contains("`large` appears twice in `factors.teacher`"), "{shown}");
+    assert!(shown.contains("1 fault in"), "{shown}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn checked(path: &Path, overrides: &[&str]) -> Result<Checked, Faults> {
     let around = Surroundings {
         metrics: &METRICS,
         same_vocabulary: &|_, _| None,
-        downloaded: &|_| false,
+        located: &|_| None,
         train_examples: Some(2000),
         default_embedding_model: true,
     };

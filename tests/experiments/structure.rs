@@ -111,6 +111,17 @@ error: `seeds` should be a list, found the number 10
 }
 
 #[test]
+fn a_text_for_a_list_on_the_command_line() {
+    assert_snapshot!(faults(&[], &["evaluation.metrics=bleu"]), @r#"
+error: `evaluation.metrics` should be a list, found the text "bleu"
+--> --set evaluation.metrics=bleu
+ = help: put it in brackets: `["bleu"]`
+
+1 fault in `study.toml`
+"#);
+}
+
+#[test]
 fn a_missing_key() {
     assert_snapshot!(faults(&[("metrics = [\"rouge-l\"]\n", "")], &[]), @r#"
 error: missing key `metrics` in `hypotheses[0]`

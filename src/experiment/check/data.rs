@@ -1,12 +1,12 @@
 //! The data set: there, readable, divided sensibly.
 
-use std::fs::File;
+use std::fs::{self, File};
 
 use super::Checking;
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
 use crate::experiment::nearest::listed;
-use crate::experiment::settings::{Data, GroupBy, Importer, Split, Validate};
+use crate::experiment::settings::{Data, GroupBy, Importer, Split};
 
 /// Largest distance from 1 that shares may sum to: `0.7 + 0.2 + 0.1` is not exactly 1.
 const ROUNDING: f64 = 1e-9;
@@ -51,9 +51,11 @@ impl Checking<'_, '_> {
             }
             (Some(path), _) => {
                 let shown = path.display();
-                let message = match File::open(path) {
-                    Ok(file) if file.metadata().is_ok_and(|data| data.is_file()) => return,
-                    Ok(_) => format!("`{shown}` is no file"),
+                // Opening a named pipe would wait for its writer.
+                let open = |data: fs::Metadata| if data.is_file() { File::open(path).map(Some) } else { Ok(None) };
+                let message = match fs::metadata(path).and_then(open) {
+                    Ok(Some(_)) => return,
+                    Ok(None) => format!("`{shown}` is no file"),
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                         format!("no file at `{shown}`")
                     }
@@ -98,14 +100,9 @@ impl Checking<'_, '_> {
             let help = "give all three; those left out are 0.8, 0.1 and 0.1";
             self.faults.at(at, message, help);
         } else if in_range {
-            self.require(train > 0.0, at.key("train"), "above 0", train);
-            self.require(test > 0.0, at.key("test"), "above 0", test);
-            let plan = &self.experiment.training;
-            let validated = [&plan.pretrain, &plan.sft, &plan.distill];
-            if dev == 0.0 && validated.iter().any(|t| t.validate == Validate::Epoch) {
-                let message = "the best state is kept by dev loss, but there is no dev split";
-                let help = "give `dev` a share, or set `validate = \"end\"` in every training stage";
-                self.faults.at(at.key("dev"), message, help);
+            // Dev too: the report shows whether a teacher learned something before it taught.
+            for (share, key) in [(train, "train"), (dev, "dev"), (test, "test")] {
+                self.require(share > 0.0, at.key(key), "above 0", share);
             }
         }
     }

@@ -1,9 +1,9 @@
 //! The question, the seeds, the factors and the baseline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checking;
-use crate::experiment::arms::{FACTORS, arms};
+use crate::experiment::arms::{Arm, FACTORS, arms};
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
 use crate::experiment::nearest::{listed, remedy};
@@ -83,11 +83,15 @@ impl Checking<'_, '_> {
         if baseline.is_empty() || !self.selection(baseline, &KeyPath::from("baseline")) {
             return;
         }
-        let chosen = arms(self.experiment).iter().filter(|arm| arm.matches(baseline)).count();
+        // By their levels: one that is stated twice is a fault of its own.
+        let arms = arms(self.experiment);
+        let chosen: BTreeSet<_> = arms.iter().filter(|arm| arm.matches(baseline)).map(Arm::levels).collect();
+        let chosen = chosen.len();
         if chosen > 1 {
             let open = FACTORS.into_iter().filter(|factor| {
                 let levels = self.experiment.factors.levels(factor);
-                !baseline.contains_key(*factor) && levels.is_some_and(|levels| levels.len() > 1)
+                let distinct = levels.map_or(0, |levels| levels.into_iter().collect::<BTreeSet<_>>().len());
+                !baseline.contains_key(*factor) && distinct > 1
             });
             let open = listed(open);
             let message = format!("the baseline should be one arm, found {chosen}");

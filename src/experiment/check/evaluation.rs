@@ -5,6 +5,9 @@ use crate::experiment::document::KeyPath;
 use crate::experiment::nearest::remedy;
 use crate::experiment::settings::Decoding;
 
+/// Threads beyond any machine: libtorch ends the process when it cannot start them.
+const MOST_THREADS: usize = 1024;
+
 impl Checking<'_, '_> {
     pub(super) fn evaluation(&mut self) {
         let evaluation = &self.experiment.evaluation;
@@ -18,8 +21,8 @@ impl Checking<'_, '_> {
         for (index, metric) in evaluation.metrics.iter().enumerate() {
             self.metric(metric, &metrics.index(index));
         }
-        self.require_some(evaluation.batch, at.key("batch"));
-        self.require_some(evaluation.max_new_tokens, at.key("max-new-tokens"));
+        self.require_count(evaluation.batch, at.key("batch"));
+        self.require_count(evaluation.max_new_tokens, at.key("max-new-tokens"));
         self.require(evaluation.limit != Some(0), at.key("limit"), "at least 1", 0);
         if let Decoding::Sample { temperature, top_p, top_k } = evaluation.decoding {
             let at = at.key("decoding").key("sample");
@@ -29,7 +32,9 @@ impl Checking<'_, '_> {
             self.require(top_k != Some(0), at.key("top-k"), "at least 1", 0);
         }
         self.embedding_model();
-        self.require(self.experiment.compute.threads != Some(0), "compute.threads", "at least 1", 0);
+        if let Some(threads) = self.experiment.compute.threads {
+            self.require((1..=MOST_THREADS).contains(&threads), "compute.threads", "from 1 to 1024", threads);
+        }
         self.energy();
     }
 
@@ -50,7 +55,7 @@ impl Checking<'_, '_> {
         let at = KeyPath::from("evaluation.embedding-model");
         match (&evaluation.embedding_model, asked) {
             (Some(folder), Some(_)) => {
-                for name in ["model.safetensors", "tokenizer.json"] {
+                for name in ["config.json", "tokenizer.json", "model.safetensors"] {
                     if !folder.join(name).is_file() {
                         let message = format!("the embedding model `{}` has no `{name}`", folder.display());
                         let help = self.path_help(folder.as_os_str(), &at);
@@ -71,15 +76,14 @@ impl Checking<'_, '_> {
     fn energy(&mut self) {
         let energy = &self.experiment.energy;
         let at = KeyPath::from("energy");
-        let constants = [
-            ("cpu-tdp-watts", energy.cpu_tdp_watts),
-            ("dram-watts-per-gib", energy.dram_watts_per_gib),
-            ("grid-kg-co2e-per-kwh", energy.grid_kg_co2e_per_kwh),
-        ];
+        let constants = [("cpu-tdp-watts", energy.cpu_tdp_watts), ("dram-watts-per-gib", energy.dram_watts_per_gib)];
         for (key, value) in constants {
             if let Some(value) = value {
                 self.require_positive(value, at.key(key));
             }
+        }
+        if let Some(grid) = energy.grid_kg_co2e_per_kwh {
+            self.require(grid >= 0.0 && grid.is_finite(), at.key("grid-kg-co2e-per-kwh"), "0 or above", grid);
         }
         if let Some(pue) = energy.pue {
             // Total energy of a site over that of its computers.

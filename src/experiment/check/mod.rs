@@ -12,6 +12,7 @@ mod objectives;
 mod training;
 
 use std::fmt;
+use std::path::PathBuf;
 
 use super::arms::{Arm, Reference, arms, references};
 use super::document::KeyPath;
@@ -21,6 +22,10 @@ use super::settings::Experiment;
 
 pub use objectives::same_vocabulary;
 
+/// Largest count that a setting may have: far above any model or batch of today, and low enough
+/// that no product of two overflows.
+const LARGEST: usize = 1 << 24;
+
 /// Answers what settings alone cannot tell.
 pub struct Surroundings<'a> {
     /// Names of the metrics that can be computed.
@@ -28,8 +33,8 @@ pub struct Surroundings<'a> {
     /// Whether two models of the experiment, by name, have equal token tables; none when a
     /// tokenizer cannot be read here. Not asked for two scratch models.
     pub same_vocabulary: &'a dyn Fn(&str, &str) -> Option<bool>,
-    /// Whether a hub model (`org/name`) lies in the local cache.
-    pub downloaded: &'a dyn Fn(&str) -> bool,
+    /// Where a hub model (`org/name`) lies in the local cache, if it does.
+    pub located: &'a dyn Fn(&str) -> Option<PathBuf>,
     /// Examples of the training split, if the data was read.
     pub train_examples: Option<usize>,
     /// Whether the default embedding model is installed.
@@ -64,6 +69,7 @@ pub fn check(loaded: Loaded, around: &Surroundings<'_>) -> Result<Checked, Fault
     checking.design();
     checking.data();
     checking.models();
+    checking.names();
     checking.objectives();
     checking.training();
     checking.evaluation();
@@ -95,12 +101,19 @@ impl Checking<'_, '_> {
 
     /// Adds a fault unless the number is finite and above 0.
     fn require_positive(&mut self, value: f64, path: impl Into<KeyPath>) {
-        self.require(value > 0.0 && value.is_finite(), path, "above 0", value);
+        let expected = if value == f64::INFINITY { "finite" } else { "above 0" };
+        self.require(value > 0.0 && value.is_finite(), path, expected, value);
     }
 
     /// Adds a fault if the count is 0.
     fn require_some(&mut self, value: usize, path: impl Into<KeyPath>) {
         self.require(value > 0, path, "at least 1", value);
+    }
+
+    /// Adds a fault if the count is 0 or above [`LARGEST`].
+    fn require_count(&mut self, value: usize, path: impl Into<KeyPath>) {
+        let expected = if value == 0 { "at least 1".to_owned() } else { format!("at most {LARGEST}") };
+        self.require((1..=LARGEST).contains(&value), path, &expected, value);
     }
 
     /// Adds a fault unless the number lies in `[0, 1)`.

@@ -1,6 +1,6 @@
 //! Training and tuning: numbers in range, and in proportion to data and models.
 
-use super::Checking;
+use super::{Checking, LARGEST};
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
 use crate::experiment::nearest::remedy;
@@ -31,6 +31,7 @@ impl Checking<'_, '_> {
             }
         }
         self.positions();
+        self.room_for_prompts();
         if let Tuning::Lora(lora) = &self.experiment.tuning {
             self.lora(lora);
         }
@@ -39,7 +40,7 @@ impl Checking<'_, '_> {
     fn optimisation(&mut self, training: &Training, at: &KeyPath) {
         self.require_positive(training.epochs, at.key("epochs"));
         self.require_positive(training.lr, at.key("lr"));
-        self.require_some(training.batch, at.key("batch"));
+        self.require_count(training.batch, at.key("batch"));
         self.require_some(training.accumulation, at.key("accumulation"));
         self.require_some(training.checkpoint_every, at.key("checkpoint-every"));
         let decay = training.weight_decay;
@@ -69,6 +70,7 @@ impl Checking<'_, '_> {
     fn lengths(&mut self, training: &Training, at: &KeyPath) {
         let length = training.max_length;
         self.require(length >= 2, at.key("max-length"), "at least 2", length);
+        self.require(length <= LARGEST, at.key("max-length"), &format!("at most {LARGEST}"), length);
         if let Some(prompt) = training.max_prompt {
             self.require_some(prompt, at.key("max-prompt"));
             if prompt >= length {
@@ -120,9 +122,25 @@ impl Checking<'_, '_> {
         }
     }
 
+    /// Checks that a prompt is left beside the longest answer: answers are decoded within the
+    /// length of fine-tuning, and a prompt that does not fit loses its left end.
+    fn room_for_prompts(&mut self) {
+        const ANSWER: &str = "evaluation.max-new-tokens";
+        const LENGTH: &str = "training.sft.max-length";
+        let answer = self.experiment.evaluation.max_new_tokens;
+        let length = self.experiment.training.sft.max_length;
+        if answer < length || length < 2 || !self.faults.is_sound(ANSWER) || !self.faults.is_sound(LENGTH) {
+            return;
+        }
+        let message = format!("answers of {answer} tokens leave no room for prompts in `{LENGTH}`, {length}");
+        let help = format!("lower `{ANSWER}`, or raise `{LENGTH}`");
+        let at = if self.faults.is_stated(ANSWER) { ANSWER } else { LENGTH };
+        self.faults.at(at, message, help);
+    }
+
     fn lora(&mut self, lora: &Lora) {
         let at = KeyPath::from("tuning.lora");
-        self.require_some(lora.rank, at.key("rank"));
+        self.require_count(lora.rank, at.key("rank"));
         self.require_positive(lora.alpha, at.key("alpha"));
         self.require_share(lora.dropout, at.key("dropout"));
         let modules = &lora.target_modules;
