@@ -1,9 +1,20 @@
 //! DSKD-CMA: dual-space distillation between different vocabularies through cross-model attention
 //! (Zhang et al. 2024, arXiv 2406.17328, section 3.3; constants of its release).
 //!
-//! Each student position attends to the teacher's positions of the same response and the other
-//! way round. The release computes one padded product and adds -1e5 outside the response, which
-//! leaves exactly 0 of those weights in f32; here each example is its own block `[n_i, m_i]`.
+//! Each student position attends to the teacher's positions of the same response and the other way
+//! round. With input ids x, ids to predict y, frozen input embeddings E and hidden states h:
+//!
+//! - `Q = W_q [E_S(x); E_S(y)] + b`, `K = [E_T(x); E_T(y)] / std`, `A = Q K^T / sqrt(2D)`
+//! - `V_T = W_t2s (h_T / std + E_T(y) / std) + b`, `V_S = W_s2t h_S + b`
+//! - `z_t2s = (softmax(A) V_T) sg[U_S]^T`, `z_s2t = (softmax(A^T) V_S) U_T^T`
+//!
+//! L1, L2 and L3 are those of [`super::dual_space`], L2 only where z_t2s ranks y first; `std` is one
+//! number per tensor ([`super::statistics`]).
+//!
+//! Deviations from the release. It computes one padded product and adds -1e5 outside the response,
+//! which leaves exactly 0 of those weights in f32; here each example is its own block `[n_i, m_i]`.
+//! It takes the deviations over a micro-batch with its padding; here they are those of the optimiser
+//! step, without the hidden states of padding.
 
 use tch::{Kind, Tensor};
 

@@ -1,12 +1,17 @@
 //! DSKD: distillation in the student's and in the teacher's space (Zhang et al. 2024,
-//! arXiv 2406.17328, section 3.2; constants of its release).
+//! arXiv 2406.17328, section 3.2; constants of its release):
+//! `L = [(1 - rate) sum CE(s, y) + rate (L1 + L2 + L3)] / N`.
 //!
-//! - t2s: the teacher's states are projected into the student's space and read by its head:
-//!   `L1 = sum CE(z_t2s, y)` trains the projector, `L2 = sum Div(student, sg[z_t2s])` the student.
-//! - s2t: the student's states are projected into the teacher's space and read by its head:
-//!   `L3 = sum KL(teacher || z_s2t)`, always forward.
+//! - t2s: the teacher's states h_T are projected into the student's space and read by its head,
+//!   `z_t2s = (W_t2s h_T + b) sg[U_S]^T`. `L1 = sum CE(z_t2s, y)` trains the projector,
+//!   `L2 = sum Div(s, sg[z_t2s])` the student.
+//! - s2t: the student's states h_S are projected into the teacher's space and read by its head,
+//!   `z_s2t = (W_s2t h_S + b) U_T^T`. `L3 = sum KL(t || z_s2t)`, always forward, trains both.
 //!
-//! The distillation loss is `L1 + L2 + L3`.
+//! Sums are over response positions, the teacher's in L3; all are divided by the same N, the
+//! student's response tokens of the optimiser step. Divergences have the temperature, cross-entropy
+//! has none, and no term a factor `temperature^2`. Projections are computed in f32, whatever the
+//! models are in.
 
 use tch::{Kind, Tensor};
 

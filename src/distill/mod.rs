@@ -6,6 +6,7 @@
 //! exist for one chunk of positions at a time. Knows nothing of files (but for [`capture`], which
 //! keeps a teacher's signal on disk), tokenizers, optimisers or training loops.
 
+mod aligned;
 pub mod capture;
 pub mod cross_attention;
 mod cross_entropy;
@@ -82,6 +83,12 @@ pub enum DistillError {
         student: i64,
         /// Response tokens of the teacher.
         teacher: i64,
+    },
+    /// An example's response has other tokens for the teacher although they share a vocabulary.
+    #[error("response {example} has other tokens for the teacher than for the student, expected the same")]
+    Labels {
+        /// Place of the example in the micro-batch.
+        example: usize,
     },
     /// The micro-batches of student and teacher are not the same examples.
     #[error("student has {student} examples, teacher {teacher}, expected as many")]

@@ -1,11 +1,10 @@
-//! Naive alignment: ids are compared as they are at the same place of the response.
+//! Naive alignment: the vanilla loss between ids as they are, at the same place of the response.
 //!
-//! A control for experiments with different vocabularies, not a method: id k means another token
-//! to the teacher than to the student. Positions past the shorter response have no counterpart
-//! and only their cross-entropy counts.
+//! A control for experiments with different vocabularies, not a method, and of no paper: id k means
+//! another token to the teacher than to the student. Positions past the shorter response have no
+//! counterpart and only their cross-entropy counts; columns past the smaller head likewise.
 
-use tch::Tensor;
-
+use super::aligned::{self, Block, Positions};
 use super::states::check;
 use super::vanilla::Vanilla;
 use super::{Backward, DistillError, States};
@@ -22,18 +21,6 @@ pub fn backward(
     normaliser: f64,
 ) -> Result<Backward, DistillError> {
     check(student, teacher)?;
-    let pairs = pairs(student, teacher);
-    Ok(settings.aligned(student, teacher, Some(&pairs), normaliser))
-}
-
-/// Returns the positions of student and of teacher `[pairs]` that share a place in their response.
-pub(super) fn pairs(student: &States<'_>, teacher: &States<'_>) -> (Tensor, Tensor) {
-    let (mut mine, mut theirs) = (Vec::new(), Vec::new());
-    for ((student, n), (teacher, m)) in student.spans().into_iter().zip(teacher.spans()) {
-        let shared = n.min(m);
-        mine.extend(student..student + shared);
-        theirs.extend(teacher..teacher + shared);
-    }
-    let device = student.hidden.device();
-    (Tensor::from_slice(&mine).to_device(device), Tensor::from_slice(&theirs).to_device(device))
+    let compare = |block: &Block<'_>| settings.compare(block);
+    Ok(aligned::backward(student, teacher, Positions::Shared, settings.rate, normaliser, compare))
 }

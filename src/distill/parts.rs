@@ -1,7 +1,5 @@
 //! The losses of a step, by the names under which they are logged.
 
-use std::ops::AddAssign;
-
 /// Holds the losses of an objective, each a token sum divided by the step's normaliser.
 ///
 /// Parts that an objective does not have are `None`, never zero.
@@ -46,33 +44,17 @@ impl Parts {
     }
 }
 
-/// Adds the parts of another micro-batch of the same step and objective.
-impl AddAssign for Parts {
-    fn add_assign(&mut self, other: Self) {
-        let add = |mine: &mut Option<f64>, theirs: Option<f64>| {
-            if let Some(theirs) = theirs {
-                *mine = Some(mine.unwrap_or(0.0) + theirs);
-            }
-        };
-        add(&mut self.ce, other.ce);
-        add(&mut self.kd, other.kd);
-        add(&mut self.t2s_ce, other.t2s_ce);
-        add(&mut self.t2s_kd, other.t2s_kd);
-        add(&mut self.s2t_kd, other.s2t_kd);
-        self.loss += other.loss;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn micro_batches_add_up_and_absent_parts_stay_absent() {
-        let mut total = Parts::default();
-        total += Parts::weighted(3.0, 1.0, 0.25, 2.0);
-        total += Parts::weighted(1.0, 3.0, 0.25, 2.0);
-        // ce 2, kd 2, loss 2 at any rate.
-        assert_eq!(total.entries(), [("ce", 2.0), ("kd", 2.0), ("loss", 2.0)]);
+    fn parts_are_token_means_and_absent_ones_stay_absent() {
+        // (0.75 * 3 + 0.25 * 1) / 2 = 1.25.
+        let parts = Parts::weighted(3.0, 1.0, 0.25, 2.0);
+        assert_eq!(parts.entries(), [("ce", 1.5), ("kd", 0.5), ("loss", 1.25)]);
+        let all = Parts { t2s_ce: Some(0.0), t2s_kd: Some(0.0), s2t_kd: Some(0.0), ..parts };
+        let names: Vec<_> = all.entries().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["ce", "kd", "t2s_ce", "t2s_kd", "s2t_kd", "loss"]);
     }
 }

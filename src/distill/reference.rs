@@ -1,4 +1,7 @@
-//! Tests of all objectives against their definition: padded tensors, whole logits, autograd.
+//! Tests of all objectives against their definition, which shares no code with them: padded
+//! tensors, whole logits, probabilities in f64, autograd.
+
+use std::collections::BTreeMap;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -8,7 +11,7 @@ use super::dual_space::Settings;
 use super::projectors::{Query, Widths};
 use super::statistics::{Example, Moments};
 use super::vanilla::Vanilla;
-use super::{Backward, Objective, Parts, Projectors, States, Statistics, divergence, uld};
+use super::{Backward, Objective, Parts, Projectors, States, Statistics};
 use super::{cross_attention::CrossAttention, dual_space::DualSpace, uld::Uld};
 use crate::device::Seed;
 use crate::experiment::settings::Divergence;
@@ -125,9 +128,71 @@ fn ce(logits: &Tensor, labels: &Tensor, mask: &Tensor) -> Tensor {
     (losses * mask.flatten(0, 1)).sum(Kind::Float)
 }
 
+/// Divergence of probabilities `[positions, vocab]`, summed over positions.
+fn divergence(kind: Divergence, q: &Tensor, p: &Tensor) -> Tensor {
+    let by_position = |terms: Tensor| terms.sum_dim_intlist(-1, false, Kind::Double);
+    let kl = |a: &Tensor, b: &Tensor| by_position(a * (a / b).log());
+    let mix = |share: f64| p * share + q * (1.0 - share);
+    let losses = match kind {
+        Divergence::ForwardKl => kl(p, q),
+        Divergence::ReverseKl => kl(q, p),
+        Divergence::JsDivergence => {
+            let log = |x: &Tensor| (x + 1e-9).log();
+            let m = mix(0.5);
+            (by_position(p * (log(p) - log(&m))) + by_position(q * (log(q) - log(&m)))) / 2.0
+        }
+        Divergence::SkewedForwardKl => kl(p, &mix(0.1)),
+        Divergence::SkewedReverseKl => kl(q, &mix(0.9)),
+        Divergence::AdaptiveKl => {
+            let row = |x: &Tensor, position: i64| Vec::<f64>::try_from(x.detach().get(position)).unwrap();
+            let shares: Vec<f64> = (0..p.size()[0]).map(|i| head_share(&row(p, i), &row(q, i))).collect();
+            let head = Tensor::from_slice(&shares);
+            &head * kl(p, q) + (1.0 - &head) * kl(q, p)
+        }
+    };
+    losses.sum(Kind::Double)
+}
+
+/// Share of the head in `sum |p - q|`: of all tokens but the least likely ones with a mass up to 0.5.
+fn head_share(p: &[f64], q: &[f64]) -> f64 {
+    let mut ascending: Vec<usize> = (0..p.len()).collect();
+    ascending.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
+    let (mut mass, mut tail, mut head) = (0.0, 0.0, 0.0);
+    for token in ascending {
+        mass += p[token];
+        let gap = (p[token] - q[token]).abs();
+        if mass <= 0.5 {
+            tail += gap;
+        } else {
+            head += gap;
+        }
+    }
+    head / (head + tail)
+}
+
+/// Divergence between rows of padded logits at positions of `mask`, summed over them.
 fn div(kind: Divergence, student: &Tensor, teacher: &Tensor, mask: &Tensor, temperature: f64) -> Tensor {
-    let losses = divergence::per_token(kind, &student.flatten(0, 1), &teacher.flatten(0, 1), temperature);
-    (losses * mask.flatten(0, 1)).sum(Kind::Float)
+    let positions = mask.flatten(0, 1).nonzero().squeeze_dim(1);
+    let probabilities = |logits: &Tensor| {
+        let logits = logits.flatten(0, 1).index_select(0, &positions).to_kind(Kind::Double);
+        (logits / temperature).softmax(-1, Kind::Double)
+    };
+    divergence(kind, &probabilities(student), &probabilities(teacher))
+}
+
+/// ULD at one position: what the larger vocabulary has more is compared with zeros.
+fn ranked_distance(student: &Tensor, teacher: &Tensor) -> Tensor {
+    let ranked = |logits: &Tensor| {
+        let probabilities = logits.flatten(0, -1).to_kind(Kind::Double).softmax(-1, Kind::Double);
+        let values = Vec::<f64>::try_from(probabilities.detach()).unwrap();
+        let mut descending: Vec<i64> = (0..values.len() as i64).collect();
+        descending.sort_by(|&a, &b| values[b as usize].total_cmp(&values[a as usize]));
+        probabilities.index_select(0, &Tensor::from_slice(&descending))
+    };
+    let (q, p) = (ranked(student), ranked(teacher));
+    let both = q.size()[0].min(p.size()[0]);
+    let more = |x: &Tensor| x.narrow(0, both, x.size()[0] - both).sum(Kind::Double);
+    (q.narrow(0, 0, both) - p.narrow(0, 0, both)).abs().sum(Kind::Double) + more(&q) + more(&p)
 }
 
 /// Computes an objective by its formula on padded tensors.
@@ -158,26 +223,21 @@ fn expected(objective: &Objective, student: &Side, teacher: &Side, normaliser: f
             let cut = |logits: &Tensor| logits.narrow(2, 0, width);
             (o.rate, div(o.divergence, &cut(&s), &cut(&t), &m, o.temperature), None)
         }
-        Objective::Naive(_) | Objective::Uld(_) => {
-            let mut sum = Tensor::zeros([], FLOAT);
-            for i in 0..student.lengths.len() {
-                for k in 0..student.lengths[i].min(teacher.lengths[i]) {
-                    let a = s.get(i as i64).narrow(0, student.prompts[i] + k, 1);
-                    let b = t.get(i as i64).narrow(0, teacher.prompts[i] + k, 1);
-                    let cut = |logits: &Tensor| logits.narrow(1, 0, width);
-                    let loss = match objective {
-                        Objective::Naive(o) => divergence::per_token(o.divergence, &cut(&a), &cut(&b), o.temperature),
-                        _ => uld::per_token(&a, &b),
-                    };
-                    sum += loss.sum(Kind::Float);
-                }
-            }
-            let rate = match objective {
-                Objective::Naive(o) => o.rate,
-                Objective::Uld(o) => o.rate,
-                _ => unreachable!(),
+        Objective::Naive(o) => {
+            let (mine, theirs) = shared_places(student, teacher);
+            let probabilities = |logits: &Tensor, places: &[[i64; 2]]| {
+                let rows: Vec<Tensor> = places.iter().map(|&[i, at]| logits.get(i).narrow(0, at, 1)).collect();
+                let logits = Tensor::cat(&rows, 0).narrow(1, 0, width).to_kind(Kind::Double);
+                (logits / o.temperature).softmax(-1, Kind::Double)
             };
-            (rate, sum, None)
+            (o.rate, divergence(o.divergence, &probabilities(&s, &mine), &probabilities(&t, &theirs)), None)
+        }
+        Objective::Uld(o) => {
+            let (mine, theirs) = shared_places(student, teacher);
+            let row = |logits: &Tensor, [i, at]: [i64; 2]| logits.get(i).narrow(0, at, 1);
+            let distances: Vec<Tensor> =
+                mine.iter().zip(&theirs).map(|(&a, &b)| ranked_distance(&row(&s, a), &row(&t, b))).collect();
+            (o.rate, Tensor::stack(&distances, 0).sum(Kind::Double), None)
         }
         Objective::DualSpace(o) => dual(&o.settings, linear(0, &th), linear(1, &h), false),
         Objective::CrossAttention(o) => {
@@ -217,6 +277,18 @@ fn expected(objective: &Objective, student: &Side, teacher: &Side, normaliser: f
         head: head.grad(),
         projectors: leaves.iter().map(Tensor::grad).collect(),
     }
+}
+
+/// `[example, position]` of student and teacher at every place that both responses of an example have.
+fn shared_places(student: &Side, teacher: &Side) -> (Vec<[i64; 2]>, Vec<[i64; 2]>) {
+    let mut places = (Vec::new(), Vec::new());
+    for i in 0..student.lengths.len() {
+        for k in 0..student.lengths[i].min(teacher.lengths[i]) {
+            places.0.push([i as i64, student.prompts[i] + k]);
+            places.1.push([i as i64, teacher.prompts[i] + k]);
+        }
+    }
+    places
 }
 
 /// Runs examples `from..to` of a batch through the objective.
@@ -268,16 +340,18 @@ fn compare(mut objective: Objective, mut student: Side, teacher: Side) -> Parts 
     let (examples, vocabulary) = (student.hidden.len(), student.head.size()[0]);
     for cuts in [vec![0, examples], vec![0, 1, examples]] {
         reset(&mut objective, &mut student);
-        let (mut parts, mut hidden) = (Parts::default(), Vec::new());
+        let (mut parts, mut hidden) = (BTreeMap::new(), Vec::new());
         for cut in cuts.windows(2).filter(|cut| cut[0] < cut[1]) {
             let backward = run(&objective, &student, &teacher, [cut[0], cut[1]], normaliser);
-            parts += backward.parts;
+            for (name, part) in backward.parts.entries() {
+                *parts.entry(name).or_insert(0.0) += part;
+            }
             hidden.push(backward.hidden_gradient);
         }
-        let names: Vec<_> = parts.entries();
-        let wanted = expected.parts.entries();
-        assert_eq!(names.len(), wanted.len());
-        for ((name, got), (_, wanted)) in names.into_iter().zip(wanted) {
+        let wanted = BTreeMap::from_iter(expected.parts.entries());
+        assert!(parts.keys().eq(wanted.keys()), "{parts:?} {wanted:?}");
+        for (name, wanted) in wanted {
+            let got = parts[name];
             assert!((got - wanted).abs() < 1e-5 * wanted.abs().max(1.0), "{name}: {got} {wanted}");
         }
         close("hidden", &Tensor::cat(&hidden, 0), &expected.hidden, vocabulary);
@@ -386,7 +460,13 @@ fn chunks_and_blocks_leave_no_trace() {
     let mut generator = Seed(5).generator();
     let vocabularies = [1 << 17, 1 << 17];
     let (student, teacher) = sides_of(&mut generator, batch, true, vocabularies);
-    compare(Objective::Vanilla(Vanilla { divergence, temperature, rate }), student, teacher);
+    let vanilla = Vanilla { divergence, temperature, rate };
+    compare(Objective::Vanilla(vanilla), student, teacher);
+    let (student, teacher) = sides_of(&mut generator, batch, false, vocabularies);
+    compare(Objective::Naive(vanilla), student, teacher);
+    let (student, teacher) = sides_of(&mut generator, batch, true, vocabularies);
+    let projectors = Projectors::initialise(WIDTHS, Query::Absent, Seed(5), Device::Cpu);
+    compare(Objective::DualSpace(DualSpace { settings, projectors }), student, teacher);
     let (student, teacher) = sides_of(&mut generator, batch, false, vocabularies);
     let projectors = Projectors::initialise(WIDTHS, Query::Projected, Seed(5), Device::Cpu);
     compare(Objective::CrossAttention(CrossAttention { settings, projectors }), student, teacher);

@@ -80,7 +80,8 @@ pub(super) fn check(student: &States<'_>, teacher: &States<'_>) -> Result<(), Di
     if mine == theirs { Ok(()) } else { Err(DistillError::Examples { student: mine, teacher: theirs }) }
 }
 
-/// Checks that both models saw the same responses, which one vocabulary implies.
+/// Checks that both models saw the same responses, as two models of one vocabulary must: position
+/// by position, their distributions are then over the same next token after the same text.
 pub(super) fn check_same(student: &States<'_>, teacher: &States<'_>) -> Result<(), DistillError> {
     check(student, teacher)?;
     let pairs = student.lengths.iter().zip(teacher.lengths).enumerate();
@@ -89,7 +90,15 @@ pub(super) fn check_same(student: &States<'_>, teacher: &States<'_>) -> Result<(
             return Err(DistillError::Responses { example, student, teacher });
         }
     }
-    Ok(())
+    if student.labels.equal(teacher.labels) {
+        return Ok(());
+    }
+    let differs = |&(start, n): &(i64, i64)| {
+        let response = |labels: &Tensor| labels.narrow(0, start, n);
+        !response(student.labels).equal(&response(teacher.labels))
+    };
+    let example = student.spans().iter().position(differs).unwrap_or_default();
+    Err(DistillError::Labels { example })
 }
 
 #[cfg(test)]
@@ -121,5 +130,11 @@ mod tests {
             "student has 1 examples, teacher 2, expected as many"
         );
         assert_eq!(message(check(&states(&[4]), &states(&[3]))), "`hidden` has shape [3, 4], expected [4, 4]");
+        let other = Tensor::from_slice(&[0i64, 0, 1]);
+        let misaligned = States { labels: &other, ..states(&[1, 2]) };
+        assert_eq!(
+            message(check_same(&states(&[1, 2]), &misaligned)),
+            "response 1 has other tokens for the teacher than for the student, expected the same"
+        );
     }
 }

@@ -1,12 +1,17 @@
 //! Universal logit distillation: distributions over different vocabularies compared by rank
-//! (Boizard et al. 2024, arXiv 2402.12030, eq. 5; DSKD's release of the baseline).
+//! (Boizard et al. 2024, arXiv 2402.12030, eq. 5):
+//! `L = [(1 - rate) sum CE(s, y) + rate sum_t sum_k |q_(k) - p_(k)|] / N`, q_(k) and p_(k) the k-th
+//! largest probabilities of student and teacher, t over the places that both responses have.
+//!
+//! As in DSKD's release of this baseline, responses are compared from their first token on, the
+//! temperature is 1, and the terms are weighted by `1 - rate` and `rate` where the paper weighs the
+//! second alone.
 
-use tch::{Kind, Tensor, no_grad, with_grad};
+use tch::{Kind, Tensor, with_grad};
 
-use super::naive::pairs;
+use super::aligned::{self, Block, Positions};
 use super::states::check;
-use super::{Backward, DistillError, Parts, States, cross_entropy};
-use crate::models::head::{differentiate, in_blocks, logits, slice};
+use super::{Backward, DistillError, States};
 
 /// Settings of the objective; its temperature is 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,40 +44,22 @@ impl Uld {
         normaliser: f64,
     ) -> Result<Backward, DistillError> {
         check(student, teacher)?;
-        let (mine, theirs) = pairs(student, teacher);
-        let (ce_weight, kd_weight) = ((1.0 - self.rate) / normaliser, self.rate / normaliser);
-        // Position of the teacher that belongs to each position of the student, or -1.
-        let partner = no_grad(|| {
-            Tensor::full([student.tokens()], -1, (Kind::Int64, mine.device())).index_copy(0, &mine, &theirs)
-        });
-        let (mut ce, mut kd) = (0.0, 0.0);
-        let gradient = differentiate(student.hidden, student.head, |rows, student_logits| {
-            let labels = slice(student.labels, rows);
-            let partner = slice(&partner, rows);
-            let valid = partner.ge(0);
-            let teacher_hidden = teacher.hidden.index_select(0, &partner.clamp_min(0));
-            let teacher_logits = logits(&teacher_hidden, &(0..rows.end - rows.start), teacher.head);
-            in_blocks(student_logits, |block, student_logits| {
-                let (loss, mut gradient) =
-                    cross_entropy::with_gradient(student_logits, &slice(&labels, block), ce_weight);
-                ce += loss;
-                let (loss, by_distance) = with_grad(|| {
-                    let leaf = student_logits.detach().set_requires_grad(true);
-                    let distance = per_token(&leaf, &slice(&teacher_logits, block)) * slice(&valid, block);
-                    let sum = distance.sum(Kind::Float);
-                    let mut gradients = Tensor::run_backward(&[&sum * kd_weight], &[&leaf], false, false);
-                    (sum.detach(), gradients.swap_remove(0))
-                });
-                kd += f64::try_from(loss).unwrap_or(f64::NAN);
-                gradient += by_distance;
-                gradient
-            })
-        });
-        Ok(Backward {
-            hidden_gradient: gradient.to_kind(student.hidden.kind()),
-            parts: Parts::weighted(ce, kd, self.rate, normaliser),
-        })
+        Ok(aligned::backward(student, teacher, Positions::Shared, self.rate, normaliser, compare))
     }
+}
+
+/// Returns the sum of the distance and its weighted gradient.
+fn compare(block: &Block<'_>) -> (f64, Tensor) {
+    with_grad(|| {
+        let leaf = block.student.detach().set_requires_grad(true);
+        let mut distance = per_token(&leaf, block.teacher);
+        if let Some(counts) = &block.counts {
+            distance *= counts.squeeze_dim(1);
+        }
+        let sum = distance.sum(Kind::Float);
+        let mut gradients = Tensor::run_backward(&[&sum * block.weight], &[&leaf], false, false);
+        (f64::try_from(sum.detach()).unwrap_or(f64::NAN), gradients.swap_remove(0))
+    })
 }
 
 #[cfg(test)]

@@ -370,7 +370,7 @@ pub struct Training {
     pub epochs: f64,
     /// Sequences of one optimiser step.
     pub batch: usize,
-    /// Parts that a step is computed in, to save memory; changes no result.
+    /// Parts that a step is computed in, to save memory; changes rounding and the draw of dropout only.
     pub accumulation: usize,
     /// Peak learning rate.
     pub lr: f64,

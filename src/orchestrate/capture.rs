@@ -11,9 +11,13 @@ use super::training::Surroundings;
 use crate::data::SplitName;
 use crate::data::encode::{Limits, encode_all};
 use crate::device;
-use crate::distill::capture::{Outcome, Sequence, capture};
+use crate::distill::capture::{CaptureError, Outcome, Progress, Sequence, capture};
+use crate::files;
 
 /// Captures the teacher's hidden states on the training split.
+///
+/// The files grow in the folder of saved states, where a stopped or killed stage goes on from them,
+/// and become the output when they are whole.
 ///
 /// # Errors
 /// When the teacher or the data cannot be read, or the disk cannot hold the signal.
@@ -27,20 +31,184 @@ pub fn run(job: &CaptureJob, around: Surroundings<'_>) -> anyhow::Result<()> {
         .iter()
         .map(|sequence| Sequence { tokens: &sequence.tokens, response_start: sequence.response_start })
         .collect();
-    let (events, stop) = (around.events, around.stop);
-    let mut watch = |progress: crate::distill::capture::Progress| {
-        events(Event::Step(Step {
-            step: progress.examples as u64,
-            steps: progress.total as u64,
-            memory_bytes: device::resident_memory_bytes(),
-            ..Step::default()
-        }));
-        if stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    let saved = around.folder.checkpoint().join("capture");
+    if saved.exists() {
+        // Or a file that a killed attempt was writing would become part of the output.
+        files::sweep(&saved)?;
+    }
+    let vocabulary = tokenizer.fingerprint();
+    let attempt = |events: &mut dyn FnMut(Event)| {
+        let mut watch = |progress: Progress| {
+            let step = progress.examples as u64;
+            if progress.positions == 0 {
+                events(Event::Resumed { step });
+            } else {
+                let (steps, memory_bytes) = (progress.total as u64, device::resident_memory_bytes());
+                events(Event::Step(Step { step, steps, memory_bytes, ..Step::default() }));
+                events(Event::Saved { step });
+            }
+            if around.stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        capture(&decoder, &vocabulary, &sequences, &saved, job.batch * job.max_length, &mut watch)
     };
-    let budget = job.batch * job.max_length;
+    let outcome = match attempt(around.events) {
+        // Begun with passes of another size, which one key may have, or damaged.
+        Err(error @ (CaptureError::Another { .. } | CaptureError::Foreign { .. })) => {
+            let text = format!("what an earlier attempt captured is not used: {error}; the stage starts over");
+            (around.events)(Event::Note { text });
+            std::fs::remove_dir_all(&saved).map_err(|source| files::failed(&saved, None, source))?;
+            attempt(around.events)?
+        }
+        outcome => outcome?,
+    };
+    if outcome == Outcome::Stopped {
+        return Err(Stopped.into());
+    }
     let output = around.folder.output();
-    match capture(&decoder, &tokenizer.fingerprint(), &sequences, &output, budget, &mut watch)? {
-        Outcome::Complete => Ok(()),
-        Outcome::Stopped => Err(Stopped.into()),
+    std::fs::rename(&saved, &output).map_err(|source| files::failed(&output, None, source))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tch::Device;
+
+    use super::*;
+    use crate::data::{Example, Tokenizer};
+    use crate::device::{Compute, Precision, Seed};
+    use crate::experiment::identity;
+    use crate::experiment::settings::{Architecture, Scratch, TokenizerSource};
+    use crate::models::config::Config;
+    use crate::models::decoder::Decoder;
+    use crate::orchestrate::execute::Inputs;
+    use crate::orchestrate::job::Job;
+    use crate::orchestrate::rows;
+    use crate::orchestrate::stage::{Input, Source, Stage, StageKind};
+    use crate::orchestrate::stop::StopFlag;
+    use crate::orchestrate::store::{StageFolder, Store};
+
+    fn job(batch: usize) -> CaptureJob {
+        CaptureJob { max_length: 32, max_prompt: None, closed_book: true, precision: Precision::F32, batch }
+    }
+
+    /// Writes a teacher and its data into `folder` and returns the stage that reads them.
+    fn stage(folder: &Path) -> Stage {
+        let (data, teacher) = (folder.join("data"), folder.join("teacher"));
+        for folder in [&data, &teacher] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        let example = |i: usize| Example {
+            id: i.to_string(),
+            group: "g".to_owned(),
+            context: None,
+            question: format!("what is {i}?"),
+            answer: "a cell ".repeat(i % 3 + 1).trim_end().to_owned(),
+            references: vec![],
+            split: None,
+        };
+        let examples: Vec<Example> = (0..12).map(example).collect();
+        rows::write(&prepare::split_file(&data, SplitName::Train), &examples).unwrap();
+        let texts: Vec<String> = examples.iter().map(|example| example.question.clone()).collect();
+        let tokenizer = Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 300 }, &texts).unwrap();
+        tokenizer.save(&teacher).unwrap();
+        let scratch = Scratch {
+            architecture: Architecture::Llama,
+            tokenizer: String::new(),
+            hidden: 8,
+            layers: 1,
+            heads: 2,
+            kv_heads: None,
+            feed_forward: 16,
+            tied: true,
+            positions: 64,
+        };
+        let config = Config::scratch(&scratch, tokenizer.len(), tokenizer.eos());
+        Decoder::initialise(config, Seed(1), Device::Cpu).save(&teacher).unwrap();
+        let key = identity("capture", 1, &0, &[]).unwrap();
+        let input = |name: &str, path: &Path| Input {
+            name: name.to_owned(),
+            source: Source::External { origin: String::new(), path: Some(path.to_owned()), key: key.clone() },
+        };
+        Stage {
+            kind: StageKind::Capture,
+            label: "teacher".to_owned(),
+            inputs: vec![input("data", &data), input("teacher", &teacher)],
+            key: key.clone(),
+            job: Job::Capture(job(1)),
+            seed: None,
+            users: vec![],
+        }
+    }
+
+    /// Runs the stage as an execution would and returns what it told; stops after `passes`.
+    fn attempt(
+        stage: &Stage,
+        store: &Store,
+        batch: usize,
+        passes: usize,
+    ) -> (anyhow::Result<()>, Vec<Event>, StageFolder) {
+        let folder = store.folder_of(stage);
+        let (stop, mut told) = (StopFlag::default(), Vec::new());
+        let lock = folder.lock(&stop, || ()).unwrap();
+        folder.begin(&lock).unwrap();
+        let mut events = |event: Event| {
+            told.push(event);
+            if told.iter().filter(|event| matches!(event, Event::Step(_))).count() == passes {
+                stop.raise();
+            }
+        };
+        let around = Surroundings {
+            compute: Compute::reference(),
+            inputs: &Inputs::of(stage, store).unwrap(),
+            folder: &folder,
+            events: &mut events,
+            stop: &stop,
+        };
+        let result = run(&job(batch), around);
+        (result, told, folder)
+    }
+
+    fn output(folder: &StageFolder) -> Vec<(std::ffi::OsString, Vec<u8>)> {
+        let entries = std::fs::read_dir(folder.output()).unwrap().map(|entry| entry.unwrap());
+        let mut all: Vec<_> = entries.map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap())).collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn a_stopped_stage_goes_on_to_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = stage(folder.path());
+        let [whole, store] = ["whole", "store"].map(|name| Store::open(&folder.path().join(name)).unwrap());
+        let (result, _, finished) = attempt(&stage, &whole, 2, usize::MAX);
+        result.unwrap();
+        let expected = output(&finished);
+        assert_eq!(expected.len(), 5);
+
+        let (result, told, stopped) = attempt(&stage, &store, 2, 2);
+        assert!(result.unwrap_err().is::<Stopped>());
+        assert!(matches!(told.last(), Some(Event::Saved { .. })), "{told:?}");
+        assert!(output(&stopped).is_empty());
+        // Killed while it wrote, it would have left this beside.
+        files::write(&stopped.checkpoint().join("capture").join(".writing-killed"), b"half").unwrap();
+        let (result, resumed, finished) = attempt(&stage, &store, 2, usize::MAX);
+        result.unwrap();
+        assert_eq!(resumed[0], Event::Resumed { step: told.last().and_then(Event::step).unwrap() });
+        assert_eq!(output(&finished), expected);
+    }
+
+    #[test]
+    fn passes_of_another_size_start_over_and_say_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = stage(folder.path());
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        assert!(attempt(&stage, &store, 1, 2).0.is_err());
+        let (result, told, finished) = attempt(&stage, &store, 3, usize::MAX);
+        result.unwrap();
+        assert!(matches!(&told[0], Event::Note { text } if text.contains("tokens of a batch differ")), "{told:?}");
+        assert!(matches!(told[1], Event::Step(_)), "{told:?}");
+        assert_eq!(output(&finished).len(), 5);
     }
 }

@@ -32,8 +32,8 @@ impl Failure {
         if whole.iter().any(|text| is_out_of_memory(text)) {
             reasons.insert(0, "out of memory".to_owned());
             reasons.push(
-                "hint: in `training`, lower `batch` and raise `accumulation` by as much (the result stays \
-                 the same), or lower `max-length`; for answers, lower `evaluation.batch`"
+                "hint: in `training`, raise `accumulation` (a step of the same `batch` in more parts), or lower \
+                 `max-length`; for answers, lower `evaluation.batch`"
                     .to_owned(),
             );
         }

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use anyhow::Context;
-
 use super::event::{Event, Step};
 use super::generation::Generation;
 use super::job::GenerateJob;
@@ -14,7 +12,7 @@ use crate::data::encode::{Limits, encode_all, encode_prompt};
 use crate::data::{Example, SplitName, Tokenizer};
 use crate::device::Seed;
 use crate::evaluate::likelihood::likelihood;
-use crate::generate::{GenerationSettings, generate};
+use crate::generate::{Generated, GenerationSettings, StopReason, generate};
 use crate::models::decoder::Decoder;
 use crate::tuning::lora;
 
@@ -68,16 +66,15 @@ fn answer(
     let (sequences, _) = encode_all(tokenizer, examples, job.closed_book, limits);
     let likelihoods = likelihood(decoder, &sequences, job.batch, &mut |_, _| {});
     let measured: BTreeMap<usize, _> = sequences.iter().map(|sequence| sequence.example).zip(likelihoods).collect();
-    let row = |(index, (example, answer)): (usize, (&Example, &crate::generate::Generated))| {
+    let row = |(index, (example, answer)): (usize, (&Example, &Generated))| {
         let reference = measured.get(&index);
-        Ok(Generation {
+        Generation {
             id: example.id.clone(),
             answer: tokenizer.decode(&answer.tokens).trim().to_owned(),
-            new_tokens: answer.tokens.len() as u64 + u64::from(answer.stopped == crate::generate::StopReason::Eos),
+            new_tokens: answer.tokens.len() as u64 + u64::from(answer.stopped == StopReason::Eos),
             nll: reference.map(|reference| reference.per_token()),
             response_tokens: reference.map_or(0, |reference| reference.tokens),
-        })
+        }
     };
-    let rows = examples.iter().zip(&generated).enumerate().map(row);
-    rows.collect::<anyhow::Result<Vec<_>>>().context("cannot read the answers")
+    Ok(examples.iter().zip(&generated).enumerate().map(row).collect())
 }

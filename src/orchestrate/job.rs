@@ -1,8 +1,10 @@
 //! What each kind of stage is told to do.
 //!
-//! A job holds every setting that can change the stage's result, and beside them the few that
-//! cannot (`accumulation`, `checkpoint-every`, decoding batch): these are reset by
-//! [`Job::essential`] before the job is hashed, so that changing them invalidates nothing.
+//! A job holds every setting that can change the stage's result, and beside them the few that say
+//! only how it is computed (`accumulation`, `checkpoint-every`, the batches of a capture and of
+//! decoding): these are reset by [`Job::essential`] before the job is hashed, so that changing them
+//! invalidates nothing. They can change rounding and, with `accumulation`, which inputs dropout
+//! drops; never what is estimated.
 //! What a stage reads reaches it under the input names given with each job. A *model folder* is a
 //! Hugging Face folder: `config.json`, safetensors, `tokenizer.json`; an *adapter folder* is
 //! PEFT's.
@@ -85,8 +87,8 @@ pub struct SftJob {
     pub seed: u64,
 }
 
-/// Stores the teacher's last hidden states on response positions of train and dev. Inputs: `data`,
-/// `teacher`, and `teacher-adapter` if it was tuned by adapters. Output: the capture's own files.
+/// Stores the teacher's last hidden states on response positions of the training split. Inputs:
+/// `data`, `teacher`, and `teacher-adapter` if it was tuned by adapters. Output: the capture's own files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CaptureJob {
@@ -99,7 +101,7 @@ pub struct CaptureJob {
     pub closed_book: bool,
     /// Number format.
     pub precision: Precision,
-    /// Sequences of one forward pass; changes no result.
+    /// Sequences of `max_length` that one forward pass has room for.
     pub batch: usize,
 }
 
@@ -133,7 +135,7 @@ pub struct GenerateJob {
     pub decoding: Decoding,
     /// Longest answer, in tokens.
     pub max_new_tokens: usize,
-    /// Longest sequence of a likelihood, in tokens.
+    /// Longest sequence, in tokens: prompt and answer, prompt and reference.
     pub max_length: usize,
     /// Longest prompt, in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -184,16 +186,17 @@ impl Job {
     pub fn version(&self) -> u32 {
         match self {
             Self::Data(_) | Self::Tokenizer(_) => 1,
-            Self::Pretrain(_) => 1,
-            Self::Sft(_) => 1,
+            // 2: in bf16, a step in one piece that followed one in several had lost its gradient.
+            Self::Pretrain(_) => 2,
+            Self::Sft(_) => 2,
             Self::Capture(_) => 1,
-            Self::Distill(_) => 1,
+            Self::Distill(_) => 2,
             Self::Generate(_) => 1,
             Self::Score(_) => 1,
         }
     }
 
-    /// Returns the job with every setting reset that cannot change its result: what is hashed.
+    /// Returns the job with every setting reset that says only how it is computed: what is hashed.
     #[must_use]
     pub fn essential(&self) -> Self {
         let mut job = self.clone();
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_change_no_result_are_not_hashed() {
+    fn settings_of_how_it_is_computed_are_not_hashed() {
         let plain = sft(Training::default(), 1);
         let mut training = Training { accumulation: 8, checkpoint_every: 7, ..Training::default() };
         assert_eq!(sft(training.clone(), 1).essential(), plain.essential());

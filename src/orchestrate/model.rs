@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use tch::{Device, Kind};
 
 use super::execute::Inputs;
+use super::prepare::with_hint;
 use crate::data::Tokenizer;
 use crate::models::decoder::Decoder;
 use crate::tuning::peft;
@@ -51,8 +52,7 @@ pub fn load(
 /// # Errors
 /// When it is missing or damaged.
 pub fn tokenizer(folder: &Path) -> anyhow::Result<Tokenizer> {
-    Tokenizer::load(folder).map_err(|error| {
-        let hint = error.hint();
-        anyhow::Error::new(error).context(format!("cannot load the tokenizer of `{}`\nhint: {hint}", folder.display()))
-    })
+    Tokenizer::load(folder)
+        .map_err(|error| with_hint(error.hint(), error))
+        .with_context(|| format!("cannot load the tokenizer of `{}`", folder.display()))
 }

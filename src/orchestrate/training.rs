@@ -1,8 +1,8 @@
 //! The stages `pretrain`, `sft` and `distill`: from a job to a trained model on disk.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
+use anyhow::bail;
 use tch::Kind;
 
 use super::event::{Event, Step};
@@ -54,11 +54,10 @@ pub fn pretrain(job: &PretrainJob, mut around: Surroundings<'_>) -> anyhow::Resu
     let sequences = pretraining_sequences(&tokenizer, &texts, length);
     let config = Config::scratch(&job.model, tokenizer.len(), tokenizer.eos());
     let decoder = Decoder::initialise(config, Seed(job.seed), compute.device);
-    let tuning = Tuning::Full {};
-    let student = Student::new(decoder, &tuning, job.training.weight_decay, compute, Seed(job.seed));
+    let student = Student::new(decoder, &Tuning::Full {}, job.training.weight_decay, compute, Seed(job.seed));
     let mut objective = Supervised::new(student, sequences, vec![]);
     let finished = around.train(&mut objective, &job.training, job.seed)?;
-    around.keep(objective.student, &finished, &tokenizer, &tuning, "")
+    around.keep_model(objective.student, &finished, &tokenizer)
 }
 
 /// Fine-tunes a model on questions and answers.
@@ -90,6 +89,16 @@ pub fn distill(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result
 
     let mine = around.sequences(&tokenizer, SplitName::Train, &job.training, job.closed_book)?;
     let theirs = around.sequences(&teacher_tokenizer, SplitName::Train, &job.training, job.closed_book)?;
+    // Examples are told apart by their place alone: the capture must be of these very sequences.
+    if capture.vocabulary() != teacher_tokenizer.fingerprint() || capture.examples() != theirs.len() {
+        bail!(
+            "the capture holds {} sequences of vocabulary `{}`, the teacher {} of `{}`",
+            capture.examples(),
+            capture.vocabulary(),
+            theirs.len(),
+            teacher_tokenizer.fingerprint()
+        );
+    }
     let (train, captured) = in_both(mine, &theirs);
     let dev = around.sequences(&tokenizer, SplitName::Dev, &job.training, job.closed_book)?;
 
@@ -162,8 +171,8 @@ impl Surroundings<'_> {
         })
     }
 
-    /// Writes the trained model (or its adapters). Checkpoints stay until the stage is done: the disk
-    /// may be full or the process killed before it is.
+    /// Writes what fine-tuning left: a model, or adapters for the model of input `base`. The saved
+    /// state stays until the stage is sealed: killed before that, it need not be trained again.
     fn keep(
         &self,
         mut student: Student,
@@ -172,19 +181,21 @@ impl Surroundings<'_> {
         tuning: &Tuning,
         base: &str,
     ) -> anyhow::Result<()> {
-        let output = self.folder.output();
-        student.adopt(&finished.flat);
         match tuning {
-            Tuning::Full {} => {
-                student.decoder.save(&output)?;
-                tokenizer.save(&output)?;
-            }
+            Tuning::Full {} => self.keep_model(student, finished, tokenizer),
             Tuning::Lora(settings) => {
-                let base = self.inputs.find(base).unwrap_or(Path::new("")).display().to_string();
-                peft::save(&mut student.decoder, settings, &base, &output)?;
+                student.adopt(&finished.flat);
+                let base = self.inputs.get(base)?.display().to_string();
+                Ok(peft::save(&mut student.decoder, settings, &base, &self.folder.output())?)
             }
         }
-        Ok(())
+    }
+
+    fn keep_model(&self, mut student: Student, finished: &Finished, tokenizer: &Tokenizer) -> anyhow::Result<()> {
+        let output = self.folder.output();
+        student.adopt(&finished.flat);
+        student.decoder.save(&output)?;
+        Ok(tokenizer.save(&output)?)
     }
 }
 

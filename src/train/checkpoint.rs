@@ -1,9 +1,10 @@
 //! The state of an unfinished training stage on disk: weights, moments, best weights, progress.
 //!
 //! `checkpoint.json` names the file that holds the tensors and its checksum; it is replaced last,
-//! so that at any instant it names a whole file.
+//! so that at any instant it names a whole file. Whoever keeps the stage removes both when it is done.
 
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
@@ -68,9 +69,7 @@ pub fn save(
     save_file(&path, &tensors.iter().collect::<Vec<_>>())?;
     let blake3 = checksum(&path)?;
     let index = Index { file: file.clone(), blake3, parameters: flat.count(), progress: progress.clone() };
-    let text = serde_json::to_vec_pretty(&index).map_err(|source| ModelError::Json { path: path.clone(), source })?;
-    let place = folder.join(INDEX);
-    files::write(&place, &text)?;
+    files::write_json(&folder.join(INDEX), &index)?;
     remove_others(folder, &file);
     Ok(())
 }
@@ -81,8 +80,10 @@ pub fn save(
 /// When a file that should be readable is not.
 pub fn restore(folder: &Path, flat: &mut Flat, adam: &mut AdamW) -> Result<Found, ModelError> {
     let place = folder.join(INDEX);
-    let Ok(text) = std::fs::read(&place) else {
-        return Ok(Found::Nothing);
+    let text = match std::fs::read(&place) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(source) => return Err(ModelError::Read { path: place, source }),
     };
     let index: Index = match serde_json::from_slice(&text) {
         Ok(index) => index,
@@ -113,7 +114,7 @@ pub fn restore(folder: &Path, flat: &mut Flat, adam: &mut AdamW) -> Result<Found
     Ok(Found::Restored(index.progress, best))
 }
 
-/// Removes older checkpoints: best effort, a file that stays costs room and nothing else.
+/// Removes the files of earlier states. Best effort: one that stays costs space, not correctness.
 fn remove_others(folder: &Path, keep: &str) {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in files {
@@ -125,10 +126,64 @@ fn remove_others(folder: &Path, keep: &str) {
     }
 }
 
-fn checksum(path: &PathBuf) -> Result<String, ModelError> {
-    let failed = |source| ModelError::Read { path: path.clone(), source };
+fn checksum(path: &Path) -> Result<String, ModelError> {
+    let failed = |source| ModelError::Read { path: path.to_owned(), source };
     let mut hasher = blake3::Hasher::new();
     let file = std::fs::File::open(path).map_err(failed)?;
     hasher.update_reader(file).map_err(failed)?;
     Ok(hasher.finalize().to_hex().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tuning::flat::{Group, Parameter};
+
+    fn state() -> (Flat, AdamW) {
+        let mut weight = Tensor::from_slice(&[1f32, 2.0]);
+        let group = Group { lr_factor: 1.0, weight_decay: 0.0 };
+        let flat = Flat::gather(vec![Parameter { name: "weight".to_owned(), tensor: &mut weight, group }], Kind::Float);
+        let adam = AdamW::new(&flat);
+        (flat, adam)
+    }
+
+    #[test]
+    fn a_state_reads_back_and_replaces_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut flat, mut adam) = state();
+        let best = Tensor::from_slice(&[7f32, 8.0]);
+        save(folder.path(), &flat, &adam, None, &Progress { step: 3, best: None }).unwrap();
+        flat.restore(&Tensor::from_slice(&[5f32, 6.0]));
+        adam.second = Tensor::from_slice(&[0.25f32, 0.5]);
+        // A loss without a short decimal form.
+        let progress = Progress { step: 4, best: Some((2, 1.0 / 3.0)) };
+        save(folder.path(), &flat, &adam, Some(&best), &progress).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+
+        let (mut found_flat, mut found_adam) = state();
+        let found = restore(folder.path(), &mut found_flat, &mut found_adam).unwrap();
+        let Found::Restored(found_progress, Some(found_best)) = found else { panic!("{found:?}") };
+        assert_eq!(found_progress, progress);
+        assert_eq!(found_adam.steps, 4);
+        for (found, written) in [
+            (&found_flat.master, &flat.master),
+            (&found_adam.first, &adam.first),
+            (&found_adam.second, &adam.second),
+            (&found_best, &best),
+        ] {
+            assert!(found.equal(written));
+        }
+    }
+
+    #[test]
+    fn no_state_a_damaged_one_and_one_that_cannot_be_read_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut flat, mut adam) = state();
+        assert!(matches!(restore(folder.path(), &mut flat, &mut adam), Ok(Found::Nothing)));
+        files::write(&folder.path().join(INDEX), b"{").unwrap();
+        assert!(matches!(restore(folder.path(), &mut flat, &mut adam), Ok(Found::Damaged(_))));
+        std::fs::remove_file(folder.path().join(INDEX)).unwrap();
+        std::fs::create_dir(folder.path().join(INDEX)).unwrap();
+        assert!(matches!(restore(folder.path(), &mut flat, &mut adam), Err(ModelError::Read { .. })));
+    }
 }

@@ -30,7 +30,8 @@ pub struct Distillation {
 
 impl Distillation {
     /// Trains `student` on `train`, whose i-th sequence is `captured[i]` of `capture`, and measures
-    /// it on `dev`. Projectors learn with `projector_lr_factor` times the learning rate.
+    /// it on `dev`. Projectors learn with `projector_lr_factor` times the learning rate, the floor of
+    /// its schedule included (the release gives both the same floor).
     ///
     /// # Panics
     /// When `captured` is not as long as `train`.

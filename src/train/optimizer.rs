@@ -76,22 +76,39 @@ mod tests {
     use super::*;
     use crate::tuning::flat::{Group, Parameter};
 
-    /// One weight of 1, gradient 0.5, lr 0.1, decay 0.01, three steps. Adam's first step is
-    /// lr * sign(g); constant gradients keep it so: w <- w (1 - 0.001) - 0.1 each time.
+    /// Algorithm 2 in f64, number by number, over gradients that change: with constant ones any betas
+    /// would do.
     #[test]
     fn follows_the_definition() {
-        let mut w = Tensor::from_slice(&[1f32]);
-        let group = Group { lr_factor: 1.0, weight_decay: 0.01 };
-        let mut flat = Flat::gather(vec![Parameter { name: "w".to_owned(), tensor: &mut w, group }], Kind::Float);
+        let (mut decayed, mut spared) = (Tensor::from_slice(&[1f32, -2.0]), Tensor::from_slice(&[0.5f32]));
+        let groups = [Group { lr_factor: 1.0, weight_decay: 0.01 }, Group { lr_factor: 3.0, weight_decay: 0.0 }];
+        let parameter = |name: &str, tensor, group| Parameter { name: name.to_owned(), tensor, group };
+        let mut flat = Flat::gather(
+            vec![parameter("decayed", &mut decayed, groups[0]), parameter("spared", &mut spared, groups[1])],
+            Kind::Float,
+        );
         let mut adam = AdamW::new(&flat);
-        let mut expected = 1.0;
-        for _ in 0..3 {
+        let (lr, scale) = (0.1, 0.5);
+        // Weight, first and second moment of each number, and its group.
+        let mut expected: [(f64, f64, f64, Group); 3] =
+            [(1.0, 0.0, 0.0, groups[0]), (-2.0, 0.0, 0.0, groups[0]), (0.5, 0.0, 0.0, groups[1])];
+        for (step, gradient) in [[0.5f64, -1.0, 2.0], [-0.25, -3.0, 0.5], [4.0, 0.125, -1.0]].iter().enumerate() {
             flat.zero_gradient();
-            (&w * 0.5).sum(Kind::Float).backward();
-            adam.step(&mut flat, 0.1, 1.0);
-            expected = expected * 0.999 - 0.1;
-            let found = w.double_value(&[0]);
-            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+            let slopes = Tensor::from_slice(gradient).to_kind(Kind::Float);
+            (decayed.dot(&slopes.narrow(0, 0, 2)) + spared.dot(&slopes.narrow(0, 2, 1))).backward();
+            adam.step(&mut flat, lr, scale);
+            let t = step as i32 + 1;
+            for ((weight, first, second, group), gradient) in expected.iter_mut().zip(gradient) {
+                let g = gradient * scale;
+                *first = 0.9 * *first + 0.1 * g;
+                *second = 0.999 * *second + 0.001 * g * g;
+                let (m, v) = (*first / (1.0 - 0.9f64.powi(t)), *second / (1.0 - 0.999f64.powi(t)));
+                *weight -= lr * group.lr_factor * (m / (v.sqrt() + 1e-8) + group.weight_decay * *weight);
+            }
+            let found = [decayed.double_value(&[0]), decayed.double_value(&[1]), spared.double_value(&[0])];
+            for (found, (expected, ..)) in found.iter().zip(&expected) {
+                assert!((found - expected).abs() < 1e-6, "step {t}: {found} {expected}");
+            }
         }
     }
 

@@ -55,17 +55,17 @@ pub struct Finished {
 /// Why a stage ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// A loss or gradient is infinite or not a number.
-    #[error(
-        "{what} is {value} at step {step}; the last good state is kept. Lower `lr`, clip, or use `precision = \"f32\"`"
-    )]
+    /// A loss or gradient is infinite or not a number; saved states stay as they are.
+    #[error("{what} is {value} after step {step}; {}. Lower `lr`, clip, or use `precision = \"f32\"`", kept(*saved))]
     NotFinite {
-        /// `loss` or `grad_norm`.
+        /// `loss`, `grad_norm` or `dev loss`.
         what: &'static str,
         /// Its value.
         value: f64,
         /// Steps done before it.
         step: u64,
+        /// Steps that the last saved state holds.
+        saved: Option<u64>,
     },
     /// The user asked to stop; run again to go on.
     #[error("stopped after step {step} of {steps}")]
@@ -84,6 +84,13 @@ pub enum TrainError {
     /// The objective could not read what it needs.
     #[error(transparent)]
     Objective(#[from] anyhow::Error),
+}
+
+fn kept(saved: Option<u64>) -> String {
+    saved.map_or_else(
+        || "no state was saved yet".to_owned(),
+        |step| format!("the state saved after step {step} is kept"),
+    )
 }
 
 /// Trains until the last step, an error, or a request to stop.
@@ -110,6 +117,7 @@ pub fn train(
     let mut adam = AdamW::new(&flat);
     let mut progress = Progress::default();
     let mut best: Option<Tensor> = None;
+    let mut saved = None;
     if let Some(folder) = job.folder {
         match checkpoint::restore(folder, &mut flat, &mut adam)? {
             Found::Nothing => {}
@@ -118,6 +126,7 @@ pub fn train(
             }
             Found::Restored(found, weights) => {
                 events(TrainEvent::Resumed { step: found.step });
+                saved = Some(found.step);
                 (progress, best) = (found, weights);
             }
         }
@@ -149,9 +158,9 @@ pub fn train(
         }
         let grad_norm = flat.gradient_norm();
         for (what, value) in [("loss", parts.get("loss").copied().unwrap_or(f64::NAN)), ("grad_norm", grad_norm)] {
+            // Not saved: these weights are what gave it. The state before them stays the last one.
             if !value.is_finite() {
-                save(job, &flat, &adam, best.as_ref(), &progress)?;
-                return Err(TrainError::NotFinite { what, value, step: progress.step });
+                return Err(TrainError::NotFinite { what, value, step: progress.step, saved });
             }
         }
         let lr = learning_rate(training.schedule, training.lr, progress.step, steps);
@@ -172,6 +181,9 @@ pub fn train(
         if (last || (epoch_ends && training.validate == Validate::Epoch))
             && let Some(loss) = objective.dev_loss()
         {
+            if !loss.is_finite() {
+                return Err(TrainError::NotFinite { what: "dev loss", value: loss, step: progress.step, saved });
+            }
             let is_best = training.validate == Validate::End || progress.best.is_none_or(|(_, lowest)| loss < lowest);
             if is_best {
                 progress.best = Some((progress.step, loss));
@@ -180,8 +192,12 @@ pub fn train(
             events(TrainEvent::Validation { step: progress.step, loss, best: is_best });
         }
         let stopping = job.stop.load(Ordering::Relaxed);
-        if !last && (stopping || progress.step.is_multiple_of(training.checkpoint_every as u64)) {
-            save(job, &flat, &adam, best.as_ref(), &progress)?;
+        if let Some(folder) = job.folder
+            && !last
+            && (stopping || progress.step.is_multiple_of(training.checkpoint_every as u64))
+        {
+            checkpoint::save(folder, &flat, &adam, best.as_ref(), &progress)?;
+            saved = Some(progress.step);
             events(TrainEvent::Checkpoint { step: progress.step });
         }
         if stopping && !last {
@@ -202,12 +218,14 @@ fn batches(examples: usize, batch: usize, job: &Job<'_>, epoch: u64) -> Vec<Vec<
 }
 
 /// Tokens of one forward and backward pass: enough that matrix products are large, few enough that
-/// activations stay small. A step with more is computed in parts, which changes no result.
+/// activations stay small. A step with more is computed in parts, which changes its gradient by
+/// rounding only; dropout, where there is any, draws its masks part by part.
 fn budget(device: Device) -> u64 {
     if device.is_cuda() { 32_768 } else { 2_048 }
 }
 
-/// Divides a step into at least `parts` micro-batches of at most [`budget`] tokens each.
+/// Divides a step into micro-batches of at most `1 / parts` of its examples, rounded up, and at most
+/// [`budget`] tokens; one example alone may have more.
 fn split(batch: &[usize], parts: usize, device: Device, tokens: impl Fn(&[usize]) -> u64) -> Vec<&[usize]> {
     let most = batch.len().div_ceil(parts);
     let (mut micro_batches, mut rest) = (Vec::new(), batch);
@@ -218,17 +236,4 @@ fn split(batch: &[usize], parts: usize, device: Device, tokens: impl Fn(&[usize]
         rest = others;
     }
     micro_batches
-}
-
-fn save(
-    job: &Job<'_>,
-    flat: &Flat,
-    adam: &AdamW,
-    best: Option<&Tensor>,
-    progress: &Progress,
-) -> Result<(), ModelError> {
-    match job.folder {
-        Some(folder) => checkpoint::save(folder, flat, adam, best, progress),
-        None => Ok(()),
-    }
 }

@@ -9,7 +9,10 @@ use crate::data::encode::Sequence;
 use crate::models::cross_entropy;
 use crate::tuning::flat::Parameter;
 
-/// Minimises the cross-entropy of the response: `L = sum_t -ln p(y_t | y_<t, x) / N`.
+/// Minimises the cross-entropy of the response y to the prompt x, end of sequence included:
+/// `L = sum_t -ln p(y_t | y_<t, x) / N`, N the response tokens of the whole optimiser step. This is
+/// the causal language-model loss of transformers with labels of -100 on the prompt; in pretraining
+/// every token but the first of a block is response.
 #[derive(Debug)]
 pub struct Supervised {
     /// The model in training.

@@ -40,6 +40,9 @@ pub struct Flat {
     gradient: Tensor,
     /// Gradients of several micro-batches `[parameters]`, f32; only when the model's are not.
     accumulated: Option<Tensor>,
+    /// Whether the gradients of this step are in `accumulated`: a step in one piece leaves them in
+    /// `gradient`, also after a step in several.
+    has_accumulated: bool,
     /// Consecutive parts of the buffer and their groups.
     pub ranges: Vec<(i64, i64, Group)>,
     /// Name, offset and shape of each parameter.
@@ -84,7 +87,7 @@ impl Flat {
             offset += count;
         }
         let _ = gradient.detach().zero_();
-        Self { master, working, gradient, accumulated: None, ranges, layout }
+        Self { master, working, gradient, accumulated: None, has_accumulated: false, ranges, layout }
     }
 
     /// Returns the number of trainable parameters.
@@ -103,10 +106,13 @@ impl Flat {
         if let Some(accumulated) = &mut self.accumulated {
             let _ = accumulated.zero_();
         }
+        self.has_accumulated = false;
     }
 
     /// Adds the gradients of a micro-batch in f32 and clears them, so that a sum over many
     /// micro-batches does not round to bf16 each time. In f32 they add up by themselves.
+    ///
+    /// Within a step, either every micro-batch ends with this or none does.
     pub fn accumulate(&mut self) {
         if self.working.is_none() {
             return;
@@ -114,11 +120,12 @@ impl Flat {
         let sum = self.accumulated.get_or_insert_with(|| self.gradient.zeros_like().to_kind(Kind::Float));
         let _ = sum.g_add_(&self.gradient);
         let _ = self.gradient.zero_();
+        self.has_accumulated = true;
     }
 
     /// Returns the gradients of the step `[parameters]`.
     pub fn gradient(&self) -> &Tensor {
-        self.accumulated.as_ref().unwrap_or(&self.gradient)
+        self.accumulated.as_ref().filter(|_| self.has_accumulated).unwrap_or(&self.gradient)
     }
 
     /// Returns the Euclidean norm of all gradients.
@@ -201,6 +208,9 @@ mod tests {
             assert!((flat.gradient_norm() - 69f64.sqrt()).abs() < 1e-5);
             flat.zero_gradient();
             assert_eq!(values(flat.gradient()), [0.0; 3]);
+            // A step in one piece after one in two.
+            (&b * 1).sum(kind).backward();
+            assert_eq!(values(flat.gradient()), [1.0, 0.0, 0.0]);
         }
     }
 

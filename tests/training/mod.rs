@@ -1,5 +1,8 @@
 //! Training on the CPU with a tiny model: losses fall, and what must not change a result does not.
 
+mod distillation;
+
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,6 +18,8 @@ use tutelage::train::event::TrainEvent;
 use tutelage::train::run::{Finished, Job, Order, TrainError, train};
 use tutelage::train::student::Student;
 use tutelage::train::supervised::Supervised;
+use tutelage::train::{Objective, Parts};
+use tutelage::tuning::flat::Parameter;
 use tutelage::tuning::{lora, peft};
 
 const VOCABULARY: usize = 50;
@@ -59,6 +64,11 @@ fn training() -> Training {
     }
 }
 
+/// Of the 40 sequences, 13 steps of two micro-batches and one of a single one in every epoch.
+fn mixed() -> Training {
+    Training { batch: 3, accumulation: 2, ..training() }
+}
+
 fn objective(tuning: &Tuning, precision: Precision) -> Supervised {
     let compute = Compute { precision, ..Compute::reference() };
     let student = Student::new(decoder(1), tuning, 0.01, compute, Seed(1));
@@ -72,21 +82,30 @@ fn adapters(dropout: f64) -> Tuning {
     Tuning::Lora(Lora { rank: 4, alpha: 8.0, dropout, target_modules })
 }
 
-/// Dropout draws from libtorch's one generator, which tests share: one at a time.
+/// Dropout draws from libtorch's one generator, which tests share and every step seeds: one at a time.
 static DROPOUT: Mutex<()> = Mutex::new(());
 
-/// Trains and returns the result with the loss of every step.
-fn run(objective: &mut Supervised, training: &Training) -> (Finished, Vec<f64>) {
+/// What one step tells: its loss parts and the norm of its gradient.
+type Told = (BTreeMap<String, f64>, f64);
+
+/// Trains and returns the result with what every step told.
+fn steps(objective: &mut dyn Objective, training: &Training) -> (Finished, Vec<Told>) {
     let _alone = DROPOUT.lock();
-    let mut losses = Vec::new();
+    let mut told = Vec::new();
     let stop = AtomicBool::new(false);
     let job = Job { training, order: Order::Shuffled, seed: Seed(7), folder: None, stop: &stop };
     let finished = train(objective, &job, &mut |event| {
-        if let TrainEvent::Step { parts, .. } = event {
-            losses.push(parts["loss"]);
+        if let TrainEvent::Step { parts, grad_norm, .. } = event {
+            told.push((parts, grad_norm));
         }
     });
-    (finished.unwrap(), losses)
+    (finished.unwrap(), told)
+}
+
+/// Trains and returns the result with the loss of every step.
+fn run(objective: &mut dyn Objective, training: &Training) -> (Finished, Vec<f64>) {
+    let (finished, told) = steps(objective, training);
+    (finished, told.into_iter().map(|(parts, _)| parts["loss"]).collect())
 }
 
 #[test]
@@ -109,8 +128,25 @@ fn splitting_a_step_changes_nothing_but_rounding() {
     let whole = run(&mut objective(&Tuning::Full {}, Precision::F32), &training()).1;
     let split = Training { accumulation: 4, ..training() };
     let parts = run(&mut objective(&Tuning::Full {}, Precision::F32), &split).1;
+    assert_eq!(whole.len(), parts.len());
     for (whole, parts) in whole.iter().zip(&parts) {
         assert!((whole - parts).abs() < 1e-5, "{whole} {parts}");
+    }
+}
+
+#[test]
+fn steps_in_one_piece_and_in_several_take_turns() {
+    // bf16 has 8 bits, and its gradients are added up in f32.
+    for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::Bf16, 0.05)] {
+        let whole = Training { accumulation: 1, ..mixed() };
+        let whole = steps(&mut objective(&Tuning::Full {}, precision), &whole).1;
+        let parts = steps(&mut objective(&Tuning::Full {}, precision), &mixed()).1;
+        assert_eq!((whole.len(), parts.len()), (28, 28));
+        for (step, ((whole, whole_norm), (parts, norm))) in whole.iter().zip(&parts).enumerate() {
+            let (whole, parts) = (whole["loss"], parts["loss"]);
+            assert!((whole - parts).abs() < tolerance, "{precision:?} {step}: {whole} {parts}");
+            assert!((norm / whole_norm - 1.0).abs() < 2.0 * tolerance, "{precision:?} {step}: {whole_norm} {norm}");
+        }
     }
 }
 
@@ -151,22 +187,21 @@ fn adapters_survive_their_files_and_merging() {
     assert!(loaded.hidden(&batch, Mode::Infer).allclose(&expected, 1e-4, 1e-5, false));
 }
 
-/// Runs with checkpoints, stopping after each of `stops` steps and starting again.
-fn interrupted(tuning: &Tuning, stops: &[u64], damage: bool) -> (Tensor, Vec<TrainEvent>) {
+/// Runs with checkpoints, stopping after each of `stops` steps and starting again with a `fresh`
+/// objective.
+fn interrupted(
+    fresh: &dyn Fn() -> Box<dyn Objective>,
+    training: &Training,
+    stops: &[u64],
+    damage: bool,
+) -> (Tensor, Vec<TrainEvent>) {
     let _alone = DROPOUT.lock();
     let folder = tempfile::tempdir().unwrap();
-    let training = training();
     let mut seen = Vec::new();
     for round in 0..=stops.len() {
         let stop = AtomicBool::new(false);
-        let job = Job {
-            training: &training,
-            order: Order::Shuffled,
-            seed: Seed(7),
-            folder: Some(folder.path()),
-            stop: &stop,
-        };
-        let result = train(&mut objective(tuning, Precision::F32), &job, &mut |event| {
+        let job = Job { training, order: Order::Shuffled, seed: Seed(7), folder: Some(folder.path()), stop: &stop };
+        let result = train(&mut *fresh(), &job, &mut |event| {
             if let TrainEvent::Step { step, .. } = &event {
                 stop.store(stops.get(round) == Some(step), Ordering::Relaxed);
             }
@@ -188,40 +223,100 @@ fn interrupted(tuning: &Tuning, stops: &[u64], damage: bool) -> (Tensor, Vec<Tra
     panic!("never finished");
 }
 
+/// Says after which steps a run went on.
+fn resumptions(events: &[TrainEvent]) -> Vec<u64> {
+    let resumed = |event: &TrainEvent| if let TrainEvent::Resumed { step } = event { Some(*step) } else { None };
+    events.iter().filter_map(resumed).collect()
+}
+
 #[test]
 fn a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one() {
     for tuning in [Tuning::Full {}, adapters(0.2)] {
-        let (whole, _) = interrupted(&tuning, &[], false);
-        let (resumed, events) = interrupted(&tuning, &[2, 7], false);
-        assert!(resumed.equal(&whole), "{tuning:?}");
-        let resumptions: Vec<u64> = events
-            .iter()
-            .filter_map(|event| if let TrainEvent::Resumed { step } = event { Some(*step) } else { None })
-            .collect();
-        assert_eq!(resumptions, [2, 7]);
+        for precision in [Precision::F32, Precision::Bf16] {
+            let fresh = || -> Box<dyn Objective> { Box::new(objective(&tuning, precision)) };
+            let (whole, _) = interrupted(&fresh, &mixed(), &[], false);
+            // Step 14 is the one in one piece.
+            let (resumed, events) = interrupted(&fresh, &mixed(), &[2, 13], false);
+            assert!(resumed.equal(&whole), "{tuning:?} {precision:?}");
+            assert_eq!(resumptions(&events), [2, 13]);
+        }
     }
 }
 
 #[test]
 fn a_damaged_checkpoint_is_told_and_not_used() {
-    let (whole, _) = interrupted(&Tuning::Full {}, &[], false);
-    let (redone, events) = interrupted(&Tuning::Full {}, &[4], true);
+    let fresh = || -> Box<dyn Objective> { Box::new(objective(&Tuning::Full {}, Precision::F32)) };
+    let (whole, _) = interrupted(&fresh, &training(), &[], false);
+    let (redone, events) = interrupted(&fresh, &training(), &[4], true);
     assert!(redone.equal(&whole));
     let told = |event: &TrainEvent| matches!(event, TrainEvent::Note { text } if text.contains("checksum"));
     assert!(events.iter().any(told));
 }
 
 #[test]
-fn a_loss_that_is_not_finite_stops_the_stage_and_keeps_the_last_state() {
+fn a_loss_that_is_not_finite_stops_the_stage_and_leaves_the_saved_state() {
+    let _alone = DROPOUT.lock();
     let folder = tempfile::tempdir().unwrap();
     let stop = AtomicBool::new(false);
+    let train = |training: &Training, stop_after: u64| {
+        let job = Job { training, order: Order::Shuffled, seed: Seed(7), folder: Some(folder.path()), stop: &stop };
+        stop.store(false, Ordering::Relaxed);
+        train(&mut objective(&Tuning::Full {}, Precision::F32), &job, &mut |event| {
+            if matches!(event, TrainEvent::Step { step, .. } if step == stop_after) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        })
+    };
     // A learning rate that no model survives.
-    let training = Training { lr: 1e30, clip: None, schedule: Schedule::Constant { warmup: 0.0 }, ..training() };
-    let job =
-        Job { training: &training, order: Order::Shuffled, seed: Seed(7), folder: Some(folder.path()), stop: &stop };
-    let error = train(&mut objective(&Tuning::Full {}, Precision::F32), &job, &mut |_| {}).unwrap_err();
-    assert!(matches!(error, TrainError::NotFinite { .. }), "{error}");
-    assert!(folder.path().join("checkpoint.json").exists());
+    let ruinous = Training { lr: 1e30, clip: None, schedule: Schedule::Constant { warmup: 0.0 }, ..training() };
+    let ruinous = Training { checkpoint_every: 1000, ..ruinous };
+    let error = train(&ruinous, u64::MAX).unwrap_err();
+    assert!(matches!(error, TrainError::NotFinite { saved: None, .. }), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+
+    assert!(matches!(train(&training(), 4), Err(TrainError::Stopped { step: 4, .. })));
+    let state = || std::fs::read(folder.path().join("checkpoint-4.safetensors")).unwrap();
+    let before = state();
+    let error = train(&ruinous, u64::MAX).unwrap_err();
+    assert!(matches!(error, TrainError::NotFinite { step: 5.., saved: Some(4), .. }), "{error}");
+    assert!(error.to_string().contains("the state saved after step 4 is kept"), "{error}");
+    assert_eq!(state(), before);
+    // It is one to go on from.
+    assert_eq!(train(&training(), u64::MAX).unwrap().steps, 10);
+}
+
+/// Supervised training whose dev loss is not a number.
+struct Unmeasurable(Supervised);
+
+impl Objective for Unmeasurable {
+    fn response_tokens(&self) -> &[usize] {
+        self.0.response_tokens()
+    }
+    fn tokens(&self, examples: &[usize]) -> u64 {
+        self.0.tokens(examples)
+    }
+    fn parameters(&mut self) -> Vec<Parameter<'_>> {
+        self.0.parameters()
+    }
+    fn kind(&self) -> Kind {
+        self.0.kind()
+    }
+    fn backward(&mut self, examples: &[usize], tokens: f64) -> anyhow::Result<Parts> {
+        self.0.backward(examples, tokens)
+    }
+    fn dev_loss(&mut self) -> Option<f64> {
+        Some(f64::NAN)
+    }
+}
+
+#[test]
+fn a_dev_loss_that_is_not_finite_is_no_best_one() {
+    let _alone = DROPOUT.lock();
+    let (training, stop) = (training(), AtomicBool::new(false));
+    let job = Job { training: &training, order: Order::Shuffled, seed: Seed(7), folder: None, stop: &stop };
+    let mut objective = Unmeasurable(objective(&Tuning::Full {}, Precision::F32));
+    let error = train(&mut objective, &job, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, TrainError::NotFinite { what: "dev loss", step: 5, saved: None, .. }), "{error}");
 }
 
 /// Stored once: a change here changes published results and raises the stage's version.

@@ -59,7 +59,7 @@ impl Capture {
         for (name, expected) in [(INDEX, &index), (HEAD, &plan.head)] {
             let path = folder.join(name);
             if checksum_of_file(&path)? != *expected {
-                return Err(CaptureError::Damaged { path, problem: "its checksum does not match".to_owned() });
+                return Err(damaged(&path, "its checksum does not match"));
             }
         }
         let path = folder.join(STATES);
@@ -67,8 +67,7 @@ impl Capture {
         let states = File::open(&path).map_err(failed)?;
         let found = states.metadata().map_err(failed)?.len();
         if found != states_bytes {
-            let problem = format!("expected {states_bytes} bytes, found {found}");
-            return Err(CaptureError::Damaged { path, problem });
+            return Err(damaged(&path, format!("expected {states_bytes} bytes, found {found}")));
         }
         let entries = read_entries(&folder.join(INDEX), &plan, states_bytes)?;
         let head_path = folder.join(HEAD);
@@ -109,8 +108,7 @@ impl Capture {
                 .read_exact_at(&mut bytes[start..], entry.offset)
                 .map_err(|source| CaptureError::Read { path: self.path.clone(), source })?;
             if checksum(&bytes[start..]) != entry.checksum {
-                let problem = format!("the checksum of example {example} does not match");
-                return Err(CaptureError::Damaged { path: self.path.clone(), problem });
+                return Err(damaged(&self.path, format!("the checksum of example {example} does not match")));
             }
             inputs.extend_from_slice(&entry.inputs);
             labels.extend_from_slice(&entry.labels);

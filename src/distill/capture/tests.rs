@@ -44,6 +44,17 @@ fn run(decoder: &Decoder, folder: &Path, batches: usize) -> Result<Outcome, Capt
     })
 }
 
+/// Captures to the end and returns what was told on the way.
+fn watched(decoder: &Decoder, folder: &Path) -> Vec<Progress> {
+    let mut told = Vec::new();
+    let outcome = capture(decoder, "v", &sequences(), folder, 9, &mut |progress| {
+        told.push(progress);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(outcome.unwrap(), Outcome::Complete);
+    told
+}
+
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut all: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -80,14 +91,9 @@ fn returns_the_teacher_itself_in_any_order() {
             let response = hidden.narrow(0, first as i64 - 1, length);
             assert!(signal.hidden.narrow(0, start, length).allclose(&response, 1e-5, 1e-6, false));
             let ids = |tensor: &tch::Tensor| Vec::<i64>::try_from(tensor.narrow(0, start, length)).unwrap();
-            assert!(
-                ids(&signal.labels).iter().eq(tokens[first..]
-                    .iter()
-                    .map(|&id| i64::from(id))
-                    .collect::<Vec<_>>()
-                    .iter())
-            );
-            assert_eq!(ids(&signal.inputs)[0], i64::from(tokens[first - 1]));
+            let wide = |tokens: &[u32]| tokens.iter().map(|&id| i64::from(id)).collect::<Vec<_>>();
+            assert_eq!(ids(&signal.labels), wide(&tokens[first..]));
+            assert_eq!(ids(&signal.inputs), wide(&tokens[first - 1..tokens.len() - 1]));
             start += length;
         }
         let deviation = capture.statistics(&order).unwrap().hidden;
@@ -116,11 +122,16 @@ fn stopped_killed_and_uninterrupted_runs_end_with_the_same_bytes() {
             }
             files::write(&path, &bytes).unwrap();
         }
-        assert_eq!(run(&decoder, folder.path(), 100).unwrap(), Outcome::Complete);
+        let told = watched(&decoder, folder.path());
+        // What is kept comes first; a lost end is computed again.
+        assert_eq!(told[0].positions, 0);
+        assert!(told[1..].iter().all(|progress| progress.positions > 0), "{told:?}");
+        assert_eq!(told[0].examples, if torn == 17 { 2 } else { 3 });
+        assert_eq!(told.last().unwrap().examples, 5);
         assert_eq!(files(folder.path()), expected, "{torn}");
     }
     // Once more changes nothing and computes nothing.
-    assert_eq!(run(&decoder, whole.path(), 0).unwrap(), Outcome::Complete);
+    assert_eq!(watched(&decoder, whole.path()), [Progress { examples: 5, total: 5, positions: 0 }]);
     assert_eq!(files(whole.path()), expected);
 }
 

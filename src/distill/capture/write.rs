@@ -35,7 +35,7 @@ pub struct Progress {
     pub examples: usize,
     /// Examples in all.
     pub total: usize,
-    /// Positions computed by this run.
+    /// Positions computed by this run; 0 for what an earlier one left.
     pub positions: u64,
 }
 
@@ -50,13 +50,14 @@ pub enum Outcome {
 
 /// Captures the hidden states of `decoder` at the response positions of `sequences` in `folder`.
 ///
-/// Sequences of similar length share a forward pass of at most `batch_tokens` tokens. `watch` is
-/// called after every one. A capture that was stopped or killed continues from its last whole
-/// batch and ends with the same bytes as one that was not; a finished one is left as it is.
+/// Sequences of similar length share a forward pass of at most `batch_tokens` tokens. A capture
+/// that was stopped or killed continues after its last whole pass, or before the first one that is
+/// damaged, and ends with the same bytes as one that was not; a finished one is left as it is.
+/// `watch` is told first what is there, if anything is, and then what every pass adds.
 ///
 /// # Errors
-/// When a sequence has no prompt or no response, when `folder` holds another capture or cannot be
-/// written, and when the head or a kept part is damaged.
+/// When a sequence has no prompt or no response, and when `folder` holds another capture or what is
+/// no capture, or cannot be written.
 pub fn capture(
     decoder: &Decoder,
     vocabulary: &str,
@@ -68,12 +69,20 @@ pub fn capture(
     check(sequences)?;
     std::fs::create_dir_all(folder).map_err(|source| files::failed(folder, None, source))?;
     let plan = begin(decoder, vocabulary, sequences, folder, batch_tokens)?;
+    let total = sequences.len();
     if folder.join(SEAL).exists() {
+        let _ = watch(Progress { examples: total, total, positions: 0 });
         return Ok(Outcome::Complete);
     }
     let batches = batches(sequences, batch_tokens);
     let mut files = Files::resume(folder, &plan, &batches)?;
     let mut positions = 0;
+    if files.examples > 0 {
+        let found = Progress { examples: files.examples, total, positions };
+        if watch(found).is_break() && found.examples < total {
+            return Ok(Outcome::Stopped);
+        }
+    }
     for batch in &batches[files.batches..] {
         let packed: Vec<Sequence<'_>> = batch.iter().map(|&example| sequences[example]).collect();
         let computed = no_grad(|| states(decoder, &packed, plan.stored))?;
@@ -82,8 +91,8 @@ pub fn capture(
         }
         files.commit()?;
         positions += packed.iter().map(|sequence| sequence.tokens.len() as u64 - 1).sum::<u64>();
-        let progress = Progress { examples: files.examples, total: sequences.len(), positions };
-        if watch(progress).is_break() && progress.examples < progress.total {
+        let progress = Progress { examples: files.examples, total, positions };
+        if watch(progress).is_break() && progress.examples < total {
             return Ok(Outcome::Stopped);
         }
     }
