@@ -107,6 +107,20 @@ fn an_untestable_claim_does_not_help_the_others() {
 }
 
 #[test]
+fn a_difference_beyond_all_numbers_is_untestable_and_no_verdict() {
+    let (study, mut records) = golden::study();
+    for record in records.iter_mut().filter(|r| r.metric == "token-f1" && r.arm.starts_with("other")) {
+        record.value = f64::MAX;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let report = render(&study, &records, folder.path(), without_pictures()).unwrap();
+    let Verdict::Untestable { reason } = &report.summary.hypotheses[4].verdict else {
+        panic!("{:?}", report.summary.hypotheses[4].verdict);
+    };
+    assert_eq!(reason, "the difference is not a finite number: inf");
+}
+
+#[test]
 fn nothing_but_a_question_still_makes_a_report() {
     let (mut study, _) = golden::study();
     study.arms.clear();
