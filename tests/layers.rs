@@ -38,11 +38,41 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 /// the other side of an arrow.
 fn used(text: &str) -> Vec<String> {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
-    let names = code.flat_map(|line| line.split("crate::").skip(1).map(str::to_owned).collect::<Vec<_>>());
+    let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    code.join("\n").split("crate::").skip(1).flat_map(first_names).collect()
+}
+
+/// Returns the name that follows `crate::`, or the first name of each path in its braces.
+fn first_names(rest: &str) -> Vec<String> {
+    let name = |text: &str| -> String {
+        text.chars().take_while(|letter| letter.is_ascii_lowercase() || *letter == '_').collect()
+    };
+    let Some(list) = rest.strip_prefix('{') else { return vec![name(rest)] };
+    let (mut names, mut depth) = (Vec::new(), 1);
+    let mut start = 0;
+    for (position, letter) in list.char_indices() {
+        depth += match letter {
+            '{' => 1,
+            '}' => -1,
+            _ => 0,
+        };
+        if depth == 0 || (depth == 1 && letter == ',') {
+            names.push(name(list[start..position].trim_start()));
+            start = position + 1;
+        }
+        if depth == 0 {
+            break;
+        }
+    }
     names
-        .map(|rest| rest.chars().take_while(|letter| letter.is_ascii_lowercase() || *letter == '_').collect())
-        .collect()
+}
+
+#[test]
+fn every_form_of_use_is_seen() {
+    let text =
+        "use crate::{\n    data::{Example, split},\n    train,\n};\n// crate::cli\nlet x = crate::device::cpu();";
+    assert_eq!(used(text), ["data", "train", "", "device"]);
+    assert_eq!(used("pub(crate) use crate::{Error, models};"), ["", "models"]);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::statistics::{
-    Interval, Resampling, bootstrap, effect, mcnemar::mcnemar, moments, paired_t::paired_t, permutation::permutation,
-    sign, wilcoxon::wilcoxon,
+    Interval, Resampling, bootstrap, difference, effect, mcnemar::mcnemar, moments, paired_t::paired_t,
+    permutation::permutation, sign, wilcoxon::wilcoxon,
 };
 use crate::{Error, Result};
 
@@ -70,7 +70,7 @@ pub fn compare(a: &[(String, f64)], b: &[(String, f64)], resampling: Resampling)
     }
     let unpaired = a.len() + b.len() - 2 * shared.len();
     let (first, second): (Vec<f64>, Vec<f64>) = shared.into_iter().unzip();
-    let differences: Vec<f64> = first.iter().zip(&second).map(|(a, b)| a - b).collect();
+    let differences = difference::differences(&first, &second);
     Ok(Comparison {
         n: first.len(),
         mean_a: moments::mean(&first),
@@ -107,7 +107,7 @@ fn tests(first: &[f64], second: &[f64], differences: &[f64], resampling: Resampl
     }
     let signs = permutation(differences, resampling);
     tests.push(TestResult { test: "permutation", statistic: signs.mean, p: signs.p });
-    tests.push(bootstrap_test(differences, resampling));
+    tests.extend(bootstrap_test(differences, resampling));
     let counts = sign::counts(differences);
     tests.push(TestResult {
         test: "sign",
@@ -124,15 +124,22 @@ fn tests(first: &[f64], second: &[f64], differences: &[f64], resampling: Resampl
     tests
 }
 
-/// Tests the mean by the bootstrap shifted to the null hypothesis, as `--paired-bs` of sacrebleu.
-fn bootstrap_test(differences: &[f64], resampling: Resampling) -> TestResult {
+/// Tests whether the mean difference is zero by a bootstrap shifted to that hypothesis, two-sided.
+///
+/// Efron and Tibshirani (1993), "An introduction to the bootstrap", section 16.4, with the mean as
+/// statistic: p is the share of `m` resampled means that are as far from the observed mean as that
+/// is from zero, `(b + 1) / (m + 1)`. None where differences do not vary: nothing is resampled then.
+fn bootstrap_test(differences: &[f64], resampling: Resampling) -> Option<TestResult> {
+    if moments::variance(differences) == 0.0 {
+        return None;
+    }
     let observed = moments::mean(differences);
     let means = bootstrap::distribution(differences.len(), resampling, |items| {
         items.iter().map(|&item| differences[item]).sum::<f64>() / items.len() as f64
     });
     let reach = observed.abs() * (1.0 - 1e-12);
     let hits = means.iter().filter(|mean| (*mean - observed).abs() >= reach).count();
-    TestResult { test: "bootstrap", statistic: observed, p: (hits + 1) as f64 / (means.len() + 1) as f64 }
+    Some(TestResult { test: "bootstrap", statistic: observed, p: (hits + 1) as f64 / (means.len() + 1) as f64 })
 }
 
 fn effects(first: &[f64], second: &[f64], differences: &[f64], resampling: Resampling) -> Vec<EffectResult> {
@@ -168,21 +175,36 @@ mod tests {
 
     #[test]
     fn tests_agree_with_scipy_whatever_the_order() {
-        let fixture = expected();
-        let case = &fixture["paired"][1];
-        let a = list(&numbers(&case["a"]));
-        let mut b = list(&numbers(&case["b"]));
-        b.reverse();
+        for case in expected()["paired"].as_array().unwrap() {
+            let a = list(&numbers(&case["a"]));
+            let mut b = list(&numbers(&case["b"]));
+            b.reverse();
+            let result = compare(&a, &b, Resampling::default()).unwrap();
+            let p = |name: &str| result.tests.iter().find(|test| test.test == name).unwrap().p;
+            assert_eq!(result.n, a.len());
+            // Some lists are rounded to tenths, whose differences tie only in exact arithmetic.
+            close(p("wilcoxon"), case["wilcoxon"]["p"].as_f64().unwrap(), 1e-9);
+            close(p("paired-t"), case["paired_t"]["p"].as_f64().unwrap(), 1e-9);
+            close(p("sign"), case["sign"]["p"].as_f64().unwrap(), 1e-9);
+            assert!((p("bootstrap") - p("paired-t")).abs() < 0.03, "{} {}", p("bootstrap"), p("paired-t"));
+            assert!(result.ci.low < result.difference && result.difference < result.ci.high);
+            assert!(result.tests.iter().all(|test| test.test != "mcnemar"));
+            assert_eq!(result.effects.len(), 3);
+        }
+    }
+
+    #[test]
+    fn differences_that_do_not_vary_have_no_t_no_bootstrap_test_and_no_d() {
+        let (a, b) = (list(&[0.3; 10]), list(&[0.2; 10]));
         let result = compare(&a, &b, Resampling::default()).unwrap();
-        let p = |name: &str| result.tests.iter().find(|test| test.test == name).unwrap().p;
-        assert_eq!(result.n, 25);
-        close(p("wilcoxon"), case["wilcoxon"]["p"].as_f64().unwrap(), 1e-9);
-        close(p("paired-t"), case["paired_t"]["p"].as_f64().unwrap(), 1e-9);
-        close(p("sign"), case["sign"]["p"].as_f64().unwrap(), 1e-9);
-        assert!((p("bootstrap") - p("paired-t")).abs() < 0.03);
-        assert!(result.ci.low < result.difference && result.difference < result.ci.high);
-        assert!(result.tests.iter().all(|test| test.test != "mcnemar"));
-        assert_eq!(result.effects.len(), 3);
+        let tests: Vec<&str> = result.tests.iter().map(|test| test.test).collect();
+        assert_eq!(tests, ["wilcoxon", "permutation", "sign"]);
+        // All ten point one way: 2 / 2^10 whichever way it is counted.
+        assert!(result.tests.iter().all(|test| (test.p - 2.0 / 1024.0).abs() < 1e-12));
+        assert_eq!(result.ci.low, result.ci.high);
+        assert!(result.effects.iter().all(|effect| effect.effect != "d-z"));
+        let same = compare(&a, &a, Resampling::default()).unwrap();
+        assert!(same.tests.iter().all(|test| test.p == 1.0), "{:?}", same.tests);
     }
 
     #[test]

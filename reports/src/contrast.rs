@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::record::Direction;
 use crate::scores::{Paired, sum};
 use crate::statistics::{
-    Interval, Resampling, bootstrap, detectable, hierarchical, mcnemar::mcnemar, moments, permutation::permutation,
-    randomisation::randomisation, wilcoxon::wilcoxon,
+    Interval, Resampling, bootstrap, detectable, difference, hierarchical, mcnemar::mcnemar, moments,
+    permutation::permutation, randomisation::randomisation, wilcoxon::wilcoxon,
 };
 use crate::study::Aggregation;
 
@@ -55,7 +55,8 @@ pub struct Contrast {
     pub interval_with_seeds: Option<Interval>,
     /// Bootstrap standard error of the effect over questions.
     pub error: f64,
-    /// Effect over (standard error times the root of n): d_z when the value is a mean.
+    /// `effect / (error * sqrt(n))`: for a mean, Cohen's d_z but for the noise of resampling
+    /// ([`crate::statistics::effect::d_z`]). Absent when resampling never changes the effect.
     pub standardised: Option<f64>,
     /// The test.
     pub test: Test,
@@ -83,8 +84,8 @@ pub fn contrast(paired: &Paired, direction: Direction, resampling: Resampling) -
     let effect = difference(&first_sums, &second_sums);
     let n = paired.first.len();
 
-    let differences: Vec<f64> =
-        paired.first_values.iter().zip(&paired.second_values).map(|(first, second)| sign * (first - second)).collect();
+    let mut differences = difference::differences(&paired.first_values, &paired.second_values);
+    differences.iter_mut().for_each(|difference| *difference *= sign);
     let values = bootstrap::distribution(n, resampling, |items| {
         if paired.aggregation == Aggregation::Mean {
             // The same number as below, without summing rows.

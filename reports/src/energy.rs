@@ -6,6 +6,10 @@ use serde::Serialize;
 
 use crate::study::{StageEnergy, Study};
 
+/// Kinds of stages in the order in which their work is done; others come after them.
+const PIPELINE: [&str; 9] =
+    ["prepare", "pretrain", "sft", "capture", "distill", "generate", "score", "judge", "report"];
+
 /// Joules in a watt-hour.
 pub const JOULES_PER_WATT_HOUR: f64 = 3600.0;
 
@@ -18,27 +22,56 @@ pub struct Amount {
     pub estimated: f64,
     /// Components without a value in at least one stage; the sums leave them out.
     pub unavailable: BTreeSet<String>,
+    /// Whether anything was measured, be it 0 J.
+    #[serde(skip)]
+    has_measured: bool,
+    /// Whether anything was estimated, be it 0 J.
+    #[serde(skip)]
+    has_estimated: bool,
 }
 
 impl Amount {
     /// Sum of what is known, in joules; absent when nothing is.
     pub fn joules(&self) -> Option<f64> {
-        let total = self.measured + self.estimated;
-        (total > 0.0 || self.unavailable.is_empty()).then_some(total)
+        (self.has_measured || self.has_estimated).then_some(self.measured + self.estimated)
+    }
+
+    /// Share of [`Amount::joules`] that is estimated, 0 to 1; absent when nothing is known.
+    pub fn estimated_share(&self) -> Option<f64> {
+        match (self.has_measured, self.has_estimated) {
+            (false, false) => None,
+            (true, false) => Some(0.0),
+            (false, true) => Some(1.0),
+            // Nothing at all, part of it estimated: no share is true, and none matters.
+            (true, true) if self.measured + self.estimated == 0.0 => Some(0.0),
+            (true, true) => Some(self.estimated / (self.measured + self.estimated)),
+        }
+    }
+
+    /// Says in words how the amount is known, with the share that is estimated.
+    pub fn state(&self) -> String {
+        match self.estimated_share() {
+            Some(share) if self.has_measured && self.has_estimated => {
+                self.described(&format!("measured, {:.0} % estimated", 100.0 * share))
+            }
+            _ => self.state_without_share(),
+        }
     }
 
     /// Says in words how the amount is known.
-    pub fn state(&self) -> String {
-        let mut state = match (self.measured > 0.0, self.estimated > 0.0) {
-            (true, true) => {
-                let share = 100.0 * self.estimated / (self.measured + self.estimated);
-                format!("measured, {share:.0} % estimated")
-            }
-            (true, false) => "measured".to_owned(),
-            (false, true) => "estimated".to_owned(),
-            (false, false) if self.unavailable.is_empty() => "none recorded".to_owned(),
-            (false, false) => String::new(),
-        };
+    pub fn state_without_share(&self) -> String {
+        self.described(match (self.has_measured, self.has_estimated) {
+            (true, true) => "measured and estimated",
+            (true, false) => "measured",
+            (false, true) => "estimated",
+            (false, false) if self.unavailable.is_empty() => "none recorded",
+            (false, false) => "",
+        })
+    }
+
+    /// Adds what is unavailable to what is known.
+    fn described(&self, known: &str) -> String {
+        let mut state = known.to_owned();
         if !self.unavailable.is_empty() {
             if !state.is_empty() {
                 state.push_str("; ");
@@ -49,10 +82,25 @@ impl Amount {
         state
     }
 
+    /// Adds another amount.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.measured += other.measured;
+        self.estimated += other.estimated;
+        self.unavailable.extend(other.unavailable.iter().cloned());
+        self.has_measured |= other.has_measured;
+        self.has_estimated |= other.has_estimated;
+    }
+
     fn add(&mut self, stage: &StageEnergy, share: f64) {
         match stage.joules {
-            Some(joules) if stage.state == "measured" => self.measured += joules * share,
-            Some(joules) => self.estimated += joules * share,
+            Some(joules) if stage.state == "measured" => {
+                self.measured += joules * share;
+                self.has_measured = true;
+            }
+            Some(joules) => {
+                self.estimated += joules * share;
+                self.has_estimated = true;
+            }
             None => {
                 self.unavailable.insert(stage.component.clone());
             }
@@ -91,7 +139,7 @@ pub struct ArmAccount {
 /// Holds the whole account.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Account {
-    /// By stage kind, in the order in which the study lists them.
+    /// By stage kind, in the order of the pipeline, unknown ones after them as the study lists them.
     pub stages: Vec<StageAccount>,
     /// By arm, in the order of the study; arms without stages are left out.
     pub arms: Vec<ArmAccount>,
@@ -141,6 +189,8 @@ pub fn account(study: &Study) -> Account {
             arm.total.add(row, share);
         }
     }
+    let place = |kind: &str| PIPELINE.iter().position(|known| *known == kind).unwrap_or(PIPELINE.len());
+    account.stages.sort_by_key(|stage| place(&stage.stage));
     account.arms.retain(|arm| !arm.stages.is_empty());
     account.components = account.methods.keys().cloned().collect();
     account

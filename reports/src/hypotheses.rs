@@ -135,10 +135,11 @@ pub fn test(
         return Err("fewer than two questions are paired".to_owned());
     }
     let direction = metric.direction;
-    Ok(Contrast {
-        interval_with_seeds: interval_with_seeds(&paired, direction, resampling),
-        ..contrast(&paired, direction, resampling)
-    })
+    let contrast = contrast(&paired, direction, resampling);
+    if !contrast.effect.is_finite() {
+        return Err(format!("the difference is not a finite number: {}", contrast.effect));
+    }
+    Ok(Contrast { interval_with_seeds: interval_with_seeds(&paired, direction, resampling), ..contrast })
 }
 
 /// Pairs the arms of both sides that agree in every other factor.
@@ -291,6 +292,39 @@ mod tests {
         let contrast = contrast(&sides, Direction::Higher, Resampling::default());
         assert!(contrast.p < 0.05 && contrast.effect < 0.0 && !contrast.agrees);
         assert_eq!(verdict(&sides, Direction::Higher), Verdict::NotSupported);
+    }
+
+    #[test]
+    fn a_gain_that_never_varies_is_supported_without_a_standardised_effect() {
+        // 0.3 - 0.2 is no 0.1 in f64, and its mean over twenty is another number still.
+        let sides = paired(&[0.3; 20], &[0.2; 20]);
+        let contrast = contrast(&sides, Direction::Higher, Resampling::default());
+        assert!((contrast.effect - 0.1).abs() < 1e-12);
+        assert_eq!((contrast.error, contrast.standardised), (0.0, None));
+        assert_eq!(contrast.interval.low, contrast.interval.high);
+        assert_eq!(verdict(&sides, Direction::Higher), Verdict::Supported);
+        assert_eq!(verdict(&sides, Direction::Lower), Verdict::Reversed);
+    }
+
+    #[test]
+    fn equal_sides_claim_nothing_whatever_the_order_of_their_seeds() {
+        // Means over three seeds of the same values, added in another order.
+        let first: Vec<f64> = (1..20).map(|i| (0.1 + 0.2 + 0.3) * f64::from(i)).collect();
+        let second: Vec<f64> = (1..20).map(|i| (0.3 + 0.2 + 0.1) * f64::from(i)).collect();
+        assert_ne!(first, second);
+        let sides = paired(&first, &second);
+        assert_eq!(contrast(&sides, Direction::Higher, Resampling::default()).p, 1.0);
+        assert_eq!(verdict(&sides, Direction::Higher), Verdict::NotSupported);
+    }
+
+    #[test]
+    fn the_standardised_effect_of_a_mean_is_d_z() {
+        let first: Vec<f64> = (0..200).map(|i| f64::from(i % 7) + 0.01 * f64::from(i)).collect();
+        let sides = paired(&first, &[2.0; 200]);
+        let found = contrast(&sides, Direction::Higher, Resampling::default()).standardised.unwrap();
+        let differences: Vec<f64> = first.iter().map(|value| value - 2.0).collect();
+        let (wanted, _) = crate::statistics::effect::d_z(&differences, 0.95).unwrap();
+        assert!((found / wanted - 1.0).abs() < 0.03, "{found} {wanted}");
     }
 
     #[test]

@@ -10,6 +10,12 @@ pub fn fixed(value: f64, digits: usize) -> String {
     if value < 0.0 && !zero { format!("{MINUS}{text}") } else { text }
 }
 
+/// Prints an amount that cannot be negative; one too small for the decimals is no zero: <0.001.
+pub fn amount(value: f64, digits: usize) -> String {
+    let text = fixed(value, digits);
+    if value > 0.0 && text == fixed(0.0, digits) { format!("<{:.digits$}", 0.1_f64.powi(digits as i32)) } else { text }
+}
+
 /// Prints a difference: always with a sign, except for what rounds to zero.
 pub fn signed(value: f64, digits: usize) -> String {
     let text = fixed(value, digits);
@@ -99,6 +105,10 @@ mod tests {
         assert_eq!(fixed(-0.25, 2), "\u{2212}0.25");
         assert_eq!(signed(0.25, 2), "+0.25");
         assert_eq!(signed(0.0, 2), "0.00");
+        assert_eq!(
+            (amount(0.000_4, 3), amount(0.0, 3), amount(0.000_6, 3)),
+            ("<0.001".into(), "0.000".into(), "0.001".into())
+        );
     }
 
     #[test]

@@ -107,6 +107,20 @@ fn an_untestable_claim_does_not_help_the_others() {
 }
 
 #[test]
+fn a_difference_beyond_all_numbers_is_untestable_and_no_verdict() {
+    let (study, mut records) = golden::study();
+    for record in records.iter_mut().filter(|r| r.metric == "token-f1" && r.arm.starts_with("other")) {
+        record.value = f64::MAX;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let report = render(&study, &records, folder.path(), without_pictures()).unwrap();
+    let Verdict::Untestable { reason } = &report.summary.hypotheses[4].verdict else {
+        panic!("{:?}", report.summary.hypotheses[4].verdict);
+    };
+    assert_eq!(reason, "the difference is not a finite number: inf");
+}
+
+#[test]
 fn nothing_but_a_question_still_makes_a_report() {
     let (mut study, _) = golden::study();
     study.arms.clear();
@@ -118,7 +132,8 @@ fn nothing_but_a_question_still_makes_a_report() {
     study.baseline = None;
     let folder = tempfile::tempdir().unwrap();
     let report = rendered(&study, &[], folder.path());
-    assert!(read(&report.markdown).contains(&study.question));
+    let text = read(&report.markdown);
+    assert!(text.contains(&study.question) && !text.contains("0.0 J"), "{text}");
 }
 
 #[test]
@@ -140,6 +155,8 @@ fn the_pdf_has_pages_and_survives_hostile_text() {
     let (mut study, records) = golden::study();
     study.question = "#panic() $ * ] [ \\ \u{5d0} \u{1f4f6} @x <y> `z` ".repeat(3);
     study.hypotheses[0].name = "x".repeat(300);
+    // Drawn in figures, where a character that XML forbids would make the whole file unreadable.
+    study.hypotheses[1].name = "</text><script> & \u{0} \u{1b}[31m \u{ffff}".into();
     study.arms[0].outcome = tutelage_reports::study::Outcome::Failed { reason: "#eval(\"1\") \u{0} ]".into() };
     let folder = tempfile::tempdir().unwrap();
     let report = rendered(&study, &records, folder.path());

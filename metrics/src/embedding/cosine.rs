@@ -1,7 +1,10 @@
-//! Cosine between the embeddings of prediction and reference.
+//! Cosine between the embeddings of prediction and reference: `maxᵣ a·r / (|a| |r|)`.
 //!
 //! Per example the best over the references, -1 to 1; the corpus value is the mean. An empty text
 //! has no meaning to compare: it is not embedded, and its cosine with anything is 0.
+//!
+//! Reimers and Gurevych 2019, "Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks",
+//! section 3.
 
 use super::{Embedder, EmbedderError};
 use crate::ngram::whitespace;

@@ -19,7 +19,8 @@ const LIBRARY: &str = "libnvidia-ml.so.1";
 pub enum Gpu {
     /// By NVML's index: the order of PCI bus addresses.
     Index(u32),
-    /// By identifier, `GPU-…` or `MIG-…`, or an unambiguous start of it.
+    /// By identifier, `GPU-…` or `MIG-…`. CUDA takes an unambiguous start of one too; NVML does not,
+    /// and says so when the card is opened.
     Uuid(String),
 }
 

@@ -1,4 +1,7 @@
-//! Exact match after SQuAD's normalisation.
+//! Exact match after SQuAD's normalisation: `EM = maxᵣ [tokens(prediction) = tokens(r)]`.
+//!
+//! Rajpurkar, Zhang, Lopyrev and Liang 2016, "SQuAD: 100,000+ Questions for Machine Comprehension of
+//! Text", section 6.1; the corpus value is the mean.
 
 use super::squad;
 

@@ -1,8 +1,10 @@
 //! ROUGE-1, -2, -L and -Lsum, equal to Google's rouge-score.
 //!
 //! Tokens are runs of `[a-z0-9]` of the lower-cased text; words longer than three characters are
-//! stemmed where asked. Precision is over the prediction, recall over the reference, the value is
-//! F1, against the reference with the best F1. ROUGE-Lsum takes each line as one sentence.
+//! stemmed where asked. `P = hits / predicted`, `R = hits / expected`, the value is
+//! `F1 = 2·P·R / (P + R)` against the reference with the best; hits are shared n-grams (ROUGE-N) or
+//! the length of the longest common subsequence (ROUGE-L). ROUGE-Lsum takes each line as one
+//! sentence.
 //!
 //! Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries", sections 2 (ROUGE-N), 3.1
 //! (sentence-level LCS) and 3.2 (union LCS), with the clipping of ROUGE 1.5.5.

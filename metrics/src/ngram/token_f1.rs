@@ -1,5 +1,8 @@
-//! Token F1 after SQuAD's normalisation: the harmonic mean of precision and recall over the
-//! multiset of words, the best over the references.
+//! Token F1 after SQuAD's normalisation: `F1 = maxᵣ 2·P·R / (P + R)`, the best over the references,
+//! with `P = shared / predicted` and `R = shared / expected` words, counted as multisets.
+//!
+//! Rajpurkar, Zhang, Lopyrev and Liang 2016, "SQuAD: 100,000+ Questions for Machine Comprehension of
+//! Text", section 6.1; the corpus value is the mean.
 
 use super::multiset::{Interner, Multiset, WORD_BITS};
 use super::squad;

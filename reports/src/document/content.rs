@@ -13,10 +13,8 @@ use crate::tables::{Align, Table};
 
 /// Longest answer that is printed whole, in characters.
 const LONGEST_ANSWER: usize = 700;
-/// Longest text in a column that is set without wrapping in a table that is too wide.
+/// Longest text in a column that does not wrap even in a table that is too wide.
 const WIDE: usize = 26;
-/// Characters that fit beside each other in a table.
-const LINE: usize = 105;
 
 /// Gathers what the template prints.
 pub fn content(findings: &Findings) -> Value {
@@ -85,7 +83,7 @@ pub fn content(findings: &Findings) -> Value {
 }
 
 /// The rule of verdicts, printed under the answers.
-pub(super) const RULE: &str = "A claim is supported when its effect is positive and its two-sided p value, Holm-adjusted over all declared hypotheses and metrics, is below its significance level on every metric it names; reversed when so in the opposite direction on every metric; otherwise not supported. Positive effects favour the claim, whichever way the metric improves; bold ones are significant.";
+pub(super) const RULE: &str = "A claim is supported when its effect is positive and its two-sided p value, Holm-adjusted over all declared hypotheses and metrics, is below its significance level on every metric it names; reversed when so in the opposite direction on every metric; otherwise, or where the ranks behind a test contradict the mean, not supported. Positive effects favour the claim, whichever way the metric improves; bold ones are significant.";
 
 fn kicker(findings: &Findings) -> String {
     match &findings.study.reproduces {
@@ -224,7 +222,8 @@ fn design(findings: &Findings) -> Vec<String> {
     } else {
         format!("The study crosses {}", factors.join(" \u{d7} "))
     };
-    let mut text = format!("{crossed}; each arm runs at seeds {}.", seeds.join(", "));
+    let plural = if seeds.len() == 1 { "" } else { "s" };
+    let mut text = format!("{crossed}; each arm runs at seed{plural} {}.", seeds.join(", "));
     if let Some(baseline) = &study.baseline {
         text.push_str(&format!(" Tables compare with the baseline {baseline}."));
     }
@@ -234,9 +233,16 @@ fn design(findings: &Findings) -> Vec<String> {
 /// Says how intervals and tests were made.
 pub(super) fn methods(findings: &Findings) -> Vec<String> {
     let Resampled { count, level, seed } = resampled(findings);
+    let seeds = if over_seeds(findings) { "; the second interval resamples seeds as well" } else { "" };
     vec![format!(
-        "All comparisons are paired by question. The value of a side is the mean over its seeds and over the factors that are averaged out. Intervals are {level} % percentile intervals of a paired bootstrap over questions ({count} resamples, seed {seed}), with the seeds as they are; the second interval resamples seeds as well. Metrics that are plain means over questions are tested by Wilcoxon's signed-rank test (W), values of right or wrong by McNemar's exact test (M) or, averaged over several pairs, by random signs (P); metrics of the whole corpus and means over tokens by approximate randomisation (R, {count} trials). All tests are two-sided."
+        "All comparisons are paired by question. The value of a side is the mean over its seeds and over the factors that are averaged out. Intervals are {level} % percentile intervals of a paired bootstrap over questions ({count} resamples, seed {seed}), with the seeds as they are{seeds}. Metrics that are plain means over questions are tested by Wilcoxon's signed-rank test (W), values of right or wrong by McNemar's exact test (M) or, averaged over several pairs, by random signs (P); metrics of the whole corpus and means over tokens by approximate randomisation (R, {count} trials). All tests are two-sided."
     )]
+}
+
+/// Whether any claim has an interval that resamples seeds: with one seed there is none.
+fn over_seeds(findings: &Findings) -> bool {
+    let mut contrasts = findings.answers.iter().flat_map(|answer| &answer.metrics).filter_map(|m| m.contrast.as_ref());
+    contrasts.any(|contrast| contrast.interval_with_seeds.is_some())
 }
 
 struct Resampled {
@@ -261,9 +267,7 @@ fn details(findings: &Findings) -> Option<Table> {
     if findings.answers.is_empty() {
         return None;
     }
-    let answered = findings.answers.iter().flat_map(|answer| &answer.metrics);
-    let over_seeds =
-        answered.filter_map(|metric| metric.contrast.as_ref()).any(|contrast| contrast.interval_with_seeds.is_some());
+    let over_seeds = over_seeds(findings);
     let mut columns = vec![
         Column::left(""),
         Column::left("Metric"),
@@ -361,23 +365,19 @@ fn provenance(findings: &Findings) -> Table {
 }
 
 fn table_value(table: &Table) -> Value {
+    let table = &table.for_people();
     let longest = |column: usize| {
         let cells = table.rows.iter().map(|row| row.cells[column].value.shown().chars().count());
         cells.chain([table.columns[column].head.chars().count()]).max().unwrap_or(0)
     };
-    // Columns of long text wrap only when the table would not fit otherwise.
-    let all: usize = (0..table.columns.len()).map(|column| longest(column) + 2).sum();
-    let wide = |column: usize| all > LINE && longest(column) > WIDE;
     let columns: Vec<Value> = table
         .columns
         .iter()
         .enumerate()
         .map(|(index, column)| {
-            json!({
-                "head": soften(&column.head),
-                "align": column.align,
-                "wide": column.align == Align::Left && wide(index),
-            })
+            let wraps = column.align == Align::Left && longest(index) > WIDE;
+            // Columns that wrap share their room by the length of their texts.
+            json!({ "head": soften(&column.head), "align": column.align, "wide": if wraps { longest(index) } else { 0 } })
         })
         .collect();
     let rows: Vec<Value> = table

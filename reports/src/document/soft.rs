@@ -4,28 +4,49 @@
 const LONGEST_RUN: usize = 28;
 /// Where longer runs may break.
 const BREAK_EVERY: usize = 14;
+/// The zero-width space: lines may break at it.
+const BREAK: &str = "\u{200b}";
 
 /// Replaces control characters by their visible pictures and lets long runs break.
 ///
-/// Line breaks stay line breaks. A zero-width space goes into runs that no line could hold.
+/// Line breaks stay line breaks. A zero-width space goes into runs that no line could hold: between
+/// the parts that names of arms and signatures of metrics are made of, and inside parts that are
+/// too long themselves.
 pub(crate) fn soften(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace('\t', "    ");
     let mut softened = String::with_capacity(text.len());
     for word in text.split_inclusive(char::is_whitespace) {
-        let long = word.trim_end().chars().count() > LONGEST_RUN;
-        for (index, character) in word.chars().enumerate() {
-            if long && index > 0 && index % BREAK_EVERY == 0 && !character.is_whitespace() {
-                softened.push('\u{200b}');
+        if word.trim_end().chars().count() <= LONGEST_RUN {
+            softened.extend(word.chars().map(visible));
+            continue;
+        }
+        for (index, part) in word.split_inclusive(['/', '|']).enumerate() {
+            softened.push_str(if index > 0 { BREAK } else { "" });
+            if part.chars().count() <= LONGEST_RUN {
+                softened.extend(part.chars().map(visible));
+                continue;
             }
-            softened.push(match character {
-                '\n' => '\n',
-                '\u{7f}' => '\u{fffd}',
-                control if control < ' ' => '\u{fffd}',
-                other => other,
-            });
+            for (index, piece) in part.split_inclusive(['-', '_']).enumerate() {
+                softened.push_str(if index > 0 { BREAK } else { "" });
+                let long = piece.trim_end().chars().count() > LONGEST_RUN;
+                for (index, character) in piece.chars().enumerate() {
+                    if long && index > 0 && index % BREAK_EVERY == 0 && !character.is_whitespace() {
+                        softened.push_str(BREAK);
+                    }
+                    softened.push(visible(character));
+                }
+            }
         }
     }
     softened
+}
+
+fn visible(character: char) -> char {
+    match character {
+        '\n' => '\n',
+        control if control.is_control() => '\u{fffd}',
+        other => other,
+    }
 }
 
 /// Shortens text to `limit` characters and says how long it was.
@@ -48,11 +69,15 @@ mod tests {
         let long = soften(&"x".repeat(40));
         assert_eq!(long.matches('\u{200b}').count(), 2);
         assert_eq!(long.replace('\u{200b}', ""), "x".repeat(40));
+        assert_eq!(
+            soften("llama_7b/a-level-with-a-really-long-name/dskd"),
+            "llama_7b/\u{200b}a-\u{200b}level-\u{200b}with-\u{200b}a-\u{200b}really-\u{200b}long-\u{200b}name/\u{200b}dskd"
+        );
     }
 
     #[test]
     fn control_characters_become_visible() {
-        assert_eq!(soften("a\r\nb\u{0}\u{7}"), "a\nb\u{fffd}\u{fffd}");
+        assert_eq!(soften("a\r\nb\u{0}\u{7}\u{9b}"), "a\nb\u{fffd}\u{fffd}\u{fffd}");
     }
 
     #[test]

@@ -96,11 +96,10 @@ fn decimals(step: f64) -> usize {
 fn linear(low: f64, high: f64, count: usize) -> Vec<f64> {
     let rough = (high - low) / count.max(1) as f64;
     let power = 10_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 2.5, 5.0, 10.0]
-        .into_iter()
-        .map(|factor| factor * power)
-        .find(|step| *step >= rough * 0.999)
-        .unwrap_or(10.0 * power);
+    // The round step whose number of ticks is nearest to the one asked for.
+    let distance = |step: f64| ((high - low) / step - count as f64).abs();
+    let steps = [1.0, 2.0, 2.5, 5.0, 10.0].map(|factor| factor * power);
+    let step = steps.into_iter().min_by(|a, b| distance(*a).total_cmp(&distance(*b))).unwrap_or(power);
     let first = (low / step).ceil() as i64;
     let last = (high / step).floor() as i64;
     (first..=last).map(|index| index as f64 * step).collect()
@@ -136,6 +135,8 @@ mod tests {
     fn ticks_are_round() {
         assert_eq!(labels(0.0, 1.0, Scale::Linear), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
         assert_eq!(labels(-3.1, 9.0, Scale::Linear), ["\u{2212}2.5", "0.0", "2.5", "5.0", "7.5"]);
+        // Not two ticks, as the next larger step would give.
+        assert_eq!(labels(0.005, 0.056, Scale::Linear), ["0.01", "0.02", "0.03", "0.04", "0.05"]);
         assert_eq!(labels(0.1, 1000.0, Scale::Log), ["0.1", "1", "10", "100", "1000"]);
     }
 

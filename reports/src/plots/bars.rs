@@ -2,7 +2,7 @@
 
 use super::axis::{Axis, Scale};
 use super::palette::{FAINT, INK, WHITE, series};
-use super::panel::{Entry, MEDIUM, SMALL, fit, horizontal_axis, legend, swatch};
+use super::panel::{Entry, MEDIUM, SMALL, fit_name, horizontal_axis, legend, legend_height, swatch};
 use super::scene::{Colour, Scene, Style};
 use crate::energy::{Account, Amount, JOULES_PER_WATT_HOUR};
 use crate::number;
@@ -68,7 +68,7 @@ fn note(amount: &Amount, digits: usize) -> String {
 
 fn hours(amount: &Amount, digits: usize) -> String {
     let joules = amount.joules();
-    joules.map_or(String::new(), |joules| format!("{} Wh", number::fixed(joules / JOULES_PER_WATT_HOUR, digits)))
+    joules.map_or(String::new(), |joules| format!("{} Wh", number::amount(joules / JOULES_PER_WATT_HOUR, digits)))
 }
 
 /// Decimals that suit all amounts of a figure.
@@ -87,15 +87,26 @@ fn stacked(bars: &[Bar], keys: &[String], title: &str, width: f64) -> Option<Sce
     };
     let left = (widest(&mut bars.iter().map(|bar| bar.label.as_str())) + 10.0).min(width * 0.35);
     let right = widest(&mut bars.iter().map(|bar| bar.note.as_str())) + 10.0;
-    let (top, step, thick) = (18.0, 14.0, 9.5);
+    let mut entries: Vec<Entry> = keys
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| {
+            bars.iter().flat_map(|bar| &bar.parts).any(|part| part.0 == series(*index) && part.1 + part.2 > 0.0)
+        })
+        .map(|(index, key)| -> Entry { (swatch(series(index), false), key.clone()) })
+        .collect();
+    if bars.iter().flat_map(|bar| &bar.parts).any(|(_, _, estimated)| *estimated > 0.0) {
+        entries.push((swatch(FAINT, true), "estimated".to_owned()));
+    }
+    let top = 7.0 + legend_height(width - left, &entries);
+    let (step, thick) = (14.0, 9.5);
     let bottom = top + step * bars.len() as f64;
     let mut scene = Scene::new(width, bottom + 28.0);
     let axis = Axis { low: 0.0, high: most, scale: Scale::Linear, from: left, to: width - right };
     horizontal_axis(&mut scene, &axis, top - 2.0, bottom, 6, true);
-    let mut hatched = false;
     for (index, bar) in bars.iter().enumerate() {
         let y = top + (index as f64 + 0.5) * step;
-        let label = fit(&bar.label, SMALL, false, left - 8.0);
+        let label = fit_name(&bar.label, SMALL, false, left - 8.0);
         scene.text((left - 5.0, y), label, Style::new(SMALL, INK).end());
         let mut from = 0.0;
         for &(colour, measured, estimated) in &bar.parts {
@@ -108,7 +119,6 @@ fn stacked(bars: &[Bar], keys: &[String], title: &str, width: f64) -> Option<Sce
                 scene.rectangle(at, size, colour);
                 if is_estimate {
                     scene.hatch(at, size, WHITE);
-                    hatched = true;
                 }
                 from += amount;
             }
@@ -117,17 +127,6 @@ fn stacked(bars: &[Bar], keys: &[String], title: &str, width: f64) -> Option<Sce
     }
     let middle = (left + width - right) / 2.0;
     scene.text((middle, bottom + 20.0), title, Style::new(MEDIUM, INK).middle());
-    let mut entries: Vec<Entry> = keys
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| {
-            bars.iter().flat_map(|bar| &bar.parts).any(|part| part.0 == series(*index) && part.1 + part.2 > 0.0)
-        })
-        .map(|(index, key)| -> Entry { (swatch(series(index), false), key.clone()) })
-        .collect();
-    if hatched {
-        entries.push((swatch(FAINT, true), "estimated".to_owned()));
-    }
     legend(&mut scene, (left, 7.0), width - left, &entries);
     Some(scene)
 }

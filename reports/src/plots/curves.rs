@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::axis::{Axis, Scale};
 use super::palette::{INK, series};
-use super::panel::{Entry, MEDIUM, SMALL, fit, horizontal_axis, label_width, legend, stroke, vertical_axis};
+use super::panel::{
+    Entry, MEDIUM, SMALL, fit_name, horizontal_axis, label_width, legend, legend_height, stroke, vertical_axis,
+};
 use super::scene::{Scene, Style};
 use crate::study::{Curve, Study};
 
@@ -56,18 +58,19 @@ fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
     let values: Vec<f64> = curves.iter().flat_map(|curve| smooth(&curve.points)).map(|(_, v)| v).collect();
     let probe = Axis::spanning(values.iter().copied(), Scale::Linear, 0.04, (1.0, 0.0));
     let margin = label_width(&probe, 4) + 20.0;
-    let (gap, panel_height, top, edge) = (15.0, 68.0, 16.0, 9.0);
+    let entries: Vec<Entry> = names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| -> Entry { (stroke(series(index), 1.5), (*name).to_owned()) })
+        .collect();
+    let top = 5.0 + legend_height(width - margin, &entries);
+    let (gap, panel_height, edge) = (15.0, 68.0, 9.0);
     let panel_width = (width - margin - edge - gap * (columns - 1) as f64) / columns as f64;
     let titles: Vec<Vec<String>> = labels.iter().map(|label| title_lines(label, panel_width)).collect();
     let lines = titles.iter().map(Vec::len).max().unwrap_or(1);
     let title = 6.0 + 9.0 * lines as f64;
     let bottom = top + rows as f64 * (panel_height + title);
     let mut scene = Scene::new(width, bottom + 28.0);
-    let entries: Vec<Entry> = names
-        .iter()
-        .enumerate()
-        .map(|(index, name)| -> Entry { (stroke(series(index), 1.5), (*name).to_owned()) })
-        .collect();
     legend(&mut scene, (margin, 6.0), width - margin, &entries);
 
     for (index, label) in labels.iter().enumerate() {
@@ -109,7 +112,7 @@ fn grid(curves: &[&Curve], labels: &[&str], width: f64) -> Scene {
 
 /// Sets a name in one line or, broken after the slash nearest its middle, in two.
 fn title_lines(label: &str, limit: f64) -> Vec<String> {
-    let whole = fit(label, SMALL, true, limit);
+    let whole = fit_name(label, SMALL, true, limit);
     if whole == label {
         return vec![whole];
     }
@@ -118,7 +121,7 @@ fn title_lines(label: &str, limit: f64) -> Vec<String> {
     match slashes.min_by_key(|at| at.abs_diff(middle)) {
         Some(at) => {
             let (head, tail) = label.split_at(at);
-            vec![fit(head, SMALL, true, limit), fit(tail, SMALL, true, limit)]
+            vec![fit_name(head, SMALL, true, limit), fit_name(tail, SMALL, true, limit)]
         }
         None => vec![whole],
     }

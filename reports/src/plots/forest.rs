@@ -56,19 +56,22 @@ pub(super) fn forest(study: &Study, answers: &[Answer], width: f64) -> Option<Sc
 }
 
 fn row(scene: &mut Scene, axis: &Axis, metric: &MetricAnswer, y: f64, text_at: f64, text_width: f64) {
-    let (Some(contrast), Some((low, value, high))) = (&metric.contrast, limits(metric)) else {
+    let Some(contrast) = &metric.contrast else {
         let text = fit("untestable", SMALL, false, text_width);
         scene.text((text_at, y), text, Style::new(SMALL, FAINT));
         return;
     };
-    let colour = colour(&metric.verdict);
-    scene.line(&[(axis.at(low), y), (axis.at(high), y)], 1.3, colour);
-    for end in [low, high] {
-        scene.line(&[(axis.at(end), y - 2.2), (axis.at(end), y + 2.2)], 1.0, colour);
-    }
     // Filled where significant: colour alone does not carry the meaning.
     let ring = matches!(metric.verdict, Verdict::NotSupported).then_some(1.2);
-    scene.circle((axis.at(value), y), 3.0, colour, ring);
+    // A difference that never varies has no standardised effect: its text stands alone.
+    if let Some((low, value, high)) = limits(metric) {
+        let colour = colour(&metric.verdict);
+        scene.line(&[(axis.at(low), y), (axis.at(high), y)], 1.3, colour);
+        for end in [low, high] {
+            scene.line(&[(axis.at(end), y - 2.2), (axis.at(end), y + 2.2)], 1.0, colour);
+        }
+        scene.circle((axis.at(value), y), 3.0, colour, ring);
+    }
     let digits = number::digits([contrast.first, contrast.second]);
     let text = format!(
         "{} [{}, {}]",

@@ -9,7 +9,7 @@ use crate::energy::{Account, JOULES_PER_WATT_HOUR};
 use crate::number;
 use crate::record::Direction;
 use crate::standings::Standings;
-use crate::study::{Arm, Factor, Metric, Study};
+use crate::study::{Arm, Factor, Metric, Role, Study};
 
 /// Range of energies from which the axis becomes logarithmic.
 const LOG_RANGE: f64 = 20.0;
@@ -250,7 +250,12 @@ fn keys<'a>(study: &'a Study, order: &[&'a Factor], points: &[Point]) -> Vec<(St
             };
             key(look, level.clone())
         });
-        groups.push((factor.name.clone(), entries.collect()));
+        let mut entries: Vec<Entry> = entries.collect();
+        // References have no levels: they are drawn in the colour of none.
+        if rank == 0 && points.iter().any(|point| point.arm.role == Role::Reference) {
+            entries.push(key(plain, "reference".to_owned()));
+        }
+        groups.push((factor.name.clone(), entries));
     }
     let mut names: Vec<&str> = points.iter().map(|point| point.arm.model.as_str()).collect();
     names.sort_unstable();

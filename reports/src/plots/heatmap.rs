@@ -1,13 +1,16 @@
 //! Significance heat maps: contrasts in rows, metrics in columns, coloured by signed effect.
 
 use super::palette::{FAINT, INK, WHITE, diverging, is_light};
-use super::panel::{MEDIUM, SMALL, wrap};
+use super::panel::{MEDIUM, SMALL, fit, wrap};
 use super::scene::{Scene, Style};
 use crate::contrast::Contrast;
 use crate::number;
 
 /// Effect at which colour is full: a large effect after Cohen (1988).
 const FULL: f64 = 0.8;
+
+/// Longest head of a column in points.
+const LONGEST_HEAD: f64 = 80.0;
 
 /// One cell of the map.
 pub(super) struct Cell {
@@ -39,22 +42,28 @@ pub(super) struct Row {
 pub(super) fn heatmap(columns: &[String], rows: &[Row], width: f64) -> Scene {
     let longest = rows.iter().map(|row| super::paint::width(&row.label, MEDIUM, false));
     let head = (longest.fold(0.0, f64::max) + 9.0).min(width * 0.3);
-    let (top, bar) = (26.0, 40.0);
+    let bar = 40.0;
     let cell_width = (width - head - bar) / columns.len() as f64;
+    // Heads stand upright where a word would touch its neighbour: all alike, at one size.
+    let fits = |word: &str| super::paint::width(word, SMALL, true) <= cell_width - 4.0;
+    let upright = !columns.iter().flat_map(|column| column.split_whitespace()).all(fits);
+    let longest = columns.iter().map(|column| super::paint::width(column, SMALL, true)).fold(0.0, f64::max);
+    let top = if upright { longest.min(LONGEST_HEAD) + 9.0 } else { 26.0 };
     let wrapped: Vec<Vec<String>> = rows.iter().map(|row| wrap(&row.label, MEDIUM, head - 8.0, 2)).collect();
     let tall = if wrapped.iter().any(|lines| lines.len() > 1) { 23.0 } else { 14.5 };
     let height = top + tall * rows.len() as f64 + 6.0;
     let mut scene = Scene::new(width, height.max(top + 66.0));
     for (index, column) in columns.iter().enumerate() {
         let x = head + (index as f64 + 0.5) * cell_width;
-        // A long word shrinks before it is cut or touches its neighbour.
-        let longest = column.split_whitespace();
-        let longest = longest.map(|word| super::paint::width(word, SMALL, true)).fold(1.0, f64::max);
-        let size = (SMALL * (cell_width - 5.0) / longest).clamp(5.0, SMALL);
-        let lines = wrap(column, size, cell_width - 1.0, 2);
+        if upright {
+            let text = fit(column, SMALL, true, LONGEST_HEAD);
+            scene.text((x, top - 5.0), text, Style::new(SMALL, INK).bold().up());
+            continue;
+        }
+        let lines = wrap(column, SMALL, cell_width - 1.0, 2);
         for (line, text) in lines.iter().enumerate() {
             let y = top - 7.0 - 9.0 * (lines.len() - 1 - line) as f64;
-            scene.text((x, y), text.clone(), Style::new(size, INK).bold().middle());
+            scene.text((x, y), text.clone(), Style::new(SMALL, INK).bold().middle());
         }
     }
     for (index, (row, label)) in rows.iter().zip(&wrapped).enumerate() {

@@ -104,14 +104,14 @@ pub fn figures(
         && let Some(scene) = front::front(study, metric, standing, account, FRONT_WIDTH)
     {
         let caption = format!(
-            "{} against the energy of each arm, shared stages divided. The line is the Pareto front: no arm below it is both better and cheaper. {}.",
+            "{} against the energy of each arm, shared stages divided. The line is the Pareto front: for every arm off it, one on it costs no more and is at least as good. {}.",
             metric.label,
             capital(&account.total.state())
         );
         figures.push(Figure::new("front", caption, scene));
     }
     if let Some(scene) = forest::forest(study, answers, FULL_WIDTH) {
-        let caption = "Effects of the declared hypotheses with 95 % bootstrap intervals, each over its standard error times the root of n (d_z for a mean). Filled: significant after Holm; hollow: not.";
+        let caption = "Effects of the declared hypotheses with 95 % bootstrap intervals, each over its bootstrap standard error times the root of n (for a mean, d_z but for resampling). Filled: significant after Holm; hollow: not; no mark: the difference never varies.";
         figures.push(Figure::new("forest", caption, scene));
     }
     let columns: Vec<String> = study.metrics.iter().map(|metric| metric.label.clone()).collect();
@@ -131,7 +131,7 @@ pub fn figures(
         figures.push(Figure::new("heatmap-arms", caption, scene));
     }
     for (stage, part, scene) in curves::curves(study, FULL_WIDTH) {
-        let mut name = format!("curves-{}", stem(&stage));
+        let mut name = format!("curves-{}", file_stem(&stage));
         if part > 0 {
             name.push_str(&format!("-{}", part + 1));
         }
@@ -213,10 +213,10 @@ fn arm_rows(study: &Study, standings: &[Standings]) -> Vec<heatmap::Row> {
         .collect()
 }
 
-/// Makes a stage's name fit for a file.
-fn stem(text: &str) -> String {
+/// Makes the name of a stage or a metric fit for a file, whatever it holds.
+pub(crate) fn file_stem(text: &str) -> String {
     let allowed = |c: char| {
-        if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }
+        if c.is_ascii_alphanumeric() || matches!(c, '-' | '+') { c } else { '-' }
     };
     text.chars().map(allowed).collect()
 }

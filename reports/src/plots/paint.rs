@@ -237,3 +237,20 @@ fn text_style<'a>(style: &Style, scale: f64, colour: &'a RGBColor) -> TextStyle<
 fn said(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_never_markup_and_always_xml() {
+        let mut scene = Scene::new(100.0, 20.0);
+        let hostile = "<script>alert('1')</script>&amp;\" onload=\"x\u{0}\u{1b}\u{ffff}";
+        scene.text((1.0, 10.0), hostile, Style::new(8.0, (0, 0, 0)));
+        let svg = svg(&scene).unwrap();
+        assert!(!svg.contains("<script") && !svg.contains("onload=\""), "{svg}");
+        assert!(svg.contains("&lt;script&gt;") && svg.contains("&amp;amp;&quot;"), "{svg}");
+        assert!(svg.contains("x\u{fffd}\u{fffd}\u{fffd}"), "{svg}");
+        assert!(png(&scene).unwrap().starts_with(b"\x89PNG"));
+    }
+}

@@ -119,7 +119,15 @@ impl Scene {
         self.shapes.push(Shape::Circle { centre, radius, colour, ring });
     }
 
+    /// Writes a line of text; what XML cannot hold becomes U+FFFD.
     pub(super) fn text(&mut self, at: (f64, f64), text: impl Into<String>, style: Style) {
-        self.shapes.push(Shape::Text { at, text: text.into(), style });
+        let drawn = |c: char| match c {
+            '\n' | '\r' | '\t' => ' ',
+            '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
+            control if control.is_control() => '\u{fffd}',
+            other => other,
+        };
+        let text = text.into().chars().map(drawn).collect();
+        self.shapes.push(Shape::Text { at, text, style });
     }
 }

@@ -6,6 +6,7 @@
 pub mod benjamini_hochberg;
 pub mod bootstrap;
 pub mod detectable;
+pub mod difference;
 pub mod effect;
 pub mod hierarchical;
 pub mod holm;
@@ -40,14 +41,6 @@ impl From<[f64; 2]> for Interval {
 impl From<Interval> for [f64; 2] {
     fn from(interval: Interval) -> Self {
         [interval.low, interval.high]
-    }
-}
-
-impl Interval {
-    /// Negates the estimate: the limits change sign and place.
-    #[must_use]
-    pub fn negated(self) -> Self {
-        Self { low: -self.high, high: -self.low }
     }
 }
 

@@ -6,9 +6,15 @@ pub fn mean(values: &[f64]) -> f64 {
 }
 
 /// Computes the unbiased sample variance (denominator n - 1); NaN for fewer than two values.
+///
+/// Exactly 0 where all values are equal: the mean of ten times 0.1 is not 0.1 in f64, and what is
+/// divided by such a deviation would be huge instead of undefined.
 pub fn variance(values: &[f64]) -> f64 {
     if values.len() < 2 {
         return f64::NAN;
+    }
+    if values.iter().all(|value| *value == values[0]) {
+        return 0.0;
     }
     let centre = mean(values);
     let squares: f64 = values.iter().map(|value| (value - centre).powi(2)).sum();
@@ -45,6 +51,7 @@ mod tests {
         assert_eq!(mean(&values), 5.0);
         assert!((variance(&values) - 32.0 / 7.0).abs() < 1e-12);
         assert!(variance(&[1.0]).is_nan());
+        assert_eq!(variance(&[0.1; 10]), 0.0);
     }
 
     #[test]

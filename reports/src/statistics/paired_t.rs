@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn undefined_without_variation() {
-        assert!(paired_t(&[0.5, 0.5, 0.5], 0.95).is_none());
+        assert!(paired_t(&[0.1; 10], 0.95).is_none());
         assert!(paired_t(&[0.5], 0.95).is_none());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Cell, Column, Table, Value};
 use crate::number;
+use crate::plots::file_stem;
 use crate::record::Direction;
 use crate::standings::{Standing, Standings};
 use crate::study::{Arm, Metric, Outcome, Role, Study};
@@ -55,7 +56,7 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
         },
         metric.aggregation.describe()
     );
-    let mut table = Table::new(format!("metric-{}", metric.name), caption, columns);
+    let mut table = Table::new(format!("metric-{}", file_stem(&metric.name)), caption, columns);
     let digits = digits(&standings.arms);
     for (index, standing) in standings.arms.iter().enumerate() {
         let interval =

