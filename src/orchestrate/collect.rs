@@ -20,6 +20,7 @@ use super::generation::Generation;
 use super::manifest::Depth;
 use super::plan::{Plan, Trial};
 use super::prepare;
+use super::readiness::{self, Dev};
 use super::rows;
 use super::score::{self, Value};
 use super::stage::{Stage, StageKind};
@@ -356,40 +357,23 @@ impl Collecting<'_> {
                 other.part == tuned.part && other.model == tuned.model && !other.sft
             };
             let Some(base) = references.iter().find(same) else { continue };
-            let (Some(tuned_dev), Some(base_dev)) = (self.dev(&tuned.name)?, self.dev(&base.name)?) else {
-                continue;
-            };
-            if let (Some(&after), Some(&before)) = (tuned_dev.get("nll"), base_dev.get("nll")) {
-                checks.push(Check {
-                    name: format!("the fine-tuned teacher {} has a lower loss on dev than before", tuned.model),
-                    passed: after < before,
-                    evidence: format!("{before:.3} -> {after:.3} nats per token"),
-                });
-            }
-            if let (Some(&after), Some(&before)) = (tuned_dev.get("token-f1"), base_dev.get("token-f1")) {
-                checks.push(Check {
-                    name: format!("the fine-tuned teacher {} answers better on dev than before", tuned.model),
-                    passed: after > before,
-                    evidence: format!("token F1 {:.1} % -> {:.1} %", before * 100.0, after * 100.0),
-                });
-            }
+            let ((before, _), (after, seeds)) = (self.dev(&base.name)?, self.dev(&tuned.name)?);
+            checks.extend(readiness::checks(&tuned.model, &before, &after, seeds));
         }
         Ok(checks)
     }
 
-    /// Returns the means over dev of a reference model, losses weighted by their tokens.
-    fn dev(&self, reference: &str) -> anyhow::Result<Option<BTreeMap<String, f64>>> {
-        let Some(trial) = self.plan.trials.iter().find(|trial| trial.arm == reference) else { return Ok(None) };
-        let Some(output) = self.output(&trial.score)? else { return Ok(None) };
-        let Some(values) = score::read_values(&output, SplitName::Dev)? else { return Ok(None) };
-        let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
-        for value in values {
-            let weight = if value.metric == "nll" { value.counts.first().copied().unwrap_or(1.0) } else { 1.0 };
-            let sum = sums.entry(value.metric).or_default();
-            sum.0 += weight * value.value;
-            sum.1 += weight;
+    /// Returns what a reference model reached on dev, and at how many seeds.
+    fn dev(&self, reference: &str) -> anyhow::Result<(Dev, usize)> {
+        let (mut dev, mut seeds) = (Dev::default(), 0);
+        for trial in self.plan.trials.iter().filter(|trial| trial.arm == reference) {
+            let Some(output) = self.output(&trial.score)? else { continue };
+            if let Some(values) = score::read_values(&output, SplitName::Dev)? {
+                dev.add(values);
+                seeds += 1;
+            }
         }
-        Ok(Some(sums.into_iter().map(|(metric, (sum, weight))| (metric, sum / weight)).collect()))
+        Ok((dev, seeds))
     }
 
     /// Sets the answers of all arms at the first seed side by side, for questions spread evenly

@@ -29,6 +29,7 @@ pub mod plan;
 pub mod power;
 pub mod prepare;
 pub mod progress;
+pub mod readiness;
 pub mod report;
 pub mod rows;
 pub mod score;
