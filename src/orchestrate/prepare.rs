@@ -117,6 +117,8 @@ mod tests {
             .map(|split| read_split(folder.path(), split).unwrap().len() as u64);
         assert_eq!(summary.examples, counted);
         assert!(counted.iter().all(|&count| count > 100), "{counted:?}");
-        assert!(read_corpus(folder.path()).unwrap().len() as u64 > 100);
+        let train = read_split(folder.path(), SplitName::Train).unwrap();
+        let groups: std::collections::BTreeSet<String> = train.into_iter().map(|example| example.group).collect();
+        assert_eq!(read_corpus(folder.path()).unwrap().len(), groups.len());
     }
 }

@@ -60,12 +60,13 @@ pub fn checks(model: &str, before: &Dev, after: &Dev, seeds: usize) -> Vec<Check
             name: format!("the fine-tuned teacher {model} {claim}"),
             passed: worst > 0.0,
             evidence: format!(
-                "{} -> {} {unit}; 95 % interval of the difference {} to {}, {} questions x {seeds} seeds",
+                "{} -> {} {unit}; 95 % interval of the difference {} to {}, {} questions, {seeds} {}",
                 show(mean(0, &mut (0..pairs.len()))),
                 show(mean(1, &mut (0..pairs.len()))),
                 show(interval.low),
                 show(interval.high),
                 pairs.len(),
+                if seeds == 1 { "seed" } else { "seeds" },
             ),
         });
     }
@@ -103,7 +104,7 @@ mod tests {
         assert!(gained[0].passed);
         assert_eq!(
             gained[0].evidence,
-            "25.0 -> 45.0 % token F1; 95 % interval of the difference 20.0 to 20.0, 4 questions x 1 seeds"
+            "25.0 -> 45.0 % token F1; 95 % interval of the difference 20.0 to 20.0, 4 questions, 1 seed"
         );
         let mixed = of(&[0.9, 0.1, 0.0, 0.2]);
         assert!(!mixed[0].passed, "{mixed:?}");
