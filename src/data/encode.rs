@@ -107,11 +107,18 @@ pub fn encode_all(
     (sequences, misfits)
 }
 
-/// Encodes the prompt of an example for generation: its last `max_prompt` tokens.
-pub fn encode_prompt(tokenizer: &Tokenizer, example: &Example, closed_book: bool, max_prompt: usize) -> Vec<u32> {
+/// Encodes the prompt of an example for generation: its last `max_prompt` tokens, and how many were
+/// cut off before them.
+pub fn encode_prompt(
+    tokenizer: &Tokenizer,
+    example: &Example,
+    closed_book: bool,
+    max_prompt: usize,
+) -> (Vec<u32>, usize) {
     let mut tokens = tokenizer.encode(&template::prompt(example, closed_book));
-    tokens.drain(..tokens.len().saturating_sub(max_prompt));
-    tokens
+    let clipped = tokens.len().saturating_sub(max_prompt);
+    tokens.drain(..clipped);
+    (tokens, clipped)
 }
 
 /// Joins texts, each ended by the end-of-sequence token, and cuts them into blocks of
@@ -166,7 +173,8 @@ mod tests {
     fn prompts_lose_their_left_end_and_responses_nothing() {
         let tokenizer = tokenizer();
         let example = example("the AMF");
-        let prompt = encode_prompt(&tokenizer, &example, false, 1000);
+        let (prompt, clipped) = encode_prompt(&tokenizer, &example, false, 1000);
+        assert_eq!(clipped, 0);
         let mut response = tokenizer.encode(" the AMF");
         response.push(tokenizer.eos());
         let whole = [&prompt[..], &response].concat();
@@ -181,7 +189,8 @@ mod tests {
         assert_eq!(encode(limits(response.len() + 1, None)), expected(prompt.len() - 1));
         let response = response.len();
         assert_eq!(encode(limits(response, None)), Encoded::ResponseTooLong { response });
-        assert_eq!(encode_prompt(&tokenizer, &example, false, 3), prompt[prompt.len() - 3..]);
+        let end = (prompt[prompt.len() - 3..].to_vec(), prompt.len() - 3);
+        assert_eq!(encode_prompt(&tokenizer, &example, false, 3), end);
     }
 
     #[test]

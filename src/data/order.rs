@@ -6,7 +6,7 @@ use super::shuffle::shuffle;
 ///
 /// Every index occurs exactly once; all batches hold `batch` indices but the last, which holds the
 /// remainder. The same arguments give the same order on every machine. Lengths play no part:
-/// batches are packed without padding, so there is nothing to gain from similar lengths.
+/// batches are packed, so there is nothing to gain from similar lengths.
 ///
 /// # Panics
 /// If `batch` is 0.

@@ -411,15 +411,15 @@ impl Collecting<'_> {
     }
 
     fn warnings(&self) -> anyhow::Result<Vec<String>> {
-        let mut warnings = self.checked.notes.clone();
+        let mut notes = Vec::new();
         for stage in self.done()? {
             for event in event::read(&self.store.folder_of(stage).events_jsonl())? {
                 if let Event::Note { text } = event {
-                    warnings.push(format!("{}: {text}", stage.title()));
+                    notes.push((stage.title(), text));
                 }
             }
         }
-        Ok(warnings)
+        Ok(self.checked.notes.iter().cloned().chain(merged(notes)).collect())
     }
 
     /// Lists versions and machines of all stages, then the keys of data, models and tokenizers.
@@ -447,6 +447,23 @@ impl Collecting<'_> {
         provenance.extend(keys);
         Ok(provenance)
     }
+}
+
+/// Merges what several stages noted in the same words, in the order of the first.
+fn merged(notes: Vec<(String, String)>) -> Vec<String> {
+    let mut texts: Vec<(String, Vec<String>)> = Vec::new();
+    for (title, text) in notes {
+        match texts.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, titles)) => titles.push(title),
+            None => texts.push((text, vec![title])),
+        }
+    }
+    let line = |(text, titles): (String, Vec<String>)| match &titles[1..] {
+        [] => format!("{}: {text}", titles[0]),
+        [_] => format!("{} and another stage: {text}", titles[0]),
+        others => format!("{} and {} other stages: {text}", titles[0], others.len()),
+    };
+    texts.into_iter().map(line).collect()
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
@@ -530,6 +547,13 @@ mod tests {
 
     impl Listener for Deaf {
         fn hear(&mut self, _stage: &Stage, _news: &News<'_>) {}
+    }
+
+    #[test]
+    fn the_same_note_of_several_stages_is_one_warning() {
+        let note = |title: &str, text: &str| (title.to_owned(), text.to_owned());
+        let notes = vec![note("sft a", "2 prompts cut"), note("sft b", "none"), note("generate a", "2 prompts cut")];
+        assert_eq!(merged(notes), ["sft a and another stage: 2 prompts cut", "sft b: none"]);
     }
 
     #[test]

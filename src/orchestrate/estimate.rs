@@ -8,7 +8,8 @@
 //! - time: operations divided by the speed of finished stages of the same kind in the store, else by
 //!   [`ASSUMED_UTILISATION`] of the speed of a large matrix product on this device;
 //!   to it comes, unless measured, the cost of starting operations, which is most of a small model's
-//!   time: `SECONDS_PER_OPERATION` times `OPERATIONS_PER_LAYER` per layer and pass;
+//!   time: `SECONDS_PER_OPERATION` for each of `OPERATIONS_PER_PASS` per layer and pass, and of
+//!   `OPERATIONS_PER_SEQUENCE` per layer and sequence;
 //! - memory: weights, gradients and two moments in f32, `16 P`, with adapters the weights only, and
 //!   `PROGRAM_BYTES`; activations come on top;
 //! - disk: outputs and the state of unfinished work;
@@ -31,7 +32,7 @@ use super::store::{State, Store};
 use crate::data::{Tokenizer, import, split};
 use crate::device::{self, Compute, Precision};
 use crate::experiment::Checked;
-use crate::experiment::settings::{Algorithm, Experiment, Scratch, TokenizerSource, Tuning};
+use crate::experiment::settings::{Algorithm, Experiment, Scratch, TokenizerSource, Training, Tuning};
 use crate::models::config::Config;
 use crate::models::product;
 
@@ -41,13 +42,15 @@ pub const ASSUMED_UTILISATION: f64 = 0.3;
 
 /// Time to start one operation of libtorch on a CPU: dispatch, allocation of the result, and in
 /// training its node of the graph. An assumption of the order of ten microseconds; it decides the
-/// estimate of models whose products take less. With it the quickstart is estimated at 9 min 43 s on
-/// one thread of a Zen 5, where it took 4 min 25 s (measured).
+/// estimate of models whose products take less.
 const SECONDS_PER_OPERATION: f64 = 15e-6;
 
-/// Operations of one decoder layer in a forward pass: projections, norms, rotation, attention; an
-/// assumption.
-const OPERATIONS_PER_LAYER: f64 = 30.0;
+/// Operations of one decoder layer in a forward pass over a whole batch: projections, norms,
+/// rotation; an assumption.
+const OPERATIONS_PER_PASS: f64 = 20.0;
+
+/// Operations of one decoder layer for each sequence of a pass: attention; an assumption.
+const OPERATIONS_PER_SEQUENCE: f64 = 10.0;
 
 /// A forward pass with its backward, and the step of the optimiser, in forward passes: an assumption.
 const PASSES_PER_STEP: f64 = 3.0;
@@ -211,8 +214,9 @@ impl<'a> Estimator<'a> {
             let start = SECONDS_PER_OPERATION * 1e6;
             self.basis.push(format!(
                 "stages without a measurement at {share:.0} % (assumed) of {speed:.0} GFLOP/s, measured with a matrix product, and \
-                 {start:.0} us (assumed, not measured here) to start each of {OPERATIONS_PER_LAYER:.0} operations \
-                 (assumed) of a layer and pass; scoring and preparing data count as nothing"
+                 {start:.0} us (assumed, not measured here) to start each of {OPERATIONS_PER_PASS:.0} operations of a \
+                 layer and pass and {OPERATIONS_PER_SEQUENCE:.0} more by sequence (assumed); scoring and preparing \
+                 data count as nothing"
             ));
         }
         self.learn_power(joules, seconds);
@@ -257,28 +261,34 @@ impl<'a> Estimator<'a> {
         }
     }
 
-    /// Returns the seconds that starting operations takes: one pass of the layers per sequence in
-    /// training (attention goes by sequence), per batch and token in decoding.
+    /// Returns the seconds that starting operations takes, from the forward passes of a stage and the
+    /// sequences in them.
     fn overhead(&self, stage: &Stage) -> Option<f64> {
         let tokens = self.tokens?;
-        let pass = |size: Size| size.layers * OPERATIONS_PER_LAYER * SECONDS_PER_OPERATION;
+        let start = |size: Size, passes: f64, sequences: f64| {
+            let operations = passes * OPERATIONS_PER_PASS + sequences * OPERATIONS_PER_SEQUENCE;
+            size.layers * operations * SECONDS_PER_OPERATION
+        };
+        let steps = |size: Size, training: &Training, sequences: f64| {
+            PASSES_PER_STEP * training.epochs * start(size, sequences / training.batch as f64, sequences)
+        };
         match &stage.job {
             Job::Data(_) | Job::Tokenizer(_) | Job::Score(_) => Some(0.0),
             Job::Pretrain(job) => {
                 let sequences = tokens.corpus / job.training.max_length as f64;
-                Some(PASSES_PER_STEP * pass(self.scratch(&job.model)?) * sequences * job.training.epochs)
+                Some(steps(self.scratch(&job.model)?, &job.training, sequences))
             }
-            Job::Sft(job) => {
-                Some(PASSES_PER_STEP * pass(self.model(stage, "model")?) * tokens.examples * job.training.epochs)
+            Job::Sft(job) => Some(steps(self.model(stage, "model")?, &job.training, tokens.examples)),
+            Job::Distill(job) => Some(steps(self.model(stage, "student")?, &job.training, tokens.examples)),
+            Job::Capture(job) => {
+                Some(start(self.model(stage, "teacher")?, tokens.examples / job.batch as f64, tokens.examples))
             }
-            Job::Distill(job) => {
-                Some(PASSES_PER_STEP * pass(self.model(stage, "student")?) * tokens.examples * job.training.epochs)
-            }
-            Job::Capture(_) => Some(pass(self.model(stage, "teacher")?) * tokens.examples),
             Job::Generate(job) => {
                 let examples = job.limit.map_or(tokens.test_examples, |limit| tokens.test_examples.min(limit as f64));
                 let batches = (examples / self.experiment.evaluation.batch as f64).ceil();
-                Some(pass(self.model(stage, "model")?) * (2.0 * examples + batches * job.max_new_tokens as f64))
+                // A prompt is read alone, references are read in batches, a token is decoded for a batch.
+                let decoded = batches * job.max_new_tokens as f64;
+                Some(start(self.model(stage, "model")?, examples + batches + decoded, 2.0 * examples + decoded))
             }
         }
     }
@@ -466,9 +476,11 @@ mod tests {
         let estimate = estimator.stage(pretrain);
         assert_eq!(estimate.operations, Some(6.0 * parameters * corpus));
         assert_eq!(estimate.memory_bytes, Some(400_000_000 + 16 * parameters as u64));
-        // So small a model costs the start of its operations: one layer, by sequence.
-        let sequences = corpus / checked.experiment.training.pretrain.max_length as f64;
-        let least = 3.0 * 30.0 * 15e-6 * sequences * checked.experiment.training.pretrain.epochs;
+        // So small a model costs the start of its operations: one layer, by pass and by sequence.
+        let training = &checked.experiment.training.pretrain;
+        let sequences = corpus / training.max_length as f64;
+        let operations = 20.0 * sequences / training.batch as f64 + 10.0 * sequences;
+        let least = 3.0 * operations * 15e-6 * training.epochs;
         assert!(estimate.seconds.unwrap() > least);
         assert!(estimator.basis().iter().any(|basis| basis.contains("15 us (assumed")));
         let captured = estimator.stage(find("capture big (sft)")).operations.unwrap();

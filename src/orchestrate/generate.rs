@@ -29,7 +29,7 @@ pub fn run(job: &GenerateJob, mut around: Surroundings<'_>) -> anyhow::Result<()
     for &split in splits {
         let mut examples = prepare::read_split(around.inputs.get("data")?, split)?;
         examples.truncate(job.limit.unwrap_or(usize::MAX));
-        let answers = answer(job, &decoder, &tokenizer, &examples, &mut around)?;
+        let answers = answer(job, &decoder, &tokenizer, split, &examples, &mut around)?;
         rows::write(&around.folder.output().join(format!("{split}.jsonl")), &answers)?;
     }
     Ok(())
@@ -39,14 +39,21 @@ fn answer(
     job: &GenerateJob,
     decoder: &Decoder,
     tokenizer: &Tokenizer,
+    split: SplitName,
     examples: &[Example],
     around: &mut Surroundings<'_>,
 ) -> anyhow::Result<Vec<Generation>> {
     // The prompt leaves room for the answer, as in training it does for the response.
     let room = job.max_length.saturating_sub(job.max_new_tokens).max(1);
     let room = job.max_prompt.map_or(room, |longest| longest.min(room));
-    let prompts: Vec<Vec<u32>> =
-        examples.iter().map(|example| encode_prompt(tokenizer, example, job.closed_book, room)).collect();
+    let (prompts, cuts): (Vec<Vec<u32>>, Vec<usize>) =
+        examples.iter().map(|example| encode_prompt(tokenizer, example, job.closed_book, room)).unzip();
+    let clipped = cuts.into_iter().filter(|&cut| cut > 0).count();
+    if clipped > 0 {
+        let text =
+            format!("{split}: {clipped} of {} prompts lost their left end (room for {room} tokens)", prompts.len());
+        (around.events)(Event::Note { text });
+    }
     let settings = GenerationSettings {
         decoding: job.decoding,
         max_new_tokens: job.max_new_tokens,

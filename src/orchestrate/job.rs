@@ -185,13 +185,16 @@ impl Job {
     #[must_use]
     pub fn version(&self) -> u32 {
         match self {
-            Self::Data(_) | Self::Tokenizer(_) => 1,
+            // 2: a passage is followed by its questions, and blank contexts join no rows.
+            Self::Data(_) => 2,
+            Self::Tokenizer(_) => 1,
             // 2: in bf16, a step in one piece that followed one in several had lost its gradient.
             Self::Pretrain(_) => 2,
             Self::Sft(_) => 2,
             Self::Capture(_) => 1,
             Self::Distill(_) => 2,
-            Self::Generate(_) => 1,
+            // 2: every end token that a checkpoint names ends an answer.
+            Self::Generate(_) => 2,
             Self::Score(_) => 1,
         }
     }
