@@ -445,7 +445,7 @@ fn tokens(experiment: &Experiment) -> Option<Tokens> {
         count(context + example.question.len()).min(longest)
     };
     let whole = |example: &crate::data::Example| (prompt(example) + count(example.answer.len())).min(longest);
-    let corpus = crate::data::corpus::texts(&splits.train, &imported.passages);
+    let corpus = crate::data::corpus::texts(&splits.train, &imported.passages, data.closed_book);
     let learned = splits.train.iter().chain(&splits.dev);
     Some(Tokens {
         corpus: corpus.iter().map(|text| count(text.len())).sum(),
