@@ -27,8 +27,9 @@ impl Likelihood {
 
 /// Computes the likelihood of each sequence's response given its prompt, in order.
 ///
-/// `at_a_time` sequences are computed together, packed without padding to the longest; logits exist for response
-/// positions only, in chunks and in f32. `progress` is told the finished sequences and all.
+/// `at_a_time` sequences are computed together, packed without padding to the longest; logits exist
+/// for response positions only, in chunks and in f32. `progress` is told the finished sequences and
+/// all.
 pub fn likelihood(
     decoder: &Decoder,
     sequences: &[Sequence],

@@ -7,6 +7,7 @@ use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
 use super::layers::causal_mask;
+use super::packed::tail_rows;
 
 /// Longest sequence whose scores are held whole on the CPU: at more, the fused kernel's smaller
 /// memory wins over the speed of plain products.
@@ -134,17 +135,6 @@ fn attend_fused(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64
         heads != kv_heads,
     );
     attended.squeeze_dim(0).transpose(0, 1).reshape([queries, -1])
-}
-
-/// Returns the rows `[sum of tails]` of the last tokens of each sequence, int64.
-pub(super) fn tail_rows(tails: &[i64], lengths: &[i64], device: Device) -> Tensor {
-    let mut end = 0;
-    let mut rows = Vec::new();
-    for (&tail, &length) in tails.iter().zip(lengths) {
-        end += length;
-        rows.extend(end - tail..end);
-    }
-    Tensor::from_slice(&rows).to_device(device)
 }
 
 /// Keeps the causal masks of one forward pass: its layers and sequences share them.

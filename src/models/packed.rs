@@ -5,11 +5,9 @@
 
 use tch::{Device, Tensor};
 
-use super::attention::tail_rows;
-
 /// Tokens that the length of a sequence may be rounded up to. oneDNN compiles a kernel for every
-/// shape it meets and keeps a thousand: with a new number of rows in every step, half the time of a
-/// model of two million parameters went into compiling (measured).
+/// shape it meets and keeps a thousand: with a new number of rows in every step, a third of the time of
+/// a model of two million parameters went into compiling (8,275 tokens/s became 12,573 by rounding).
 const ROUND: usize = 16;
 
 /// Returns a number of tokens rounded up so that few shapes differ.
@@ -82,4 +80,15 @@ impl Packed {
         assert!(fits, "tails of {lengths:?} tokens, expected at most {:?}", self.lengths);
         Tails { rows: tail_rows(lengths, &self.lengths, self.ids.device()), lengths: lengths.to_vec() }
     }
+}
+
+/// Returns the rows `[sum of tails]` of the last tokens of each sequence, int64.
+pub(super) fn tail_rows(tails: &[i64], lengths: &[i64], device: Device) -> Tensor {
+    let mut end = 0;
+    let mut rows = Vec::new();
+    for (&tail, &length) in tails.iter().zip(lengths) {
+        end += length;
+        rows.extend(end - tail..end);
+    }
+    Tensor::from_slice(&rows).to_device(device)
 }
