@@ -213,8 +213,8 @@ impl<'a> Estimator<'a> {
             let speed = self.product_speed / 1e9;
             let start = SECONDS_PER_OPERATION * 1e6;
             self.basis.push(format!(
-                "stages without a measurement at {share:.0} % (assumed) of {speed:.0} GFLOP/s, measured with a matrix product, and \
-                 {start:.0} us (assumed, not measured here) to start each of {OPERATIONS_PER_PASS:.0} operations of a \
+                "stages without a measurement at {share:.0} % (assumed) of {speed:.0} GFLOP/s, measured with a \
+                 matrix product, and {start:.0} us (assumed, not measured here) to start each of {OPERATIONS_PER_PASS:.0} operations of a \
                  layer and pass and {OPERATIONS_PER_SEQUENCE:.0} more by sequence (assumed); scoring and preparing \
                  data count as nothing"
             ));

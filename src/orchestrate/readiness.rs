@@ -32,16 +32,17 @@ impl Dev {
 /// Verifies that the fine-tuned `model` is better on dev than before, in loss and in answers.
 ///
 /// Passed where the 95 % interval of the difference, from a percentile bootstrap over questions, lies
-/// on the better side of zero. A metric that was not measured is not verified.
+/// on the better side of zero (Efron and Tibshirani 1993, section 13.3). A metric that was not
+/// measured is not verified.
 pub fn checks(model: &str, before: &Dev, after: &Dev, seeds: usize) -> Vec<Check> {
-    let number = |value: f64| format!("{value:.3}");
-    let percent = |value: f64| format!("{:.1}", 100.0 * value);
-    let loss =
-        ("nll", "has a lower loss on dev than before", "nats per token", -1.0, &number as &dyn Fn(f64) -> String);
-    let answers =
-        ("token-f1", "answers better on dev than before", "% token F1", 1.0, &percent as &dyn Fn(f64) -> String);
+    // Metric, claim, unit, factor and decimals to show it with, sign of a gain.
+    let claims = [
+        ("nll", "has a lower loss on dev than before", "nats per token", 1.0, 3, -1.0),
+        ("token-f1", "answers better on dev than before", "% token F1", 100.0, 1, 1.0),
+    ];
     let mut checks = Vec::new();
-    for (metric, claim, unit, sign, show) in [loss, answers] {
+    for (metric, claim, unit, factor, decimals, sign) in claims {
+        let show = |value: f64| format!("{:.*}", decimals, factor * value);
         let pairs = before.pairs(after, metric);
         if pairs.is_empty() {
             continue;

@@ -92,7 +92,8 @@ pub fn distill(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result
     // Examples are told apart by their place alone: the capture must be of these very sequences.
     if capture.vocabulary() != teacher_tokenizer.fingerprint() || capture.examples() != theirs.len() {
         bail!(
-            "the capture holds {} sequences of vocabulary `{}`, the teacher {} of `{}`",
+            "the capture holds {} sequences of vocabulary `{}`, the teacher {} of `{}`\n\
+             hint: remove the folder of its `capture` stage and run again",
             capture.examples(),
             capture.vocabulary(),
             theirs.len(),
