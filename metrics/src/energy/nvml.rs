@@ -86,7 +86,7 @@ fn load() -> Result<Arc<Nvml>, Unavailable> {
 
 /// Reads one card.
 struct Card {
-    library: Arc<Nvml>,
+    nvml: Arc<Nvml>,
     gpu: Gpu,
     model: String,
     ability: Ability,
@@ -112,7 +112,7 @@ impl Card {
                 return Err(failed(gpu, "energy counter and power sensor", &error));
             }
         };
-        Ok(Self { library, gpu: gpu.clone(), model, ability })
+        Ok(Self { nvml: library, gpu: gpu.clone(), model, ability })
     }
 }
 
@@ -139,7 +139,7 @@ impl PowerSource for Card {
     }
 
     fn read(&mut self) -> Result<Reading, Unavailable> {
-        let device = find(&self.library, &self.gpu)?;
+        let device = find(&self.nvml, &self.gpu)?;
         let energy = || {
             let millijoules = device.total_energy_consumption();
             millijoules
