@@ -84,7 +84,12 @@ pub fn write_with(
     write_sized(path, None, fill)
 }
 
-fn write_sized(
+/// Writes a file piece by piece, as [`write_with`], whose size is known: a full disk is then told
+/// with what is missing.
+///
+/// # Errors
+/// As for [`write_with`].
+pub fn write_sized(
     path: &Path,
     needed_bytes: Option<u64>,
     fill: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>,
@@ -121,7 +126,9 @@ fn fill_file(file: &mut File, fill: impl FnOnce(&mut BufWriter<&mut File>) -> io
 /// # Errors
 /// See [`write()`].
 pub fn try_write(path: &Path) -> Result<(), WriteError> {
-    let tried = if is_special(path) {
+    let tried = if path.is_dir() {
+        Err(io::ErrorKind::IsADirectory.into())
+    } else if is_special(path) {
         File::options().write(true).open(path).map(drop)
     } else {
         tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder_of(path)).map(drop)
@@ -137,6 +144,16 @@ fn is_special(path: &Path) -> bool {
 /// Returns the folder that a file lies in: the current one for a bare name.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Returns the BLAKE3 checksum of a file in hexadecimal.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn checksum(path: &Path) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// Removes temporary files that a killed process left in `folder`.
@@ -211,6 +228,15 @@ mod tests {
         write(&null, b"nothing").unwrap();
         assert!(!fs::metadata(&null).unwrap().is_file());
         assert_eq!(names(folder.path()), ["null"]);
+    }
+
+    #[test]
+    fn a_folder_is_no_file_to_write_and_a_new_name_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = try_write(folder.path()).unwrap_err();
+        assert!(matches!(error, WriteError::Io { ref source, .. } if source.kind() == io::ErrorKind::IsADirectory));
+        try_write(&folder.path().join("new")).unwrap();
+        assert!(names(folder.path()).is_empty());
     }
 
     #[test]

@@ -6,11 +6,11 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
-use safetensors::tensor::{Metadata, TensorView};
+use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
@@ -170,15 +170,14 @@ fn read_places(path: &Path) -> Result<BTreeMap<String, Place>, ModelError> {
 /// # Errors
 /// When a file cannot be written; shards that were written before it remain, without an index.
 pub fn save(folder: &Path, tensors: &[(String, Tensor)], shard_bytes: usize) -> Result<(), ModelError> {
-    let size = |tensor: &Tensor| tensor.numel() * tensor.kind().elt_size_in_bytes();
     let mut shards: Vec<Vec<&(String, Tensor)>> = vec![Vec::new()];
     let mut filled = 0;
     for entry in tensors {
-        if filled > 0 && filled + size(&entry.1) > shard_bytes {
+        if filled > 0 && filled + bytes_in(&entry.1) > shard_bytes {
             shards.push(Vec::new());
             filled = 0;
         }
-        filled += size(&entry.1);
+        filled += bytes_in(&entry.1);
         if let Some(shard) = shards.last_mut() {
             shard.push(entry);
         }
@@ -192,43 +191,74 @@ pub fn save(folder: &Path, tensors: &[(String, Tensor)], shard_bytes: usize) -> 
         save_file(&folder.join(&name), shard)?;
         map.extend(shard.iter().map(|(tensor, _)| (tensor.clone(), name.clone())));
     }
-    let total: usize = tensors.iter().map(|(_, tensor)| size(tensor)).sum();
+    let total: usize = tensors.iter().map(|(_, tensor)| bytes_in(tensor)).sum();
     let index = json!({"metadata": {"total_size": total}, "weight_map": map});
     Ok(files::write(&folder.join("model.safetensors.index.json"), format!("{index:#}\n").as_bytes())?)
 }
 
+/// Elements that are copied out of a tensor at a time.
+const PART: i64 = 1 << 24;
+
 /// Writes `tensors` as one safetensors file that PyTorch tools read.
+///
+/// The file takes the memory of a part of one tensor: a checkpoint of a model that just fits must
+/// not be what ends it.
 ///
 /// # Errors
 /// When the file cannot be written; an older one is then untouched.
 pub fn save_file(path: &Path, tensors: &[&(String, Tensor)]) -> Result<(), ModelError> {
-    let mut buffers = Vec::with_capacity(tensors.len());
+    let mut ordered = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
-        let shape: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
-        let bytes = bytes_of(tensor).map_err(|source| ModelError::Torch { doing: "copying weights", source })?;
         let dtype = dtype_of(tensor.kind()).ok_or_else(|| {
             let problem = format!("`{name}` is {:?}, which has no place in safetensors", tensor.kind());
             ModelError::Config { path: path.to_owned(), problem }
         })?;
-        buffers.push((name, dtype, shape, bytes));
+        ordered.push((dtype, name, tensor));
     }
-    let damaged =
-        |error: safetensors::SafeTensorError| ModelError::Damaged { path: path.to_owned(), problem: error.to_string() };
-    let mut views = Vec::with_capacity(buffers.len());
-    for (name, dtype, shape, bytes) in &buffers {
-        views.push((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).map_err(damaged)?));
+    // The widest numbers first, so that each tensor is aligned; then by name.
+    ordered.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
+    let mut end = 0;
+    let mut described = Vec::with_capacity(ordered.len());
+    for &(dtype, name, tensor) in &ordered {
+        let start = end;
+        end += bytes_in(tensor);
+        let shape = tensor.size().iter().map(|&size| size as usize).collect();
+        described.push((name.clone(), TensorInfo { dtype, shape, data_offsets: (start, end) }));
     }
+    let damaged = |problem: String| ModelError::Damaged { path: path.to_owned(), problem };
     // transformers asks a file who wrote it.
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(damaged)?;
-    Ok(files::write(path, &bytes)?)
+    let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let metadata = Metadata::new(Some(about), described).map_err(|error| damaged(error.to_string()))?;
+    let mut header = serde_json::to_vec(&metadata).map_err(|error| damaged(error.to_string()))?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let bytes = (8 + header.len() + end) as u64;
+    let written = files::write_sized(path, Some(bytes), |file| {
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        ordered.iter().try_for_each(|(_, _, tensor)| write_tensor(tensor, file))
+    });
+    Ok(written?)
+}
+
+fn write_tensor(tensor: &Tensor, file: &mut impl Write) -> io::Result<()> {
+    let flat = tensor.f_detach().and_then(|tensor| tensor.f_reshape([-1])).map_err(io::Error::other)?;
+    for start in (0..flat.numel() as i64).step_by(PART as usize) {
+        let count = PART.min(flat.numel() as i64 - start);
+        let bytes = flat.f_narrow(0, start, count).and_then(|part| bytes_of(&part)).map_err(io::Error::other)?;
+        file.write_all(&bytes)?;
+    }
+    Ok(())
 }
 
 fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>, tch::TchError> {
-    let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
-    let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+    let tensor = tensor.f_to_device(Device::Cpu)?.f_contiguous()?;
+    let mut bytes = vec![0; bytes_in(&tensor)];
     tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
     Ok(bytes)
+}
+
+fn bytes_in(tensor: &Tensor) -> usize {
+    tensor.numel() * tensor.kind().elt_size_in_bytes()
 }
 
 fn kind_of(dtype: Dtype) -> Option<Kind> {

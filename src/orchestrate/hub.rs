@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::manifest::checksum;
 use super::stage::Source;
 use crate::experiment::{Key, identity};
+use crate::files::checksum;
 use crate::models::config::Config;
 
 /// Prefix of a hub name in an experiment file.

@@ -4,7 +4,7 @@
 //! differs from it is corrupt.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -124,7 +124,7 @@ impl Manifest {
 impl Entry {
     fn of(file: &Path) -> io::Result<Self> {
         let bytes = fs::metadata(file)?.len();
-        let blake3 = checksum(file)?;
+        let blake3 = files::checksum(file)?;
         Ok(Self { bytes, blake3 })
     }
 
@@ -139,22 +139,12 @@ impl Entry {
         if depth == Depth::Sizes {
             return None;
         }
-        match checksum(file) {
+        match files::checksum(file) {
             Ok(sum) if sum == self.blake3 => None,
             Ok(_) => Some("checksum differs".to_owned()),
             Err(error) => Some(error.to_string()),
         }
     }
-}
-
-/// Returns the BLAKE3 checksum of a file in hexadecimal.
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn checksum(file: &Path) -> io::Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(file)?)?;
-    Ok(hasher.finalize().to_hex().to_string())
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ pub fn report(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<O
     let mut seal = Seal {
         version: format!("{}{}", env!("CARGO_PKG_VERSION"), if cfg!(feature = "pdf") { "+pdf" } else { "" }),
         study: blake3::hash(&study_json).to_hex().to_string(),
-        records: super::manifest::checksum(&records_file)?,
+        records: files::checksum(&records_file)?,
         files: Manifest::default(),
     };
     let seal_file = folder.join(SEAL);

@@ -127,11 +127,7 @@ fn remove_others(folder: &Path, keep: &str) {
 }
 
 fn checksum(path: &Path) -> Result<String, ModelError> {
-    let failed = |source| ModelError::Read { path: path.to_owned(), source };
-    let mut hasher = blake3::Hasher::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
-    hasher.update_reader(file).map_err(failed)?;
-    Ok(hasher.finalize().to_hex().to_string())
+    files::checksum(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -142,11 +142,7 @@ pub(super) fn checksum(bytes: &[u8]) -> String {
 
 /// Returns the checksum of a file.
 pub(super) fn checksum_of_file(path: &Path) -> Result<String, CaptureError> {
-    let failed = |source| CaptureError::Read { path: path.to_owned(), source };
-    let mut hasher = blake3::Hasher::new();
-    let mut file = std::fs::File::open(path).map_err(failed)?;
-    std::io::copy(&mut file, &mut hasher).map_err(failed)?;
-    Ok(hasher.finalize().to_hex().to_string())
+    files::checksum(path).map_err(|source| CaptureError::Read { path: path.to_owned(), source })
 }
 
 /// Reads a small JSON file of a capture.
