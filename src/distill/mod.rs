@@ -3,8 +3,8 @@
 //! An objective sees response positions only, those that predict a response token or the end of
 //! sequence, laid end to end. Its loss is `[(1 - rate) CE + rate KD] / N`, N the response tokens
 //! of the whole optimiser step, so that neither accumulation nor batch order changes it. Logits
-//! exist for one chunk of positions at a time. Knows nothing of files (but for [`capture`], which
-//! keeps a teacher's signal on disk), tokenizers, optimisers or training loops.
+//! exist for one chunk of positions at a time. Knows nothing of files (but for [`capture`] and
+//! [`projectors`], which are kept on disk), tokenizers, optimisers or training loops.
 
 mod aligned;
 pub mod capture;

@@ -34,11 +34,6 @@ impl States<'_> {
         self.head.size()[1]
     }
 
-    /// Returns the rows of the head.
-    pub fn vocabulary(&self) -> i64 {
-        self.head.size()[0]
-    }
-
     /// Returns `(start, length)` of each example's positions.
     pub(super) fn spans(&self) -> Vec<(i64, i64)> {
         let starts = self.lengths.iter().scan(0, |start, &length| {

@@ -31,6 +31,12 @@ impl Moments {
         })
     }
 
+    /// Says whether all numbers were finite.
+    pub fn is_finite(self) -> bool {
+        // An infinite number, or one that is none, stays so in a sum; finite squares in f64 stay finite.
+        self.sum.is_finite() && self.squares.is_finite()
+    }
+
     /// Returns both together.
     #[must_use]
     pub fn with(self, other: Self) -> Self {

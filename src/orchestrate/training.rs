@@ -14,7 +14,7 @@ use super::{model, prepare};
 use crate::data::encode::{Limits, Misfits, Sequence, encode_all, pretraining_sequences};
 use crate::data::{Example, SplitName, Tokenizer};
 use crate::device::{self, Compute, Precision, Seed};
-use crate::distill::capture::Capture;
+use crate::distill::capture::{self, Capture};
 use crate::distill::projectors::Widths;
 use crate::distill::{self, Vocabularies};
 use crate::experiment::settings::{Algorithm, Training, Tuning};
@@ -90,14 +90,13 @@ pub fn distill(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result
     let mine = around.sequences(&tokenizer, SplitName::Train, &job.training, job.closed_book)?;
     let theirs = around.sequences(&teacher_tokenizer, SplitName::Train, &job.training, job.closed_book)?;
     // Examples are told apart by their place alone: the capture must be of these very sequences.
-    if capture.vocabulary() != teacher_tokenizer.fingerprint() || capture.examples() != theirs.len() {
+    let read: Vec<capture::Sequence<'_>> = theirs.iter().map(Into::into).collect();
+    if capture.vocabulary() != teacher_tokenizer.fingerprint() || !capture.is_of(&read) {
         bail!(
-            "the capture holds {} sequences of vocabulary `{}`, the teacher {} of `{}`\n\
+            "the capture ({} sequences) is not of what the teacher reads here ({} sequences)\n\
              hint: remove the folder of its `capture` stage and run again",
             capture.examples(),
-            capture.vocabulary(),
             theirs.len(),
-            teacher_tokenizer.fingerprint()
         );
     }
     let (train, captured) = in_both(mine, &theirs);

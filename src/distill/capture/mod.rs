@@ -79,6 +79,15 @@ pub enum CaptureError {
         /// Where its response starts.
         response_start: usize,
     },
+    /// The teacher gives states that are no numbers; nothing can be learned from them.
+    #[error(
+        "the teacher's hidden states for sequence {example} are not finite: its weights are damaged, or overflow in \
+         this number format (try `compute.precision = \"f32\"`)"
+    )]
+    NotFinite {
+        /// Place of the sequence.
+        example: usize,
+    },
     /// An example is not part of the capture.
     #[error("example {example} was asked for, the capture holds {examples}")]
     Example {

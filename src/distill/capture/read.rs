@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tch::{Device, Kind, Tensor};
 
-use super::CaptureError;
+use super::write::checksum_of_sequences;
+use super::{CaptureError, Sequence};
 use super::format::{
     Entry, FORMAT, HEAD, INDEX, Plan, SEAL, STATES, Seal, VERSION, checksum, checksum_of_file, read_json,
 };
@@ -82,6 +83,11 @@ impl Capture {
     /// Returns the fingerprint of the teacher's vocabulary.
     pub fn vocabulary(&self) -> &str {
         &self.plan.vocabulary
+    }
+
+    /// Says whether this is a capture of these very sequences, in this order.
+    pub fn is_of(&self, sequences: &[Sequence<'_>]) -> bool {
+        self.plan.sequences == checksum_of_sequences(sequences)
     }
 
     /// Returns the number of examples.

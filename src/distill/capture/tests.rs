@@ -77,6 +77,10 @@ fn returns_the_teacher_itself_in_any_order() {
         assert_eq!(run(&decoder, folder.path(), 100).unwrap(), Outcome::Complete);
         let capture = open(folder.path()).unwrap();
         assert_eq!((capture.vocabulary(), capture.examples(), capture.width()), ("v", 5, 8));
+        let mut others = sequences();
+        assert!(capture.is_of(&others));
+        others.swap(0, 2);
+        assert!(!capture.is_of(&others));
         assert!(capture.head.equal(decoder.head()) && capture.embedding.equal(&decoder.embed_tokens));
         let order = [2, 0, 4];
         let signal = capture.states(&order).unwrap();
@@ -170,6 +174,20 @@ fn damage_is_told_with_the_file() {
             assert!(told.to_string().contains(name), "{name}: {told}");
         }
     }
+}
+
+#[test]
+fn a_teacher_whose_states_are_no_numbers_is_refused_before_anything_is_sealed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut broken = decoder(true);
+    for (name, tensor) in broken.parameters_mut() {
+        if name == "model.norm.weight" {
+            *tensor = &*tensor * f64::NAN;
+        }
+    }
+    let error = run(&broken, folder.path(), 100).unwrap_err();
+    assert!(matches!(error, CaptureError::NotFinite { .. }), "{error}");
+    assert!(!folder.path().join("capture.json").exists());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::format::{
     Entry, FORMAT, HEAD, INDEX, PLAN, Plan, SEAL, STATES, Seal, Stored, VERSION, checksum, checksum_of_file, read_json,
     write_json,
 };
+use crate::data::encode;
 use crate::distill::statistics::Moments;
 use crate::files;
 use crate::models::decoder::Decoder;
@@ -26,6 +27,12 @@ pub struct Sequence<'a> {
     pub tokens: &'a [u32],
     /// Where the response starts.
     pub response_start: usize,
+}
+
+impl<'a> From<&'a encode::Sequence> for Sequence<'a> {
+    fn from(sequence: &'a encode::Sequence) -> Self {
+        Self { tokens: &sequence.tokens, response_start: sequence.response_start }
+    }
 }
 
 /// Says how far a capture has come.
@@ -87,6 +94,9 @@ pub fn capture(
         let packed: Vec<Sequence<'_>> = batch.iter().map(|&example| sequences[example]).collect();
         let computed = no_grad(|| states(decoder, &packed, plan.stored))?;
         for (&example, (rows, moments)) in batch.iter().zip(&computed) {
+            if !moments.is_finite() {
+                return Err(CaptureError::NotFinite { example });
+            }
             files.append(example, sequences[example], rows, *moments)?;
         }
         files.commit()?;
@@ -120,15 +130,6 @@ fn begin(
     folder: &Path,
     batch_tokens: usize,
 ) -> Result<Plan, CaptureError> {
-    let mut hasher = blake3::Hasher::new();
-    for sequence in sequences {
-        for number in [sequence.tokens.len() as u64, sequence.response_start as u64] {
-            hasher.update(&number.to_le_bytes());
-        }
-        for id in sequence.tokens {
-            hasher.update(&id.to_le_bytes());
-        }
-    }
     // Under another name until it is known to belong here.
     let fresh = folder.join(format!(".{HEAD}"));
     write_head(decoder, &fresh)?;
@@ -139,7 +140,7 @@ fn begin(
         stored: Stored::of(decoder.kind()),
         width: decoder.config.hidden_size,
         examples: sequences.len(),
-        sequences: hasher.finalize().to_hex().to_string(),
+        sequences: checksum_of_sequences(sequences),
         head: checksum_of_file(&fresh)?,
         batch_tokens,
     };
@@ -156,6 +157,20 @@ fn begin(
     std::fs::rename(&fresh, &head).map_err(|source| files::failed(&head, None, source))?;
     write_json(&path, &plan)?;
     Ok(plan)
+}
+
+/// Returns the checksum of all token ids and response starts.
+pub(super) fn checksum_of_sequences(sequences: &[Sequence<'_>]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for sequence in sequences {
+        for number in [sequence.tokens.len() as u64, sequence.response_start as u64] {
+            hasher.update(&number.to_le_bytes());
+        }
+        for id in sequence.tokens {
+            hasher.update(&id.to_le_bytes());
+        }
+    }
+    hasher.finalize().to_hex().to_string()
 }
 
 fn write_head(decoder: &Decoder, path: &Path) -> Result<(), CaptureError> {
