@@ -70,7 +70,7 @@ pub struct Step {
     /// Tokens processed per second, padding excluded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<f64>,
-    /// Peak memory of the process or device so far.
+    /// Main memory that the process holds now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
     /// Time left at the present speed.

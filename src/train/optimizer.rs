@@ -1,7 +1,7 @@
 //! AdamW on a flat buffer (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2), with
 //! PyTorch's constants: betas 0.9 and 0.999, epsilon 1e-8.
 
-use tch::{Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::tuning::flat::Flat;
 
@@ -9,9 +9,12 @@ const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
-/// Elements updated at a time: the parts of four buffers then fit a core's cache for all the
-/// operations of one update (reasoned, not measured).
-const CHUNK: i64 = 1 << 17;
+/// Elements updated at a time. On a CPU the parts of four buffers then fit a core's cache for all
+/// the operations of one update; a GPU has its work started in few large pieces, whose temporaries
+/// stay below 2 GiB (both reasoned, not measured).
+fn chunk(device: Device) -> i64 {
+    if device.is_cuda() { 1 << 26 } else { 1 << 17 }
+}
 
 /// Keeps the moments of the gradients.
 #[derive(Debug)]
@@ -36,11 +39,12 @@ impl AdamW {
         self.steps += 1;
         let steps = self.steps as f64;
         let (correction1, correction2) = (1.0 - BETA1.powf(steps), 1.0 - BETA2.powf(steps));
+        let chunk = chunk(flat.device());
         no_grad(|| {
             for &(start, length, group) in &flat.ranges {
                 let lr = lr * group.lr_factor;
-                for offset in (start..start + length).step_by(CHUNK as usize) {
-                    let count = CHUNK.min(start + length - offset);
+                for offset in (start..start + length).step_by(chunk as usize) {
+                    let count = chunk.min(start + length - offset);
                     let part = |buffer: &Tensor| buffer.narrow(0, offset, count);
                     let mut weight = part(&flat.master);
                     let mut gradient = part(flat.gradient()).to_kind(Kind::Float);
@@ -110,6 +114,33 @@ mod tests {
                 assert!((found - expected).abs() < 1e-6, "step {t}: {found} {expected}");
             }
         }
+    }
+
+    /// Every number is updated once, wherever the parts that are computed at a time end.
+    #[test]
+    fn parts_cover_all_numbers_of_all_groups() {
+        let counts = [300_001, 200_000];
+        let mut tensors = counts.map(|count| Tensor::ones([count], (Kind::Float, tch::Device::Cpu)));
+        let groups = [Group { lr_factor: 1.0, weight_decay: 0.01 }, Group { lr_factor: 2.0, weight_decay: 0.0 }];
+        let [a, b] = &mut tensors;
+        let parameter = |name: &str, tensor, group| Parameter { name: name.to_owned(), tensor, group };
+        let mut flat = Flat::gather(vec![parameter("a", a, groups[0]), parameter("b", b, groups[1])], Kind::Float);
+        let mut adam = AdamW::new(&flat);
+        // The gradient of each number is its own place: a part taken twice or left out shows.
+        let slopes = counts.map(|count| Tensor::arange(count, (Kind::Float, tch::Device::Cpu)) + 1);
+        (tensors[0].dot(&slopes[0]) + tensors[1].dot(&slopes[1])).backward();
+        let norm = (slopes.iter().map(|slopes| slopes.to_kind(Kind::Double).square().sum(Kind::Double)))
+            .map(|sum| sum.double_value(&[]))
+            .sum::<f64>()
+            .sqrt();
+        assert!((flat.gradient_norm() / norm - 1.0).abs() < 1e-6, "{} {norm}", flat.gradient_norm());
+        adam.step(&mut flat, 0.1, 1.0);
+        // A first step moves by the learning rate, whatever the gradient's size: m / sqrt(v) = 1.
+        for (tensor, group) in tensors.iter().zip(groups) {
+            let expected = 1.0 - 0.1 * group.lr_factor * (1.0 + group.weight_decay);
+            assert!((tensor - expected).abs().max().double_value(&[]) < 1e-6);
+        }
+        assert!(adam.first.allclose(&(flat.gradient() * 0.1), 1e-5, 0.0, false));
     }
 
     #[test]

@@ -111,7 +111,7 @@ pub fn train(
         return Err(TrainError::Empty);
     }
     let steps_per_epoch = examples.div_ceil(training.batch) as u64;
-    let steps = ((training.epochs * steps_per_epoch as f64).ceil() as u64).max(1);
+    let steps = steps_of(training.epochs, steps_per_epoch);
     let kind = objective.kind();
     let mut flat = Flat::gather(objective.parameters(), kind);
     let mut adam = AdamW::new(&flat);
@@ -192,9 +192,9 @@ pub fn train(
             events(TrainEvent::Validation { step: progress.step, loss, best: is_best });
         }
         let stopping = job.stop.load(Ordering::Relaxed);
+        // Also after the last step: what writes the result may fail for want of room.
         if let Some(folder) = job.folder
-            && !last
-            && (stopping || progress.step.is_multiple_of(training.checkpoint_every as u64))
+            && (last || stopping || progress.step.is_multiple_of(training.checkpoint_every as u64))
         {
             checkpoint::save(folder, &flat, &adam, best.as_ref(), &progress)?;
             saved = Some(progress.step);
@@ -208,6 +208,12 @@ pub fn train(
         flat.restore(best);
     }
     Ok(Finished { flat, steps, best: progress.best })
+}
+
+/// Returns the steps of so many epochs, a part of a step rounded up; 1.1 epochs of 50 steps are 55,
+/// though their product in f64 is a little more.
+fn steps_of(epochs: f64, steps_per_epoch: u64) -> u64 {
+    ((epochs * steps_per_epoch as f64 * (1.0 - 1e-12)).ceil() as u64).max(1)
 }
 
 fn batches(examples: usize, batch: usize, job: &Job<'_>, epoch: u64) -> Vec<Vec<usize>> {
@@ -236,4 +242,17 @@ fn split(batch: &[usize], parts: usize, device: Device, tokens: impl Fn(&[usize]
         rest = others;
     }
     micro_batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_whole_and_not_one_too_many() {
+        let cases = [(1.0, 50, 50), (1.1, 50, 55), (2.2, 25, 55), (0.5, 3, 2), (0.001, 10, 1), (3.0, 1, 3)];
+        for (epochs, per_epoch, expected) in cases {
+            assert_eq!(steps_of(epochs, per_epoch), expected, "{epochs} x {per_epoch}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tch::Device;
 use tutelage::data::encode::Sequence;
-use tutelage::device::{Compute, Seed};
+use tutelage::device::{Compute, Precision, Seed};
 use tutelage::distill::capture::{self, Capture};
 use tutelage::distill::projectors::Widths;
 use tutelage::distill::{Objective, Vocabularies};
@@ -17,7 +17,7 @@ use tutelage::train;
 use tutelage::train::distillation::Distillation;
 use tutelage::train::student::Student;
 
-use super::{decoder, interrupted, mixed, resumptions, sequences, steps};
+use super::{adapters, decoder, interrupted, mixed, resumptions, sequences, steps};
 
 /// A teacher of the same vocabulary, and one of another that splits each response differently.
 #[derive(Clone, Copy, PartialEq)]
@@ -81,11 +81,27 @@ fn objectives() -> [(Algorithm, Teacher, &'static [&'static str]); 5] {
     ]
 }
 
+/// What is trained, and in which number format: also what a GPU takes by default.
+fn ways() -> [(Tuning, Precision); 3] {
+    [(Tuning::Full {}, Precision::F32), (Tuning::Full {}, Precision::Bf16), (adapters(0.2), Precision::Bf16)]
+}
+
+/// A student in f32 with all its weights trained.
+fn plain(algorithm: &Algorithm, teacher: Teacher, folder: &Path) -> Distillation {
+    distillation(algorithm, teacher, folder, &Tuning::Full {}, Precision::F32)
+}
+
 /// A student that learns from the capture in `folder`; its projectors learn twice as fast.
-fn distillation(algorithm: &Algorithm, teacher: Teacher, folder: &Path) -> Distillation {
-    let compute = Compute::reference();
+fn distillation(
+    algorithm: &Algorithm,
+    teacher: Teacher,
+    folder: &Path,
+    tuning: &Tuning,
+    precision: Precision,
+) -> Distillation {
+    let compute = Compute { precision, ..Compute::reference() };
     let capture = Capture::open(folder, compute.kind(), Device::Cpu).unwrap();
-    let student = Student::new(decoder(1), &Tuning::Full {}, 0.01, compute, Seed(1));
+    let student = Student::new(decoder(1), tuning, 0.01, compute, Seed(1));
     let widths = Widths { student: student.decoder.config.hidden_size, teacher: capture.width() };
     let vocabularies = if teacher == Teacher::Same { Vocabularies::Same } else { Vocabularies::Different };
     let objective = Objective::new(algorithm, vocabularies, widths, Seed(1), Device::Cpu).unwrap();
@@ -101,7 +117,7 @@ fn every_part_is_told_and_splitting_a_step_changes_nothing_but_rounding() {
         teacher.capture(folder.path());
         let run = |accumulation| {
             let training = Training { accumulation, ..mixed() };
-            steps(&mut distillation(&algorithm, teacher, folder.path()), &training).1
+            steps(&mut plain(&algorithm, teacher, folder.path()), &training).1
         };
         let (whole, parts) = (run(1), run(2));
         assert_eq!((whole.len(), parts.len()), (14, 14));
@@ -126,14 +142,18 @@ fn adds_up(parts: &BTreeMap<String, f64>) {
 }
 
 #[test]
-fn the_loss_falls_for_every_objective() {
+fn the_loss_falls_for_every_objective_tuning_and_precision() {
     for (algorithm, teacher, _) in objectives() {
         let folder = tempfile::tempdir().unwrap();
         teacher.capture(folder.path());
-        let training = Training { epochs: 12.0, batch: 4, accumulation: 1, ..mixed() };
-        let told = steps(&mut distillation(&algorithm, teacher, folder.path()), &training).1;
-        let (first, last) = (told[0].0["loss"], told[told.len() - 1].0["loss"]);
-        assert!(last < first - 0.1, "{algorithm:?}: {first} to {last}");
+        for (tuning, precision) in ways() {
+            let lr = if tuning == (Tuning::Full {}) { 3e-3 } else { 3e-2 };
+            let training = Training { epochs: 12.0, batch: 4, accumulation: 1, lr, ..mixed() };
+            let mut objective = distillation(&algorithm, teacher, folder.path(), &tuning, precision);
+            let told = steps(&mut objective, &training).1;
+            let (first, last) = (told[0].0["loss"], told[told.len() - 1].0["loss"]);
+            assert!(last < first - 0.1, "{algorithm:?} {tuning:?} {precision:?}: {first} to {last}");
+        }
     }
 }
 
@@ -142,14 +162,18 @@ fn a_resumed_distillation_ends_bit_for_bit_as_an_uninterrupted_one() {
     for (algorithm, teacher, names) in objectives() {
         let folder = tempfile::tempdir().unwrap();
         teacher.capture(folder.path());
-        let fresh = || -> Box<dyn train::Objective> { Box::new(distillation(&algorithm, teacher, folder.path())) };
-        let (whole, _) = interrupted(&fresh, &mixed(), &[], false);
-        let (resumed, events) = interrupted(&fresh, &mixed(), &[2, 6], false);
-        assert!(resumed.equal(&whole), "{algorithm:?}");
-        assert_eq!(resumptions(&events), [2, 6]);
-        // Projectors are part of the state.
-        let student = Student::new(decoder(1), &Tuning::Full {}, 0.01, Compute::reference(), Seed(1));
-        let own: usize = student.decoder.parameters().iter().map(|(_, tensor)| tensor.numel()).sum();
-        assert_eq!(whole.numel() > own, names.len() > 3, "{algorithm:?}");
+        for (tuning, precision) in ways() {
+            let fresh = || -> Box<dyn train::Objective> {
+                Box::new(distillation(&algorithm, teacher, folder.path(), &tuning, precision))
+            };
+            let (whole, _) = interrupted(&fresh, &mixed(), &[], false);
+            let (resumed, events) = interrupted(&fresh, &mixed(), &[2, 6], false);
+            assert!(resumed.equal(&whole), "{algorithm:?} {tuning:?} {precision:?}");
+            assert_eq!(resumptions(&events), [2, 6]);
+            // Projectors are part of the state.
+            let mut student = Student::new(decoder(1), &tuning, 0.01, Compute::reference(), Seed(1));
+            let own: usize = student.parameters().iter().map(|parameter| parameter.tensor.numel()).sum();
+            assert_eq!(whole.numel() > own, names.len() > 3, "{algorithm:?} {tuning:?}");
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 mod distillation;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +16,7 @@ use tutelage::models::config::Config;
 use tutelage::models::decoder::Decoder;
 use tutelage::models::layers::Mode;
 use tutelage::models::packed::Packed;
+use tutelage::models::weights::Checkpoint;
 use tutelage::train::event::TrainEvent;
 use tutelage::train::run::{Finished, Job, Order, TrainError, train};
 use tutelage::train::student::Student;
@@ -285,10 +288,10 @@ fn a_loss_that_is_not_finite_stops_the_stage_and_leaves_the_saved_state() {
     assert_eq!(train(&training(), u64::MAX).unwrap().steps, 10);
 }
 
-/// Supervised training whose dev loss is not a number.
-struct Unmeasurable(Supervised);
+/// Supervised training whose dev losses are given.
+struct Scripted<'a>(Supervised, &'a RefCell<Vec<f64>>);
 
-impl Objective for Unmeasurable {
+impl Objective for Scripted<'_> {
     fn response_tokens(&self) -> &[usize] {
         self.0.response_tokens()
     }
@@ -305,18 +308,50 @@ impl Objective for Unmeasurable {
         self.0.backward(examples, tokens)
     }
     fn dev_loss(&mut self) -> Option<f64> {
-        Some(f64::NAN)
+        Some(self.1.borrow_mut().remove(0))
     }
 }
 
 #[test]
 fn a_dev_loss_that_is_not_finite_is_no_best_one() {
     let _alone = DROPOUT.lock();
-    let (training, stop) = (training(), AtomicBool::new(false));
+    let (training, stop, losses) = (training(), AtomicBool::new(false), RefCell::new(vec![f64::NAN]));
     let job = Job { training: &training, order: Order::Shuffled, seed: Seed(7), folder: None, stop: &stop };
-    let mut objective = Unmeasurable(objective(&Tuning::Full {}, Precision::F32));
+    let mut objective = Scripted(objective(&Tuning::Full {}, Precision::F32), &losses);
     let error = train(&mut objective, &job, &mut |_| {}).unwrap_err();
     assert!(matches!(error, TrainError::NotFinite { what: "dev loss", step: 5, saved: None, .. }), "{error}");
+}
+
+#[test]
+fn the_weights_of_the_lowest_dev_loss_are_the_result() {
+    let _alone = DROPOUT.lock();
+    let (folder, training) = (tempfile::tempdir().unwrap(), Training { epochs: 3.0, ..training() });
+    let losses = RefCell::new(vec![]);
+    let train = |folder: Option<&Path>, stop_after: u64| {
+        let stop = AtomicBool::new(false);
+        let job = Job { training: &training, order: Order::Shuffled, seed: Seed(7), folder, stop: &stop };
+        train(&mut Scripted(objective(&Tuning::Full {}, Precision::F32), &losses), &job, &mut |event| {
+            if matches!(event, TrainEvent::Step { step, .. } if step == stop_after) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        })
+    };
+    *losses.borrow_mut() = vec![2.0, 1.0, 3.0];
+    let whole = train(None, u64::MAX).unwrap();
+    assert_eq!((whole.steps, whole.best), (15, Some((10, 1.0))));
+
+    *losses.borrow_mut() = vec![2.0, 1.0, 3.0];
+    assert!(matches!(train(Some(folder.path()), 10), Err(TrainError::Stopped { step: 10, .. })));
+    let state = Checkpoint::open_file(&folder.path().join("checkpoint-10.safetensors")).unwrap();
+    let lowest = state.read("master", Kind::Float, Device::Cpu).unwrap().unwrap();
+    assert!(whole.flat.master.equal(&lowest));
+    // What was best before a stop is so after it, also when the stage had come to its end.
+    for _ in 0..2 {
+        let resumed = train(Some(folder.path()), u64::MAX).unwrap();
+        assert_eq!(resumed.best, Some((10, 1.0)));
+        assert!(resumed.flat.master.equal(&lowest));
+    }
+    assert!(losses.borrow().is_empty());
 }
 
 /// Stored once: a change here changes published results and raises the stage's version.
