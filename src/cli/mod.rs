@@ -7,6 +7,7 @@ pub mod bench;
 pub mod check;
 pub mod compare;
 pub mod doctor;
+pub mod jobs;
 pub mod logits;
 pub mod output;
 pub mod plan;

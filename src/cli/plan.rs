@@ -4,13 +4,16 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Verdict;
+use super::jobs::JobsArgs;
 use super::output::{Output, columns};
 use super::study::{StoreArgs, StudyArgs, embedding_model};
 use crate::device::{self, Compute};
 use crate::experiment::Checked;
 use crate::orchestrate::estimate::{Estimate, Estimator, Needs};
 use crate::orchestrate::plan::{Plan, Site, plan};
+use crate::orchestrate::power::sources;
 use crate::orchestrate::progress::duration;
+use crate::orchestrate::schedule::elapsed;
 use crate::orchestrate::stage::Stage;
 use crate::orchestrate::standing::{Standing, standings};
 
@@ -29,6 +32,8 @@ pub struct PlanCommand {
     study: StudyArgs,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    jobs: JobsArgs,
 }
 
 /// Plans for this machine.
@@ -58,6 +63,9 @@ struct Shown<'a> {
     name: &'a str,
     stages: Vec<Row<'a>>,
     remaining: &'a Needs,
+    /// Stages computed at a time, and the seconds until the last of known duration is done.
+    jobs: usize,
+    elapsed_seconds: f64,
     basis: &'a [String],
 }
 
@@ -67,8 +75,11 @@ impl PlanCommand {
     /// # Errors
     /// A store that cannot be read; see also [`on_this_machine`].
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
+        let Some(mut checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
+        self.jobs.divide(&mut checked.experiment.compute);
         let (plan, compute) = on_this_machine(&checked)?;
+        let sources = sources(compute.device, &checked.experiment.energy);
+        let jobs = self.jobs.count(&checked.experiment.compute, compute, &sources)?;
         for note in &checked.notes {
             output.say(&format!("note: {note}"));
         }
@@ -78,10 +89,17 @@ impl PlanCommand {
         let estimates: Vec<Estimate> = plan.stages.iter().map(|stage| estimator.stage(stage)).collect();
         let open = standings.iter().zip(&estimates).filter(|(standing, _)| **standing != Standing::Done);
         let remaining = Needs::of(open.map(|(_, estimate)| estimate));
+        let seconds = |(standing, estimate): (&Standing, &Estimate)| match standing {
+            Standing::Done => 0.0,
+            _ => estimate.seconds.unwrap_or_default(),
+        };
+        let seconds: Vec<f64> = standings.iter().zip(&estimates).map(seconds).collect();
         let shown = Shown {
             name: &plan.name,
             stages: plan.stages.iter().zip(&standings).zip(&estimates).map(row).collect(),
             remaining: &remaining,
+            jobs,
+            elapsed_seconds: elapsed(&plan, &seconds, jobs),
             basis: estimator.basis(),
         };
         output.result(&shown, || text(&shown))?;
@@ -130,7 +148,11 @@ fn text(shown: &Shown<'_>) -> String {
         }
     }
     text += &format!("\nremaining stages: {}\n", shown.remaining.stages);
-    text += &format!("  time    {}\n", known(shown.remaining.seconds, duration, shown.remaining.unknown));
+    text += &format!("  time    {}\n", known(shown.elapsed_seconds, duration, shown.remaining.unknown));
+    if shown.jobs > 1 {
+        let (jobs, work) = (shown.jobs, duration(shown.remaining.seconds));
+        text += &format!("          with {jobs} stages at a time; ~{work} one after another\n");
+    }
     text += &format!("  memory  {}\n", known(shown.remaining.memory_bytes, size, shown.remaining.unknown));
     text += &format!("  disk    {}\n", known(shown.remaining.disk_bytes, size, shown.remaining.unknown));
     text += &format!(

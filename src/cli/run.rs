@@ -7,18 +7,23 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Verdict;
+use super::jobs::{Assistants, JobsArgs, stop_when_dismissed};
 use super::output::Output;
 use super::plan::on_this_machine;
 use super::study::{StoreArgs, StudyArgs};
 use crate::orchestrate::environment::Environment;
-use crate::orchestrate::execute::{Execution, Summary};
+use crate::experiment::Checked;
+use crate::orchestrate::execute::{Execution, Listener, News, Summary};
 use crate::orchestrate::failure::brief;
+use crate::orchestrate::manifest::Depth;
+use crate::orchestrate::plan::Plan;
 use crate::orchestrate::power::sources;
 use crate::orchestrate::progress::Printer;
 use crate::orchestrate::report::{Written, report};
+use crate::orchestrate::stage::Stage;
 use crate::orchestrate::standing::record;
 use crate::orchestrate::stop::StopFlag;
-use crate::orchestrate::store::Store;
+use crate::orchestrate::store::{State, Store};
 use crate::orchestrate::worker::Engine;
 
 /// Computes every stage that is not done, then writes the report.
@@ -27,7 +32,9 @@ use crate::orchestrate::worker::Engine;
 Finished stages are verified and reused, also from other experiments in the same store; an
 interrupted stage goes on from its last saved state. Ctrl-C stops at the next safe point, a second
 Ctrl-C at once (exit code 130). Stages that fail are listed at the end and skip only what depends on
-them. Several processes may run on one store: each stage is computed by one of them.
+them. Several processes may run on one store: each stage is computed by one of them, and whoever
+finds a stage taken goes on with another. That is how one run computes several stages at a time
+(`--jobs`).
 
 Records and report lie in experiments/NAME/ of the store, NAME being the experiment file's name
 without its ending: give two files of one name a store each.
@@ -44,6 +51,11 @@ pub struct Run {
     study: StudyArgs,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    jobs: JobsArgs,
+    /// Helps the process that started this one: computes stages and tells nothing else.
+    #[arg(long, hide = true)]
+    assist: bool,
 }
 
 #[derive(Serialize)]
@@ -60,35 +72,68 @@ impl Run {
     /// A device or store that cannot be used, a report that cannot be written. Failed stages are
     /// told and make a bad verdict.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
+        let Some(mut checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
+        self.jobs.divide(&mut checked.experiment.compute);
+        let (plan, compute) = on_this_machine(&checked)?;
+        let open_sources = || sources(compute.device, &checked.experiment.energy);
+        let jobs = self.jobs.count(&checked.experiment.compute, compute, &open_sources())?;
+        let store = Store::open(&self.store.store)
+            .with_context(|| format!("cannot open the store `{}`", self.store.store.display()))?;
+        tell_panics_briefly(*output);
+        let stop = StopFlag::default();
+        let environment = Environment::of(compute);
+        let execute = |listener: &mut dyn Listener| {
+            let mut execution = Execution {
+                store: &store,
+                worker: &Engine { compute },
+                environment: &environment,
+                sources: &open_sources,
+                stop: &stop,
+                listener,
+            };
+            execution.run(&plan)
+        };
+        if self.assist {
+            // Whoever started this process decides when it stops.
+            on_interrupt(|| ())?;
+            stop_when_dismissed(stop.clone());
+            execute(&mut Quiet(*output));
+            return Ok(Verdict::Good);
+        }
+
         for note in &checked.notes {
             output.say(&format!("note: {note}"));
         }
-        let store = Store::open(&self.store.store)
-            .with_context(|| format!("cannot open the store `{}`", self.store.store.display()))?;
-        let (plan, compute) = on_this_machine(&checked)?;
         record(&store, &plan)?;
-        let stop = StopFlag::default();
-        tell_panics_briefly(*output);
-        on_interrupt(stop.clone(), *output)?;
         let mut printer = Printer::new(output.verbosity(), plan.stages.len());
-        let environment = Environment::of(compute);
         let format = format!("{:?}", compute.precision).to_lowercase();
         printer.say(&format!("device {}, {format} ({})", environment.device, compute.reason));
-        let mut execution = Execution {
-            store: &store,
-            worker: &Engine { compute },
-            environment: &environment,
-            sources: &|| sources(compute.device, &checked.experiment.energy),
-            stop: &stop,
-            listener: &mut printer,
-        };
-        let summary = execution.run(&plan);
+        // No more processes than there is work for.
+        let open = plan.stages.iter().filter(|stage| !is_done(&store, stage)).count();
+        let assistants = Assistants::start(jobs.min(open).saturating_sub(1), compute.precision)?;
+        if jobs > 1 && open > 1 {
+            printer.say(&format!("{} stages at a time", jobs.min(open)));
+        }
+        on_interrupt(interruption(stop.clone(), *output, assistants.dismissal()))?;
+        let summary = execute(&mut printer);
+        assistants.dismiss(output);
         printer.close();
         self.tell(&summary, output);
+        self.report(&checked, &plan, &store, summary, output)
+    }
+
+    /// Writes the report of what is done, and says how the run ended.
+    fn report(
+        &self,
+        checked: &Checked,
+        plan: &Plan,
+        store: &Store,
+        summary: Summary,
+        output: &Output,
+    ) -> anyhow::Result<Verdict> {
         let written = match summary.stopped {
             true => Ok(None),
-            false => report(&checked, &plan, &store).context("cannot write the report"),
+            false => report(checked, plan, store).context("cannot write the report"),
         };
         let complete = summary.is_complete();
         // What ran is told even where the report could not be written.
@@ -108,7 +153,8 @@ impl Run {
     }
 
     fn tell(&self, summary: &Summary, output: &Output) {
-        let (ran, reused) = (summary.ran, summary.reused);
+        // Whichever process computed them.
+        let (ran, reused) = (summary.ran + summary.elsewhere, summary.reused);
         let (failed, skipped) = (summary.failures.len(), summary.skipped.len());
         output.say(&format!("stages: {ran} ran, {reused} were done, {failed} failed, {skipped} skipped"));
         for failure in &summary.failures {
@@ -178,12 +224,40 @@ fn tell_panics_briefly(output: Output) {
     }));
 }
 
-/// The first interrupt asks to stop, the second ends the process. A closed terminal asks, too, unless
-/// the run was started under `nohup`.
-fn on_interrupt(stop: StopFlag, output: Output) -> anyhow::Result<()> {
+fn is_done(store: &Store, stage: &Stage) -> bool {
+    store.folder_of(stage).state(Depth::Sizes).is_ok_and(|state| state == State::Done)
+}
+
+/// Tells of damaged files only: all else is told by the process that this one helps.
+struct Quiet(Output);
+
+impl Listener for Quiet {
+    fn hear(&mut self, stage: &Stage, news: &News<'_>) {
+        if let News::Corrupt(damages) = news {
+            let files: Vec<&str> = damages.iter().map(|damage| damage.file.as_str()).collect();
+            self.0.warn(&format!("{}: stored files are damaged and redone: {}", stage.title(), files.join(", ")));
+        }
+    }
+}
+
+/// The first interrupt asks to stop, the second ends the process.
+fn interruption(stop: StopFlag, output: Output, dismiss: impl Fn() + Send + 'static) -> impl FnMut() + Send + 'static {
+    move || {
+        if stop.is_raised() {
+            #[expect(clippy::exit, reason = "the user asked twice; the store survives any kill")]
+            std::process::exit(130);
+        }
+        stop.raise();
+        dismiss();
+        output.warn("stopping at the next safe point; again to stop at once");
+    }
+}
+
+/// Listens to Ctrl-C. A closed terminal interrupts, too, unless the run was started under `nohup`.
+fn on_interrupt(interrupt: impl FnMut() + Send + 'static) -> anyhow::Result<()> {
     #[cfg(unix)]
     let before = ignore_hangup();
-    listen(stop, output)?;
+    ctrlc::set_handler(interrupt).context("cannot listen to Ctrl-C")?;
     #[cfg(unix)]
     if before == libc::SIG_IGN {
         ignore_hangup();
@@ -196,18 +270,6 @@ fn on_interrupt(stop: StopFlag, output: Output) -> anyhow::Result<()> {
 #[expect(unsafe_code, reason = "`signal` with SIG_IGN only sets a flag of the process")]
 fn ignore_hangup() -> libc::sighandler_t {
     unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) }
-}
-
-fn listen(stop: StopFlag, output: Output) -> anyhow::Result<()> {
-    ctrlc::set_handler(move || {
-        if stop.is_raised() {
-            #[expect(clippy::exit, reason = "the user asked twice; the store survives any kill")]
-            std::process::exit(130);
-        }
-        stop.raise();
-        output.warn("stopping at the next safe point; again to stop at once");
-    })
-    .context("cannot listen to Ctrl-C")
 }
 
 #[cfg(test)]

@@ -151,7 +151,7 @@ mod tests {
     ) -> (anyhow::Result<()>, Vec<Event>, StageFolder) {
         let folder = store.folder_of(stage);
         let (stop, mut told) = (StopFlag::default(), Vec::new());
-        let lock = folder.lock(&stop, || ()).unwrap();
+        let lock = folder.try_lock().unwrap().unwrap();
         folder.begin(&lock).unwrap();
         let mut events = |event: Event| {
             told.push(event);

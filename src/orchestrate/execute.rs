@@ -1,15 +1,19 @@
-//! Runs the stages of a plan in order, whatever happens to single ones.
+//! Runs the stages of a plan, whatever happens to single ones.
 //!
 //! For each stage: take its lock, verify what is there, and if it is not done run the worker under
 //! an energy meter and seal the outputs. A stage that fails (an error or a panic) leaves
-//! `failure.json`; what depends on it is skipped, everything else goes on. A full disk ends the
-//! whole run, because every other stage would meet it too.
+//! `failure.json`; what depends on it and is not done is skipped, everything else goes on. A full
+//! disk ends the whole run, because every other stage would meet it too.
+//!
+//! Next is always the first stage, in the plan's order, whose inputs are settled and which no other
+//! process has: processes that run one plan on one store share its work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::thread;
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, bail};
 use serde::Serialize;
@@ -22,7 +26,7 @@ use super::manifest::{Damage, Depth};
 use super::plan::Plan;
 use super::stage::{Source, Stage};
 use super::stop::{StopFlag, Stopped};
-use super::store::{FolderLock, StageFolder, State, Store};
+use super::store::{FolderLock, POLL, StageFolder, State, Store};
 use crate::experiment::Key;
 use crate::files;
 
@@ -97,9 +101,11 @@ pub trait Listener {
 pub enum News<'a> {
     /// Its outputs were there already.
     Reused,
+    /// Another process has computed it since this run began.
+    Elsewhere,
     /// Its outputs differ from what was written; it is redone.
     Corrupt(&'a [Damage]),
-    /// Another process runs it.
+    /// Another process has it, and nothing else can be done meanwhile.
     Waiting,
     /// Something happened while it ran.
     Event(&'a Event),
@@ -116,6 +122,8 @@ pub enum News<'a> {
 pub struct Summary {
     /// Stages that ran to their end.
     pub ran: usize,
+    /// Stages that other processes have computed since this run began.
+    pub elsewhere: usize,
     /// Stages whose outputs were there.
     pub reused: usize,
     /// Stages that failed.
@@ -152,31 +160,96 @@ pub struct Execution<'a> {
 
 /// How one stage ended.
 enum Ending {
+    /// Another process has it.
+    Busy,
     Reused,
+    Elsewhere,
     Ran,
     Stopped,
+    Skipped(String),
     Failed { failure: Failure, disk_is_full: bool },
+}
+
+/// What was there when a run began, to be told from what other processes do meanwhile.
+#[derive(Debug, Default)]
+struct Before<'a> {
+    done: BTreeSet<&'a Key>,
+    failed: BTreeMap<&'a Key, SystemTime>,
+}
+
+impl<'a> Before<'a> {
+    fn of(plan: &'a Plan, store: &Store) -> Self {
+        let mut before = Self::default();
+        for stage in &plan.stages {
+            let folder = store.folder_of(stage);
+            if folder.state(Depth::Sizes).is_ok_and(|state| state == State::Done) {
+                before.done.insert(&stage.key);
+            }
+            if let Some(time) = folder.failed_at() {
+                before.failed.insert(&stage.key, time);
+            }
+        }
+        before
+    }
 }
 
 impl Execution<'_> {
     /// Runs every stage of a plan that is not done; what goes wrong is in the summary.
     pub fn run(&mut self, plan: &Plan) -> Summary {
+        let before = Before::of(plan, self.store);
         let mut summary = Summary::default();
         // Why stages that others read have no outputs.
         let mut lacking: BTreeMap<&Key, String> = BTreeMap::new();
         let mut halted = None;
-        for stage in &plan.stages {
-            let needs = plan.reads(stage).find_map(|read| lacking.get(&read.key));
-            let reason = halted.clone().or_else(|| needs.cloned());
-            if let Some(reason) = reason {
-                self.listener.hear(stage, &News::Skipped(&reason));
-                summary.skipped.push((stage.title(), reason.clone()));
-                lacking.insert(&stage.key, reason);
-                continue;
+        let mut open: Vec<&Stage> = plan.stages.iter().collect();
+        let mut waits_for = None;
+        while !open.is_empty() {
+            let mut settled = None;
+            let mut busy = None;
+            for (place, &stage) in open.iter().enumerate() {
+                if self.stop.is_raised() {
+                    break;
+                }
+                if plan.reads(stage).any(|read| open.iter().any(|stage| stage.key == read.key)) {
+                    continue;
+                }
+                let needs = plan.reads(stage).find_map(|read| lacking.get(&read.key));
+                let reason = halted.clone().or_else(|| needs.cloned());
+                let ending = match reason {
+                    Some(reason) => self.skip(stage, reason),
+                    None => self.stage(stage, &before),
+                };
+                if let Ending::Busy = ending {
+                    busy.get_or_insert(stage);
+                    continue;
+                }
+                settled = Some((place, ending));
+                break;
             }
-            match self.stage(stage) {
+            let Some((place, ending)) = settled else {
+                if self.stop.is_raised() {
+                    summary.stopped = true;
+                    break;
+                }
+                // The first open stage has its inputs: another process has it.
+                if let Some(stage) = busy
+                    && waits_for.replace(&stage.key) != Some(&stage.key)
+                {
+                    self.listener.hear(stage, &News::Waiting);
+                }
+                thread::sleep(POLL);
+                continue;
+            };
+            let stage = open.remove(place);
+            match ending {
+                Ending::Busy => {}
                 Ending::Reused => summary.reused += 1,
+                Ending::Elsewhere => summary.elsewhere += 1,
                 Ending::Ran => summary.ran += 1,
+                Ending::Skipped(reason) => {
+                    summary.skipped.push((stage.title(), reason.clone()));
+                    lacking.insert(&stage.key, reason);
+                }
                 Ending::Stopped => {
                     summary.stopped = true;
                     break;
@@ -193,16 +266,29 @@ impl Execution<'_> {
         summary
     }
 
-    fn stage(&mut self, stage: &Stage) -> Ending {
-        let folder = self.store.folder_of(stage);
-        if self.stop.is_raised() {
-            return Ending::Stopped;
+    /// Settles a stage that cannot run. What is done stays done, whatever became of the things it was
+    /// made from.
+    fn skip(&mut self, stage: &Stage, reason: String) -> Ending {
+        if self.store.folder_of(stage).state(Depth::Checksums).is_ok_and(|state| state == State::Done) {
+            self.listener.hear(stage, &News::Reused);
+            return Ending::Reused;
         }
-        let lock = match folder.lock(self.stop, || self.listener.hear(stage, &News::Waiting)) {
-            Ok(lock) => lock,
+        self.listener.hear(stage, &News::Skipped(&reason));
+        Ending::Skipped(reason)
+    }
+
+    fn stage(&mut self, stage: &Stage, before: &Before<'_>) -> Ending {
+        let folder = self.store.folder_of(stage);
+        let lock = match folder.try_lock() {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return Ending::Busy,
             Err(error) => return self.ended(stage, &error),
         };
-        match self.locked(stage, &folder, &lock) {
+        if let Some(failure) = failed_elsewhere(&folder, before.failed.get(&stage.key)) {
+            self.listener.hear(stage, &News::Failed(&failure));
+            return Ending::Failed { failure, disk_is_full: false };
+        }
+        match self.locked(stage, &folder, &lock, before) {
             Ok(ending) => ending,
             Err(error) => {
                 if is_disk_full(&error) {
@@ -216,13 +302,23 @@ impl Execution<'_> {
     }
 
     /// Runs a stage that this process holds, unless it is done.
-    fn locked(&mut self, stage: &Stage, folder: &StageFolder, lock: &FolderLock) -> anyhow::Result<Ending> {
+    fn locked(
+        &mut self,
+        stage: &Stage,
+        folder: &StageFolder,
+        lock: &FolderLock,
+        before: &Before<'_>,
+    ) -> anyhow::Result<Ending> {
         let state = folder.state(Depth::Checksums);
         match state.with_context(|| format!("cannot verify `{}`", folder.path().display()))? {
             State::Done => {
                 folder.tidy(lock);
-                self.listener.hear(stage, &News::Reused);
-                return Ok(Ending::Reused);
+                let (news, ending) = match before.done.contains(&stage.key) {
+                    true => (News::Reused, Ending::Reused),
+                    false => (News::Elsewhere, Ending::Elsewhere),
+                };
+                self.listener.hear(stage, &news);
+                return Ok(ending);
             }
             State::Corrupt(damages) => {
                 self.listener.hear(stage, &News::Corrupt(&damages));
@@ -390,6 +486,14 @@ fn describe(panic: &(dyn std::any::Any + Send)) -> anyhow::Error {
     anyhow::anyhow!("the stage panicked: {text}")
 }
 
+/// Returns a failure that another process has noted since `known`: what failed there fails here.
+fn failed_elsewhere(folder: &StageFolder, known: Option<&SystemTime>) -> Option<Failure> {
+    if folder.failed_at().as_ref() == known {
+        return None;
+    }
+    serde_json::from_slice(&std::fs::read(folder.failure_json()).ok()?).ok()
+}
+
 /// Says whether an error comes from a full disk, however deep.
 fn is_disk_full(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(files::is_full))
@@ -414,7 +518,7 @@ mod tests {
         notes: bool,
     }
 
-    #[derive(Clone, Copy)]
+    #[derive(Debug, Clone, Copy)]
     enum Fault {
         Error,
         Panic,
@@ -598,23 +702,81 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_run_that_waits_for_another_stops_when_asked() {
-        let (_folder, store, plan) = fresh();
-        let elsewhere = store.folder_of(&plan.stages[0]).lock(&StopFlag::default(), || ()).unwrap();
+    /// Runs until everything that is left waits for what another process has.
+    fn run_impatiently(store: &Store, plan: &Plan) -> Summary {
         let stop = StopFlag::default();
-        let summary = Execution {
-            store: &store,
+        Execution {
+            store,
             worker: &Fake::default(),
             environment: &Environment::of(Compute::reference()),
             sources: &Vec::new,
             stop: &stop,
             listener: &mut Impatient(stop.clone()),
         }
-        .run(&plan);
-        assert_eq!(summary, Summary { stopped: true, ..Summary::default() });
+        .run(plan)
+    }
+
+    #[test]
+    fn a_run_that_waits_for_another_stops_when_asked() {
+        let (_folder, store, plan) = fresh();
+        let elsewhere = store.folder_of(&plan.stages[0]).try_lock().unwrap().unwrap();
+        // Everything needs the data.
+        assert_eq!(run_impatiently(&store, &plan), Summary { stopped: true, ..Summary::default() });
         drop(elsewhere);
         assert!(run(&store, &plan, &Fake::default()).0.is_complete());
+    }
+
+    #[test]
+    fn what_another_process_has_is_left_to_it_and_the_rest_is_done() {
+        let (_folder, store, plan) = fresh();
+        let find = |title: &str| plan.stages.iter().find(|stage| stage.title() == title).unwrap();
+        let elsewhere = store.folder_of(find("sft small seed 20")).try_lock().unwrap().unwrap();
+        // As in the test of failures: fifteen stages are that one or need it.
+        let summary = run_impatiently(&store, &plan);
+        assert_eq!((summary.ran, summary.stopped), (plan.stages.len() - 15, true));
+        drop(elsewhere);
+        assert_eq!(run(&store, &plan, &Fake::default()).0.ran, 15);
+    }
+
+    /// Computes a stage, or fails at it, as another process would while this one works.
+    struct Other<'a>(&'a Store, &'a Plan, Option<Fault>);
+
+    impl Listener for Other<'_> {
+        fn hear(&mut self, stage: &Stage, news: &News<'_>) {
+            let title = "sft small seed 20";
+            if matches!(news, News::Event(Event::Finished { .. })) && stage.title() == "prepare glossary" {
+                let fails = self.2.map(|fault| (title, fault));
+                let found = Before::of(self.1, self.0);
+                assert!(found.failed.is_empty());
+                let needed = ["prepare tokenizer bpe", "pretrain small", title];
+                let part = self.1.stages.iter().filter(|stage| needed.contains(&stage.title().as_str())).cloned();
+                let plan = Plan { stages: part.collect(), ..self.1.clone() };
+                run(self.0, &plan, &Fake { fails, ..Fake::default() });
+            }
+        }
+    }
+
+    #[test]
+    fn what_others_did_meanwhile_is_told_from_what_was_done_before() {
+        for fault in [None, Some(Fault::Error)] {
+            let (_folder, store, plan) = fresh();
+            // An older failure is tried again.
+            run(&store, &plan, &Fake { fails: Some(("prepare glossary", Fault::Error)), ..Fake::default() });
+            let worker = Fake::default();
+            let summary = Execution {
+                store: &store,
+                worker: &worker,
+                environment: &Environment::of(Compute::reference()),
+                sources: &Vec::new,
+                stop: &StopFlag::default(),
+                listener: &mut Other(&store, &plan, fault),
+            }
+            .run(&plan);
+            assert!(!worker.ran.borrow().contains(&"sft small seed 20".to_owned()), "{fault:?}");
+            assert_eq!(summary.failures.len(), usize::from(fault.is_some()));
+            assert_eq!(summary.elsewhere, if fault.is_some() { 2 } else { 3 });
+            assert_eq!(summary.reused, 0);
+        }
     }
 
     #[test]

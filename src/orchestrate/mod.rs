@@ -4,8 +4,8 @@
 //! |---|---|
 //! | a checked experiment becomes a graph of stages | [`plan`], [`stage`], [`job`] |
 //! | what is done, stale and why | [`standing`] |
-//! | what the rest will cost | [`estimate`] |
-//! | stages run in order, each under a lock and an energy meter | [`execute`], [`worker`], [`failure`] |
+//! | what the rest will cost | [`estimate`], [`schedule`] |
+//! | stages run, each under a lock and an energy meter | [`execute`], [`worker`], [`failure`] |
 //! | what they leave behind | [`store`], [`manifest`], [`event`], [`environment`] |
 //! | what the user sees meanwhile | [`progress`] |
 //! | from scores to records and report | [`collect`] |
@@ -32,6 +32,7 @@ pub mod progress;
 pub mod readiness;
 pub mod report;
 pub mod rows;
+pub mod schedule;
 pub mod score;
 pub mod stage;
 pub mod standing;

@@ -108,6 +108,14 @@ impl Printer {
         }
     }
 
+    /// Nothing can be done here until another process has done its part.
+    fn wait(&mut self, title: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(format!("waiting for another process: {title}")),
+            None => self.say(&format!("waiting for another process: {title}")),
+        }
+    }
+
     fn step(&mut self, title: &str, step: &Step) {
         if let Some(bar) = &self.bar {
             if bar.length() != Some(step.steps) {
@@ -136,12 +144,13 @@ impl Listener for Printer {
         }
         match news {
             News::Reused => self.say(&format!("{} {title}: done before", self.place())),
+            News::Elsewhere => self.say(&format!("{} {title}: done by another process", self.place())),
             News::Corrupt(damages) => {
                 let files: Vec<String> =
                     damages.iter().map(|damage| format!("`{}` ({})", damage.file, damage.what)).collect();
                 self.warn(&format!("{title}: stored files are damaged and redone: {}", files.join(", ")));
             }
-            News::Waiting => self.say(&format!("{title}: another process runs it; waiting")),
+            News::Waiting => self.wait(&title),
             News::Event(event) => self.event(stage, event),
             News::Failed(failure) => {
                 let place = self.place();
@@ -157,7 +166,9 @@ impl Listener for Printer {
 fn counts(news: &News<'_>) -> bool {
     matches!(
         news,
-        News::Reused | News::Skipped(_) | News::Failed(_) | News::Event(Event::Started | Event::Resumed { .. })
+        News::Reused
+            | News::Elsewhere
+            | News::Skipped(_) | News::Failed(_) | News::Event(Event::Started | Event::Resumed { .. })
     )
 }
 

@@ -15,7 +15,6 @@ use anyhow::Context;
 
 use super::manifest::{DONE, Damage, Depth, Manifest};
 use super::stage::{Stage, StageKind};
-use super::stop::StopFlag;
 use crate::experiment::Key;
 use crate::files;
 
@@ -23,7 +22,7 @@ use crate::files;
 const LOCK: &str = "lock";
 /// Time between two attempts to take a lock that another process holds: short beside any stage, long
 /// beside an attempt.
-const POLL: Duration = Duration::from_millis(100);
+pub const POLL: Duration = Duration::from_millis(100);
 /// Name of the folder of saved states in a stage folder.
 const CHECKPOINT: &str = "checkpoint";
 /// Name of the folder of outputs in a stage folder.
@@ -103,8 +102,14 @@ impl Store {
     /// # Errors
     /// A folder that cannot be created, a file system without locks.
     pub fn lock_experiment(&self, name: &str) -> anyhow::Result<FolderLock> {
-        let lock = lock(&self.experiment(name), &StopFlag::default(), || ())?;
-        files::sweep(&self.experiment(name))?;
+        let folder = self.experiment(name);
+        let lock = loop {
+            match try_lock(&folder)? {
+                Some(lock) => break lock,
+                None => thread::sleep(POLL),
+            }
+        };
+        files::sweep(&folder)?;
         Ok(lock)
     }
 }
@@ -187,20 +192,24 @@ impl StageFolder {
         }
     }
 
-    /// Takes the stage for this process, creating its folder. `waiting` is called once if another
-    /// process has it; the call then waits until that process ends its work or dies, or `stop` is
-    /// raised.
+    /// Takes the stage for this process, creating its folder; none while another process has it.
     ///
     /// # Errors
-    /// A folder that cannot be created, a file system without locks; [`super::stop::Stopped`].
-    pub fn lock(&self, stop: &StopFlag, waiting: impl FnOnce()) -> anyhow::Result<FolderLock> {
-        let lock = lock(&self.root, stop, waiting)?;
+    /// A folder that cannot be created, a file system without locks.
+    pub fn try_lock(&self) -> anyhow::Result<Option<FolderLock>> {
+        let Some(lock) = try_lock(&self.root)? else { return Ok(None) };
         // Whoever held the lock before may have been killed in the middle of a write.
         files::sweep(&self.root)?;
         if self.checkpoint().exists() {
             files::sweep(&self.checkpoint())?;
         }
-        Ok(lock)
+        Ok(Some(lock))
+    }
+
+    /// Returns when the last failure of the stage was noted; none if there is none.
+    #[must_use]
+    pub fn failed_at(&self) -> Option<std::time::SystemTime> {
+        fs::metadata(self.failure_json()).and_then(|found| found.modified()).ok()
     }
 
     /// Removes everything but the lock, so that the stage can start from nothing.
@@ -287,29 +296,21 @@ pub struct FolderLock {
     _file: File,
 }
 
-/// Takes a folder, creating it; tells once that it waits, and asks again until it has it.
-fn lock(folder: &Path, stop: &StopFlag, waiting: impl FnOnce()) -> anyhow::Result<FolderLock> {
+/// Takes a folder, creating it; none while another process has it.
+fn try_lock(folder: &Path) -> anyhow::Result<Option<FolderLock>> {
     let fail = |error| files::failed(folder, None, error);
-    let mut waiting = Some(waiting);
-    loop {
-        // Opened anew each time: the folder may have been removed by hand meanwhile, and a lock on
-        // a file without a name excludes nobody.
-        fs::create_dir_all(folder).map_err(fail)?;
-        #[expect(clippy::disallowed_methods, reason = "a lock holds no data")]
-        let file = File::create(folder.join(LOCK)).map_err(fail)?;
-        match file.try_lock() {
-            Ok(()) => return Ok(FolderLock { _file: file }),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => {
-                let hint = "hint: the file system of the store has no locks; put the store elsewhere with `--store`";
-                return Err(fail(error)).with_context(|| format!("cannot lock `{}`\n{hint}", folder.display()));
-            }
+    // Opened anew each time: the folder may have been removed by hand meanwhile, and a lock on a file
+    // without a name excludes nobody.
+    fs::create_dir_all(folder).map_err(fail)?;
+    #[expect(clippy::disallowed_methods, reason = "a lock holds no data")]
+    let file = File::create(folder.join(LOCK)).map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(FolderLock { _file: file })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            let hint = "hint: the file system of the store has no locks; put the store elsewhere with `--store`";
+            Err(fail(error)).with_context(|| format!("cannot lock `{}`\n{hint}", folder.display()))
         }
-        if let Some(waiting) = waiting.take() {
-            waiting();
-        }
-        stop.check()?;
-        thread::sleep(POLL);
     }
 }
 
@@ -339,7 +340,6 @@ mod tests {
 
     use super::*;
     use crate::experiment::identity;
-    use crate::orchestrate::stop::Stopped;
 
     fn store() -> (tempfile::TempDir, StageFolder) {
         let folder = tempfile::tempdir().unwrap();
@@ -351,7 +351,7 @@ mod tests {
 
     fn finished() -> (tempfile::TempDir, StageFolder) {
         let (folder, stage) = store();
-        let lock = stage.lock(&StopFlag::default(), || ()).unwrap();
+        let lock = stage.try_lock().unwrap().unwrap();
         stage.begin(&lock).unwrap();
         files::write(&stage.output().join("weights"), b"1234").unwrap();
         stage.finish(&lock).unwrap();
@@ -362,7 +362,7 @@ mod tests {
     fn a_stage_goes_from_absent_over_partial_to_done() {
         let (_folder, stage) = store();
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Absent);
-        let lock = stage.lock(&StopFlag::default(), || ()).unwrap();
+        let lock = stage.try_lock().unwrap().unwrap();
         stage.begin(&lock).unwrap();
         files::write(&stage.output().join("half"), b"12").unwrap();
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Absent);
@@ -370,7 +370,7 @@ mod tests {
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Partial);
         // The process dies here; the next one finds the saved state and an empty output.
         drop(lock);
-        let lock = stage.lock(&StopFlag::default(), || ()).unwrap();
+        let lock = stage.try_lock().unwrap().unwrap();
         stage.begin(&lock).unwrap();
         assert_eq!(fs::read_dir(stage.output()).unwrap().count(), 0);
         stage.finish(&lock).unwrap();
@@ -387,7 +387,7 @@ mod tests {
             panic!("the flipped byte went unnoticed");
         };
         assert_eq!(damages[0].file, "output/weights");
-        let lock = stage.lock(&StopFlag::default(), || ()).unwrap();
+        let lock = stage.try_lock().unwrap().unwrap();
         stage.clear(&lock).unwrap();
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Absent);
     }
@@ -401,58 +401,47 @@ mod tests {
     }
 
     #[test]
-    fn the_second_of_two_waits_for_the_first() {
+    fn the_second_of_two_gets_a_stage_when_the_first_is_through_with_it() {
         let (_folder, stage) = store();
-        let first = stage.lock(&StopFlag::default(), || ()).unwrap();
-        let (send, receive) = mpsc::channel();
-        let second = {
-            let stage = stage.clone();
-            std::thread::spawn(move || {
-                let lock = stage.lock(&StopFlag::default(), || send.send("waiting").unwrap()).unwrap();
-                let state = stage.state(Depth::Checksums).unwrap();
-                drop(lock);
-                state
-            })
-        };
-        assert_eq!(receive.recv_timeout(Duration::from_secs(20)), Ok("waiting"));
+        let first = stage.try_lock().unwrap().unwrap();
+        assert!(stage.try_lock().unwrap().is_none());
         stage.begin(&first).unwrap();
         stage.finish(&first).unwrap();
         drop(first);
-        assert_eq!(second.join().unwrap(), State::Done);
+        let _second = stage.try_lock().unwrap().unwrap();
+        assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Done);
     }
 
     #[test]
-    fn whoever_waits_can_be_stopped() {
-        let (_folder, stage) = store();
-        let _first = stage.lock(&StopFlag::default(), || ()).unwrap();
-        let stop = StopFlag::default();
-        let mut waited = 0;
-        let error = stage.lock(&stop, || {
-            waited += 1;
-            stop.raise();
-        });
-        assert!(error.unwrap_err().is::<Stopped>());
-        assert_eq!(waited, 1);
+    fn a_report_waits_for_the_other_process_that_writes_it() {
+        let (folder, _) = store();
+        let store = Store::open(&folder.path().join("runs")).unwrap();
+        let first = store.lock_experiment("study").unwrap();
+        let (send, receive) = mpsc::channel();
+        let second = {
+            let store = store.clone();
+            std::thread::spawn(move || {
+                let lock = store.lock_experiment("study").unwrap();
+                send.send(()).unwrap();
+                lock
+            })
+        };
+        assert!(receive.recv_timeout(3 * POLL).is_err());
+        drop(first);
+        receive.recv_timeout(Duration::from_secs(20)).unwrap();
+        second.join().unwrap();
     }
 
     #[test]
     fn a_lock_that_was_removed_by_hand_is_made_anew() {
         let (_folder, stage) = store();
-        let first = stage.lock(&StopFlag::default(), || ()).unwrap();
-        let (send, receive) = mpsc::channel();
-        let second = {
-            let stage = stage.clone();
-            std::thread::spawn(move || stage.lock(&StopFlag::default(), || send.send(()).unwrap()).unwrap())
-        };
-        receive.recv_timeout(Duration::from_secs(20)).unwrap();
+        let first = stage.try_lock().unwrap().unwrap();
         fs::remove_file(stage.path().join(LOCK)).unwrap();
-        // The first holds a file that is gone; the second gets the new one, and a third waits for it.
-        let second = second.join().unwrap();
-        let stop = StopFlag::default();
-        stop.raise();
-        assert!(stage.lock(&stop, || ()).unwrap_err().is::<Stopped>());
+        // The first holds a file that is gone; the second gets the new one, and a third does not.
+        let second = stage.try_lock().unwrap().unwrap();
+        assert!(stage.try_lock().unwrap().is_none());
         drop((first, second));
-        stage.lock(&stop, || ()).unwrap();
+        stage.try_lock().unwrap().unwrap();
     }
 
     #[test]
@@ -462,7 +451,7 @@ mod tests {
         files::write(&stage.output().join("weights"), b"1234").unwrap();
         fs::create_dir_all(stage.checkpoint()).unwrap();
         files::write(&stage.checkpoint().join("state"), b"1").unwrap();
-        let lock = stage.lock(&StopFlag::default(), || ()).unwrap();
+        let lock = stage.try_lock().unwrap().unwrap();
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Done);
         stage.tidy(&lock);
         assert!(!stage.checkpoint().exists());
@@ -473,7 +462,7 @@ mod tests {
     fn what_a_killed_writer_left_is_swept_under_the_lock() {
         let (_folder, stage) = finished();
         files::write(&stage.path().join(".writing-77-0-done"), b"{").unwrap();
-        let _lock = stage.lock(&StopFlag::default(), || ()).unwrap();
+        let _lock = stage.try_lock().unwrap().unwrap();
         assert!(!stage.path().join(".writing-77-0-done").exists());
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Done);
     }
@@ -492,7 +481,7 @@ mod tests {
         };
         let store = Store::open(disk.0).unwrap();
         let stage = store.stage(StageKind::Sft, &identity("sft", 1, &0, &[]).unwrap());
-        let lock = stage.lock(&StopFlag::default(), || ()).unwrap();
+        let lock = stage.try_lock().unwrap().unwrap();
         stage.begin(&lock).unwrap();
         let file = stage.output().join("weights");
         let error = files::write(&file, &vec![1; 2_000_000]).unwrap_err();

@@ -221,16 +221,16 @@ fn tiny() -> String {
         + "\n[training]\npretrain.max-length = 64\nsft.max-length = 64\ndistill.max-length = 64\n"
 }
 
-fn start(folder: &Path, store: &str) -> Child {
-    start_with(folder, store, &["env"])
+fn start(folder: &Path, store: &str, jobs: &str) -> Child {
+    start_with(folder, store, jobs, &["env"])
 }
 
 /// Starts a run by way of another program.
-fn start_with(folder: &Path, store: &str, by: &[&str]) -> Child {
+fn start_with(folder: &Path, store: &str, jobs: &str, by: &[&str]) -> Child {
     Command::new(by[0])
         .args(&by[1..])
         .arg(env!("CARGO_BIN_EXE_tutelage"))
-        .args(["run", "study.toml", "--quiet", "--format", "json", "--store", store])
+        .args(["run", "study.toml", "--quiet", "--format", "json", "--store", store, "--jobs", jobs])
         .current_dir(folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -263,23 +263,59 @@ fn summary(run: Child) -> serde_json::Value {
 fn two_processes_share_a_store_and_a_kill_changes_no_record() {
     let folder = study(&tiny());
     let stages = json(&folder, &["plan", "study.toml"])["stages"].as_array().unwrap().len() as u64;
-    let both = [start(folder.path(), "shared"), start(folder.path(), "shared")].map(summary);
+    let both = [start(folder.path(), "shared", "1"), start(folder.path(), "shared", "1")].map(summary);
     let count = |key: &str| both.iter().filter_map(|summary| summary[key].as_u64()).sum::<u64>();
     // Each stage was computed by one of them and found by the other.
-    assert_eq!((count("ran"), count("reused")), (stages, stages), "{both:?}");
+    assert_eq!((count("ran"), count("elsewhere") + count("reused")), (stages, stages), "{both:?}");
 
-    let mut killed = start(folder.path(), "alone");
+    let mut killed = start(folder.path(), "alone", "1");
     let trained = folder.path().join("alone/stages/pretrain");
     while !trained.exists() && killed.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(10));
     }
     killed.kill().unwrap();
     killed.wait().unwrap();
-    summary(hung_up(start_with(folder.path(), "alone", &["sh", "-c", "trap '' HUP; exec \"$0\" \"$@\""])));
+    summary(hung_up(start_with(folder.path(), "alone", "1", &["sh", "-c", "trap '' HUP; exec \"$0\" \"$@\""])));
     let records = |store: &str| std::fs::read(folder.path().join(store).join("experiments/study/records.jsonl"));
     let records = [records("shared").unwrap(), records("alone").unwrap()];
     assert!(!records[0].is_empty());
     assert_eq!(records[0], records[1]);
+}
+
+/// Says whether a process that was started with `argument` is there.
+fn is_running(argument: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut commands = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    commands.any(|command| command.split(|byte| *byte == 0).any(|part| part == argument.as_bytes()))
+}
+
+#[test]
+fn one_run_computes_several_stages_at_a_time_and_leaves_no_process_behind() {
+    let folder = study(&tiny());
+    let [mine, alone] = ["mine", "alone"].map(|name| folder.path().join(name).display().to_string());
+    let stages = json(&folder, &["plan", "study.toml"])["stages"].as_array().unwrap().len() as u64;
+    let mut killed = start(folder.path(), &mine, "3");
+    while !folder.path().join("mine/stages/pretrain").exists() && killed.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    // Those that helped it find out by themselves.
+    let patience = std::time::Instant::now();
+    while is_running(&mine) {
+        assert!(patience.elapsed() < Duration::from_secs(60), "a process goes on without its run");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let together = summary(start(folder.path(), &mine, "3"));
+    let count = |key: &str| together[key].as_u64().unwrap();
+    assert_eq!(count("ran") + count("elsewhere") + count("reused"), stages, "{together:?}");
+    assert!(!is_running(&mine));
+
+    let single = summary(start(folder.path(), &alone, "1"));
+    assert_eq!(single["ran"].as_u64(), Some(stages));
+    let records = |store: &str| std::fs::read(Path::new(store).join("experiments/study/records.jsonl")).unwrap();
+    assert!(!records(&mine).is_empty());
+    assert_eq!(records(&mine), records(&alone));
 }
 
 #[test]
