@@ -229,7 +229,7 @@ fn override_tree(argument: &str, source: usize) -> Result<Node, (String, String)
             let message = format!("`{text}` is not TOML: {}", error.message());
             return Err((message, "quote the whole argument against the shell".to_owned()));
         }
-        Err(_) => Value::String(typed.to_owned()),
+        Err(_) => Value::String(text.to_owned()),
     };
     let start = key.len() + 1;
     let mut node = &mut tree;
