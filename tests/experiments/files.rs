@@ -141,6 +141,23 @@ error: `seeds[0]` is not a key path
 }
 
 #[test]
+fn a_fault_of_a_table_is_shown_in_the_file_though_an_override_reaches_into_it() {
+    let edit = ("[data.glossary]\nimporter = \"glossary\"", "[data.telequad]\nimporter = \"telequad\"");
+    let given = ("split = { group-by = \"given\" }", "");
+    assert_snapshot!(faults(&[edit, given], &["data.telequad.limit=100"]), @r#"
+error: `data.telequad` names no file to import
+ --> study.toml:5:7
+  |
+5 | [data.telequad]
+  |       ^^^^^^^^ no `path` here
+  |
+  = help: add `path = "..."`, or pass `--set data.telequad.path=FILE`
+
+1 fault in `study.toml`
+"#);
+}
+
+#[test]
 fn faults_as_json() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("study.toml");
