@@ -121,10 +121,12 @@ impl Checking<'_, '_> {
         self.require((0.0..1.0).contains(&value), path, "from 0 to below 1", value);
     }
 
-    /// Adds a fault for every value of a list that an earlier one equals.
+    /// Adds a fault for every value of a list that an earlier one equals; one that could not be read
+    /// equals none.
     fn require_distinct<T: PartialEq + fmt::Display>(&mut self, values: &[T], path: &KeyPath) {
         for (index, value) in values.iter().enumerate() {
-            if values[..index].contains(value) {
+            let mut earlier = values[..index].iter().enumerate();
+            if earlier.any(|(other, earlier)| earlier == value && self.faults.is_sound(path.index(other))) {
                 let message = format!("`{value}` appears twice in `{path}`");
                 self.faults.at(path.index(index), message, "remove one of them");
             }

@@ -66,6 +66,9 @@ impl Checking<'_, '_> {
         let (mut different, mut unknown) = (Vec::new(), Vec::new());
         for student in &factors.student {
             for teacher in &factors.teacher {
+                if !self.vocabulary_is_read(student) || !self.vocabulary_is_read(teacher) {
+                    continue;
+                }
                 match same_vocabulary(self.experiment, self.around, student, teacher) {
                     Some(true) => {}
                     Some(false) => different.push((student, teacher)),
@@ -106,6 +109,18 @@ impl Checking<'_, '_> {
                 self.notes.push(format!("`{name}` compares ids as they are across vocabularies: a control"));
             }
             Some(_) => {}
+        }
+    }
+
+    /// Says whether what names the vocabulary of a model was read as typed.
+    fn vocabulary_is_read(&self, model: &str) -> bool {
+        let at = KeyPath::from("models").key(model);
+        match self.experiment.models.get(model) {
+            Some(Model::Scratch(scratch)) => {
+                let tokenizer = KeyPath::from("tokenizers").key(&scratch.tokenizer);
+                self.faults.is_sound(at.key("scratch").key("tokenizer")) && self.faults.is_sound(tokenizer)
+            }
+            _ => self.faults.is_sound(at),
         }
     }
 }

@@ -49,7 +49,9 @@ impl Checking<'_, '_> {
             // Infinity is no clipping.
             self.require(clip > 0.0, at.key("clip"), "above 0 (`inf` for none)", clip);
         }
-        if training.batch > 0 && training.accumulation > training.batch {
+        // What could not be read stands for nothing: see `Value::Hole`.
+        let batch_is_read = training.batch > 0 && self.faults.is_sound(at.key("batch"));
+        if batch_is_read && training.accumulation > training.batch {
             let (parts, batch) = (training.accumulation, training.batch);
             let message = format!("a batch of {batch} cannot be computed in {parts} parts");
             self.faults.at(at.key("accumulation"), message, format!("choose at most {batch}"));
@@ -61,7 +63,7 @@ impl Checking<'_, '_> {
         };
         let schedule = at.key("schedule").key(name);
         self.require_share(warmup, schedule.key("warmup"));
-        if training.lr > 0.0 {
+        if training.lr > 0.0 && self.faults.is_sound(at.key("lr")) {
             let expected = format!("from 0 to the peak of {}", training.lr);
             self.require((0.0..=training.lr).contains(&floor), schedule.key("floor"), &expected, floor);
         }
@@ -73,7 +75,7 @@ impl Checking<'_, '_> {
         self.require(length <= LARGEST, at.key("max-length"), &format!("at most {LARGEST}"), length);
         if let Some(prompt) = training.max_prompt {
             self.require_some(prompt, at.key("max-prompt"));
-            if prompt >= length {
+            if prompt >= length && self.faults.is_sound(at.key("max-length")) {
                 let message = format!("a prompt of {prompt} tokens leaves no room in {length}");
                 let help = "make `max-prompt` smaller than `max-length`";
                 self.faults.at(at.key("max-prompt"), message, help);
@@ -91,6 +93,7 @@ impl Checking<'_, '_> {
             ("training.distill.max-length", plan.distill.max_length),
             ("evaluation.max-new-tokens", experiment.evaluation.max_new_tokens),
         ];
+        let path = |name: &str| KeyPath::from("models").key(name).key("scratch").key("positions");
         let scratch: Vec<(&str, usize)> = experiment
             .models
             .iter()
@@ -98,8 +101,8 @@ impl Checking<'_, '_> {
                 Model::Scratch(scratch) => Some((name.as_str(), scratch.positions)),
                 Model::Checkpoint(_) => None,
             })
+            .filter(|(name, _)| self.faults.is_sound(path(name)))
             .collect();
-        let path = |name: &str| KeyPath::from("models").key(name).key("scratch").key("positions");
         for (key, length) in lengths {
             let short = scratch.iter().filter(|(_, positions)| *positions < length);
             let Some(most) = short.clone().map(|(_, positions)| *positions).min() else {
