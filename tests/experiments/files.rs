@@ -51,6 +51,23 @@ error: unknown key `extend` in the experiment
 }
 
 #[test]
+fn an_extends_below_a_table_does_not_bury_itself() {
+    let model = "other.scratch = { tokenizer = \"a\", hidden = 64, layers = 2, heads = 2, feed-forward = 128 }";
+    for (table, path) in [
+        (format!("[models]\n{model}"), "models"),
+        ("[training.sft]\nlr = 1e-4".to_owned(), "training.sft"),
+        ("[[hypotheses]]\nname = \"one\"".to_owned(), "hypotheses[0]"),
+    ] {
+        let study = format!("{table}\nextends = \"base.toml\"\n");
+        let shown = faults_of_files(&[("study.toml", study.as_str()), ("base.toml", SOUND)]);
+        let message = format!("error: unknown key `extends` in `{path}`\n --> study.toml:3:1\n");
+        assert!(shown.contains(&message), "{shown}");
+        assert!(shown.contains("help: move `extends` above the first `[table]`"), "{shown}");
+        assert!(!shown.contains("in the experiment"), "{shown}");
+    }
+}
+
+#[test]
 fn byte_order_mark_line_ends_and_tabs_do_not_matter() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("study.toml");
