@@ -6,6 +6,7 @@ mod reading;
 mod robustness;
 mod structure;
 mod studies;
+mod surroundings;
 
 use std::fs;
 use std::path::Path;

@@ -31,7 +31,7 @@ pub struct Surroundings<'a> {
     /// Names of the metrics that can be computed.
     pub metrics: &'a [&'a str],
     /// Whether two models of the experiment, by name, have equal token tables; none when a
-    /// tokenizer cannot be read here. Not asked for two scratch models.
+    /// tokenizer cannot be read here. Of two scratch models only asked where both read a file.
     pub same_vocabulary: &'a dyn Fn(&str, &str) -> Option<bool>,
     /// Where a hub model (`org/name`) lies in the local cache, if it does.
     pub located: &'a dyn Fn(&str) -> Option<PathBuf>,

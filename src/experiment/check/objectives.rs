@@ -3,12 +3,13 @@
 use super::{Checking, Surroundings};
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
-use crate::experiment::settings::{Algorithm, Alignment, Experiment, Model};
+use crate::experiment::settings::{Algorithm, Alignment, Experiment, Model, TokenizerSource};
 
 /// Says whether two models of the experiment have the same vocabulary; none if that cannot be
 /// known here.
 ///
-/// Scratch models are compared by the definition of their tokenizers: training is deterministic.
+/// Scratch models are compared by the definition of their tokenizers: training is deterministic, and
+/// a trained vocabulary is taken to differ from that of any file. Two files are compared by content.
 #[must_use]
 pub fn same_vocabulary(
     experiment: &Experiment,
@@ -23,7 +24,13 @@ pub fn same_vocabulary(
     match models {
         (Model::Scratch(a), Model::Scratch(b)) => {
             let tokenizers = &experiment.tokenizers;
-            Some(tokenizers.get(&a.tokenizer)? == tokenizers.get(&b.tokenizer)?)
+            match (tokenizers.get(&a.tokenizer)?, tokenizers.get(&b.tokenizer)?) {
+                (a, b) if a == b => Some(true),
+                (TokenizerSource::File { .. }, TokenizerSource::File { .. }) => {
+                    (around.same_vocabulary)(student, teacher)
+                }
+                _ => Some(false),
+            }
         }
         (Model::Checkpoint(a), Model::Checkpoint(b)) if a == b => Some(true),
         _ => (around.same_vocabulary)(student, teacher),
