@@ -7,7 +7,7 @@ use tutelage_metrics::metric::METRICS;
 
 use super::output::{Format, Output};
 use crate::data::{ImportError, SplitError, Tokenizer, import, split};
-use crate::evaluate::locate;
+use crate::evaluate::locate::{self, LocateError};
 use crate::experiment::settings::{Experiment, Model, TokenizerSource};
 use crate::experiment::{Checked, Faults, KeyPath, Loaded, Surroundings, check, load};
 use crate::models::config::Config;
@@ -62,7 +62,7 @@ impl StudyArgs {
             same_vocabulary: &same_vocabulary,
             located: &|name| hub::locate(&format!("hf:{name}")),
             train_examples,
-            default_embedding_model: embedding_model().is_some(),
+            default_embedding_model: default_embedding_model(),
         };
         check(loaded, &around)
     }
@@ -94,6 +94,20 @@ impl StoreArgs {
         }
         Store::view(&self.store)
     }
+}
+
+/// Says why the default embedding model is not there, and what to do about it.
+fn default_embedding_model() -> Result<(), (String, String)> {
+    locate::embedding_model(None).map(drop).map_err(|error| {
+        let remedy = match error {
+            // `make setup` cannot help: the search ends at what is named.
+            LocateError::NotThere { .. } => {
+                format!("correct or unset ${}, name a folder as `evaluation.embedding-model`", locate::VARIABLE)
+            }
+            LocateError::NoneFound { .. } => error.hint(),
+        };
+        (error.to_string(), remedy)
+    })
 }
 
 /// Counts the training examples, or adds what is wrong inside the data to the faults. What the

@@ -26,7 +26,7 @@ fn checked(path: &Path, overrides: &[&str]) -> Result<Checked, Faults> {
         same_vocabulary: &|_, _| None,
         located: &|_| None,
         train_examples: Some(2000),
-        default_embedding_model: true,
+        default_embedding_model: Ok(()),
     };
     check(load(path, &overrides), &around)
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
 use tutelage::cli::study::StudyArgs;
@@ -57,4 +58,25 @@ fn tokenizers_in_files_are_compared_by_their_tokens() {
     copy(&fixture("data/unigram"), &folder.path().join("b"));
     let shown = faults(folder.path());
     assert!(shown.contains("the vocabularies of `small` and `foreign` differ"), "{shown}");
+}
+
+/// Shows the faults of `study.toml` that the program finds with an environment variable set.
+fn faults_with(folder: &Path, name: &str, value: &Path) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_tutelage"))
+        .args(["check", "study.toml"])
+        .current_dir(folder)
+        .env(name, value)
+        .output()
+        .expect("the binary runs");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8(output.stderr).expect("UTF-8").replace(&format!("{}/", folder.display()), "")
+}
+
+#[test]
+fn an_embedding_model_that_is_named_wrongly() {
+    let folder = study(&[("[\"rouge-l\"]\n\n[evaluation]\nmetrics = [\"rouge-l\"]", "[\"cosine\"]")]);
+    let shown = faults_with(folder.path(), "TUTELAGE_EMBEDDING_MODEL", &folder.path().join("nowhere"));
+    assert!(shown.contains("`nowhere` (TUTELAGE_EMBEDDING_MODEL) holds no embedding model"), "{shown}");
+    assert!(shown.contains("help: correct or unset $TUTELAGE_EMBEDDING_MODEL"), "{shown}");
+    assert!(!shown.contains("make setup"), "{shown}");
 }

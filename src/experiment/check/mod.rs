@@ -37,8 +37,8 @@ pub struct Surroundings<'a> {
     pub located: &'a dyn Fn(&str) -> Option<PathBuf>,
     /// Examples of the training split, if the data was read.
     pub train_examples: Option<usize>,
-    /// Whether the default embedding model is installed.
-    pub default_embedding_model: bool,
+    /// Whether the default embedding model is there; else why not, and the remedy.
+    pub default_embedding_model: Result<(), (String, String)>,
 }
 
 /// Holds an experiment in which nothing is wrong.
