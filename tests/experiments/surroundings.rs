@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use insta::assert_snapshot;
 use tempfile::TempDir;
 use tutelage::cli::study::StudyArgs;
 use tutelage::experiment::{Checked, Faults};
@@ -43,6 +44,82 @@ fn checked(folder: &Path) -> Result<Checked, Faults> {
 fn faults(folder: &Path) -> String {
     let faults = checked(folder).expect_err("at least one fault");
     faults.render(false).replace(&format!("{}/", folder.display()), "")
+}
+
+/// A study whose student is the checkpoint `student`, in four shards with a tokenizer that fits.
+fn with_checkpoint() -> TempDir {
+    let folder = study(&[(
+        "small.scratch = { tokenizer = \"a\", hidden = 32, layers = 1, heads = 2, feed-forward = 64 }",
+        "small.checkpoint = \"student\"",
+    )]);
+    put_checkpoint(&folder.path().join("student"));
+    folder
+}
+
+fn put_checkpoint(folder: &Path) {
+    copy(&fixture("models/llama-sharded"), folder);
+    copy(&fixture("data/byte-level-bpe"), folder);
+    let config = folder.join("config.json");
+    let text = fs::read_to_string(&config).expect("text");
+    let text = text.replace("\"vocab_size\": 96", "\"vocab_size\": 400");
+    let text = text.replace("\"max_position_embeddings\": 64", "\"max_position_embeddings\": 512");
+    fs::write(config, text).expect("a file");
+}
+
+#[test]
+fn a_checkpoint_with_a_shard_missing_or_cut_short() {
+    let folder = with_checkpoint();
+    checked(folder.path()).unwrap_or_else(|faults| panic!("{faults}"));
+    let shard = folder.path().join("student/model-00003-of-00004.safetensors");
+    let bytes = fs::read(&shard).expect("a shard");
+    fs::remove_file(&shard).expect("removed");
+    assert_snapshot!(faults(folder.path()), @r#"
+error: cannot read `student/model-00003-of-00004.safetensors`: No such file or directory (os error 2)
+  --> study.toml:14:20
+   |
+14 | small.checkpoint = "student"
+   |                    ^^^^^^^^^
+   |
+   = help: copy the file again; if it is a pointer of git-lfs, run `git lfs pull` beside it
+
+1 fault in `study.toml`
+"#);
+    fs::write(&shard, &bytes[..bytes.len() / 2]).expect("a file");
+    let shown = faults(folder.path());
+    assert!(shown.contains("`student/model-00003-of-00004.safetensors` is damaged: it ends before"), "{shown}");
+    assert!(shown.contains("study.toml:14:20"), "{shown}");
+    fs::write(&shard, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 30792\n").expect("a file");
+    let shown = faults(folder.path());
+    assert!(shown.contains("is damaged: its header claims") && shown.contains("git lfs pull"), "{shown}");
+}
+
+#[test]
+fn a_hub_checkpoint_that_is_not_downloaded_whole() {
+    let folder = with_checkpoint();
+    let text = fs::read_to_string(folder.path().join("study.toml")).expect("text");
+    fs::write(folder.path().join("study.toml"), text.replace("\"student\"", "\"hf:org/name\"")).expect("a file");
+    let model = folder.path().join("cache/models--org--name");
+    put_checkpoint(&model.join("snapshots/abc"));
+    fs::create_dir_all(model.join("refs")).expect("a folder");
+    fs::write(model.join("refs/main"), "abc").expect("a file");
+    fs::remove_file(model.join("snapshots/abc/model-00002-of-00004.safetensors")).expect("removed");
+    let shown = faults_with(folder.path(), "HF_HUB_CACHE", &folder.path().join("cache"));
+    assert!(shown.contains("snapshots/abc/model-00002-of-00004.safetensors`: No such file"), "{shown}");
+    assert!(shown.contains("help: download the rest of it: `hf download org/name`"), "{shown}");
+}
+
+#[test]
+fn a_checkpoint_without_safetensors() {
+    let folder = with_checkpoint();
+    for entry in fs::read_dir(folder.path().join("student")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("model")) {
+            fs::remove_file(path).expect("removed");
+        }
+    }
+    let shown = faults(folder.path());
+    assert!(shown.contains("no weights in `student`: expected `model.safetensors` or"), "{shown}");
+    assert!(shown.contains("help: save the weights as safetensors"), "{shown}");
 }
 
 #[test]
