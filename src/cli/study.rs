@@ -201,7 +201,12 @@ fn unusable(checkpoint: &str) -> Vec<(String, String)> {
 
 /// Says how to come by the weights of a checkpoint that cannot be opened.
 fn weights_help(error: &ModelError, checkpoint: &str) -> String {
+    let convert = "convert them with transformers: `AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(DIR)`";
     match (error, checkpoint.strip_prefix("hf:")) {
+        (ModelError::Pickled { .. }, None) => convert.to_owned(),
+        (ModelError::Pickled { .. }, Some(name)) => {
+            format!("{convert}, or `hf download {name}` if the hub has them as safetensors")
+        }
         (ModelError::NoWeights { .. }, None) => {
             "save the weights as safetensors, whole or in shards with their index".to_owned()
         }

@@ -120,6 +120,18 @@ fn a_checkpoint_without_safetensors() {
     let shown = faults(folder.path());
     assert!(shown.contains("no weights in `student`: expected `model.safetensors` or"), "{shown}");
     assert!(shown.contains("help: save the weights as safetensors"), "{shown}");
+    fs::write(folder.path().join("student/pytorch_model-00001-of-00002.bin"), "").expect("a file");
+    assert_snapshot!(faults(folder.path()), @r#"
+error: the weights in `student` are PyTorch pickles (`pytorch_model-00001-of-00002.bin`), expected safetensors
+  --> study.toml:14:20
+   |
+14 | small.checkpoint = "student"
+   |                    ^^^^^^^^^
+   |
+   = help: convert them with transformers: `AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(DIR)`
+
+1 fault in `study.toml`
+"#);
 }
 
 #[test]
