@@ -63,6 +63,7 @@ impl StudyArgs {
             metrics: &metrics,
             same_vocabulary: &same_vocabulary,
             located: &|name| hub::locate(&format!("hf:{name}")),
+            positions: &positions,
             train_examples,
             default_embedding_model: default_embedding_model(),
         };
@@ -96,6 +97,12 @@ impl StoreArgs {
         }
         Store::view(&self.store)
     }
+}
+
+/// Returns the longest sequence that a checkpoint was made for, if it is here.
+fn positions(checkpoint: &str) -> Option<usize> {
+    let config = Config::read(&hub::locate(checkpoint)?).ok()?;
+    usize::try_from(config.max_position_embeddings).ok()
 }
 
 /// Says why the default embedding model is not there, and what to do about it.

@@ -25,6 +25,7 @@ fn checked(path: &Path, overrides: &[&str]) -> Result<Checked, Faults> {
         metrics: &METRICS,
         same_vocabulary: &|_, _| None,
         located: &|_| None,
+        positions: &|_| None,
         train_examples: Some(2000),
         default_embedding_model: Ok(()),
     };

@@ -94,6 +94,39 @@ error: cannot read `student/model-00003-of-00004.safetensors`: No such file or d
 }
 
 #[test]
+fn a_checkpoint_has_so_many_positions_as_it_was_made_for() {
+    let folder = with_checkpoint();
+    let study = fs::read_to_string(folder.path().join("study.toml")).expect("text");
+    let lengths = "[training]\npretrain.max-length = 1024\nsft.max-length = 1024\n";
+    fs::write(folder.path().join("study.toml"), format!("{study}\n{lengths}")).expect("a file");
+    assert_snapshot!(faults(folder.path()), @r#"
+error: 1024 tokens exceed the positions of `small` (512)
+  --> study.toml:37:18
+   |
+14 | small.checkpoint = "student"
+   |                    --------- positions
+...
+37 | sft.max-length = 1024
+   |                  ^^^^
+   |
+   = help: choose at most 512
+
+1 fault in `study.toml`
+"#);
+    let config = folder.path().join("student/config.json");
+    let text = fs::read_to_string(&config).expect("text");
+    let text = text.replace("\"max_position_embeddings\": 512", "\"max_position_embeddings\": 256");
+    fs::write(config, text).expect("a file");
+    fs::write(folder.path().join("study.toml"), study).expect("a file");
+    let shown = faults(folder.path());
+    for key in ["training.sft.max-length", "training.distill.max-length"] {
+        let message = format!("256 positions are fewer than the default of `{key}`, 512");
+        assert!(shown.contains(&message) && shown.contains(&format!("help: lower `{key}`")), "{shown}");
+    }
+    assert!(shown.contains("2 faults in"), "{shown}");
+}
+
+#[test]
 fn a_hub_checkpoint_that_is_not_downloaded_whole() {
     let folder = with_checkpoint();
     let text = fs::read_to_string(folder.path().join("study.toml")).expect("text");

@@ -35,6 +35,9 @@ pub struct Surroundings<'a> {
     pub same_vocabulary: &'a dyn Fn(&str, &str) -> Option<bool>,
     /// Where a hub model (`org/name`) lies in the local cache, if it does.
     pub located: &'a dyn Fn(&str) -> Option<PathBuf>,
+    /// Longest sequence that a checkpoint, as the experiment names it, was made for; none where it is
+    /// not here.
+    pub positions: &'a dyn Fn(&str) -> Option<usize>,
     /// Examples of the training split, if the data was read.
     pub train_examples: Option<usize>,
     /// Whether the default embedding model is there; else why not, and the remedy.
