@@ -7,10 +7,12 @@ use tutelage_metrics::metric::METRICS;
 
 use super::output::{Format, Output};
 use crate::data::{ImportError, SplitError, Tokenizer, import, split};
-use crate::evaluate::locate;
+use crate::evaluate::locate::{self, LocateError};
 use crate::experiment::settings::{Experiment, Model, TokenizerSource};
 use crate::experiment::{Checked, Faults, KeyPath, Loaded, Surroundings, check, load};
+use crate::models::ModelError;
 use crate::models::config::Config;
+use crate::models::weights::Checkpoint;
 use crate::orchestrate::hub;
 use crate::orchestrate::store::Store;
 
@@ -61,8 +63,9 @@ impl StudyArgs {
             metrics: &metrics,
             same_vocabulary: &same_vocabulary,
             located: &|name| hub::locate(&format!("hf:{name}")),
+            positions: &positions,
             train_examples,
-            default_embedding_model: embedding_model().is_some(),
+            default_embedding_model: default_embedding_model(),
         };
         check(loaded, &around)
     }
@@ -96,6 +99,26 @@ impl StoreArgs {
     }
 }
 
+/// Returns the longest sequence that a checkpoint was made for, if it is here.
+fn positions(checkpoint: &str) -> Option<usize> {
+    let config = Config::read(&hub::locate(checkpoint)?).ok()?;
+    usize::try_from(config.max_position_embeddings).ok()
+}
+
+/// Says why the default embedding model is not there, and what to do about it.
+fn default_embedding_model() -> Result<(), (String, String)> {
+    locate::embedding_model(None).map(drop).map_err(|error| {
+        let remedy = match error {
+            // `make setup` cannot help: the search ends at what is named.
+            LocateError::NotThere { .. } => {
+                format!("correct or unset ${}, name a folder as `evaluation.embedding-model`", locate::VARIABLE)
+            }
+            LocateError::NoneFound { .. } => error.hint(),
+        };
+        (error.to_string(), remedy)
+    })
+}
+
 /// Counts the training examples, or adds what is wrong inside the data to the faults. What the
 /// settings alone show to be wrong is told by the check.
 fn train_examples(loaded: &mut Loaded) -> Option<usize> {
@@ -115,7 +138,7 @@ fn train_examples(loaded: &mut Loaded) -> Option<usize> {
         Err(ImportError::NoPath { .. } | ImportError::Embedded { .. }) => return None,
         Err(error) => {
             let hint = error.hint();
-            (at.key("path"), format!("{:#}", anyhow::Error::new(error)), hint)
+            (at.key("path"), in_full(error), hint)
         }
     };
     let (path, message, hint) = divided;
@@ -124,35 +147,16 @@ fn train_examples(loaded: &mut Loaded) -> Option<usize> {
 }
 
 /// Adds to the faults what keeps checkpoints and tokenizers that are here from being used: another
-/// architecture, a damaged file. Reads their small files only; files that are not there are told by
-/// the check.
+/// architecture, weights that are damaged or of another format. Reads small files, and of weights the
+/// headers; other files that are not there are told by the check.
 fn unreadable_models(loaded: &mut Loaded) {
     let Some(experiment) = &loaded.experiment else { return };
     let mut found = Vec::new();
     for (name, model) in &experiment.models {
         let Model::Checkpoint(checkpoint) = model else { continue };
-        let Some(folder) = hub::locate(checkpoint) else { continue };
-        let (message, help) = match (Config::read(&folder), folder.join("tokenizer.json").is_file()) {
-            (Err(error), _) => {
-                let help = "choose another checkpoint, or fetch it again if it is damaged";
-                (format!("{:#}", anyhow::Error::new(error)), help)
-            }
-            (Ok(_), false) => continue,
-            (Ok(config), true) => match Tokenizer::load(&folder) {
-                Ok(tokenizer) if tokenizer.len() as i64 <= config.vocab_size => continue,
-                Ok(tokenizer) => {
-                    let (tokens, rows) = (tokenizer.len(), config.vocab_size);
-                    let message =
-                        format!("the tokenizer of `{checkpoint}` has {tokens} tokens, its model {rows} embeddings");
-                    (message, "use the tokenizer that the model was trained with")
-                }
-                Err(error) => {
-                    let help = error.hint();
-                    (format!("{:#}", anyhow::Error::new(error)), help)
-                }
-            },
-        };
-        found.push((KeyPath::from("models").key(name).key("checkpoint"), message, help));
+        let at = KeyPath::from("models").key(name).key("checkpoint");
+        let unusable = unusable(checkpoint).into_iter();
+        found.extend(unusable.map(|(message, help)| (at.clone(), message, help)));
     }
     for (name, tokenizer) in &experiment.tokenizers {
         let TokenizerSource::File { path } = tokenizer else { continue };
@@ -160,14 +164,68 @@ fn unreadable_models(loaded: &mut Loaded) {
             continue;
         }
         if let Err(error) = Tokenizer::load(path) {
-            let help = error.hint();
+            let help = error.hint().to_owned();
             let at = KeyPath::from("tokenizers").key(name).key("file").key("path");
-            found.push((at, format!("{:#}", anyhow::Error::new(error)), help));
+            found.push((at, in_full(error), help));
         }
     }
     for (at, message, help) in found {
         loaded.faults.at(at, message, help);
     }
+}
+
+/// Lists what keeps a checkpoint that is here from being used, each with its remedy.
+fn unusable(checkpoint: &str) -> Vec<(String, String)> {
+    let folder = PathBuf::from(checkpoint);
+    let Some(folder) = hub::locate(checkpoint).or_else(|| folder.is_dir().then_some(folder)) else {
+        return Vec::new();
+    };
+    let is_there = |name: &str| folder.join(name).is_file();
+    let mut found = Vec::new();
+    let config = is_there("config.json").then(|| Config::read(&folder)).transpose();
+    let tokenizer = is_there("tokenizer.json").then(|| Tokenizer::load(&folder)).transpose();
+    if let (Ok(Some(config)), Ok(Some(tokenizer))) = (&config, &tokenizer)
+        && tokenizer.len() as i64 > config.vocab_size
+    {
+        let (tokens, rows) = (tokenizer.len(), config.vocab_size);
+        let message = format!("the tokenizer of `{checkpoint}` has {tokens} tokens, its model {rows} embeddings");
+        found.push((message, "use the tokenizer that the model was trained with".to_owned()));
+    }
+    if let Err(error) = config {
+        let help = "choose another checkpoint, or fetch it again if it is damaged";
+        found.push((in_full(error), help.to_owned()));
+    }
+    if let Err(error) = tokenizer {
+        let help = error.hint().to_owned();
+        found.push((in_full(error), help));
+    }
+    if let Err(error) = Checkpoint::open(&folder) {
+        let help = weights_help(&error, checkpoint);
+        found.push((in_full(error), help));
+    }
+    found
+}
+
+/// Says how to come by the weights of a checkpoint that cannot be opened.
+fn weights_help(error: &ModelError, checkpoint: &str) -> String {
+    let convert = "convert them with transformers: `AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(DIR)`";
+    match (error, checkpoint.strip_prefix("hf:")) {
+        (ModelError::Pickled { .. }, None) => convert.to_owned(),
+        (ModelError::Pickled { .. }, Some(name)) => {
+            format!("{convert}, or `hf download {name}` if the hub has them as safetensors")
+        }
+        (ModelError::NoWeights { .. }, None) => {
+            "save the weights as safetensors, whole or in shards with their index".to_owned()
+        }
+        (ModelError::Damaged { .. }, Some(name)) => format!("download it again: `hf download --force-download {name}`"),
+        (_, Some(name)) => format!("download the rest of it: `hf download {name}`"),
+        (_, None) => "copy the file again; if it is a pointer of git-lfs, run `git lfs pull` beside it".to_owned(),
+    }
+}
+
+/// Writes an error with its causes.
+fn in_full(error: impl std::error::Error + Send + Sync + 'static) -> String {
+    format!("{:#}", anyhow::Error::new(error))
 }
 
 /// Loads the tokenizer of a model where it can be had without training.

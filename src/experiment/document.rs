@@ -198,7 +198,8 @@ impl Node {
         Self { value, place, key: None, layer, unsound: false }
     }
 
-    /// Lets `other` win: tables merge key by key, everything else is replaced.
+    /// Lets `other` win: tables merge key by key, everything else is replaced. An override states
+    /// single keys, so that a table keeps its place in the file.
     pub(crate) fn merge(&mut self, other: Self) {
         match (&mut self.value, other) {
             (Value::Table(mine), Self { value: Value::Table(theirs), place, key, layer, .. }) => {
@@ -210,8 +211,10 @@ impl Node {
                         }
                     }
                 }
-                self.place = place;
-                self.key = key;
+                if layer <= 0 {
+                    self.place = place;
+                    self.key = key;
+                }
                 self.layer = layer;
             }
             (_, other) => *self = other,

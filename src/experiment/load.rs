@@ -19,7 +19,7 @@ use super::document::{KeyPath, Node, Place, Source, Value};
 use super::faults::{Fault, Faults};
 use super::nearest::nearest;
 use super::settings::{Experiment, Model, TokenizerSource};
-use super::structure::structure;
+use super::structure::{move_up, structure};
 
 /// Holds what was read, faults included.
 #[derive(Debug, Clone)]
@@ -129,6 +129,7 @@ impl Reading {
             return Some(node);
         };
         let base = table.remove("extends").or_else(|| self.misspelt_extends(table));
+        let base = base.or_else(|| self.misplaced_extends(table));
         match base {
             None => Some(node),
             Some(Node { value: Value::String(base), place, .. }) => {
@@ -159,6 +160,18 @@ impl Reading {
         Some(node)
     }
 
+    /// Takes an `extends` that stands below the header of a table and reports it: unread, it would
+    /// make nearly every key missing.
+    fn misplaced_extends(&mut self, table: &mut BTreeMap<String, Node>) -> Option<Node> {
+        let take = |(key, node): (&String, &mut Node)| take_extends(node, &KeyPath::default().key(key));
+        let (path, node) = table.iter_mut().find_map(take)?;
+        let message = format!("unknown key `extends` in `{path}`");
+        let mut fault = Fault::new(path.key("extends"), message).help(move_up("extends"));
+        fault.place.clone_from(&node.key);
+        self.faults.push(fault);
+        Some(node)
+    }
+
     /// Applies one `key=value`.
     fn set(&mut self, argument: &str, root: &mut Node) {
         let source = self.sources.len();
@@ -177,6 +190,20 @@ impl Reading {
                 self.faults.push(fault);
             }
         }
+    }
+}
+
+/// Takes the first `extends = "..."` of a node or below it, with the path of its table.
+fn take_extends(node: &mut Node, path: &KeyPath) -> Option<(KeyPath, Node)> {
+    match &mut node.value {
+        Value::Table(table) => match table.get("extends").map(|node| &node.value) {
+            Some(Value::String(_)) => Some((path.clone(), table.remove("extends")?)),
+            _ => table.iter_mut().find_map(|(key, node)| take_extends(node, &path.key(key))),
+        },
+        Value::Array(items) => {
+            items.iter_mut().enumerate().find_map(|(index, node)| take_extends(node, &path.index(index)))
+        }
+        _ => None,
     }
 }
 
@@ -229,7 +256,7 @@ fn override_tree(argument: &str, source: usize) -> Result<Node, (String, String)
             let message = format!("`{text}` is not TOML: {}", error.message());
             return Err((message, "quote the whole argument against the shell".to_owned()));
         }
-        Err(_) => Value::String(typed.to_owned()),
+        Err(_) => Value::String(text.to_owned()),
     };
     let start = key.len() + 1;
     let mut node = &mut tree;

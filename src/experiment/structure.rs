@@ -60,16 +60,27 @@ fn recover(problem: Problem, faults: &mut Faults) {
 
 fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], faults: &mut Faults) {
     let inside = place_words(path);
-    let help = remedy(name, "keys here", allowed.iter().copied());
+    let place = key_place(&faults.root, &path.key(name));
+    let meant = nearest(name, allowed.iter().copied());
+    let in_file = place.as_ref().is_some_and(|place| !faults.sources[place.source].is_override);
+    let is_misplaced = in_file && !path.0.is_empty() && keys_of_experiment().contains(&name);
+    let help = match meant {
+        None if is_misplaced => move_up(name),
+        Some(meant) if is_misplaced => format!("{}, or did you mean `{meant}`?", move_up(name)),
+        _ => remedy(name, "keys here", allowed.iter().copied()),
+    };
     let mut fault = Fault::new(path.key(name), format!("unknown key `{name}` in {inside}")).help(help);
-    fault.place = key_place(&faults.root, &path.key(name));
+    fault.place = place;
     faults.add(fault);
     let Some(Node { value: Value::Table(table), .. }) = faults.root.get_mut(&path.0) else {
         return;
     };
-    let node = table.remove(name);
-    // Read on as if the nearest key had been written, so that what is under it is checked too.
-    if let (Some(meant), Some(mut node)) = (nearest(name, allowed.iter().copied()), node) {
+    let Some(mut node) = table.remove(name) else {
+        return;
+    };
+    // Read on as if the nearest key had been written, or this one where it belongs, so that what is
+    // under it is checked too.
+    if let Some(meant) = meant {
         match table.remove(meant) {
             None => drop(table.insert(meant.to_owned(), node)),
             Some(stated) if matches!((&node.value, &stated.value), (Value::Table(_), Value::Table(_))) => {
@@ -78,6 +89,22 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
             }
             Some(stated) => drop(table.insert(meant.to_owned(), stated)),
         }
+    } else if let (true, Value::Table(root)) = (is_misplaced, &mut faults.root.value) {
+        root.entry(name.to_owned()).or_insert(node);
+    }
+}
+
+/// Words the remedy for a key of the experiment that stands below the header of a table.
+pub(super) fn move_up(name: &str) -> String {
+    format!("move `{name}` above the first `[table]`")
+}
+
+/// Lists the keys of the experiment itself: what serde allows instead of a nameless one.
+fn keys_of_experiment() -> &'static [&'static str] {
+    let nameless = Node { value: Value::Table([(String::new(), Node::empty())].into()), ..Node::empty() };
+    match Experiment::deserialize(Reader::new(&nameless)).map_err(|problem| problem.kind) {
+        Err(Kind::UnknownKey { allowed, .. }) => allowed,
+        _ => &[],
     }
 }
 

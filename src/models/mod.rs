@@ -54,6 +54,14 @@ pub enum ModelError {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder holds weights, but as PyTorch writes them: pickles, which are programs.
+    #[error("the weights in `{}` are PyTorch pickles (`{file}`), expected safetensors", path.display())]
+    Pickled {
+        /// The folder.
+        path: PathBuf,
+        /// Name of the first such file.
+        file: String,
+    },
     /// A weights file is damaged.
     #[error("`{}` is damaged: {problem}; fetch or write the file again", path.display())]
     Damaged {

@@ -49,7 +49,11 @@ impl Checkpoint {
         } else if index.exists() {
             Self::open_shards(folder, &index)
         } else {
-            Err(ModelError::NoWeights { path: folder.to_owned() })
+            let path = folder.to_owned();
+            Err(match pickled(folder) {
+                Some(file) => ModelError::Pickled { path, file },
+                None => ModelError::NoWeights { path },
+            })
         }
     }
 
@@ -123,6 +127,12 @@ impl Checkpoint {
             .map_err(|source| ModelError::Torch { doing: "reading weights", source })?;
         Ok(Some(tensor))
     }
+}
+
+/// Returns the name of the first `pytorch_model*.bin` in a folder.
+fn pickled(folder: &Path) -> Option<String> {
+    let names = std::fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter(|name| name.starts_with("pytorch_model") && name.ends_with(".bin")).min()
 }
 
 fn read_places(path: &Path) -> Result<BTreeMap<String, Place>, ModelError> {

@@ -51,6 +51,23 @@ error: unknown key `extend` in the experiment
 }
 
 #[test]
+fn an_extends_below_a_table_does_not_bury_itself() {
+    let model = "other.scratch = { tokenizer = \"a\", hidden = 64, layers = 2, heads = 2, feed-forward = 128 }";
+    for (table, path) in [
+        (format!("[models]\n{model}"), "models"),
+        ("[training.sft]\nlr = 1e-4".to_owned(), "training.sft"),
+        ("[[hypotheses]]\nname = \"one\"".to_owned(), "hypotheses[0]"),
+    ] {
+        let study = format!("{table}\nextends = \"base.toml\"\n");
+        let shown = faults_of_files(&[("study.toml", study.as_str()), ("base.toml", SOUND)]);
+        let message = format!("error: unknown key `extends` in `{path}`\n --> study.toml:3:1\n");
+        assert!(shown.contains(&message), "{shown}");
+        assert!(shown.contains("help: move `extends` above the first `[table]`"), "{shown}");
+        assert!(!shown.contains("in the experiment"), "{shown}");
+    }
+}
+
+#[test]
 fn byte_order_mark_line_ends_and_tabs_do_not_matter() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("study.toml");
@@ -137,6 +154,23 @@ error: `seeds[0]` is not a key path
  = help: lists are set whole: `--set seeds=[10, 20]`
 
 4 faults in `study.toml`
+"#);
+}
+
+#[test]
+fn a_fault_of_a_table_is_shown_in_the_file_though_an_override_reaches_into_it() {
+    let edit = ("[data.glossary]\nimporter = \"glossary\"", "[data.telequad]\nimporter = \"telequad\"");
+    let given = ("split = { group-by = \"given\" }", "");
+    assert_snapshot!(faults(&[edit, given], &["data.telequad.limit=100"]), @r#"
+error: `data.telequad` names no file to import
+ --> study.toml:5:7
+  |
+5 | [data.telequad]
+  |       ^^^^^^^^ no `path` here
+  |
+  = help: add `path = "..."`, or pass `--set data.telequad.path=FILE`
+
+1 fault in `study.toml`
 "#);
 }
 

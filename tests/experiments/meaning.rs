@@ -442,6 +442,25 @@ error: the baseline should be one arm, found 2
 }
 
 #[test]
+fn a_value_that_cannot_be_read_makes_no_other_one_wrong() {
+    let unread = "tokenizers.b={ byte-level-bpe = { vocabulary = \"512\" } }";
+    for (wrong, overrides) in [
+        ("training.sft.batch", ["training.sft.batch=\"32\"", "training.sft.accumulation=8"]),
+        ("training.sft.max-length", ["training.sft.max-length=\"512\"", "training.sft.max-prompt=256"]),
+        ("training.sft.lr", ["training.sft.lr=\"9\"", "training.sft.schedule.linear.floor=2"]),
+        ("models.small.scratch.positions", ["models.small.scratch.positions=\"2048\"", "training.sft.max-length=512"]),
+        ("seeds[0]", ["seeds=[\"x\", 1]", "compute.threads=1"]),
+        ("factors.sft[0]", ["factors.sft=[\"pretrained\", \"none\"]", "hypotheses=[]"]),
+        ("data.glossary.importer", ["data.glossary.importer=wikipedia", "data.glossary.split.group-by=given"]),
+        ("tokenizers.b.byte-level-bpe.vocabulary", [unread, "factors.teacher=[\"foreign\"]"]),
+    ] {
+        let shown = faults(&[], &overrides);
+        assert!(shown.starts_with(&format!("error: `{wrong}` ")), "{shown}");
+        assert!(shown.contains("1 fault in"), "{shown}");
+    }
+}
+
+#[test]
 fn numbers_out_of_range() {
     let settings = "[tuning.lora]
 rank = 0

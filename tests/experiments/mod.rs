@@ -6,6 +6,7 @@ mod reading;
 mod robustness;
 mod structure;
 mod studies;
+mod surroundings;
 
 use std::fs;
 use std::path::Path;
@@ -24,8 +25,9 @@ fn checked(path: &Path, overrides: &[&str]) -> Result<Checked, Faults> {
         metrics: &METRICS,
         same_vocabulary: &|_, _| None,
         located: &|_| None,
+        positions: &|_| None,
         train_examples: Some(2000),
-        default_embedding_model: true,
+        default_embedding_model: Ok(()),
     };
     check(load(path, &overrides), &around)
 }

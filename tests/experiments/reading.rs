@@ -86,10 +86,17 @@ fn paths_start_at_the_file_that_states_them_or_at_the_current_folder() {
 fn overrides_are_toml_or_else_text() {
     let files = folder(&[("study.toml", SOUND)]);
     let path = files.path().join("study.toml");
-    let overrides = ["seeds=[1, 2]", "question=why = not?", "training.sft.lr=1e-4", "training.sft.clip=inf"];
+    let overrides = [
+        "seeds=[1, 2]",
+        "question=why = not?",
+        "reproduces = arXiv:2504.20000 ",
+        "training.sft.lr=1e-4",
+        "training.sft.clip=inf",
+    ];
     let experiment = read(&path, &overrides);
     assert_eq!(experiment.seeds, [1, 2]);
     assert_eq!(experiment.question, "why = not?");
+    assert_eq!(experiment.reproduces.as_deref(), Some("arXiv:2504.20000"));
     assert_eq!(experiment.training.sft.lr, 1e-4);
     assert_eq!(experiment.training.sft.clip, Some(f64::INFINITY));
 }

@@ -35,6 +35,35 @@ error: unknown key `qestion` in the experiment
 }
 
 #[test]
+fn a_key_of_the_experiment_below_a_table() {
+    let edits = [("seeds = [10]\n", ""), ("metrics = [\"rouge-l\"]\n", "metrics = [\"rouge-l\"]\nseeds = [7, 7]\n")];
+    assert_snapshot!(faults(&edits, &[]), @r#"
+error: unknown key `seeds` in `hypotheses[0]`
+  --> study.toml:30:1
+   |
+30 | seeds = [7, 7]
+   | ^^^^^
+   |
+   = help: move `seeds` above the first `[table]`
+
+error: `7` appears twice in `seeds`
+  --> study.toml:30:13
+   |
+30 | seeds = [7, 7]
+   |             ^
+   |
+   = help: remove one of them
+
+2 faults in `study.toml`
+"#);
+    let shown = faults(&[("split = { group-by", "split = { seeds = 3, group-by")], &[]);
+    let help = "help: move `seeds` above the first `[table]`, or did you mean `seed`?";
+    assert!(shown.contains(help) && shown.contains("1 fault in"), "{shown}");
+    let shown = faults(&[], &["evaluation.seeds=[1]"]);
+    assert!(shown.contains("keys here: `metrics`") && !shown.contains("move"), "{shown}");
+}
+
+#[test]
 fn a_misspelt_table_beside_the_right_one() {
     let edit = (
         "[models]\n",

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use serde_json::{Value, json};
 use tutelage::experiment::{load, resolve};
 
 use super::checked;
@@ -68,4 +70,66 @@ fn the_paper_setting_names_what_is_not_downloaded() {
     let checked = checked(&path, &["data.telequad.path=Cargo.toml"]).unwrap_or_else(|f| panic!("{f}"));
     assert_eq!(checked.notes.len(), 3, "{:?}", checked.notes);
     assert!(checked.notes.iter().all(|note| note.contains("not downloaded")));
+}
+
+/// Questions on ten documents, as TeleQuAD divides them: enough for a batch of the largest study.
+fn telequad() -> Value {
+    let question = |document: usize, number: usize| {
+        json!({
+            "id": format!("{document}-{number}"),
+            "question": format!("What does rule {number} of document {document} say?"),
+            "answers": [{ "text": format!("wait {number} slots"), "answer_start": 27 * number + 13 }],
+            "is_impossible": false,
+        })
+    };
+    let document = |document: usize| {
+        let sentences: Vec<String> = (0..6).map(|number| format!("Terminals do wait {number} slots")).collect();
+        let questions: Vec<Value> = (0..6).map(|number| question(document, number)).collect();
+        json!({
+            "title": "Rules", "docid": document,
+            "paragraphs": [{ "context": sentences.join(". "), "qas": questions }],
+        })
+    };
+    json!({ "version": "v2.0", "data": (0..10).map(document).collect::<Vec<_>>() })
+}
+
+/// Plans an experiment in a folder where nothing is downloaded.
+fn planned(experiment: &Path, folder: &Path) -> Value {
+    let encoder = folder.join("encoder");
+    fs::create_dir_all(&encoder).expect("a folder");
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        fs::write(encoder.join(name), "").expect("a file");
+    }
+    let data = folder.join("telequad.json");
+    fs::write(&data, telequad().to_string()).expect("a file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tutelage"));
+    command.args(["plan", "--format", "json", "--set", "compute.device=cpu"]).arg(experiment).current_dir(folder);
+    if fs::read_to_string(experiment).expect("text").contains("[data.telequad]") {
+        command.arg("--set").arg(format!("data.telequad.path={}", data.display()));
+    }
+    command.env("HF_HOME", folder.join("hub")).env_remove("HF_HUB_CACHE").env("TUTELAGE_EMBEDDING_MODEL", encoder);
+    let output = command.output().expect("the binary runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn every_experiment_is_planned_with_its_cost_where_nothing_is_downloaded() {
+    for (path, _) in studies() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let plan = planned(&path, folder.path());
+        let stages = plan["stages"].as_array().expect("a list");
+        let remaining = &plan["remaining"];
+        assert_eq!(remaining["stages"], stages.len(), "{}", path.display());
+        assert_eq!(remaining["unknown"], 0, "{}: {remaining}", path.display());
+        for stage in stages {
+            assert_eq!(stage["state"], "missing", "{stage}");
+            for key in ["seconds", "memory_bytes", "disk_bytes", "kilowatt_hours"] {
+                assert!(stage["estimate"][key].is_number(), "{}: {key} of {stage}", path.display());
+            }
+        }
+        for key in ["seconds", "memory_bytes", "disk_bytes", "kilowatt_hours"] {
+            assert!(remaining[key].as_f64() > Some(0.0), "{}: {remaining}", path.display());
+        }
+    }
 }

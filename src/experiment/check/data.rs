@@ -28,7 +28,7 @@ impl Checking<'_, '_> {
             self.data_path(data, &at);
             self.require(data.window != Some(0), at.key("window"), "at least 1", 0);
             self.require(data.limit != Some(0), at.key("limit"), "at least 1", 0);
-            self.split(data, &at.key("split"));
+            self.split(data, &at);
         }
     }
 
@@ -80,9 +80,11 @@ impl Checking<'_, '_> {
     }
 
     fn split(&mut self, data: &Data, at: &KeyPath) {
+        let (importer, at) = (at.key("importer"), &at.key("split"));
         let Split { train, dev, test, group_by, .. } = data.split;
         if group_by == GroupBy::Given {
-            if data.importer != Importer::Glossary && self.faults.is_sound(at) {
+            let read = self.faults.is_sound(importer) && self.faults.is_sound(at);
+            if data.importer != Importer::Glossary && read {
                 let message = "only the glossary comes with its own division";
                 self.faults.at(at.key("group-by"), message, "choose `document` or `example`");
             }

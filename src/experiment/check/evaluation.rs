@@ -63,11 +63,12 @@ impl Checking<'_, '_> {
                     }
                 }
             }
-            (None, Some(index)) if !self.around.default_embedding_model => {
-                let message = "`cosine` needs an embedding model, and the default one is not installed";
-                let help = "run `make setup`, name a folder as `evaluation.embedding-model`, or leave \
-                            `cosine` out of `evaluation.metrics`";
-                self.faults.at(KeyPath::from("evaluation.metrics").index(index), message, help);
+            (None, Some(index)) => {
+                if let Err((reason, remedy)) = &self.around.default_embedding_model {
+                    let message = format!("`cosine` needs an embedding model: {reason}");
+                    let help = format!("{remedy}, or leave `cosine` out of `evaluation.metrics`");
+                    self.faults.at(KeyPath::from("evaluation.metrics").index(index), message, help);
+                }
             }
             _ => {}
         }

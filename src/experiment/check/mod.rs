@@ -31,14 +31,17 @@ pub struct Surroundings<'a> {
     /// Names of the metrics that can be computed.
     pub metrics: &'a [&'a str],
     /// Whether two models of the experiment, by name, have equal token tables; none when a
-    /// tokenizer cannot be read here. Not asked for two scratch models.
+    /// tokenizer cannot be read here. Of two scratch models only asked where both read a file.
     pub same_vocabulary: &'a dyn Fn(&str, &str) -> Option<bool>,
     /// Where a hub model (`org/name`) lies in the local cache, if it does.
     pub located: &'a dyn Fn(&str) -> Option<PathBuf>,
+    /// Longest sequence that a checkpoint, as the experiment names it, was made for; none where it is
+    /// not here.
+    pub positions: &'a dyn Fn(&str) -> Option<usize>,
     /// Examples of the training split, if the data was read.
     pub train_examples: Option<usize>,
-    /// Whether the default embedding model is installed.
-    pub default_embedding_model: bool,
+    /// Whether the default embedding model is there; else why not, and the remedy.
+    pub default_embedding_model: Result<(), (String, String)>,
 }
 
 /// Holds an experiment in which nothing is wrong.
@@ -121,10 +124,12 @@ impl Checking<'_, '_> {
         self.require((0.0..1.0).contains(&value), path, "from 0 to below 1", value);
     }
 
-    /// Adds a fault for every value of a list that an earlier one equals.
+    /// Adds a fault for every value of a list that an earlier one equals; one that could not be read
+    /// equals none.
     fn require_distinct<T: PartialEq + fmt::Display>(&mut self, values: &[T], path: &KeyPath) {
         for (index, value) in values.iter().enumerate() {
-            if values[..index].contains(value) {
+            let mut earlier = values[..index].iter().enumerate();
+            if earlier.any(|(other, earlier)| earlier == value && self.faults.is_sound(path.index(other))) {
                 let message = format!("`{value}` appears twice in `{path}`");
                 self.faults.at(path.index(index), message, "remove one of them");
             }

@@ -201,19 +201,13 @@ impl Checking<'_, '_> {
             self.faults.at(at, message, help);
             return;
         }
-        let weights = ["model.safetensors", "model.safetensors.index.json"];
-        let missing = |name: &&str| !folder.join(name).is_file();
-        let absent: Vec<&str> = ["config.json", "tokenizer.json"].into_iter().filter(missing).collect();
-        let download = hub.map(|name| format!("download the rest of it: `hf download {name}`"));
-        for name in absent {
+        for name in ["config.json", "tokenizer.json"].into_iter().filter(|name| !folder.join(name).is_file()) {
             let message = format!("the checkpoint `{checkpoint}` has no `{name}`");
-            let help = "save model and tokenizer to one folder with `save_pretrained`".to_owned();
-            self.faults.at(at, message, download.clone().unwrap_or(help));
-        }
-        if weights.iter().all(missing) {
-            let message = format!("the checkpoint `{checkpoint}` has no `{}`", weights[0]);
-            let help = "save the weights as safetensors, whole or in shards with their index".to_owned();
-            self.faults.at(at, message, download.unwrap_or(help));
+            let help = match hub {
+                Some(name) => format!("download the rest of it: `hf download {name}`"),
+                None => "save model and tokenizer to one folder with `save_pretrained`".to_owned(),
+            };
+            self.faults.at(at, message, help);
         }
     }
 }

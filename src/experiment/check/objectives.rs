@@ -3,12 +3,13 @@
 use super::{Checking, Surroundings};
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
-use crate::experiment::settings::{Algorithm, Alignment, Experiment, Model};
+use crate::experiment::settings::{Algorithm, Alignment, Experiment, Model, TokenizerSource};
 
 /// Says whether two models of the experiment have the same vocabulary; none if that cannot be
 /// known here.
 ///
-/// Scratch models are compared by the definition of their tokenizers: training is deterministic.
+/// Scratch models are compared by the definition of their tokenizers: training is deterministic, and
+/// a trained vocabulary is taken to differ from that of any file. Two files are compared by content.
 #[must_use]
 pub fn same_vocabulary(
     experiment: &Experiment,
@@ -23,7 +24,13 @@ pub fn same_vocabulary(
     match models {
         (Model::Scratch(a), Model::Scratch(b)) => {
             let tokenizers = &experiment.tokenizers;
-            Some(tokenizers.get(&a.tokenizer)? == tokenizers.get(&b.tokenizer)?)
+            match (tokenizers.get(&a.tokenizer)?, tokenizers.get(&b.tokenizer)?) {
+                (a, b) if a == b => Some(true),
+                (TokenizerSource::File { .. }, TokenizerSource::File { .. }) => {
+                    (around.same_vocabulary)(student, teacher)
+                }
+                _ => Some(false),
+            }
         }
         (Model::Checkpoint(a), Model::Checkpoint(b)) if a == b => Some(true),
         _ => (around.same_vocabulary)(student, teacher),
@@ -66,6 +73,9 @@ impl Checking<'_, '_> {
         let (mut different, mut unknown) = (Vec::new(), Vec::new());
         for student in &factors.student {
             for teacher in &factors.teacher {
+                if !self.vocabulary_is_read(student) || !self.vocabulary_is_read(teacher) {
+                    continue;
+                }
                 match same_vocabulary(self.experiment, self.around, student, teacher) {
                     Some(true) => {}
                     Some(false) => different.push((student, teacher)),
@@ -106,6 +116,18 @@ impl Checking<'_, '_> {
                 self.notes.push(format!("`{name}` compares ids as they are across vocabularies: a control"));
             }
             Some(_) => {}
+        }
+    }
+
+    /// Says whether what names the vocabulary of a model was read as typed.
+    fn vocabulary_is_read(&self, model: &str) -> bool {
+        let at = KeyPath::from("models").key(model);
+        match self.experiment.models.get(model) {
+            Some(Model::Scratch(scratch)) => {
+                let tokenizer = KeyPath::from("tokenizers").key(&scratch.tokenizer);
+                self.faults.is_sound(at.key("scratch").key("tokenizer")) && self.faults.is_sound(tokenizer)
+            }
+            _ => self.faults.is_sound(at),
         }
     }
 }

@@ -10,7 +10,19 @@ use crate::experiment::settings::{Lora, Model, Schedule, Training, Tuning};
 pub(super) const TARGET_MODULES: [&str; 7] =
     ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
-impl Checking<'_, '_> {
+/// Where the length of pretraining stands.
+const PRETRAINED: &str = "training.pretrain.max-length";
+
+/// Says how long the sequences of a model may be.
+struct Reach<'a> {
+    name: &'a str,
+    /// Where that was stated.
+    at: KeyPath,
+    positions: usize,
+    is_scratch: bool,
+}
+
+impl<'a> Checking<'a, '_> {
     pub(super) fn training(&mut self) {
         let plan = &self.experiment.training;
         let sft = &self.experiment.factors.sft;
@@ -49,7 +61,9 @@ impl Checking<'_, '_> {
             // Infinity is no clipping.
             self.require(clip > 0.0, at.key("clip"), "above 0 (`inf` for none)", clip);
         }
-        if training.batch > 0 && training.accumulation > training.batch {
+        // What could not be read stands for nothing: see `Value::Hole`.
+        let batch_is_read = training.batch > 0 && self.faults.is_sound(at.key("batch"));
+        if batch_is_read && training.accumulation > training.batch {
             let (parts, batch) = (training.accumulation, training.batch);
             let message = format!("a batch of {batch} cannot be computed in {parts} parts");
             self.faults.at(at.key("accumulation"), message, format!("choose at most {batch}"));
@@ -61,7 +75,7 @@ impl Checking<'_, '_> {
         };
         let schedule = at.key("schedule").key(name);
         self.require_share(warmup, schedule.key("warmup"));
-        if training.lr > 0.0 {
+        if training.lr > 0.0 && self.faults.is_sound(at.key("lr")) {
             let expected = format!("from 0 to the peak of {}", training.lr);
             self.require((0.0..=training.lr).contains(&floor), schedule.key("floor"), &expected, floor);
         }
@@ -73,7 +87,7 @@ impl Checking<'_, '_> {
         self.require(length <= LARGEST, at.key("max-length"), &format!("at most {LARGEST}"), length);
         if let Some(prompt) = training.max_prompt {
             self.require_some(prompt, at.key("max-prompt"));
-            if prompt >= length {
+            if prompt >= length && self.faults.is_sound(at.key("max-length")) {
                 let message = format!("a prompt of {prompt} tokens leaves no room in {length}");
                 let help = "make `max-prompt` smaller than `max-length`";
                 self.faults.at(at.key("max-prompt"), message, help);
@@ -81,45 +95,55 @@ impl Checking<'_, '_> {
         }
     }
 
-    /// Checks that what is trained and decoded fits the positions of every scratch model.
+    /// Checks that what is trained and decoded fits the positions of every model.
     fn positions(&mut self) {
-        let experiment = self.experiment;
-        let plan = &experiment.training;
+        let plan = &self.experiment.training;
         let lengths = [
-            ("training.pretrain.max-length", plan.pretrain.max_length),
+            (PRETRAINED, plan.pretrain.max_length),
             ("training.sft.max-length", plan.sft.max_length),
             ("training.distill.max-length", plan.distill.max_length),
-            ("evaluation.max-new-tokens", experiment.evaluation.max_new_tokens),
+            ("evaluation.max-new-tokens", self.experiment.evaluation.max_new_tokens),
         ];
-        let scratch: Vec<(&str, usize)> = experiment
-            .models
-            .iter()
-            .filter_map(|(name, model)| match model {
-                Model::Scratch(scratch) => Some((name.as_str(), scratch.positions)),
-                Model::Checkpoint(_) => None,
-            })
-            .collect();
-        let path = |name: &str| KeyPath::from("models").key(name).key("scratch").key("positions");
+        let reaches = self.reaches();
         for (key, length) in lengths {
-            let short = scratch.iter().filter(|(_, positions)| *positions < length);
-            let Some(most) = short.clone().map(|(_, positions)| *positions).min() else {
+            // A checkpoint is not pretrained.
+            let affected = |reach: &&Reach<'_>| reach.is_scratch || key != PRETRAINED;
+            let short: Vec<&Reach<'_>> =
+                reaches.iter().filter(|reach| reach.positions < length).filter(affected).collect();
+            let Some(most) = short.iter().map(|reach| reach.positions).min() else {
                 continue;
             };
             if self.faults.is_stated(key) {
                 let models: Vec<String> =
-                    short.clone().map(|(name, positions)| format!("`{name}` ({positions})")).collect();
+                    short.iter().map(|reach| format!("`{}` ({})", reach.name, reach.positions)).collect();
                 let message = format!("{length} tokens exceed the positions of {}", models.join(", "));
-                let fault = Fault::new(key, message)
-                    .help(format!("choose at most {most}, or give these models more `positions`"));
-                let context: Vec<_> = short.map(|(name, _)| (path(name), "positions")).collect();
-                self.faults.add_with(fault, &context);
+                let help = match short.iter().all(|reach| reach.is_scratch) {
+                    true => format!("choose at most {most}, or give these models more `positions`"),
+                    false => format!("choose at most {most}"),
+                };
+                let context: Vec<_> = short.iter().map(|reach| (reach.at.clone(), "positions")).collect();
+                self.faults.add_with(Fault::new(key, message).help(help), &context);
             } else {
-                for (name, positions) in short {
+                for Reach { at, positions, is_scratch, .. } in short {
                     let message = format!("{positions} positions are fewer than the default of `{key}`, {length}");
-                    self.faults.at(path(name), message, format!("raise it, or lower `{key}`"));
+                    let raise = if *is_scratch { "raise it, or " } else { "" };
+                    self.faults.at(at, message, format!("{raise}lower `{key}`"));
                 }
             }
         }
+    }
+
+    /// Lists how far the models reach, of those where it is known.
+    fn reaches(&self) -> Vec<Reach<'a>> {
+        let reach = |(name, model): (&'a String, &'a Model)| {
+            let at = KeyPath::from("models").key(name);
+            let (at, positions, is_scratch) = match model {
+                Model::Scratch(scratch) => (at.key("scratch").key("positions"), scratch.positions, true),
+                Model::Checkpoint(checkpoint) => (at.key("checkpoint"), (self.around.positions)(checkpoint)?, false),
+            };
+            self.faults.is_sound(&at).then_some(Reach { name, at, positions, is_scratch })
+        };
+        self.experiment.models.iter().filter_map(reach).collect()
     }
 
     /// Checks that a prompt is left beside the longest answer: answers are decoded within the

@@ -1,0 +1,204 @@
+//! What a user reads about tokenizers and checkpoints that are on this machine.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use insta::assert_snapshot;
+use tempfile::TempDir;
+use tutelage::cli::study::StudyArgs;
+use tutelage::experiment::{Checked, Faults};
+
+use super::SOUND;
+
+fn fixture(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// Copies the files of a folder.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        fs::copy(&path, to.join(path.file_name().expect("a name"))).expect("a copy");
+    }
+}
+
+/// Writes `SOUND` after replacing each `(from, to)` as `study.toml`; metrics need no embedding model.
+fn study(edits: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut text = format!("{SOUND}\n[evaluation]\nmetrics = [\"rouge-l\"]\n");
+    for (from, to) in edits {
+        assert!(text.contains(from), "`{from}` is not in the experiment");
+        text = text.replacen(from, to, 1);
+    }
+    fs::write(folder.path().join("study.toml"), text).expect("a file");
+    folder
+}
+
+/// Checks `study.toml` as the commands do.
+fn checked(folder: &Path) -> Result<Checked, Faults> {
+    StudyArgs { experiment: folder.join("study.toml"), set: Vec::new() }.check()
+}
+
+fn faults(folder: &Path) -> String {
+    let faults = checked(folder).expect_err("at least one fault");
+    faults.render(false).replace(&format!("{}/", folder.display()), "")
+}
+
+/// A study whose student is the checkpoint `student`, in four shards with a tokenizer that fits.
+fn with_checkpoint() -> TempDir {
+    let folder = study(&[(
+        "small.scratch = { tokenizer = \"a\", hidden = 32, layers = 1, heads = 2, feed-forward = 64 }",
+        "small.checkpoint = \"student\"",
+    )]);
+    put_checkpoint(&folder.path().join("student"));
+    folder
+}
+
+fn put_checkpoint(folder: &Path) {
+    copy(&fixture("models/llama-sharded"), folder);
+    copy(&fixture("data/byte-level-bpe"), folder);
+    let config = folder.join("config.json");
+    let text = fs::read_to_string(&config).expect("text");
+    let text = text.replace("\"vocab_size\": 96", "\"vocab_size\": 400");
+    let text = text.replace("\"max_position_embeddings\": 64", "\"max_position_embeddings\": 512");
+    fs::write(config, text).expect("a file");
+}
+
+#[test]
+fn a_checkpoint_with_a_shard_missing_or_cut_short() {
+    let folder = with_checkpoint();
+    checked(folder.path()).unwrap_or_else(|faults| panic!("{faults}"));
+    let shard = folder.path().join("student/model-00003-of-00004.safetensors");
+    let bytes = fs::read(&shard).expect("a shard");
+    fs::remove_file(&shard).expect("removed");
+    assert_snapshot!(faults(folder.path()), @r#"
+error: cannot read `student/model-00003-of-00004.safetensors`: No such file or directory (os error 2)
+  --> study.toml:14:20
+   |
+14 | small.checkpoint = "student"
+   |                    ^^^^^^^^^
+   |
+   = help: copy the file again; if it is a pointer of git-lfs, run `git lfs pull` beside it
+
+1 fault in `study.toml`
+"#);
+    fs::write(&shard, &bytes[..bytes.len() / 2]).expect("a file");
+    let shown = faults(folder.path());
+    assert!(shown.contains("`student/model-00003-of-00004.safetensors` is damaged: it ends before"), "{shown}");
+    assert!(shown.contains("study.toml:14:20"), "{shown}");
+    fs::write(&shard, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 30792\n").expect("a file");
+    let shown = faults(folder.path());
+    assert!(shown.contains("is damaged: its header claims") && shown.contains("git lfs pull"), "{shown}");
+}
+
+#[test]
+fn a_checkpoint_has_so_many_positions_as_it_was_made_for() {
+    let folder = with_checkpoint();
+    let study = fs::read_to_string(folder.path().join("study.toml")).expect("text");
+    let lengths = "[training]\npretrain.max-length = 1024\nsft.max-length = 1024\n";
+    fs::write(folder.path().join("study.toml"), format!("{study}\n{lengths}")).expect("a file");
+    assert_snapshot!(faults(folder.path()), @r#"
+error: 1024 tokens exceed the positions of `small` (512)
+  --> study.toml:37:18
+   |
+14 | small.checkpoint = "student"
+   |                    --------- positions
+...
+37 | sft.max-length = 1024
+   |                  ^^^^
+   |
+   = help: choose at most 512
+
+1 fault in `study.toml`
+"#);
+    let config = folder.path().join("student/config.json");
+    let text = fs::read_to_string(&config).expect("text");
+    let text = text.replace("\"max_position_embeddings\": 512", "\"max_position_embeddings\": 256");
+    fs::write(config, text).expect("a file");
+    fs::write(folder.path().join("study.toml"), study).expect("a file");
+    let shown = faults(folder.path());
+    for key in ["training.sft.max-length", "training.distill.max-length"] {
+        let message = format!("256 positions are fewer than the default of `{key}`, 512");
+        assert!(shown.contains(&message) && shown.contains(&format!("help: lower `{key}`")), "{shown}");
+    }
+    assert!(shown.contains("2 faults in"), "{shown}");
+}
+
+#[test]
+fn a_hub_checkpoint_that_is_not_downloaded_whole() {
+    let folder = with_checkpoint();
+    let text = fs::read_to_string(folder.path().join("study.toml")).expect("text");
+    fs::write(folder.path().join("study.toml"), text.replace("\"student\"", "\"hf:org/name\"")).expect("a file");
+    let model = folder.path().join("cache/models--org--name");
+    put_checkpoint(&model.join("snapshots/abc"));
+    fs::create_dir_all(model.join("refs")).expect("a folder");
+    fs::write(model.join("refs/main"), "abc").expect("a file");
+    fs::remove_file(model.join("snapshots/abc/model-00002-of-00004.safetensors")).expect("removed");
+    let shown = faults_with(folder.path(), "HF_HUB_CACHE", &folder.path().join("cache"));
+    assert!(shown.contains("snapshots/abc/model-00002-of-00004.safetensors`: No such file"), "{shown}");
+    assert!(shown.contains("help: download the rest of it: `hf download org/name`"), "{shown}");
+}
+
+#[test]
+fn a_checkpoint_without_safetensors() {
+    let folder = with_checkpoint();
+    for entry in fs::read_dir(folder.path().join("student")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("model")) {
+            fs::remove_file(path).expect("removed");
+        }
+    }
+    let shown = faults(folder.path());
+    assert!(shown.contains("no weights in `student`: expected `model.safetensors` or"), "{shown}");
+    assert!(shown.contains("help: save the weights as safetensors"), "{shown}");
+    fs::write(folder.path().join("student/pytorch_model-00001-of-00002.bin"), "").expect("a file");
+    assert_snapshot!(faults(folder.path()), @r#"
+error: the weights in `student` are PyTorch pickles (`pytorch_model-00001-of-00002.bin`), expected safetensors
+  --> study.toml:14:20
+   |
+14 | small.checkpoint = "student"
+   |                    ^^^^^^^^^
+   |
+   = help: convert them with transformers: `AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(DIR)`
+
+1 fault in `study.toml`
+"#);
+}
+
+#[test]
+fn tokenizers_in_files_are_compared_by_their_tokens() {
+    let folder = study(&[
+        ("a = { byte-level-bpe = { vocabulary = 512 } }", "a = { file = { path = \"a\" } }"),
+        ("b = { unigram = { vocabulary = 512 } }", "b = { file = { path = \"b/tokenizer.json\" } }"),
+        ("teacher = [\"large\"]", "teacher = [\"foreign\"]"),
+    ]);
+    copy(&fixture("data/byte-level-bpe"), &folder.path().join("a"));
+    copy(&fixture("data/byte-level-bpe"), &folder.path().join("b"));
+    checked(folder.path()).unwrap_or_else(|faults| panic!("{faults}"));
+    copy(&fixture("data/unigram"), &folder.path().join("b"));
+    let shown = faults(folder.path());
+    assert!(shown.contains("the vocabularies of `small` and `foreign` differ"), "{shown}");
+}
+
+/// Shows the faults of `study.toml` that the program finds with an environment variable set.
+fn faults_with(folder: &Path, name: &str, value: &Path) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_tutelage"))
+        .args(["check", "study.toml"])
+        .current_dir(folder)
+        .env(name, value)
+        .output()
+        .expect("the binary runs");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8(output.stderr).expect("UTF-8").replace(&format!("{}/", folder.display()), "")
+}
+
+#[test]
+fn an_embedding_model_that_is_named_wrongly() {
+    let folder = study(&[("[\"rouge-l\"]\n\n[evaluation]\nmetrics = [\"rouge-l\"]", "[\"cosine\"]")]);
+    let shown = faults_with(folder.path(), "TUTELAGE_EMBEDDING_MODEL", &folder.path().join("nowhere"));
+    assert!(shown.contains("`nowhere` (TUTELAGE_EMBEDDING_MODEL) holds no embedding model"), "{shown}");
+    assert!(shown.contains("help: correct or unset $TUTELAGE_EMBEDDING_MODEL"), "{shown}");
+    assert!(!shown.contains("make setup"), "{shown}");
+}
