@@ -191,7 +191,8 @@ fn an_offset_beyond_the_context_is_searched() {
 proptest! {
     #[test]
     fn damaged_files_are_imported_or_refused(
-        position in 0..SQUAD.len(),
+        // A file that only lacks its last line break is whole.
+        position in 0..SQUAD.trim_end().len(),
         byte: u8,
         cut: bool,
         window in prop::option::of(0_usize..50),
