@@ -58,6 +58,16 @@ fn unusable_rows_are_counted_and_references_deduplicated() {
 }
 
 #[test]
+fn an_impossible_question_needs_no_answers() {
+    let answers = "\"answers\": [{ \"text\": \"idle\", \"answer_start\": 37 }],";
+    for other in ["", "\"answers\": null,", "\"answers\": [{}],"] {
+        assert_ne!(SQUAD.replacen(answers, other, 1), SQUAD);
+        let imported = import_text(Importer::Squad, SQUAD.replacen(answers, other, 1), None).unwrap();
+        assert_eq!(imported.skipped["question marked impossible"], 1, "{other}");
+    }
+}
+
+#[test]
 fn a_window_cuts_contexts_but_not_passages() {
     let imported = import_text(Importer::Squad, SQUAD, Some(10)).unwrap();
     let context = |index: usize| imported.examples[index].context.as_deref().unwrap();
