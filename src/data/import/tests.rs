@@ -179,6 +179,16 @@ fn a_truncated_file_is_told_from_a_wrong_one() {
 }
 
 #[test]
+fn a_line_that_is_cut_before_others_is_no_end_of_the_file() {
+    let hint = |text: &str| import_text(Importer::Jsonl, text, None).unwrap_err().hint();
+    let (whole, cut) = ("{\"id\": \"1\", \"question\": \"a?\", \"answer\": \"x\"}\n", "{\"id\": \"2\", \"quest\n");
+    let early = "the file ends early: fetch it again";
+    assert_eq!(hint(&format!("{whole}{cut}")), early);
+    assert_eq!(hint(&format!("{whole}{cut} \n\n")), early);
+    assert_ne!(hint(&format!("{cut}{whole}")), early);
+}
+
+#[test]
 fn paths_are_required_by_files_and_refused_by_embedded_data() {
     let base = Path::new("nowhere");
     let error = import(&data(Importer::Telequad, None, None), base).unwrap_err();
