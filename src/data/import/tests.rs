@@ -105,6 +105,30 @@ fn jsonl_rows_share_a_group_with_their_context() {
 }
 
 #[test]
+fn jsonl_rows_without_a_group_join_the_one_that_their_context_is_in() {
+    let row = |id: &str, context: &str, group: &str| {
+        format!(r#"{{"id": "{id}", "question": "q{id}?", "answer": "x", "context": "{context}"{group}}}"#)
+    };
+    let named = |id: &str, context: &str, group: &str| row(id, context, &format!(r#", "group": "{group}""#));
+    let groups = |rows: &[String]| {
+        let examples = import_text(Importer::Jsonl, rows.join("\n"), None).unwrap().examples;
+        examples.into_iter().map(|example| example.group).collect::<Vec<_>>()
+    };
+    // Named before, named after, and named nowhere.
+    let rows = [row("1", "C", ""), named("2", "C", "g"), row("3", "C ", ""), row("4", "D", ""), row("5", "D", "")];
+    assert_eq!(groups(&rows), ["g", "g", "g", "4", "4"]);
+    // Who names two groups for one passage, as two documents may share one, is taken at their word ...
+    let mut rows = vec![named("1", "C", "g"), named("2", "C", "h"), named("3", "C", "g")];
+    assert_eq!(groups(&rows), ["g", "h", "g"]);
+    // ... but nothing says where another row belongs.
+    rows.push(row("4", "C", ""));
+    assert_eq!(
+        message(Importer::Jsonl, rows.join("\n")),
+        "`source`, row 4, line 4: no `group`, and its context is in `g` (row 1) and in `h` (row 2)"
+    );
+}
+
+#[test]
 fn jsonl_passages_come_once_and_blank_contexts_join_nothing() {
     let rows = ["a", "b", "a", " ", ""].iter().enumerate().map(|(id, context)| {
         let group = if context.trim().is_empty() { "" } else { r#""group": "g", "# };
