@@ -8,11 +8,15 @@ use tch::{Device, Kind};
 use super::execute::Inputs;
 use super::prepare::with_hint;
 use crate::data::Tokenizer;
+use crate::device::Compute;
+use crate::experiment::settings::Tuning;
 use crate::models::config::Config;
 use crate::models::decoder::Decoder;
+use crate::train::student::Student;
 use crate::tuning::peft;
 
-/// Loads the model of input `name` with the adapters of input `adapter`, if the stage has that.
+/// Loads the model of input `name` with the adapters of input `adapter`, if the stage has that, to
+/// compute with it in `kind`.
 ///
 /// # Errors
 /// When files are missing, damaged or do not fit each other, and when the tokenizer has tokens
@@ -24,11 +28,35 @@ pub fn load(
     kind: Kind,
     device: Device,
 ) -> anyhow::Result<(Decoder, Tokenizer)> {
+    load_as(inputs, (name, kind), (adapter, kind), device)
+}
+
+/// Loads a model as [`load`] does, to train it: what is trained is in f32.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_to_train(
+    inputs: &Inputs,
+    name: &str,
+    adapter: &str,
+    tuning: &Tuning,
+    compute: Compute,
+) -> anyhow::Result<(Decoder, Tokenizer)> {
+    let kind = Student::base_kind(tuning, compute);
+    load_as(inputs, (name, kind), (adapter, Kind::Float), compute.device)
+}
+
+fn load_as(
+    inputs: &Inputs,
+    (name, kind): (&str, Kind),
+    (adapter, adapter_kind): (&str, Kind),
+    device: Device,
+) -> anyhow::Result<(Decoder, Tokenizer)> {
     let folder = inputs.get(name)?;
     let mut decoder =
         Decoder::load(folder, kind, device).with_context(|| format!("cannot load the model `{}`", folder.display()))?;
     if let Some(adapter) = inputs.find(adapter) {
-        peft::load(&mut decoder, adapter)
+        peft::load(&mut decoder, adapter_kind, adapter)
             .with_context(|| format!("cannot load the adapters `{}`", adapter.display()))?;
     }
     let tokenizer = tokenizer(folder)?;

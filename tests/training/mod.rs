@@ -176,7 +176,7 @@ fn adapters_survive_their_files_and_merging() {
     peft::save(&mut trained, &settings, "base", folder.path()).unwrap();
 
     let mut loaded = decoder(1);
-    let mut stored = peft::load(&mut loaded, folder.path()).unwrap();
+    let mut stored = peft::load(&mut loaded, Kind::Float, folder.path()).unwrap();
     stored.target_modules.sort();
     let mut wanted = settings.clone();
     wanted.target_modules.sort();
