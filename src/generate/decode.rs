@@ -212,9 +212,11 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::experiment::settings::{Architecture, Decoding};
+    use crate::experiment::settings::{Architecture, Decoding, Lora};
     use crate::models::config::Config;
     use crate::models::layers::Mode;
+    use crate::models::llama::PROJECTIONS;
+    use crate::tuning::lora;
 
     fn decoder(sliding_window: Option<i64>) -> Decoder {
         let config = Config {
@@ -261,10 +263,23 @@ mod tests {
         generate(decoder, prompts, &settings(decoding, batch), Seed(9), &mut go_on).unwrap()
     }
 
+    /// Gives every projection an adapter that changes answers.
+    fn adapt(decoder: &mut Decoder) {
+        let settings = Lora { target_modules: PROJECTIONS.map(str::to_owned).to_vec(), ..Lora::default() };
+        lora::attach(decoder, &settings, Seed(3));
+        for (name, linear) in lora::targets(decoder, &settings.target_modules) {
+            let adapter = linear.adapter.as_mut().unwrap();
+            adapter.up = Seed(3).stream(&name, 1).normal(&adapter.up.size());
+        }
+    }
+
     #[test]
     fn greedy_answers_are_those_of_the_model_without_a_cache() {
-        for window in [None, Some(5)] {
-            let decoder = decoder(window);
+        for (window, adapted) in [(None, false), (Some(5), false), (None, true)] {
+            let mut decoder = decoder(window);
+            if adapted {
+                adapt(&mut decoder);
+            }
             let prompts = prompts(&[1, 3, 50, 9, 70]);
             for (prompt, answer) in prompts.iter().zip(answers(&decoder, &prompts, Decoding::Greedy {}, 4)) {
                 let mut expected = Vec::new();
@@ -282,7 +297,7 @@ mod tests {
                         break StopReason::Length;
                     }
                 };
-                assert_eq!(answer, Generated { tokens: expected, stopped }, "{window:?}");
+                assert_eq!(answer, Generated { tokens: expected, stopped }, "{window:?} {adapted}");
             }
         }
     }
