@@ -155,7 +155,7 @@ impl<'a> Tile<'a> {
         let tail = rounded(after + 1);
         let last = (tail - after - 1) as i64;
         let tails = batch.tails(&[tail as i64]);
-        let hidden = self.decoder.hidden_cached(&batch, &tails, &mut self.cache.row(row as i64));
+        let hidden = self.decoder.hidden_prompt(&batch, &tails, &mut self.cache, row as i64);
         let logits = self.decoder.logits(&hidden.narrow(0, last, 1));
         let token = choose(self.settings.decoding, &logits, &mut [Some(&mut generator)])[0]
             .ok_or(GenerateError::NotFinite { example })?;
@@ -337,7 +337,7 @@ mod tests {
             let (mut ids, mut positions) = (vec![0i64; CPU_ROWS], vec![0i64; CPU_ROWS]);
             for (slot, &example) in examples.iter().enumerate() {
                 let batch = Packed::new(&[&prompts[example]], None, Device::Cpu);
-                let _ = decoder.hidden_cached(&batch, &batch.tails(&[1]), &mut cache.row(slot as i64));
+                let _ = decoder.hidden_prompt(&batch, &batch.tails(&[1]), &mut cache, slot as i64);
                 ids[slot] = 7 + example as i64;
                 positions[slot] = prompts[example].len() as i64;
             }
