@@ -1,4 +1,5 @@
-//! Causal attention with grouped key-value heads, one sequence at a time.
+//! Causal attention with grouped key-value heads, within each sequence of a packed batch: short ones
+//! together under a mask that keeps them apart, longer ones one at a time.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
