@@ -116,7 +116,7 @@ struct Sequence {
     generator: ChaCha8Rng,
 }
 
-/// Rows that are decoded together.
+/// Rows that are decoded together; the batch limits how many are in use, not what a step costs.
 #[derive(Debug)]
 struct Tile<'a> {
     decoder: &'a Decoder,
