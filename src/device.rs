@@ -7,6 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device, Kind, Tensor};
+use tutelage_metrics::energy::nvml;
 
 use crate::experiment::settings::{self, DeviceChoice, PrecisionChoice};
 
@@ -98,12 +99,23 @@ pub fn start(settings: &settings::Compute) -> Result<Compute, DeviceError> {
 
 fn automatic_precision(device: Device) -> (Precision, &'static str) {
     if device.is_cuda() {
-        return (Precision::Bf16, "the GPU computes bf16");
+        let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+        return gpu_precision(nvml::compute_capability(visible.as_deref()));
     }
     match bf16_instructions() {
         Some("amx_bf16") => (Precision::Bf16, "the CPU has AMX tiles for bf16"),
         Some(_) => (Precision::Bf16, "the CPU has AVX-512 products for bf16"),
         None => (Precision::F32, "the CPU has no bf16 instructions"),
+    }
+}
+
+/// Chooses the number format by a GPU's compute capability (major, minor): bf16 units came with
+/// Ampere, 8.0; older cards only emulate them.
+fn gpu_precision(capability: Option<(i32, i32)>) -> (Precision, &'static str) {
+    match capability {
+        Some((..8, _)) => (Precision::F32, "the GPU has no bf16 units"),
+        Some(_) => (Precision::Bf16, "the GPU computes bf16"),
+        None => (Precision::Bf16, "the GPU is assumed to compute bf16: NVML does not tell"),
     }
 }
 
@@ -264,6 +276,17 @@ mod tests {
         // Variance of a uniform number: (2 bound)^2 / 12.
         assert!((uniform.var(true).double_value(&[]) - 1.0 / 12.0).abs() < 0.003);
         assert!(uniform.abs().max().double_value(&[]) <= 0.5);
+    }
+
+    #[test]
+    fn bf16_is_chosen_where_the_gpu_has_units_for_it() {
+        // A T4, an A100, an H100.
+        assert_eq!(gpu_precision(Some((7, 5))), (Precision::F32, "the GPU has no bf16 units"));
+        for capability in [(8, 0), (9, 0)] {
+            assert_eq!(gpu_precision(Some(capability)), (Precision::Bf16, "the GPU computes bf16"));
+        }
+        let (precision, reason) = gpu_precision(None);
+        assert!(precision == Precision::Bf16 && reason.contains("assumed"), "{reason}");
     }
 
     #[test]
