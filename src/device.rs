@@ -8,6 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device, Kind, Tensor};
+use tutelage_metrics::energy::nvml;
 
 use crate::experiment::settings::{self, DeviceChoice, PrecisionChoice};
 
@@ -99,7 +100,8 @@ pub fn start(settings: &settings::Compute) -> Result<Compute, DeviceError> {
 
 fn automatic_precision(device: Device) -> (Precision, &'static str) {
     if device.is_cuda() {
-        return (Precision::Bf16, "the GPU computes bf16");
+        let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+        return gpu_precision(nvml::compute_capability(visible.as_deref()));
     }
     if bf16_instructions().is_none() {
         return (Precision::F32, "the CPU has no bf16 instructions");
@@ -129,6 +131,16 @@ fn bf16_gain() -> f64 {
         }
     }
     best[0] / best[1]
+}
+
+/// Chooses the number format by a GPU's compute capability (major, minor): bf16 units came with
+/// Ampere, 8.0; older cards only emulate them.
+fn gpu_precision(capability: Option<(i32, i32)>) -> (Precision, &'static str) {
+    match capability {
+        Some((..8, _)) => (Precision::F32, "the GPU has no bf16 units"),
+        Some(_) => (Precision::Bf16, "the GPU computes bf16"),
+        None => (Precision::Bf16, "the GPU is assumed to compute bf16: NVML does not tell"),
+    }
 }
 
 /// Returns the CPU's fastest bf16 instruction set, if it has one.
@@ -303,6 +315,17 @@ mod tests {
             None => assert_eq!(precision, Precision::F32),
             Some(_) => assert_eq!(precision == Precision::Bf16, bf16_gain() >= WORTHWHILE),
         }
+    }
+
+    #[test]
+    fn bf16_is_chosen_where_the_gpu_has_units_for_it() {
+        // A T4, an A100, an H100.
+        assert_eq!(gpu_precision(Some((7, 5))), (Precision::F32, "the GPU has no bf16 units"));
+        for capability in [(8, 0), (9, 0)] {
+            assert_eq!(gpu_precision(Some(capability)), (Precision::Bf16, "the GPU computes bf16"));
+        }
+        let (precision, reason) = gpu_precision(None);
+        assert!(precision == Precision::Bf16 && reason.contains("assumed"), "{reason}");
     }
 
     #[test]

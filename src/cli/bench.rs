@@ -10,7 +10,6 @@ use anyhow::{Context, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
-use tch::Kind;
 
 use super::Verdict;
 use super::output::{Output, columns};
@@ -330,7 +329,7 @@ impl Common {
     }
 
     fn load(&self, folder: &Path, compute: Compute) -> anyhow::Result<Decoder> {
-        Decoder::load(folder, Kind::Float, compute.device)
+        Decoder::load(folder, Student::base_kind(&self.tuning(), compute), compute.device)
             .with_context(|| format!("cannot load the model `{}`", folder.display()))
     }
 

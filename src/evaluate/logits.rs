@@ -56,7 +56,7 @@ pub fn logits(
     }
     let mut decoder = Decoder::load(model, compute.kind(), compute.device)?;
     if let Some(adapter) = adapter {
-        peft::load(&mut decoder, adapter)?;
+        peft::load(&mut decoder, compute.kind(), adapter)?;
     }
     let vocabulary = decoder.config.vocab_size;
     let ids = Vec::<i64>::try_from(ids.flatten(0, 1)).expect("int64 ids");

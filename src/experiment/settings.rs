@@ -467,7 +467,8 @@ pub struct Evaluation {
     pub decoding: Decoding,
     /// Longest answer, in tokens.
     pub max_new_tokens: usize,
-    /// Sequences decoded at a time; changes no answer.
+    /// Sequences at a time; changes no answer. References are measured in batches of it; of answers
+    /// at most 16 on a CPU, 32 on a GPU are decoded at a time, and memory is that of a full tile.
     pub batch: usize,
     /// Answers of the first so many test examples only.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -116,7 +116,7 @@ struct Sequence {
     generator: ChaCha8Rng,
 }
 
-/// Rows that are decoded together.
+/// Rows that are decoded together; the batch limits how many are in use, not what a step costs.
 #[derive(Debug)]
 struct Tile<'a> {
     decoder: &'a Decoder,
@@ -155,7 +155,7 @@ impl<'a> Tile<'a> {
         let tail = rounded(after + 1);
         let last = (tail - after - 1) as i64;
         let tails = batch.tails(&[tail as i64]);
-        let hidden = self.decoder.hidden_cached(&batch, &tails, &mut self.cache.row(row as i64));
+        let hidden = self.decoder.hidden_prompt(&batch, &tails, &mut self.cache, row as i64);
         let logits = self.decoder.logits(&hidden.narrow(0, last, 1));
         let token = choose(self.settings.decoding, &logits, &mut [Some(&mut generator)])[0]
             .ok_or(GenerateError::NotFinite { example })?;
@@ -212,9 +212,11 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::experiment::settings::{Architecture, Decoding};
+    use crate::experiment::settings::{Architecture, Decoding, Lora};
     use crate::models::config::Config;
     use crate::models::layers::Mode;
+    use crate::models::llama::PROJECTIONS;
+    use crate::tuning::lora;
 
     fn decoder(sliding_window: Option<i64>) -> Decoder {
         let config = Config {
@@ -261,10 +263,23 @@ mod tests {
         generate(decoder, prompts, &settings(decoding, batch), Seed(9), &mut go_on).unwrap()
     }
 
+    /// Gives every projection an adapter that changes answers.
+    fn adapt(decoder: &mut Decoder) {
+        let settings = Lora { target_modules: PROJECTIONS.map(str::to_owned).to_vec(), ..Lora::default() };
+        lora::attach(decoder, &settings, Seed(3));
+        for (name, linear) in lora::targets(decoder, &settings.target_modules) {
+            let adapter = linear.adapter.as_mut().unwrap();
+            adapter.up = Seed(3).stream(&name, 1).normal(&adapter.up.size());
+        }
+    }
+
     #[test]
     fn greedy_answers_are_those_of_the_model_without_a_cache() {
-        for window in [None, Some(5)] {
-            let decoder = decoder(window);
+        for (window, adapted) in [(None, false), (Some(5), false), (None, true)] {
+            let mut decoder = decoder(window);
+            if adapted {
+                adapt(&mut decoder);
+            }
             let prompts = prompts(&[1, 3, 50, 9, 70]);
             for (prompt, answer) in prompts.iter().zip(answers(&decoder, &prompts, Decoding::Greedy {}, 4)) {
                 let mut expected = Vec::new();
@@ -282,7 +297,7 @@ mod tests {
                         break StopReason::Length;
                     }
                 };
-                assert_eq!(answer, Generated { tokens: expected, stopped }, "{window:?}");
+                assert_eq!(answer, Generated { tokens: expected, stopped }, "{window:?} {adapted}");
             }
         }
     }
@@ -322,7 +337,7 @@ mod tests {
             let (mut ids, mut positions) = (vec![0i64; CPU_ROWS], vec![0i64; CPU_ROWS]);
             for (slot, &example) in examples.iter().enumerate() {
                 let batch = Packed::new(&[&prompts[example]], None, Device::Cpu);
-                let _ = decoder.hidden_cached(&batch, &batch.tails(&[1]), &mut cache.row(slot as i64));
+                let _ = decoder.hidden_prompt(&batch, &batch.tails(&[1]), &mut cache, slot as i64);
                 ids[slot] = 7 + example as i64;
                 positions[slot] = prompts[example].len() as i64;
             }

@@ -16,7 +16,7 @@ pub struct GenerationSettings {
     pub max_new_tokens: usize,
     /// Tokens that end an answer, each of them.
     pub ends: Vec<u32>,
-    /// Most sequences decoded at a time; changes no answer.
+    /// Most sequences decoded at a time, within the rows of a tile; changes no answer.
     pub batch: usize,
 }
 

@@ -1,10 +1,11 @@
-//! Causal attention with grouped key-value heads, one sequence at a time.
+//! Causal attention with grouped key-value heads, within each sequence of a packed batch: short ones
+//! together under a mask that keeps them apart, longer ones one at a time.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use super::layers::causal_mask;
 use super::packed::tail_rows;
@@ -179,40 +180,10 @@ impl Masks {
     }
 }
 
-/// Keeps the keys and values of one sequence in one layer while it is decoded.
-#[derive(Debug)]
-pub struct KvCache {
-    /// `[capacity, kv_heads, head_dim]`.
-    keys: Tensor,
-    /// `[capacity, kv_heads, head_dim]`.
-    values: Tensor,
-    length: i64,
-}
-
-impl KvCache {
-    /// Makes room for `capacity` tokens.
-    pub fn new(capacity: i64, kv_heads: i64, head_dim: i64, like: (Kind, Device)) -> Self {
-        let empty = || Tensor::empty([capacity, kv_heads, head_dim], like);
-        Self::over(empty(), empty())
-    }
-
-    /// Keeps keys and values in tensors `[capacity, kv_heads, head_dim]` that exist already.
-    pub fn over(keys: Tensor, values: Tensor) -> Self {
-        Self { keys, values, length: 0 }
-    }
-
-    /// Appends `key` and `value` `[new, kv_heads, head_dim]` and returns all so far.
-    pub fn append(&mut self, key: &Tensor, value: &Tensor) -> (Tensor, Tensor) {
-        let new = key.size()[0];
-        self.keys.narrow(0, self.length, new).copy_(key);
-        self.values.narrow(0, self.length, new).copy_(value);
-        self.length += new;
-        (self.keys.narrow(0, 0, self.length), self.values.narrow(0, 0, self.length))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tch::{Device, Kind};
+
     use super::*;
 
     fn random(size: [i64; 3]) -> Tensor {

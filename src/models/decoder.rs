@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor};
 
-use super::attention::{KvCache, Masks};
+use super::attention::Masks;
 use super::config::Config;
 use super::layers::{Linear, Mode, RmsNorm, Rotary};
 use super::llama::{Layer, Past, Shared};
@@ -130,22 +130,8 @@ impl Decoder {
         self.norm.forward(&x)
     }
 
-    /// Computes the hidden states `[selected, hidden]` of the last of the new tokens after what
-    /// `caches` (layer by layer, sequence by sequence) have seen, and adds all of them there.
-    pub fn hidden_cached(&self, batch: &Packed, tails: &Tails, caches: &mut [Vec<KvCache>]) -> Tensor {
-        no_grad(|| {
-            let shared = self.prepare(&batch.positions);
-            let mut x = Tensor::embedding(&self.embed_tokens, &batch.ids, -1, false, false);
-            for (i, (layer, caches)) in self.layers.iter().zip(caches).enumerate() {
-                let past = Past::Cached(caches, &batch.lengths);
-                x = layer.forward(&x, &shared, past, self.last(i, Some(tails)), Mode::Infer);
-            }
-            self.norm.forward(&x)
-        })
-    }
-
     /// Returns `tails` for the last layer: the others owe all their tokens to the next one.
-    fn last<'a>(&self, layer: usize, tails: Option<&'a Tails>) -> Option<&'a Tails> {
+    pub(super) fn last<'a>(&self, layer: usize, tails: Option<&'a Tails>) -> Option<&'a Tails> {
         tails.filter(|_| layer + 1 == self.layers.len())
     }
 

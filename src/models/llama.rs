@@ -5,7 +5,7 @@
 
 use tch::Tensor;
 
-use super::attention::{KvCache, Masks, attend, attend_packed};
+use super::attention::{Masks, attend, attend_packed};
 use super::layers::{Linear, Mode, RmsNorm, Rotary};
 use super::packed::Tails;
 use super::tile::{TileLayer, TileStep};
@@ -56,8 +56,8 @@ fn select(x: &Tensor, tails: Option<&Tails>) -> Tensor {
 pub enum Past<'a> {
     /// Nothing but their own sequence, of these lengths.
     None(&'a [i64]),
-    /// What each sequence has seen before; so many new tokens of each.
-    Cached(&'a mut [KvCache], &'a [i64]),
+    /// Nothing either: the prompt of an answer, which this row of a tile keeps.
+    Prompt(&'a mut TileLayer, i64),
     /// What each row of a tile has seen before; one new token of each.
     Tile(&'a mut TileLayer, &'a TileStep),
 }
@@ -128,28 +128,16 @@ impl Layer {
             Some(tails) => rotary.at(&tails.rows).rotate(&query),
             None => rotary.rotate(&query),
         };
-        let asked = |lengths| tails.map_or(lengths, |tails| &tails.lengths[..]);
         let attended = match past {
             Past::None(lengths) => {
-                attend_packed(&query, &key, &value, (asked(lengths), lengths), self.sliding_window, masks)
+                let asked = tails.map_or(lengths, |tails| &tails.lengths);
+                attend_packed(&query, &key, &value, (asked, lengths), self.sliding_window, masks)
+            }
+            Past::Prompt(tile, row) => {
+                tile.keep(row, &key, &value);
+                attend(&query, &key, &value, self.sliding_window, masks)
             }
             Past::Tile(tile, step) => tile.attend(&query, &key, &value, step),
-            Past::Cached(caches, lengths) => {
-                let parts = (
-                    query.split_with_sizes(asked(lengths), 0),
-                    key.split_with_sizes(lengths, 0),
-                    value.split_with_sizes(lengths, 0),
-                );
-                let attended: Vec<Tensor> = caches
-                    .iter_mut()
-                    .enumerate()
-                    .map(|(i, cache)| {
-                        let (keys, values) = cache.append(&parts.1[i], &parts.2[i]);
-                        attend(&parts.0[i], &keys, &values, self.sliding_window, masks)
-                    })
-                    .collect();
-                Tensor::cat(&attended, 0)
-            }
         };
         self.o_proj.forward(&attended, mode)
     }

@@ -1,6 +1,6 @@
 //! A batch without padding to the longest: the tokens of all sequences one after another.
 //!
-//! Linear layers see one long matrix, attention one sequence at a time, so but for rounding a result
+//! Linear layers see one long matrix, attention keeps the sequences apart, so but for rounding a result
 //! depends neither on who else is in the batch nor on how long they are.
 
 use tch::{Device, Tensor};

@@ -6,10 +6,10 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::attention::KvCache;
 use super::decoder::Decoder;
 use super::layers::Mode;
 use super::llama::Past;
+use super::packed::{Packed, Tails};
 
 /// Keeps keys and values of every row of a tile, layer by layer.
 #[derive(Debug)]
@@ -49,12 +49,6 @@ impl TileCache {
         Self { layers, rows, kv_heads, capacity }
     }
 
-    /// Returns the caches of `row`, empty, for [`Decoder::hidden_cached`] to fill.
-    pub fn row(&self, row: i64) -> Vec<Vec<KvCache>> {
-        let part = |tensor: &Tensor| tensor.narrow(0, row * self.kv_heads, self.kv_heads).transpose(0, 1);
-        self.layers.iter().map(|layer| vec![KvCache::over(part(&layer.keys), part(&layer.values))]).collect()
-    }
-
     fn step(&self, positions: &Tensor, window: Option<i64>, kind: Kind) -> TileStep {
         let (rows, heads, capacity) = (self.rows, self.kv_heads, self.capacity);
         let integers = (Kind::Int64, positions.device());
@@ -72,6 +66,16 @@ impl TileCache {
 }
 
 impl TileLayer {
+    /// Stores the tokens of a prompt as all that `row` has seen.
+    ///
+    /// `key` and `value` are `[tokens, kv_heads, head_dim]`.
+    pub fn keep(&mut self, row: i64, key: &Tensor, value: &Tensor) {
+        let (tokens, kv_heads, _) = key.size3().expect("[tokens, kv_heads, head_dim]");
+        for (cache, new) in [(&self.keys, key), (&self.values, value)] {
+            cache.narrow(0, row * kv_heads, kv_heads).narrow(1, 0, tokens).copy_(&new.transpose(0, 1));
+        }
+    }
+
     /// Stores one new token of each row and attends to all that the row has seen.
     ///
     /// `query` is `[rows, heads, head_dim]`, `key` and `value` are `[rows, kv_heads, head_dim]`;
@@ -92,6 +96,19 @@ impl TileLayer {
 }
 
 impl Decoder {
+    /// Computes the hidden states `[selected, hidden]` of the last tokens of a prompt, alone in its
+    /// batch, and keeps it in `row` of a tile.
+    pub fn hidden_prompt(&self, prompt: &Packed, tails: &Tails, cache: &mut TileCache, row: i64) -> Tensor {
+        no_grad(|| {
+            let shared = self.prepare(&prompt.positions);
+            let mut x = Tensor::embedding(&self.embed_tokens, &prompt.ids, -1, false, false);
+            for (i, (layer, tile)) in self.layers.iter().zip(&mut cache.layers).enumerate() {
+                x = layer.forward(&x, &shared, Past::Prompt(tile, row), self.last(i, Some(tails)), Mode::Infer);
+            }
+            self.norm.forward(&x)
+        })
+    }
+
     /// Computes the hidden states `[rows, hidden]` of one new token in every row of a tile.
     ///
     /// `ids` and `positions` are `[rows]`, int64; an unused row may hold any token at position 0.

@@ -23,7 +23,7 @@ use crate::tuning::lora;
 pub fn run(job: &GenerateJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
     let device = around.compute.device;
     let (mut decoder, tokenizer) = model::load(around.inputs, "model", "adapter", job.precision.kind(), device)?;
-    // Merged, each product is one instead of three.
+    // Merged, each product is one instead of three; in bf16 they stay three.
     lora::merge(&mut decoder);
     let splits: &[SplitName] = if job.dev { &[SplitName::Test, SplitName::Dev] } else { &[SplitName::Test] };
     for &split in splits {

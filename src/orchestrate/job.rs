@@ -193,8 +193,8 @@ impl Job {
             Self::Sft(_) => 2,
             Self::Capture(_) => 1,
             Self::Distill(_) => 2,
-            // 2: every end token that a checkpoint names ends an answer.
-            Self::Generate(_) => 2,
+            // 2: every end token that a checkpoint names ends an answer. 3: adapters stay beside bf16 weights.
+            Self::Generate(_) => 3,
             Self::Score(_) => 1,
         }
     }

@@ -8,10 +8,15 @@ use tch::{Device, Kind};
 use super::execute::Inputs;
 use super::prepare::with_hint;
 use crate::data::Tokenizer;
+use crate::device::Compute;
+use crate::experiment::settings::Tuning;
+use crate::models::config::Config;
 use crate::models::decoder::Decoder;
+use crate::train::student::Student;
 use crate::tuning::peft;
 
-/// Loads the model of input `name` with the adapters of input `adapter`, if the stage has that.
+/// Loads the model of input `name` with the adapters of input `adapter`, if the stage has that, to
+/// compute with it in `kind`.
 ///
 /// # Errors
 /// When files are missing, damaged or do not fit each other, and when the tokenizer has tokens
@@ -23,11 +28,35 @@ pub fn load(
     kind: Kind,
     device: Device,
 ) -> anyhow::Result<(Decoder, Tokenizer)> {
+    load_as(inputs, (name, kind), (adapter, kind), device)
+}
+
+/// Loads a model as [`load`] does, to train it: what is trained is in f32.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_to_train(
+    inputs: &Inputs,
+    name: &str,
+    adapter: &str,
+    tuning: &Tuning,
+    compute: Compute,
+) -> anyhow::Result<(Decoder, Tokenizer)> {
+    let kind = Student::base_kind(tuning, compute);
+    load_as(inputs, (name, kind), (adapter, Kind::Float), compute.device)
+}
+
+fn load_as(
+    inputs: &Inputs,
+    (name, kind): (&str, Kind),
+    (adapter, adapter_kind): (&str, Kind),
+    device: Device,
+) -> anyhow::Result<(Decoder, Tokenizer)> {
     let folder = inputs.get(name)?;
     let mut decoder =
         Decoder::load(folder, kind, device).with_context(|| format!("cannot load the model `{}`", folder.display()))?;
     if let Some(adapter) = inputs.find(adapter) {
-        peft::load(&mut decoder, adapter)
+        peft::load(&mut decoder, adapter_kind, adapter)
             .with_context(|| format!("cannot load the adapters `{}`", adapter.display()))?;
     }
     let tokenizer = tokenizer(folder)?;
@@ -38,13 +67,22 @@ pub fn load(
             folder.display()
         );
     }
-    // Responses are closed with the tokenizer's token: a model that is trained on them and saved has
-    // to name it, or other programs would not stop there.
-    let eos = i64::from(tokenizer.eos());
-    if !decoder.config.eos_token_id.contains(&eos) {
-        decoder.config.eos_token_id.insert(0, eos);
-    }
+    name_ends(&mut decoder.config, &tokenizer);
     Ok((decoder, tokenizer))
+}
+
+/// Makes the configuration name every token that ends an answer, the one that closes responses first.
+///
+/// A model that is trained and saved has no `generation_config.json`: what its `config.json` does not
+/// name, nobody stops at.
+fn name_ends(config: &mut Config, tokenizer: &Tokenizer) {
+    let mut ends: Vec<i64> = tokenizer.ends().iter().map(|&end| i64::from(end)).collect();
+    for id in std::mem::take(&mut config.eos_token_id) {
+        if !ends.contains(&id) {
+            ends.push(id);
+        }
+    }
+    config.eos_token_id = ends;
 }
 
 /// Loads the tokenizer of a model folder.
@@ -55,4 +93,56 @@ pub fn tokenizer(folder: &Path) -> anyhow::Result<Tokenizer> {
     Tokenizer::load(folder)
         .map_err(|error| with_hint(error.hint(), error))
         .with_context(|| format!("cannot load the tokenizer of `{}`", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::device::Seed;
+    use crate::experiment::settings::{Architecture, Scratch, TokenizerSource};
+    use crate::files;
+
+    #[test]
+    fn a_saved_model_ends_answers_where_the_one_it_was_tuned_from_did() {
+        let scratch = Scratch {
+            architecture: Architecture::Llama,
+            tokenizer: String::new(),
+            hidden: 8,
+            layers: 1,
+            heads: 2,
+            kv_heads: None,
+            feed_forward: 16,
+            tied: true,
+            positions: 64,
+        };
+        let trained = Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 300 }, &["a cell".to_owned()]);
+        let trained = trained.unwrap();
+        // Of a chat model, one file names the token that ends a text, another the one that ends a turn;
+        // a token that stands for text (42) ends nothing here, but is kept.
+        for (config, generation, ends, saved) in [
+            (vec![1], json!(1), vec![1], json!(1)),
+            (vec![1], json!([1, 0]), vec![1, 0], json!([1, 0])),
+            (vec![0, 42], json!(null), vec![1, 0], json!([1, 0, 42])),
+        ] {
+            let (base, tuned) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            trained.save(base.path()).unwrap();
+            let config = Config { eos_token_id: config, ..Config::scratch(&scratch, trained.len(), trained.eos()) };
+            Decoder::initialise(config, Seed(1), Device::Cpu).save(base.path()).unwrap();
+            let path = base.path().join("generation_config.json");
+            files::write_json(&path, &json!({"eos_token_id": generation})).unwrap();
+
+            let tokenizer = Tokenizer::load(base.path()).unwrap();
+            let mut decoder = Decoder::load(base.path(), Kind::Float, Device::Cpu).unwrap();
+            name_ends(&mut decoder.config, &tokenizer);
+            decoder.save(tuned.path()).unwrap();
+            tokenizer.save(tuned.path()).unwrap();
+            assert_eq!(tokenizer.ends(), ends);
+            assert_eq!(Tokenizer::load(tuned.path()).unwrap().ends(), ends);
+            let text = std::fs::read_to_string(tuned.path().join("config.json")).unwrap();
+            let written: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(written["eos_token_id"], saved);
+        }
+    }
 }

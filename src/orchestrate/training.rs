@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use tch::Kind;
 
 use super::event::{Event, Step};
 use super::execute::Inputs;
@@ -66,7 +65,7 @@ pub fn pretrain(job: &PretrainJob, mut around: Surroundings<'_>) -> anyhow::Resu
 /// As for [`pretrain`].
 pub fn sft(job: &SftJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
     let compute = around.compute_in(job.precision);
-    let (decoder, tokenizer) = model::load(around.inputs, "model", "adapter", Kind::Float, compute.device)?;
+    let (decoder, tokenizer) = model::load_to_train(around.inputs, "model", "adapter", &job.tuning, compute)?;
     let train = around.sequences(&tokenizer, SplitName::Train, &job.training, job.closed_book)?;
     let dev = around.sequences(&tokenizer, SplitName::Dev, &job.training, job.closed_book)?;
     let student = Student::new(decoder, &job.tuning, job.training.weight_decay, compute, Seed(job.seed));
@@ -81,7 +80,7 @@ pub fn sft(job: &SftJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
 /// As for [`pretrain`], and when student, teacher and algorithm do not fit together.
 pub fn distill(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
     let compute = around.compute_in(job.precision);
-    let (decoder, tokenizer) = model::load(around.inputs, "student", "student-adapter", Kind::Float, compute.device)?;
+    let (decoder, tokenizer) = model::load_to_train(around.inputs, "student", "student-adapter", &job.tuning, compute)?;
     let teacher_tokenizer = model::tokenizer(around.inputs.get("teacher")?)?;
     let capture = Capture::open(around.inputs.get("capture")?, compute.kind(), compute.device)?;
     let vocabularies =

@@ -29,8 +29,17 @@ pub struct Student {
 }
 
 impl Student {
-    /// Prepares `decoder` (weights in f32) for training: adds adapters and freezes the rest in
-    /// the compute format, or leaves all weights to be trained.
+    /// Returns the number format to load a base model in: what stays frozen under adapters needs no
+    /// more than the compute format, weights to be trained are f32 masters.
+    pub fn base_kind(tuning: &Tuning, compute: Compute) -> Kind {
+        match tuning {
+            Tuning::Full {} => Kind::Float,
+            Tuning::Lora(_) => compute.kind(),
+        }
+    }
+
+    /// Prepares `decoder` for training: adds adapters and freezes the rest in the compute format, or
+    /// leaves all weights, which are f32 then, to be trained.
     pub fn new(mut decoder: Decoder, tuning: &Tuning, weight_decay: f64, compute: Compute, seed: Seed) -> Self {
         if let Tuning::Lora(settings) = tuning {
             for (_, tensor) in decoder.parameters_mut() {
@@ -125,5 +134,42 @@ impl Student {
             }
             (tokens > 0).then(|| sum / tokens as f64)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tch::Device;
+
+    use super::*;
+    use crate::device::Precision;
+    use crate::experiment::settings::Lora;
+    use crate::tuning::peft;
+
+    #[test]
+    fn a_frozen_base_is_loaded_in_the_compute_format_to_the_same_numbers() {
+        let compute = Compute { precision: Precision::Bf16, ..Compute::reference() };
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
+        let sequences = [Sequence { example: 0, tokens: vec![3, 14, 15, 9, 2, 6, 5], response_start: 3 }];
+        let prepared = |kind| {
+            let mut decoder = Decoder::load(&models.join("llama"), kind, Device::Cpu).unwrap();
+            let settings = peft::load(&mut decoder, Kind::Float, &models.join("llama-adapter")).unwrap();
+            let mut student = Student::new(decoder, &Tuning::Lora(settings), 0.0, compute, Seed(1));
+            let flat = Flat::gather(student.parameters(), compute.kind());
+            (flat, student)
+        };
+        let kind = Student::base_kind(&Tuning::Lora(Lora::default()), compute);
+        assert_eq!((kind, Student::base_kind(&Tuning::Full {}, compute)), (Kind::BFloat16, Kind::Float));
+        let ((wide, converted), (flat, loaded)) = (prepared(Kind::Float), prepared(kind));
+        for ((name, one), (_, other)) in converted.decoder.parameters().iter().zip(loaded.decoder.parameters()) {
+            assert!(one.equal(other), "{name}");
+        }
+        // The masters of the adapters keep what bf16 would round away.
+        assert!(flat.master.equal(&wide.master));
+        assert!(!flat.master.equal(&flat.master.to_kind(kind).to_kind(Kind::Float)));
+        assert!(loaded.loss(&sequences).is_some());
+        assert_eq!(loaded.loss(&sequences), converted.loss(&sequences));
     }
 }

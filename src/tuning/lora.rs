@@ -29,17 +29,22 @@ pub fn attach(decoder: &mut Decoder, settings: &Lora, seed: Seed) {
     }
 }
 
-/// Adds each adapter's product to its weight, computed in f32, and removes the adapter.
+/// Adds each adapter's product to its weight and removes the adapter, where weights are f32.
+///
+/// In bf16 adapters stay: a weight near 0.02 moves in steps of 1.2e-4, and the sum would lose most of
+/// a fine-tuning that trained, and was measured on dev, with the adapters beside the weights.
 pub fn merge(decoder: &mut Decoder) {
+    if decoder.kind() != Kind::Float {
+        return;
+    }
     let every: Vec<String> = PROJECTIONS.iter().map(|&name| name.to_owned()).collect();
     for (_, linear) in targets(decoder, &every) {
         let Some(adapter) = linear.adapter.take() else {
             continue;
         };
         no_grad(|| {
-            let update = adapter.up.to_kind(Kind::Float).matmul(&adapter.down.to_kind(Kind::Float)) * adapter.scale;
-            let merged = linear.weight.to_kind(Kind::Float) + update;
-            linear.weight = merged.to_kind(linear.weight.kind()).detach();
+            let update = adapter.up.matmul(&adapter.down) * adapter.scale;
+            linear.weight = (&linear.weight + update).detach();
         });
     }
 }

@@ -76,18 +76,20 @@ pub fn save(decoder: &mut Decoder, settings: &Lora, base: &str, folder: &Path) -
     save_file(&folder.join(WEIGHTS), &tensors.iter().collect::<Vec<_>>())
 }
 
-/// Reads adapters into `decoder`, in its own number format, and returns their settings.
+/// Reads adapters in `kind` into `decoder` and returns their settings.
+///
+/// The decoder computes only with adapters in its own format; those in f32 are there to be trained.
 ///
 /// # Errors
 /// When a file is missing or damaged, describes another method than plain LoRA, or holds tensors
 /// that do not fit the decoder; the decoder is then of no use.
-pub fn load(decoder: &mut Decoder, folder: &Path) -> Result<Lora, ModelError> {
+pub fn load(decoder: &mut Decoder, kind: Kind, folder: &Path) -> Result<Lora, ModelError> {
     let path = folder.join(CONFIGURATION);
     let text = std::fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
     let value: Value = serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.clone(), source })?;
     let settings = read_settings(&value).map_err(|problem| ModelError::Config { path, problem })?;
     let checkpoint = Checkpoint::open_file(&folder.join(WEIGHTS))?;
-    let (kind, device) = (decoder.kind(), decoder.device());
+    let device = decoder.device();
     let mut misfits = Misfits::default();
     let mut used = BTreeSet::new();
     for (name, linear) in targets(decoder, &settings.target_modules) {

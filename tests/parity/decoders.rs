@@ -1,10 +1,10 @@
 //! Logits equal to transformers' within 1e-4.
 
 use tch::{Device, Kind, Tensor};
-use tutelage::models::attention::KvCache;
 use tutelage::models::decoder::Decoder;
 use tutelage::models::layers::Mode;
-use tutelage::models::packed::Packed;
+use tutelage::models::packed::{Packed, rounded};
+use tutelage::models::tile::TileCache;
 use tutelage::models::weights::Checkpoint;
 
 use super::fixture;
@@ -78,19 +78,26 @@ fn decoding_step_by_step_computes_the_same() {
     for name in CHECKPOINTS {
         let (sequences, expected) = expected(name);
         let decoder = load(name);
-        let config = &decoder.config;
         let length = sequences[0].len();
-        let cache =
-            || KvCache::new(length as i64, config.num_key_value_heads, config.head_dim, (Kind::Float, Device::Cpu));
-        let mut caches: Vec<Vec<KvCache>> = decoder.layers.iter().map(|_| vec![cache(), cache()]).collect();
-        // The first four tokens at once, the others one by one.
-        let cuts: Vec<(usize, usize)> = std::iter::once((0, 4)).chain((4..length).map(|at| (at, at + 1))).collect();
-        for (from, to) in cuts {
-            let new: Vec<&[u32]> = sequences.iter().map(|tokens| &tokens[from..to]).collect();
-            let batch = Packed::new(&new, Some(&[from as i64; 2]), Device::Cpu);
-            let found = decoder.logits(&decoder.hidden_cached(&batch, &batch.tails(&batch.lengths), &mut caches));
-            let wanted = expected.view([2, length as i64, -1]).slice(1, from as i64, to as i64, 1).flatten(0, 1);
-            assert_near(&found, &wanted, name);
+        let expected = expected.view([sequences.len() as i64, length as i64, -1]);
+        // As answers are generated: a prompt of four tokens in each row, filled to a rounded length,
+        // then one token at a time. The last row is not used.
+        let rows = sequences.len() + 1;
+        let mut cache = TileCache::new(&decoder, rows as i64, rounded(length) as i64);
+        for (row, tokens) in (0..).zip(&sequences) {
+            let prompt = Packed::filled(&[&tokens[..4]], Device::Cpu);
+            let found = decoder.hidden_prompt(&prompt, &prompt.tails(&prompt.lengths), &mut cache, row);
+            assert_near(&decoder.logits(&found.narrow(0, 0, 4)), &expected.get(row).narrow(0, 0, 4), name);
+        }
+        for at in 4..length {
+            let (mut ids, mut positions) = (vec![0; rows], vec![0; rows]);
+            for (row, tokens) in sequences.iter().enumerate() {
+                (ids[row], positions[row]) = (i64::from(tokens[at]), at as i64);
+            }
+            let (ids, positions) = (Tensor::from_slice(&ids), Tensor::from_slice(&positions));
+            let found = decoder.logits(&decoder.hidden_tile(&ids, &positions, &mut cache));
+            let wanted = expected.select(1, at as i64);
+            assert_near(&found.narrow(0, 0, sequences.len() as i64), &wanted, name);
         }
     }
 }

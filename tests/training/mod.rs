@@ -14,7 +14,7 @@ use tutelage::device::{Compute, Precision, Seed};
 use tutelage::experiment::settings::{Architecture, Lora, Schedule, Scratch, Training, Tuning, Validate};
 use tutelage::models::config::Config;
 use tutelage::models::decoder::Decoder;
-use tutelage::models::layers::Mode;
+use tutelage::models::layers::{Adapter, Mode};
 use tutelage::models::packed::Packed;
 use tutelage::models::weights::Checkpoint;
 use tutelage::train::event::TrainEvent;
@@ -179,7 +179,7 @@ fn adapters_survive_their_files_and_merging() {
     peft::save(&mut trained, &settings, "base", folder.path()).unwrap();
 
     let mut loaded = decoder(1);
-    let mut stored = peft::load(&mut loaded, folder.path()).unwrap();
+    let mut stored = peft::load(&mut loaded, Kind::Float, folder.path()).unwrap();
     stored.target_modules.sort();
     let mut wanted = settings.clone();
     wanted.target_modules.sort();
@@ -188,6 +188,30 @@ fn adapters_survive_their_files_and_merging() {
     lora::merge(&mut loaded);
     assert!(loaded.layers.iter().all(|layer| layer.q_proj.adapter.is_none()));
     assert!(loaded.hidden(&batch, Mode::Infer).allclose(&expected, 1e-4, 1e-5, false));
+}
+
+#[test]
+fn merging_loses_no_update_of_bf16_weights() {
+    let mut decoder = decoder(1);
+    for (_, tensor) in decoder.parameters_mut() {
+        *tensor = tensor.to_kind(Kind::BFloat16);
+    }
+    let layer = |decoder: &Decoder| {
+        let ones = Tensor::ones([1, 32], (Kind::BFloat16, Device::Cpu));
+        decoder.layers[0].q_proj.forward(&ones, Mode::Infer).to_kind(Kind::Float)
+    };
+    // Neighbours of 0.02 are 1.2e-4 apart: by itself an update of 5e-5 rounds away in each weight. Over
+    // inputs of one it adds up, where the weights cancel.
+    let signs = Tensor::from_slice(&[0.02f32, -0.02]).repeat([32, 16]).to_kind(Kind::BFloat16);
+    let rounded = (signs.to_kind(Kind::Float) + 5e-5).to_kind(Kind::BFloat16);
+    assert!(rounded.equal(&signs));
+    decoder.layers[0].q_proj.weight = signs;
+    let all = |shape: [i64; 2], value: f64| Tensor::full(shape, value, (Kind::BFloat16, Device::Cpu));
+    let (down, up) = (all([1, 32], 1.0), all([32, 1], 5e-5));
+    decoder.layers[0].q_proj.adapter = Some(Adapter { down, up, scale: 1.0, dropout: 0.0 });
+    lora::merge(&mut decoder);
+    let expected = Tensor::full([1, 32], 32.0 * 5e-5, (Kind::Float, Device::Cpu));
+    assert!(layer(&decoder).allclose(&expected, 1e-2, 0.0, false));
 }
 
 /// Runs with checkpoints, stopping after each of `stops` steps and starting again with a `fresh`

@@ -74,6 +74,25 @@ pub fn open(gpus: &[Gpu]) -> Vec<Box<dyn PowerSource>> {
         .collect()
 }
 
+/// Returns the CUDA compute capability (major, minor) of CUDA's first device, given the value of
+/// `CUDA_VISIBLE_DEVICES`; none if NVML does not tell.
+///
+/// An identifier there names the card. An index does not, as CUDA may count in another order: then it
+/// is the least of all cards, so that what is concluded from it holds for the one in use.
+pub fn compute_capability(visible_devices: Option<&str>) -> Option<(i32, i32)> {
+    let library = load().ok()?;
+    let of = |gpu: &Gpu| {
+        let capability = find(&library, gpu).ok()?.cuda_compute_capability().ok()?;
+        Some((capability.major, capability.minor))
+    };
+    if let Ok(gpu @ Gpu::Uuid(_)) = Gpu::of_cuda(0, visible_devices)
+        && let Some(capability) = of(&gpu)
+    {
+        return Some(capability);
+    }
+    (0..library.device_count().ok()?).filter_map(|index| of(&Gpu::Index(index))).min()
+}
+
 fn load() -> Result<Arc<Nvml>, Unavailable> {
     Nvml::init().map(Arc::new).map_err(|error| match error {
         NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound => {
@@ -197,6 +216,17 @@ mod tests {
         let reason = sources[0].read().unwrap_err().reason;
         assert!(reason.contains("gpu 1000") || reason.contains("NVML") || reason.contains(LIBRARY), "{reason}");
         assert!(open(&[]).is_empty());
+    }
+
+    #[test]
+    #[ignore = "needs an NVIDIA GPU"]
+    fn gpu_capability_is_told_for_the_card_in_use_and_for_all() {
+        let least = compute_capability(None).unwrap();
+        assert!(least >= (3, 0), "{least:?}");
+        let uuid = Nvml::init().unwrap().device_by_index(0).unwrap().uuid().unwrap();
+        assert!(compute_capability(Some(&uuid)).unwrap() >= least);
+        // An abbreviated identifier, which NVML does not take.
+        assert_eq!(compute_capability(Some(&uuid[..12])), Some(least));
     }
 
     #[test]

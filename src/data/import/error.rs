@@ -114,6 +114,15 @@ pub enum ImportError {
         /// Row of the first one.
         first: usize,
     },
+    /// A row without a group has a context that two groups have.
+    #[error("{place}: no `group`, and its context is in `{}` (row {}) and in `{}` (row {})",
+        claims[0].0, claims[0].1, claims[1].0, claims[1].1)]
+    Claimed {
+        /// The row.
+        place: Place,
+        /// Two groups of its context, each with the first row that names it.
+        claims: [(String, usize); 2],
+    },
     /// No row is left.
     #[error("`{file}` has no usable question (skipped: {skipped})")]
     Nothing {
@@ -138,6 +147,7 @@ impl ImportError {
             Self::Missing { .. } => "add the field, or choose the importer of the file's format",
             Self::Type { .. } => "correct the field, or choose the importer of the file's format",
             Self::Duplicate { .. } => "give each question its own id",
+            Self::Claimed { .. } => "name the `group` of that row: rows of one document are kept in one split",
             Self::Nothing { .. } => "check that the file has questions with answers",
         }
     }

@@ -127,17 +127,20 @@ impl Rows {
             self.skip("question empty");
             return Ok(());
         }
-        let mut references = Vec::<String>::new();
-        for answer in &row.answers {
-            let text = answer.text.trim();
-            if !text.is_empty() && !references.iter().any(|reference| reference == text) {
-                references.push(text.to_owned());
-            }
-        }
-        let Some(first) = row.answers.iter().find(|answer| !answer.text.trim().is_empty()) else {
+        let (given, empty): (Vec<_>, Vec<_>) = row.answers.iter().partition(|answer| !answer.text.trim().is_empty());
+        let Some(&first) = given.first() else {
             self.skip("answer empty");
             return Ok(());
         };
+        for _ in empty {
+            self.skip("reference empty");
+        }
+        let mut references = Vec::<String>::new();
+        for text in given.iter().map(|answer| answer.text.trim()) {
+            if !references.iter().any(|reference| reference == text) {
+                references.push(text.to_owned());
+            }
+        }
         let passage = row.passage.map(str::trim).filter(|passage| !passage.is_empty());
         let context = match row.passage {
             Some(whole) if passage.is_some() => Some(self.context(whole, first)),

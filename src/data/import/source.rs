@@ -47,11 +47,13 @@ impl Source {
 
     /// Says that the JSON which starts at line `first` is wrong.
     pub(super) fn syntax(&self, source: serde_json::Error, first: usize) -> ImportError {
+        let line = first + source.line().saturating_sub(1);
+        let is_last = self.text.lines().skip(line).all(|later| later.trim().is_empty());
         ImportError::Syntax {
             file: self.file.clone(),
-            line: first + source.line().saturating_sub(1),
+            line,
             column: source.column(),
-            truncated: source.is_eof(),
+            truncated: source.is_eof() && is_last,
             source,
         }
     }

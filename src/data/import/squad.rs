@@ -28,16 +28,19 @@ pub(super) fn read_documents(source: &Source, document_field: &str, rows: &mut R
 }
 
 fn row<'a>(node: &Node<'a>, group: &str, passage: &'a str) -> Result<Row<'a>, ImportError> {
-    let mut answers = Vec::new();
-    for answer in node.field("answers")?.elements()? {
-        answers
-            .push(Answer { text: answer.field("text")?.text()?, start: Some(answer.field("answer_start")?.index()?) });
-    }
     let impossible = match node.optional("is_impossible")? {
         Some(flag) => flag.boolean()?,
         // SQuAD 1.1 has no such field.
         None => false,
     };
+    let mut answers = Vec::new();
+    // Of an impossible question none is used: it may have no answers, or plausible ones of any form.
+    if !impossible {
+        for answer in node.field("answers")?.elements()? {
+            let (text, start) = (answer.field("text")?.text()?, answer.field("answer_start")?.index()?);
+            answers.push(Answer { text, start: Some(start) });
+        }
+    }
     Ok(Row {
         id: node.field("id")?.identifier()?,
         group: group.to_owned(),

@@ -49,12 +49,23 @@ fn squad_and_telequad_differ_in_the_name_of_the_document() {
 #[test]
 fn unusable_rows_are_counted_and_references_deduplicated() {
     let imported = import_text(Importer::Squad, SQUAD, None).unwrap();
-    let skipped = [("answer empty", 1), ("question marked impossible", 1)];
+    // A row whose only answer is empty is counted as a row.
+    let skipped = [("answer empty", 1), ("question marked impossible", 1), ("reference empty", 1)];
     assert_eq!(counts(&imported.skipped), skipped);
     let first = &imported.examples[0];
     assert_eq!(first.answer, "The AMF");
     assert_eq!(first.references, ["The AMF", "AMF"]);
     assert!(first.context.as_ref().unwrap().starts_with("The network"));
+}
+
+#[test]
+fn an_impossible_question_needs_no_answers() {
+    let answers = "\"answers\": [{ \"text\": \"idle\", \"answer_start\": 37 }],";
+    for other in ["", "\"answers\": null,", "\"answers\": [{}],"] {
+        assert_ne!(SQUAD.replacen(answers, other, 1), SQUAD);
+        let imported = import_text(Importer::Squad, SQUAD.replacen(answers, other, 1), None).unwrap();
+        assert_eq!(imported.skipped["question marked impossible"], 1, "{other}");
+    }
 }
 
 #[test]
@@ -91,6 +102,30 @@ fn jsonl_rows_share_a_group_with_their_context() {
     assert_eq!(rows, expected);
     assert_eq!(counts(&imported.skipped), [("answer empty", 1), ("row repeated", 1)]);
     assert_eq!(imported.passages.into_iter().collect::<Vec<_>>(), [("1".into(), "c x".into())]);
+}
+
+#[test]
+fn jsonl_rows_without_a_group_join_the_one_that_their_context_is_in() {
+    let row = |id: &str, context: &str, group: &str| {
+        format!(r#"{{"id": "{id}", "question": "q{id}?", "answer": "x", "context": "{context}"{group}}}"#)
+    };
+    let named = |id: &str, context: &str, group: &str| row(id, context, &format!(r#", "group": "{group}""#));
+    let groups = |rows: &[String]| {
+        let examples = import_text(Importer::Jsonl, rows.join("\n"), None).unwrap().examples;
+        examples.into_iter().map(|example| example.group).collect::<Vec<_>>()
+    };
+    // Named before, named after, and named nowhere.
+    let rows = [row("1", "C", ""), named("2", "C", "g"), row("3", "C ", ""), row("4", "D", ""), row("5", "D", "")];
+    assert_eq!(groups(&rows), ["g", "g", "g", "4", "4"]);
+    // Who names two groups for one passage, as two documents may share one, is taken at their word ...
+    let mut rows = vec![named("1", "C", "g"), named("2", "C", "h"), named("3", "C", "g")];
+    assert_eq!(groups(&rows), ["g", "h", "g"]);
+    // ... but nothing says where another row belongs.
+    rows.push(row("4", "C", ""));
+    assert_eq!(
+        message(Importer::Jsonl, rows.join("\n")),
+        "`source`, row 4, line 4: no `group`, and its context is in `g` (row 1) and in `h` (row 2)"
+    );
 }
 
 #[test]
@@ -168,6 +203,16 @@ fn a_truncated_file_is_told_from_a_wrong_one() {
 }
 
 #[test]
+fn a_line_that_is_cut_before_others_is_no_end_of_the_file() {
+    let hint = |text: &str| import_text(Importer::Jsonl, text, None).unwrap_err().hint();
+    let (whole, cut) = ("{\"id\": \"1\", \"question\": \"a?\", \"answer\": \"x\"}\n", "{\"id\": \"2\", \"quest\n");
+    let early = "the file ends early: fetch it again";
+    assert_eq!(hint(&format!("{whole}{cut}")), early);
+    assert_eq!(hint(&format!("{whole}{cut} \n\n")), early);
+    assert_ne!(hint(&format!("{cut}{whole}")), early);
+}
+
+#[test]
 fn paths_are_required_by_files_and_refused_by_embedded_data() {
     let base = Path::new("nowhere");
     let error = import(&data(Importer::Telequad, None, None), base).unwrap_err();
@@ -191,7 +236,8 @@ fn an_offset_beyond_the_context_is_searched() {
 proptest! {
     #[test]
     fn damaged_files_are_imported_or_refused(
-        position in 0..SQUAD.len(),
+        // A file that only lacks its last line break is whole.
+        position in 0..SQUAD.trim_end().len(),
         byte: u8,
         cut: bool,
         window in prop::option::of(0_usize..50),
