@@ -74,9 +74,11 @@ impl Account {
     /// Adds the account of a later attempt at the same stage, device by device.
     ///
     /// A device that only one attempt has, or that one could not read, becomes unavailable: its
-    /// total is not known.
+    /// total is not known. The time of both attempts is known whatever their devices: every entry
+    /// gets it.
     #[must_use]
     pub fn then(mut self, later: Self) -> Self {
+        let seconds = self.seconds() + later.seconds();
         let mut rest = later.components;
         for earlier in &mut self.components {
             let same = |measured: &Measured| (measured.component, &measured.name) == (earlier.component, &earlier.name);
@@ -89,13 +91,18 @@ impl Account {
             later.lose("read in a later attempt only");
             self.components.push(later);
         }
+        self.components.iter_mut().for_each(|measured| measured.seconds = seconds);
         self
+    }
+
+    /// All entries run from the same start to the same finish.
+    fn seconds(&self) -> f64 {
+        self.components.iter().map(|measured| measured.seconds).fold(0.0, f64::max)
     }
 }
 
 impl Measured {
     fn add(&mut self, later: &Self) {
-        self.seconds += later.seconds;
         self.joules = self.joules.zip(later.joules).map(|(a, b)| a + b);
         self.cross_check_joules = self.cross_check_joules.zip(later.cross_check_joules).map(|(a, b)| a + b);
         self.state = self.state.max(later.state);
@@ -168,8 +175,11 @@ mod tests {
         ]);
         let both = first.then(second);
         assert_eq!(both.of(Component::Cpu), Some((Joules(7.0), State::Estimated)));
-        assert_eq!(both.components[0].seconds, 4.0);
         assert_eq!(both.missing().count(), 2);
+        // Two attempts of two seconds, also for a card that only one of them had.
+        assert!(both.components.iter().all(|measured| measured.seconds == 4.0));
+        let unknown = account(Vec::new()).then(both);
+        assert!(unknown.components.iter().all(|measured| measured.seconds == 4.0 && measured.joules.is_none()));
     }
 
     #[test]
