@@ -238,7 +238,6 @@ impl Track {
             joules,
             method,
             seconds,
-            idle_watts: None,
             cross_check_joules: joules.and(counted).and(integrated).filter(|_| self.power_at_ends == (true, true)),
         }
     }
