@@ -1,6 +1,6 @@
 //! What a report says beside its records: the design, what was run, what it cost, what was seen.
 //!
-//! Written as `study.json` by whoever ran the experiment, read here. Nothing in it is text to be
+//! Drawn up by whoever ran the experiment, who keeps it as `study.json`. Nothing in it is text to be
 //! interpreted: names, answers and questions are data and never markup.
 
 use std::collections::BTreeMap;
@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::record::Direction;
+
+/// Version of [`Study`].
+pub const STUDY_FORMAT: u32 = 1;
 
 /// Describes one experiment and what its run left behind, without the records themselves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,9 @@ use anyhow::Context;
 use serde::de::DeserializeOwned;
 use tutelage_metrics::energy::{Account, Component, State as EnergyState};
 use tutelage_reports::record::Record;
-use tutelage_reports::study::{self, Arm, Check, Curve, Factor, Model, Outcome, Role, SideBySide, StageEnergy, Study};
+use tutelage_reports::study::{
+    self, Arm, Check, Curve, Factor, Model, Outcome, Role, STUDY_FORMAT, SideBySide, StageEnergy, Study,
+};
 
 use super::environment::Environment;
 use super::event::{self, Event};
@@ -29,9 +31,6 @@ use crate::data::SplitName;
 use crate::experiment::settings::{self, Experiment};
 use crate::experiment::{Checked, FACTORS, Key, Part, resolve};
 use crate::models::config::Config;
-
-/// Version of [`Study`] that is written.
-const STUDY_FORMAT: u32 = tutelage_reports::read::STUDY_FORMAT;
 
 /// Gathers records and study of an experiment from a store.
 ///
