@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::study::{StageEnergy, Study};
+use crate::study::{Outcome, Role, StageEnergy, Study};
 
 /// Kinds of stages in the order in which their work is done; others come after them.
 const PIPELINE: [&str; 9] =
@@ -12,6 +12,20 @@ const PIPELINE: [&str; 9] =
 
 /// Joules in a watt-hour.
 pub const JOULES_PER_WATT_HOUR: f64 = 3600.0;
+
+/// Decimals that show the largest of several amounts in watt-hours to four significant digits, six
+/// at most: small studies take less than a watt-hour.
+pub(crate) fn watt_hour_digits<'a>(amounts: impl IntoIterator<Item = &'a Amount>) -> usize {
+    let largest = amounts.into_iter().filter_map(Amount::joules).fold(0.0, f64::max) / JOULES_PER_WATT_HOUR;
+    match largest {
+        hours if hours >= 100.0 => 1,
+        hours if hours >= 10.0 => 2,
+        hours if hours >= 1.0 => 3,
+        hours if hours >= 0.1 => 4,
+        hours if hours >= 0.01 => 5,
+        _ => 6,
+    }
+}
 
 /// Says how much of an amount is known, and how.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -128,6 +142,10 @@ pub struct StageAccount {
 pub struct ArmAccount {
     /// Name of the arm.
     pub arm: String,
+    /// What it is for. A reference pays only for stages that no arm of the design uses: answering.
+    pub role: Role,
+    /// How it ended; of an arm that is not done, what its finished stages used is here.
+    pub outcome: Outcome,
     /// Share of the durations in seconds.
     pub seconds: f64,
     /// Share per stage kind.
@@ -162,6 +180,8 @@ pub fn account(study: &Study) -> Account {
             .iter()
             .map(|arm| ArmAccount {
                 arm: arm.name.clone(),
+                role: arm.role,
+                outcome: arm.outcome.clone(),
                 seconds: 0.0,
                 stages: BTreeMap::new(),
                 total: Amount::default(),

@@ -109,6 +109,17 @@ pub enum Outcome {
     Missing,
 }
 
+impl Outcome {
+    /// What stands behind the name of an arm whose numbers are not those of all its seeds.
+    pub(crate) fn remark(&self) -> &'static str {
+        match self {
+            Self::Done => "",
+            Self::Failed { .. } => " (failed)",
+            Self::Missing => " (not run)",
+        }
+    }
+}
+
 /// A claim: `better` beats `worse` on `metrics`, within the cells that `within` selects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -258,4 +269,55 @@ pub struct SideBySide {
     pub references: Vec<String>,
     /// Arm and its answer.
     pub answers: Vec<(String, String)>,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A study of nothing, for tests to fill.
+    pub(crate) fn empty() -> Study {
+        Study {
+            format: STUDY_FORMAT,
+            name: "n".into(),
+            question: "q".into(),
+            reproduces: None,
+            factors: Vec::new(),
+            arms: Vec::new(),
+            seeds: Vec::new(),
+            baseline: None,
+            hypotheses: Vec::new(),
+            metrics: Vec::new(),
+            models: Vec::new(),
+            data: Vec::new(),
+            curves: Vec::new(),
+            energy: Vec::new(),
+            checks: Vec::new(),
+            examples: Vec::new(),
+            warnings: Vec::new(),
+            assumptions: Vec::new(),
+            provenance: Vec::new(),
+            resolved: String::new(),
+        }
+    }
+
+    /// A finished arm without levels.
+    pub(crate) fn arm(name: &str, role: Role) -> Arm {
+        Arm { name: name.into(), role, levels: BTreeMap::new(), model: "m".into(), outcome: Outcome::Done }
+    }
+
+    /// What one component used for one arm.
+    pub(crate) fn energy(key: &str, arm: &str, component: &str, state: &str, joules: Option<f64>) -> StageEnergy {
+        StageEnergy {
+            stage: "sft".into(),
+            label: "m".into(),
+            key: key.into(),
+            arms: vec![arm.into()],
+            component: component.into(),
+            joules,
+            state: state.into(),
+            method: "test".into(),
+            seconds: 1.0,
+        }
+    }
 }

@@ -101,14 +101,9 @@ pub fn figures(
     let metric = study.metrics.iter().find(|metric| metric.name == chief);
     let standing = standings.iter().find(|standing| standing.metric == chief);
     if let (Some(metric), Some(standing)) = (metric, standing)
-        && let Some(scene) = front::front(study, metric, standing, account, FRONT_WIDTH)
+        && let Some(front) = front::front(study, metric, standing, account, FRONT_WIDTH)
     {
-        let caption = format!(
-            "{} against the energy of each arm, shared stages divided. The line is the Pareto front: for every arm off it, one on it costs no more and is at least as good. {}.",
-            metric.label,
-            capital(&account.total.state())
-        );
-        figures.push(Figure::new("front", caption, scene));
+        figures.push(Figure::new("front", front.caption, front.scene));
     }
     if let Some(scene) = forest::forest(study, answers, FULL_WIDTH) {
         let caption = "Effects of the declared hypotheses with 95 % bootstrap intervals, each over its bootstrap standard error times the root of n (for a mean, d_z but for resampling). Filled: significant after Holm; hollow: not; no mark: the difference never varies.";
@@ -144,7 +139,10 @@ pub fn figures(
         figures.push(Figure::new("energy-stages", caption, scene));
     }
     if let Some(scene) = bars::by_arm(account, FULL_WIDTH) {
-        let caption = "Energy by arm and kind of stage, over all seeds; shared stages divided equally.";
+        let mut caption = "Energy by arm and kind of stage, over all seeds; shared stages divided equally.".to_owned();
+        if account.arms.iter().any(|arm| arm.role == Role::Reference) {
+            caption.push_str(" References: answering only; their training is charged to the arms.");
+        }
         figures.push(Figure::new("energy-arms", caption, scene));
     }
     figures
@@ -219,10 +217,4 @@ pub(crate) fn file_stem(text: &str) -> String {
         if c.is_ascii_alphanumeric() || matches!(c, '-' | '+') { c } else { '-' }
     };
     text.chars().map(allowed).collect()
-}
-
-fn capital(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().map(|c| c.to_uppercase().to_string());
-    first.unwrap_or_default() + characters.as_str()
 }

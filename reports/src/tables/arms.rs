@@ -85,12 +85,8 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
 }
 
 fn name(arm: &Arm, study: &Study) -> String {
-    let remark = match arm.outcome {
-        Outcome::Failed { .. } => " (failed)",
-        Outcome::Missing => " (not run)",
-        Outcome::Done if study.baseline.as_deref() == Some(arm.name.as_str()) => " (baseline)",
-        Outcome::Done => "",
-    };
+    let is_baseline = study.baseline.as_deref() == Some(arm.name.as_str());
+    let remark = if arm.outcome == Outcome::Done && is_baseline { " (baseline)" } else { arm.outcome.remark() };
     format!("{}{remark}", arm.name)
 }
 

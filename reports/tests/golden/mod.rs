@@ -370,6 +370,10 @@ fn energy(arms: &[Arm]) -> Vec<StageEnergy> {
         stage("distill", &arm.name, vec![arm.name.clone()], if dskd { 2_100.0 } else { 1_300.0 });
         stage("generate", &arm.name, vec![arm.name.clone()], 300.0 + 10.0 * index as f64);
     }
+    // References pay for their answers only.
+    for arm in arms.iter().filter(|arm| arm.role == Role::Reference) {
+        stage("generate", &arm.name, vec![arm.name.clone()], 280.0);
+    }
     rows
 }
 
