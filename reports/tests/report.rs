@@ -6,7 +6,7 @@ use std::path::Path;
 use tutelage_reports::hypotheses::Verdict;
 use tutelage_reports::record::Record;
 use tutelage_reports::statistics::Resampling;
-use tutelage_reports::study::Study;
+use tutelage_reports::study::{Outcome, Study};
 use tutelage_reports::{Error, Options, Rendered, render};
 
 use crate::golden;
@@ -107,6 +107,29 @@ fn an_untestable_claim_does_not_help_the_others() {
 }
 
 #[test]
+fn a_failed_arm_is_not_ranked_and_helps_no_other() {
+    let (study, records) = golden::study();
+    let (mut broken, fewer) = golden::study();
+    // Its records of one seed stay, and it would be best.
+    let best = broken.arms.iter_mut().find(|arm| arm.name == "same/both/kd").unwrap();
+    best.outcome = Outcome::Failed { reason: "x".into() };
+    let fewer: Vec<Record> = fewer.into_iter().filter(|r| r.arm != "same/both/kd" || r.seed == 10).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let whole = render(&study, &records, folder.path(), without_pictures()).unwrap();
+    let partial = render(&broken, &fewer, folder.path(), without_pictures()).unwrap();
+    let rouge = |report: &Rendered| report.summary.standings.iter().find(|s| s.metric == "rouge-l").unwrap().clone();
+    let best = |report: &Rendered| rouge(report).arms.iter().find(|arm| arm.best).unwrap().arm.clone();
+    assert_eq!((best(&whole), best(&partial)), ("same/both/kd".to_owned(), "same/both/dskd".to_owned()));
+    for (before, after) in rouge(&whole).arms.iter().zip(&rouge(&partial).arms) {
+        if after.arm == "same/both/kd" {
+            assert!(after.value.is_some() && after.against_baseline.is_none() && after.p_adjusted.is_none());
+        } else if let (Some(before), Some(after)) = (before.p_adjusted, after.p_adjusted) {
+            assert!(after >= before, "{after} {before}");
+        }
+    }
+}
+
+#[test]
 fn a_difference_beyond_all_numbers_is_untestable_and_no_verdict() {
     let (study, mut records) = golden::study();
     for record in records.iter_mut().filter(|r| r.metric == "token-f1" && r.arm.starts_with("other")) {
@@ -157,7 +180,7 @@ fn the_pdf_has_pages_and_survives_hostile_text() {
     study.hypotheses[0].name = "x".repeat(300);
     // Drawn in figures, where a character that XML forbids would make the whole file unreadable.
     study.hypotheses[1].name = "</text><script> & \u{0} \u{1b}[31m \u{ffff}".into();
-    study.arms[0].outcome = tutelage_reports::study::Outcome::Failed { reason: "#eval(\"1\") \u{0} ]".into() };
+    study.arms[0].outcome = Outcome::Failed { reason: "#eval(\"1\") \u{0} ]".into() };
     let folder = tempfile::tempdir().unwrap();
     let report = rendered(&study, &records, folder.path());
     assert!(report.pages.is_some_and(|pages| (9..16).contains(&pages)), "{:?}", report.pages);

@@ -153,29 +153,27 @@ fn contrast_rows(study: &Study, scores: &Scores, answers: &[Answer], resampling:
     let cells: Vec<(usize, usize)> = (0..study.hypotheses.len())
         .flat_map(|hypothesis| (0..study.metrics.len()).map(move |metric| (hypothesis, metric)))
         .collect();
-    let contrasts: Vec<(Option<Contrast>, Option<f64>)> = cells
+    let tested: Vec<Tested> = cells
         .par_iter()
         .map(|&(hypothesis, metric)| {
             let name = &study.metrics[metric].name;
             let declared = answers[hypothesis].metrics.iter().find(|answer| answer.metric == *name);
             match declared {
-                Some(answer) => (answer.contrast.clone(), answer.p_adjusted),
+                Some(answer) => Tested::Declared(answer.contrast.clone(), answer.p_adjusted),
                 None => {
                     let hypothesis = &study.hypotheses[hypothesis];
-                    (hypotheses::test(study, scores, hypothesis, name, resampling).ok(), None)
+                    Tested::Exploratory(hypotheses::test(study, scores, hypothesis, name, resampling).ok())
                 }
             }
         })
         .collect();
-    let raw: Vec<f64> = contrasts
-        .iter()
-        .filter_map(|(contrast, declared)| contrast.as_ref().filter(|_| declared.is_none()).map(|c| c.p))
-        .collect();
-    let mut adjusted = holm(&raw).into_iter();
-    let mut cells = contrasts.into_iter().map(|(contrast, declared)| {
-        let contrast = contrast?;
-        let p = declared.or_else(|| adjusted.next())?;
-        heatmap::Cell::of(&contrast, p, declared.is_some())
+    let mut adjusted = holm(&exploratory(&tested)).into_iter();
+    let mut cells = tested.into_iter().map(|tested| match tested {
+        Tested::Declared(contrast, p) => heatmap::Cell::of(&contrast?, p?, true),
+        Tested::Exploratory(contrast) => {
+            let p = adjusted.next()?;
+            heatmap::Cell::of(&contrast?, p, false)
+        }
     });
     study
         .hypotheses
@@ -186,6 +184,23 @@ fn contrast_rows(study: &Study, scores: &Scores, answers: &[Answer], resampling:
             cells: cells.by_ref().take(study.metrics.len()).collect(),
         })
         .collect()
+}
+
+/// A hypothesis on a metric, which it names or not.
+enum Tested {
+    /// With the p value adjusted over the declared family.
+    Declared(Option<Contrast>, Option<f64>),
+    Exploratory(Option<Contrast>),
+}
+
+/// The family of exploratory p values: what cannot be tested counts with p = 1, so that a failed arm
+/// makes no other cell significant.
+fn exploratory(tested: &[Tested]) -> Vec<f64> {
+    let p = |tested: &Tested| match tested {
+        Tested::Declared(..) => None,
+        Tested::Exploratory(contrast) => Some(contrast.as_ref().map_or(1.0, |contrast| contrast.p)),
+    };
+    tested.iter().filter_map(p).collect()
 }
 
 /// Rows of arms against the baseline.
@@ -217,4 +232,15 @@ pub(crate) fn file_stem(text: &str) -> String {
         if c.is_ascii_alphanumeric() || matches!(c, '-' | '+') { c } else { '-' }
     };
     text.chars().map(allowed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_explored_stays_in_the_family() {
+        let tested = [Tested::Exploratory(None), Tested::Declared(None, None), Tested::Exploratory(None)];
+        assert_eq!(exploratory(&tested), [1.0, 1.0]);
+    }
 }
