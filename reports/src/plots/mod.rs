@@ -112,14 +112,14 @@ pub fn figures(
     let columns: Vec<String> = study.metrics.iter().map(|metric| metric.label.clone()).collect();
     let rows = contrast_rows(study, scores, answers, resampling);
     if !rows.is_empty() && !columns.is_empty() {
-        let caption = "Every hypothesis on every metric: standardised effect, positive (blue) where it favours the claim. Outlined cells were declared and carry their p values; the others are exploratory, with Holm's adjustment over them. *, **, ***: adjusted p below 0.05, 0.01, 0.001.";
+        let caption = "Every hypothesis on every metric: standardised effect, positive (blue) where it favours the claim. Outlined cells were declared and carry their p values; the others are exploratory, with Holm's adjustment over them. *, **, ***: adjusted p below 0.05, 0.01, 0.001, unless ranks and mean disagree.";
         let scene = heatmap::heatmap(&columns, &rows, FULL_WIDTH);
         figures.push(Figure::new("heatmap-hypotheses", caption, scene));
     }
     let rows = arm_rows(study, standings);
     if !rows.is_empty() && !columns.is_empty() {
         let caption = format!(
-            "Every arm against the baseline {}: standardised effect, positive (blue) where the arm is better. *, **, ***: p below 0.05, 0.01, 0.001 after Holm over the arms, metric by metric (exploratory).",
+            "Every arm against the baseline {}: standardised effect, positive (blue) where the arm is better. *, **, ***: p below 0.05, 0.01, 0.001 after Holm over the arms, metric by metric (exploratory), unless ranks and mean disagree.",
             study.baseline.as_deref().unwrap_or_default()
         );
         let scene = heatmap::heatmap(&columns, &rows, FULL_WIDTH);
