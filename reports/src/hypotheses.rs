@@ -237,10 +237,12 @@ fn symbols(hypothesis: &Hypothesis) -> String {
     text
 }
 
+/// Factors over whose levels both sides are averaged: with one level there is nothing to average.
 fn averaged(study: &Study, hypothesis: &Hypothesis) -> Vec<String> {
     study
         .factors
         .iter()
+        .filter(|factor| factor.levels.len() > 1)
         .map(|factor| &factor.name)
         .filter(|name| **name != hypothesis.factor && !hypothesis.within.contains_key(*name))
         .cloned()
@@ -315,6 +317,27 @@ mod tests {
         let sides = paired(&first, &second);
         assert_eq!(contrast(&sides, Direction::Higher, Resampling::default()).p, 1.0);
         assert_eq!(verdict(&sides, Direction::Higher), Verdict::NotSupported);
+    }
+
+    #[test]
+    fn a_factor_with_one_level_is_not_averaged_over() {
+        let factor = |name: &str, levels: &[&str]| crate::study::Factor {
+            name: name.into(),
+            levels: levels.iter().map(|level| (*level).to_owned()).collect(),
+        };
+        let mut study = crate::study::tests::empty();
+        study.factors =
+            vec![factor("student", &["small"]), factor("teacher", &["a", "b"]), factor("sft", &["none", "both"])];
+        let hypothesis = Hypothesis {
+            name: "h".into(),
+            factor: "sft".into(),
+            better: "both".into(),
+            worse: "none".into(),
+            within: std::collections::BTreeMap::new(),
+            metrics: Vec::new(),
+            alpha: 0.05,
+        };
+        assert_eq!(averaged(&study, &hypothesis), ["teacher"]);
     }
 
     #[test]
