@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::number;
 use crate::record::Direction;
 use crate::scores::{Paired, sum};
 use crate::statistics::{
@@ -68,6 +69,13 @@ pub struct Contrast {
     pub detectable: f64,
     /// Examples without a partner.
     pub unpaired: usize,
+}
+
+impl Contrast {
+    /// Decimals that show both sides, the effect and its interval.
+    pub fn decimals(&self) -> usize {
+        number::decimals([self.first, self.second], [self.interval])
+    }
 }
 
 /// Compares the two sides of `paired`.

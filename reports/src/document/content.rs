@@ -150,7 +150,7 @@ fn metric_value(findings: &Findings, overall: &Answer, answer: &MetricAnswer) ->
         };
         return json!({ "label": label, "effect": null, "reason": soften(reason) });
     };
-    let digits = number::digits([contrast.first, contrast.second]);
+    let digits = contrast.decimals();
     json!({
         "label": label,
         "effect": number::signed(contrast.effect, digits),
@@ -191,7 +191,7 @@ pub(super) fn key_numbers(findings: &Findings) -> Vec<(String, String)> {
         && let Some(value) = best.value
     {
         let label = metric_label(findings, &standings.metric);
-        numbers.push((format!("Best {label}"), number::fixed(value, number::digits([value]))));
+        numbers.push((format!("Best {label}"), number::fixed(value, number::decimals([value], best.interval))));
         numbers.push(("reached by".to_owned(), soften(&best.arm)));
     }
     for model in &study.models {
@@ -297,7 +297,7 @@ fn details(findings: &Findings) -> Option<Table> {
             let head = if position == 0 { format!("H{}", index + 1) } else { String::new() };
             let mut cells = vec![Cell::text(head), Cell::text(metric_label(findings, &metric.metric))];
             if let Some(contrast) = &metric.contrast {
-                let digits = number::digits([contrast.first, contrast.second]);
+                let digits = contrast.decimals();
                 let interval =
                     |interval: crate::statistics::Interval| Value::Interval(interval.low, interval.high, digits);
                 let letter = match contrast.test {

@@ -91,7 +91,7 @@ fn answers(text: &mut String, findings: &Findings) {
             let label = escape(&content::metric_label(findings, &metric.metric));
             let line = match (&metric.contrast, &metric.verdict) {
                 (Some(contrast), verdict) => {
-                    let digits = number::digits([contrast.first, contrast.second]);
+                    let digits = contrast.decimals();
                     format!(
                         "{} (95 % CI {} to {}), p = {} after Holm: {}",
                         number::signed(contrast.effect, digits),

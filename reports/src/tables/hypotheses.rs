@@ -34,7 +34,7 @@ pub fn hypotheses(study: &Study, answers: &[Answer]) -> Table {
             ];
             match &metric.contrast {
                 Some(contrast) => {
-                    let digits = number::digits([contrast.first, contrast.second]);
+                    let digits = contrast.decimals();
                     let interval = contrast.interval;
                     cells.extend([
                         Cell::new(Value::Signed(contrast.effect, digits)),
