@@ -35,6 +35,16 @@ impl Test {
             Self::Randomisation => "approximate randomisation",
         }
     }
+
+    /// Letter that stands for it on a p value.
+    pub(crate) fn letter(self) -> &'static str {
+        match self {
+            Self::Wilcoxon => "W",
+            Self::Permutation => "P",
+            Self::Mcnemar => "M",
+            Self::Randomisation => "R",
+        }
+    }
 }
 
 /// Holds what comparing a first side with a second one gives.
