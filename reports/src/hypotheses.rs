@@ -7,6 +7,9 @@ use crate::scores::Scores;
 use crate::statistics::{Resampling, holm::holm};
 use crate::study::{Arm, Hypothesis, Metric, Outcome, Role, Study};
 
+/// Significance level of claims that declare none.
+pub const ALPHA: f64 = 0.05;
+
 /// Answers a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -60,6 +60,21 @@ fn a_claim_turned_round_is_reversed() {
 }
 
 #[test]
+fn the_significance_level_is_told() {
+    let (mut study, records) = golden::study();
+    let folder = tempfile::tempdir().unwrap();
+    let text = |study: &Study| read(&render(study, &records, folder.path(), without_pictures()).unwrap().markdown);
+    let usual = text(&study);
+    assert!(usual.contains("is below 0.05 on every metric") && !usual.contains("; significance level"), "{usual}");
+    study.hypotheses[1].alpha = 0.01;
+    let mixed = text(&study);
+    assert!(mixed.contains("below its significance level (0.05 unless another is given)"), "{mixed}");
+    assert!(mixed.contains("teacher = same; mean over algorithm; significance level 0.01)"), "{mixed}");
+    study.hypotheses.iter_mut().for_each(|hypothesis| hypothesis.alpha = 0.01);
+    assert!(text(&study).contains("is below 0.01 on every metric"));
+}
+
+#[test]
 fn markdown_is_as_approved() {
     let (study, records) = golden::study();
     let folder = tempfile::tempdir().unwrap();

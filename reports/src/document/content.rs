@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::soft::{shorten, soften};
 use super::{Findings, Medium};
 use crate::contrast::Test;
-use crate::hypotheses::{Answer, MetricAnswer, Verdict};
+use crate::hypotheses::{ALPHA, Answer, MetricAnswer, Verdict};
 use crate::number;
 use crate::plots::Figure;
 use crate::study::Outcome;
@@ -47,7 +47,7 @@ pub fn content(findings: &Findings) -> Value {
         "question": soften(&study.question),
         "failures": failures(findings),
         "answers": findings.answers.iter().map(|answer| answer_value(findings, answer)).collect::<Vec<_>>(),
-        "rule": rule(Medium::Page),
+        "rule": rule(findings, Medium::Page),
         "front": findings.figures_with("front").next().map(figure_value),
         "key": key_numbers(findings),
         "design": design(findings),
@@ -84,10 +84,15 @@ pub fn content(findings: &Findings) -> Value {
 }
 
 /// The rule of verdicts, printed under the answers.
-pub(super) fn rule(medium: Medium) -> String {
+pub(super) fn rule(findings: &Findings, medium: Medium) -> String {
+    let alphas = || findings.answers.iter().map(|answer| answer.alpha);
+    let level = match alphas().next() {
+        Some(alpha) if alphas().all(|other| other == alpha) => format!("below {alpha}"),
+        _ => format!("below its significance level ({ALPHA} unless another is given)"),
+    };
     let bold = if medium == Medium::Page { "; bold ones are significant" } else { "" };
     format!(
-        "A claim is supported when its effect is positive and its two-sided p value, Holm-adjusted over all declared hypotheses and metrics, is below its significance level on every metric it names; reversed when so in the opposite direction on every metric; otherwise, or where the ranks behind a test contradict the mean, not supported. Positive effects favour the claim, whichever way the metric improves{bold}."
+        "A claim is supported when its effect is positive and its two-sided p value, Holm-adjusted over all declared hypotheses and metrics, is {level} on every metric it names; reversed when so in the opposite direction on every metric; otherwise, or where the ranks behind a test contradict the mean, not supported. Positive effects favour the claim, whichever way the metric improves{bold}."
     )
 }
 
@@ -128,10 +133,6 @@ fn failures(findings: &Findings) -> Vec<Value> {
 }
 
 fn answer_value(findings: &Findings, answer: &Answer) -> Value {
-    let mut contrast = answer.contrast.clone();
-    if !answer.averaged.is_empty() {
-        contrast.push_str(&format!("; mean over {}", answer.averaged.join(", ")));
-    }
     let detail = match &answer.verdict {
         Verdict::Untestable { reason } => reason,
         _ => &answer.detail,
@@ -139,10 +140,22 @@ fn answer_value(findings: &Findings, answer: &Answer) -> Value {
     json!({
         "verdict": answer.verdict.label(),
         "name": soften(&answer.name),
-        "contrast": soften(&contrast),
+        "contrast": soften(&contrast_line(answer)),
         "detail": soften(detail),
         "metrics": answer.metrics.iter().map(|metric| metric_value(findings, answer, metric)).collect::<Vec<_>>(),
     })
+}
+
+/// What is compared, over what, and how strictly where that is unusual.
+pub(super) fn contrast_line(answer: &Answer) -> String {
+    let mut line = answer.contrast.clone();
+    if !answer.averaged.is_empty() {
+        line.push_str(&format!("; mean over {}", answer.averaged.join(", ")));
+    }
+    if answer.alpha != ALPHA {
+        line.push_str(&format!("; significance level {}", answer.alpha));
+    }
+    line
 }
 
 fn metric_value(findings: &Findings, overall: &Answer, answer: &MetricAnswer) -> Value {

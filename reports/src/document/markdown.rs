@@ -82,7 +82,7 @@ fn answers(text: &mut String, findings: &Findings) {
             index + 1,
             answer.verdict.label().to_uppercase(),
             escape(&answer.name),
-            escape(&answer.contrast)
+            escape(&content::contrast_line(answer))
         ));
         if !answer.detail.is_empty() {
             text.push_str(&format!("   - {}\n", escape(&answer.detail)));
@@ -108,7 +108,7 @@ fn answers(text: &mut String, findings: &Findings) {
             text.push_str(&format!("   - {label}: {line}\n"));
         }
     }
-    text.push_str(&format!("\n{}\n\n", content::rule(Medium::Markdown)));
+    text.push_str(&format!("\n{}\n\n", content::rule(findings, Medium::Markdown)));
 }
 
 fn tables(text: &mut String, findings: &Findings, names: &[&str]) {

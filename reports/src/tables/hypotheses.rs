@@ -8,6 +8,7 @@ use crate::study::Study;
 const CONTRAST: &str = "Contrast";
 const P: &str = "p";
 const TEST: &str = "Test";
+const ALPHA: &str = "Significance level";
 
 /// Tabulates each hypothesis on each metric it names, both sides as claimed.
 pub fn hypotheses(study: &Study, answers: &[Answer]) -> Table {
@@ -32,6 +33,7 @@ pub fn hypotheses(study: &Study, answers: &[Answer]) -> Table {
         Column::right("p (Holm)"),
         Column::left(TEST),
         Column::right("Detectable"),
+        Column::legend(ALPHA),
         Column::left("Verdict"),
     ]);
     let caption = "Every declared hypothesis on every metric it names. Sides are as claimed, a positive effect favours the claim, p values are two-sided.";
@@ -66,8 +68,9 @@ pub fn hypotheses(study: &Study, answers: &[Answer]) -> Table {
                         Cell::number(Some(contrast.detectable), digits),
                     ]);
                 }
-                None => cells.resize(table.columns.len() - 1, Cell::new(Value::Absent)),
+                None => cells.resize(table.columns.len() - 2, Cell::new(Value::Absent)),
             }
+            cells.push(Cell::text(answer.alpha.to_string()));
             cells.push(Cell::text(match &metric.verdict {
                 Verdict::Untestable { reason } => format!("untestable: {reason}"),
                 verdict => verdict.label().to_owned(),
@@ -103,7 +106,7 @@ pub(crate) fn narrow(table: &Table, answers: &[Answer]) -> Table {
         }
     }
     narrow.columns[0].head.clear();
-    for head in [CONTRAST, TEST] {
+    for head in [CONTRAST, TEST, ALPHA] {
         if let Some(column) = narrow.column(head) {
             narrow.remove_column(column);
         }
@@ -165,6 +168,8 @@ mod tests {
         let answers = [answer()];
         let table = hypotheses(&empty(), &answers);
         assert!(table.to_csv().contains("n,Better side,Worse side,Effect,95 % CI low,95 % CI high,CI with seeds low"));
+        assert!(table.to_csv().contains(",0.06,0.05,supported") && table.to_csv().contains(",,0.05,untestable"));
+        assert_eq!(table.for_people().notes[0], "Significance level of every row: 0.05.");
         assert_eq!(shown(&table, 1).last().unwrap(), "untestable: arm `a` failed");
         let narrow = narrow(&table, &answers);
         let wanted = "H1 em 40 0.500 0.400 +0.100 [0.050, 0.150] [0.010, 0.200] 0.020M 0.040 0.060 supported";
