@@ -60,6 +60,17 @@ fn a_claim_turned_round_is_reversed() {
 }
 
 #[test]
+fn markdown_holds_names_as_they_are() {
+    let (mut study, mut records) = golden::study();
+    let name = "same/a-level-with-a-really-long-name/dskd";
+    study.arms.iter_mut().filter(|arm| arm.name == "same/both/kd").for_each(|arm| arm.name = name.into());
+    records.iter_mut().filter(|record| record.arm == "same/both/kd").for_each(|record| record.arm = name.into());
+    let folder = tempfile::tempdir().unwrap();
+    let text = read(&render(&study, &records, folder.path(), without_pictures()).unwrap().markdown);
+    assert!(text.contains(&format!("- reached by: {name}\n")) && !text.contains('\u{200b}'));
+}
+
+#[test]
 fn the_significance_level_is_told() {
     let (mut study, records) = golden::study();
     let folder = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::soft::{shorten, soften};
+use super::soft::{shorten, soften, soften_code};
 use super::{Findings, Medium};
 use crate::contrast::Test;
 use crate::hypotheses::{ALPHA, Answer, MetricAnswer, Verdict};
@@ -49,7 +49,7 @@ pub fn content(findings: &Findings) -> Value {
         "answers": findings.answers.iter().map(|answer| answer_value(findings, answer)).collect::<Vec<_>>(),
         "rule": rule(findings, Medium::Page),
         "front": findings.figures_with("front").next().map(figure_value),
-        "key": key_numbers(findings),
+        "key": key_numbers(findings).iter().map(|(label, value)| json!([soften(label), soften(value)])).collect::<Vec<_>>(),
         "design": design(findings),
         "design_tables": named(&["arms", "models", "data", "metrics"]),
         "checks": study.checks.iter().map(|check| json!({
@@ -79,7 +79,7 @@ pub fn content(findings: &Findings) -> Value {
         "warnings": findings.warnings.iter().map(|text| soften(text)).collect::<Vec<_>>(),
         "assumptions": study.assumptions.iter().map(|text| soften(text)).collect::<Vec<_>>(),
         "reproduction_tables": [table_value(&provenance(findings))],
-        "resolved": soften(&study.resolved),
+        "resolved": soften_code(&study.resolved),
     })
 }
 
@@ -211,10 +211,10 @@ pub(super) fn key_numbers(findings: &Findings) -> Vec<(String, String)> {
     {
         let label = metric_label(findings, &standings.metric);
         numbers.push((format!("Best {label}"), number::fixed(value, number::decimals([value], best.interval))));
-        numbers.push(("reached by".to_owned(), soften(&best.arm)));
+        numbers.push(("reached by".to_owned(), best.arm.clone()));
     }
     for model in &study.models {
-        numbers.push((soften(&model.name), format!("{} parameters", number::parameters(model.parameters))));
+        numbers.push((model.name.clone(), format!("{} parameters", number::parameters(model.parameters))));
     }
     let total = &findings.account.total;
     numbers.push((
