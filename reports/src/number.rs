@@ -99,6 +99,16 @@ pub fn energy(joules: f64) -> String {
     }
 }
 
+/// Prints a mass given in kilograms, in the unit that suits it: 1.20 kg, 3.40 g, 0.5 mg.
+pub fn mass(kilograms: f64) -> String {
+    let grams = 1000.0 * kilograms;
+    match grams {
+        g if g >= 1000.0 => format!("{kilograms:.2} kg"),
+        g if g >= 1.0 => format!("{g:.2} g"),
+        g => format!("{} mg", amount(1000.0 * g, 1)),
+    }
+}
+
 /// Prints a duration: 42 s, 3 min 05 s, 2 h 10 min.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
@@ -135,6 +145,8 @@ mod tests {
         assert_eq!(parameters(1_100_048_384), "1.10 B");
         let energies = [12.0, 812.0, 7200.0, 4.32e6].map(energy);
         assert_eq!(energies, ["12.0 J", "0.226 Wh", "2.00 Wh", "1.20 kWh"]);
+        let masses = [1.2, 0.0034, 5e-7, 1e-9, 0.0].map(mass);
+        assert_eq!(masses, ["1.20 kg", "3.40 g", "0.5 mg", "<0.1 mg", "0.0 mg"]);
         assert_eq!(duration(185.0), "3 min 05 s");
     }
 

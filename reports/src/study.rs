@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tutelage_metrics::energy::EnergyModel;
 
 use crate::record::Direction;
 
@@ -44,6 +45,8 @@ pub struct Study {
     pub curves: Vec<Curve>,
     /// What each stage consumed.
     pub energy: Vec<StageEnergy>,
+    /// The declared constants of energy and emissions.
+    pub energy_model: EnergyModel,
     /// What was verified along the way, such as that a teacher learned something before it taught.
     pub checks: Vec<Check>,
     /// Answers side by side.
@@ -237,6 +240,8 @@ pub struct StageEnergy {
     pub component: String,
     /// Joules; absent when unavailable.
     pub joules: Option<f64>,
+    /// Joules by integrating sampled power, where a counter gave `joules`.
+    pub cross_check_joules: Option<f64>,
     /// `measured`, `estimated` or `unavailable`.
     pub state: String,
     /// How it was measured or estimated, or why it could not be.
@@ -292,6 +297,7 @@ pub(crate) mod tests {
             data: Vec::new(),
             curves: Vec::new(),
             energy: Vec::new(),
+            energy_model: EnergyModel::default(),
             checks: Vec::new(),
             examples: Vec::new(),
             warnings: Vec::new(),
@@ -315,6 +321,7 @@ pub(crate) mod tests {
             arms: vec![arm.into()],
             component: component.into(),
             joules,
+            cross_check_joules: None,
             state: state.into(),
             method: "test".into(),
             seconds: 1.0,

@@ -60,6 +60,27 @@ fn a_claim_turned_round_is_reversed() {
 }
 
 #[test]
+fn emissions_and_cross_checks_are_printed_with_how_they_came_about() {
+    let (mut study, records) = golden::study();
+    for row in study.energy.iter_mut().filter(|row| row.component == "gpu") {
+        (row.joules, row.state) = (Some(3600.0), "measured".into());
+        row.cross_check_joules = Some(3564.0);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let text = |study: &Study| read(&render(study, &records, folder.path(), without_pictures()).unwrap().markdown);
+    let declared = text(&study);
+    assert!(declared.contains("grid 0.4 kg CO2e/kWh (declared), PUE 1 (assumed: none declared)."), "{declared}");
+    assert!(
+        declared
+            .contains("Cross-check of gpu: sampled power comes to 40.59 Wh, the counter to 41.00 Wh (\u{2212}1.0 %)")
+    );
+    study.energy_model.grid_kg_co2e_per_kwh = None;
+    let undeclared = text(&study);
+    assert!(undeclared.contains("- CO2e: unavailable\n"), "{undeclared}");
+    assert!(undeclared.contains("CO2e is unavailable: the experiment declares no grid factor"));
+}
+
+#[test]
 fn markdown_holds_names_as_they_are() {
     let (mut study, mut records) = golden::study();
     let name = "same/a-level-with-a-really-long-name/dskd";

@@ -226,6 +226,9 @@ pub(super) fn key_numbers(findings: &Findings) -> Vec<(String, String)> {
     ));
     if !study.energy.is_empty() {
         numbers.push(("Energy is".to_owned(), total.state()));
+        let emissions = findings.account.emissions.as_ref();
+        let mass = emissions.map_or("unavailable".to_owned(), |emissions| number::mass(emissions.kg_co2e));
+        numbers.push(("CO2e".to_owned(), mass));
         numbers.push(("Compute time".to_owned(), number::duration(findings.account.seconds)));
     }
     numbers
@@ -283,15 +286,38 @@ fn details(findings: &Findings) -> Option<Table> {
     Some(tables::narrow(table, &findings.answers))
 }
 
-/// Says where the energy numbers come from.
+/// Says where the energy numbers come from, and what follows from them.
 pub(super) fn energy_text(findings: &Findings) -> Vec<String> {
-    let total = &findings.account.total;
+    let account = &findings.account;
+    let total = &account.total;
     let amount = total.joules().map_or("an amount that is not available".to_owned(), number::energy);
-    vec![format!(
-        "All stages together consumed {amount} ({}) in {} of compute. A stage that several arms use was run once; its cost is shared equally between them. Nothing is subtracted for idling.",
+    let mut text = vec![format!(
+        "All finished stages together consumed {amount} ({}) in {} of compute; failed attempts are not in it. A stage that several arms use was run once; its cost is shared equally between them. Nothing is subtracted for idling.",
         total.state(),
-        number::duration(findings.account.seconds)
-    )]
+        number::duration(account.seconds)
+    )];
+    let gap = if total.unavailable.is_empty() { "" } else { "; what is unavailable is not in it" };
+    text.push(match &account.emissions {
+        Some(emissions) => format!(
+            "This energy stands for {} of CO2e: energy \u{d7} PUE \u{d7} grid factor, with {}{gap}.",
+            number::mass(emissions.kg_co2e),
+            emissions.method
+        ),
+        None if findings.study.energy_model.grid_kg_co2e_per_kwh.is_none() => {
+            "CO2e is unavailable: the experiment declares no grid factor (grid-kg-co2e-per-kwh).".to_owned()
+        }
+        None => "CO2e is unavailable, as no energy is known.".to_owned(),
+    });
+    for (component, check) in account.cross_checks.iter().filter(|(_, check)| check.counted > 0.0) {
+        let off = 100.0 * (check.integrated / check.counted - 1.0);
+        text.push(format!(
+            "Cross-check of {component}: sampled power comes to {}, the counter to {} ({} %), over the stages that have both.",
+            number::energy(check.integrated),
+            number::energy(check.counted),
+            number::signed(off, 1)
+        ));
+    }
+    text
 }
 
 fn provenance(findings: &Findings) -> Table {
