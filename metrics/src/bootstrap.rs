@@ -45,12 +45,18 @@ pub fn intervals(n: usize, estimators: &[Estimator<'_>]) -> Vec<[f64; 2]> {
         .collect()
 }
 
-/// Returns the quantile of sorted values, linear between neighbours (Hyndman and Fan 1996, type 7).
-fn quantile(sorted: &[f64], probability: f64) -> f64 {
-    let position = probability * (sorted.len() - 1) as f64;
+/// Returns a quantile of sorted values by linear interpolation between order statistics.
+///
+/// Definition 7 of Hyndman and Fan (1996), "Sample quantiles in statistical packages"; the default
+/// of NumPy and R. NaN for no values.
+pub fn quantile(sorted: &[f64], probability: f64) -> f64 {
+    if sorted.is_empty() {
+        return f64::NAN;
+    }
+    let position = probability.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let below = sorted[position.floor() as usize];
     let above = sorted[position.ceil() as usize];
-    below + (above - below) * position.fract()
+    below + position.fract() * (above - below)
 }
 
 #[cfg(test)]
@@ -61,6 +67,9 @@ mod tests {
     fn quantiles_lie_between_neighbours() {
         assert_eq!(quantile(&[0.0, 1.0, 2.0, 3.0, 4.0], 0.5), 2.0);
         assert!((quantile(&[0.0, 10.0], 0.025) - 0.25).abs() < 1e-12);
+        let sorted = [1.0, 2.0, 3.0, 4.0];
+        assert_eq!((quantile(&sorted, 0.0), quantile(&sorted, 0.5), quantile(&sorted, 1.0)), (1.0, 2.5, 4.0));
+        assert!(quantile(&[], 0.5).is_nan());
     }
 
     #[test]

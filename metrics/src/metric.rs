@@ -18,6 +18,16 @@ pub enum Direction {
     Lower,
 }
 
+impl Direction {
+    /// Returns the factor that makes improvement positive.
+    pub fn sign(self) -> f64 {
+        match self {
+            Self::Higher => 1.0,
+            Self::Lower => -1.0,
+        }
+    }
+}
+
 /// Says what a metric looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

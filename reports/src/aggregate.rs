@@ -5,7 +5,7 @@
 
 use tutelage_metrics::ngram::{bleu, chrf};
 
-use crate::record::{Direction, Record};
+use crate::record::Record;
 use crate::study::Aggregation;
 
 /// Says what a record must hold for its aggregation, when it does not.
@@ -58,19 +58,10 @@ impl Aggregation {
     }
 }
 
-impl Direction {
-    /// The factor that makes improvement positive.
-    pub fn sign(self) -> f64 {
-        match self {
-            Self::Higher => 1.0,
-            Self::Lower => -1.0,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Direction;
 
     fn record(value: f64, counts: &[f64]) -> Record {
         Record {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::number;
 use crate::record::Direction;
 use crate::scores::{Paired, sum};
 use crate::statistics::{
@@ -32,6 +33,16 @@ impl Test {
             Self::Permutation => "paired permutation",
             Self::Mcnemar => "McNemar (exact)",
             Self::Randomisation => "approximate randomisation",
+        }
+    }
+
+    /// Letter that stands for it on a p value.
+    pub(crate) fn letter(self) -> &'static str {
+        match self {
+            Self::Wilcoxon => "W",
+            Self::Permutation => "P",
+            Self::Mcnemar => "M",
+            Self::Randomisation => "R",
         }
     }
 }
@@ -68,6 +79,13 @@ pub struct Contrast {
     pub detectable: f64,
     /// Examples without a partner.
     pub unpaired: usize,
+}
+
+impl Contrast {
+    /// Decimals that show both sides, the effect and its interval.
+    pub fn decimals(&self) -> usize {
+        number::decimals([self.first, self.second], [self.interval])
+    }
 }
 
 /// Compares the two sides of `paired`.

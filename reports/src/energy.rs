@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use tutelage_metrics::energy::Joules;
+use tutelage_metrics::energy::model::Emissions;
 
-use crate::study::{StageEnergy, Study};
+use crate::study::{Outcome, Role, StageEnergy, Study};
 
 /// Kinds of stages in the order in which their work is done; others come after them.
 const PIPELINE: [&str; 9] =
@@ -12,6 +14,20 @@ const PIPELINE: [&str; 9] =
 
 /// Joules in a watt-hour.
 pub const JOULES_PER_WATT_HOUR: f64 = 3600.0;
+
+/// Decimals that show the largest of several amounts in watt-hours to four significant digits, six
+/// at most: small studies take less than a watt-hour.
+pub(crate) fn watt_hour_digits<'a>(amounts: impl IntoIterator<Item = &'a Amount>) -> usize {
+    let largest = amounts.into_iter().filter_map(Amount::joules).fold(0.0, f64::max) / JOULES_PER_WATT_HOUR;
+    match largest {
+        hours if hours >= 100.0 => 1,
+        hours if hours >= 10.0 => 2,
+        hours if hours >= 1.0 => 3,
+        hours if hours >= 0.1 => 4,
+        hours if hours >= 0.01 => 5,
+        _ => 6,
+    }
+}
 
 /// Says how much of an amount is known, and how.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -128,6 +144,10 @@ pub struct StageAccount {
 pub struct ArmAccount {
     /// Name of the arm.
     pub arm: String,
+    /// What it is for. A reference pays only for stages that no arm of the design uses: answering.
+    pub role: Role,
+    /// How it ended; of an arm that is not done, what its finished stages used is here.
+    pub outcome: Outcome,
     /// Share of the durations in seconds.
     pub seconds: f64,
     /// Share per stage kind.
@@ -151,6 +171,19 @@ pub struct Account {
     pub seconds: f64,
     /// How each component was measured or estimated, or why it could not be.
     pub methods: BTreeMap<String, BTreeSet<String>>,
+    /// Counters against sampled power, by component; none where no stage has both.
+    pub cross_checks: BTreeMap<String, CrossCheck>,
+    /// Emissions of the energy that is known; absent where none is, or no grid factor is declared.
+    pub emissions: Option<Emissions>,
+}
+
+/// Compares a counter with the power that was sampled beside it, over the stages that have both.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct CrossCheck {
+    /// Joules by the counter.
+    pub counted: f64,
+    /// Joules by integrating the power.
+    pub integrated: f64,
 }
 
 /// Draws up the account of a study.
@@ -162,6 +195,8 @@ pub fn account(study: &Study) -> Account {
             .iter()
             .map(|arm| ArmAccount {
                 arm: arm.name.clone(),
+                role: arm.role,
+                outcome: arm.outcome.clone(),
                 seconds: 0.0,
                 stages: BTreeMap::new(),
                 total: Amount::default(),
@@ -171,6 +206,8 @@ pub fn account(study: &Study) -> Account {
         total: Amount::default(),
         seconds: 0.0,
         methods: BTreeMap::new(),
+        cross_checks: BTreeMap::new(),
+        emissions: None,
     };
     let mut timed = BTreeSet::new();
     for row in &study.energy {
@@ -181,6 +218,11 @@ pub fn account(study: &Study) -> Account {
         account.total.add(row, 1.0);
         let methods = account.methods.entry(row.component.clone()).or_default();
         methods.insert(format!("{}: {}", row.state, row.method));
+        if let (Some(counted), Some(integrated)) = (row.joules, row.cross_check_joules) {
+            let check = account.cross_checks.entry(row.component.clone()).or_default();
+            check.counted += counted;
+            check.integrated += integrated;
+        }
         add_stage(&mut account.stages, row, first, seconds);
         let share = 1.0 / row.arms.len().max(1) as f64;
         for arm in account.arms.iter_mut().filter(|arm| row.arms.contains(&arm.arm)) {
@@ -193,6 +235,7 @@ pub fn account(study: &Study) -> Account {
     account.stages.sort_by_key(|stage| place(&stage.stage));
     account.arms.retain(|arm| !arm.stages.is_empty());
     account.components = account.methods.keys().cloned().collect();
+    account.emissions = account.total.joules().and_then(|joules| study.energy_model.emissions(Joules(joules)));
     account
 }
 
@@ -213,4 +256,38 @@ fn add_stage(stages: &mut Vec<StageAccount>, row: &StageEnergy, first: bool, sec
     stage.seconds += seconds;
     stage.total.add(row, 1.0);
     stage.components.entry(row.component.clone()).or_default().add(row, 1.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::tests::{empty, energy};
+
+    #[test]
+    fn emissions_are_those_of_what_is_known_and_never_zero_by_default() {
+        let mut study = empty();
+        study.energy =
+            vec![energy("1", "a", "cpu", "measured", Some(7.2e6)), energy("1", "a", "gpu", "unavailable", None)];
+        assert_eq!(account(&study).emissions, None);
+        study.energy_model.grid_kg_co2e_per_kwh = Some(0.4);
+        study.energy_model.pue = Some(1.5);
+        // 2 kWh, half as much again for the site, 0.4 kg each.
+        assert!((account(&study).emissions.unwrap().kg_co2e - 1.2).abs() < 1e-12);
+        study.energy.remove(0);
+        assert_eq!(account(&study).emissions, None);
+    }
+
+    #[test]
+    fn counters_are_checked_over_the_stages_that_have_both() {
+        let mut study = empty();
+        study.energy = vec![
+            energy("1", "a", "gpu", "measured", Some(100.0)),
+            energy("2", "a", "gpu", "measured", Some(50.0)),
+            energy("3", "a", "gpu", "measured", Some(30.0)),
+        ];
+        assert!(account(&study).cross_checks.is_empty());
+        study.energy[0].cross_check_joules = Some(97.0);
+        study.energy[2].cross_check_joules = Some(31.0);
+        assert_eq!(account(&study).cross_checks["gpu"], CrossCheck { counted: 130.0, integrated: 128.0 });
+    }
 }

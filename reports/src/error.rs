@@ -7,43 +7,15 @@ use thiserror::Error;
 /// Names a fault in the input or in writing a report.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// A file could not be read or written.
+    /// A file or folder could not be written.
     #[error("cannot {action} `{path}`")]
     File {
-        /// `read`, `write` or `create`.
+        /// `write` or `create`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
-    },
-    /// A row or a whole file is not what its format says.
-    #[error("`{path}`, row {row}: not a valid row")]
-    Row {
-        /// The file.
-        path: PathBuf,
-        /// Row counted from 1.
-        row: usize,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// The study description is not valid.
-    #[error("`{path}`: not a valid study")]
-    Study {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// The study has a version this crate does not read.
-    #[error("`{path}`: format of the study: expected {expected}, found {found}")]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// The version this crate reads.
-        expected: u32,
-        /// The version in the file.
-        found: u32,
     },
     /// One value is given twice.
     #[error("two records for arm `{arm}`, seed {seed}, example `{example}`, metric `{metric}`")]

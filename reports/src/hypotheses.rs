@@ -3,9 +3,13 @@
 use serde::Serialize;
 
 use crate::contrast::{Contrast, contrast, interval_with_seeds};
+use crate::number;
 use crate::scores::Scores;
-use crate::statistics::{Resampling, holm::holm};
+use crate::statistics::{Interval, Resampling, holm::holm};
 use crate::study::{Arm, Hypothesis, Metric, Outcome, Role, Study};
+
+/// Significance level of claims that declare none.
+pub const ALPHA: f64 = 0.05;
 
 /// Answers a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -64,7 +68,8 @@ pub struct Answer {
     pub metrics: Vec<MetricAnswer>,
     /// The overall verdict: supported (or reversed) only when it is so on every metric.
     pub verdict: Verdict,
-    /// Where metrics disagree, which say what; empty otherwise.
+    /// Where metrics disagree, which say what, and which of their answers do not hold over seeds;
+    /// empty otherwise.
     pub detail: String,
 }
 
@@ -99,7 +104,8 @@ pub fn answer(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<Ans
                     conclude(metric, result, p, hypothesis.alpha)
                 })
                 .collect();
-            let (verdict, detail) = overall(study, &metrics);
+            let (verdict, mixed) = overall(study, &metrics);
+            let details = [mixed, over_seeds(study, &metrics)];
             Answer {
                 name: hypothesis.name.clone(),
                 contrast: symbols(hypothesis),
@@ -107,7 +113,7 @@ pub fn answer(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<Ans
                 alpha: hypothesis.alpha,
                 metrics,
                 verdict,
-                detail,
+                detail: details.into_iter().flatten().collect::<Vec<_>>().join("; "),
             }
         })
         .collect()
@@ -203,30 +209,49 @@ fn conclude(metric: &str, result: Result<Contrast, String>, p_adjusted: f64, alp
     MetricAnswer { metric: metric.to_owned(), p_adjusted: contrast.is_some().then_some(p_adjusted), contrast, verdict }
 }
 
-fn overall(study: &Study, metrics: &[MetricAnswer]) -> (Verdict, String) {
+/// Joins the verdicts of all metrics; where they differ, says which say what.
+fn overall(study: &Study, metrics: &[MetricAnswer]) -> (Verdict, Option<String>) {
     let Some(first) = metrics.first() else {
         let reason = "the hypothesis names no metric".to_owned();
-        return (Verdict::Untestable { reason }, String::new());
+        return (Verdict::Untestable { reason }, None);
     };
     if metrics.iter().all(|answer| answer.verdict.label() == first.verdict.label()) {
-        return (first.verdict.clone(), String::new());
+        return (first.verdict.clone(), None);
     }
-    let label = |name: &str| {
-        let metric = study.metrics.iter().find(|metric| metric.name == name);
-        metric.map_or(name.to_owned(), |metric| metric.label.clone())
-    };
     let parts: Vec<String> = ["supported", "reversed", "not supported", "untestable"]
         .into_iter()
         .filter_map(|verdict| {
             let names: Vec<String> = metrics
                 .iter()
                 .filter(|answer| answer.verdict.label() == verdict)
-                .map(|answer| label(&answer.metric))
+                .map(|answer| label(study, &answer.metric))
                 .collect();
             (!names.is_empty()).then(|| format!("{verdict} on {}", names.join(", ")))
         })
         .collect();
-    (Verdict::NotSupported, format!("mixed: {}", parts.join("; ")))
+    (Verdict::NotSupported, Some(format!("mixed: {}", parts.join("; "))))
+}
+
+/// Names the significant answers that other seeds could turn: a verdict holds the seeds as they are.
+fn over_seeds(study: &Study, metrics: &[MetricAnswer]) -> Option<String> {
+    let doubts: Vec<String> = metrics
+        .iter()
+        .filter(|answer| matches!(answer.verdict, Verdict::Supported | Verdict::Reversed))
+        .filter_map(|answer| {
+            let contrast = answer.contrast.as_ref()?;
+            let Interval { low, high } = contrast.interval_with_seeds?;
+            let digits = contrast.decimals();
+            let limits = format!("[{}, {}]", number::fixed(low, digits), number::fixed(high, digits));
+            (low <= 0.0 && high >= 0.0).then(|| format!("{} {limits}", label(study, &answer.metric)))
+        })
+        .collect();
+    let which = if doubts.len() == 1 { "interval with seeds contains 0" } else { "intervals with seeds contain 0" };
+    (!doubts.is_empty()).then(|| format!("does not hold over seeds: {which} on {}", doubts.join(", ")))
+}
+
+fn label(study: &Study, name: &str) -> String {
+    let metric = study.metrics.iter().find(|metric| metric.name == name);
+    metric.map_or(name.to_owned(), |metric| metric.label.clone())
 }
 
 fn symbols(hypothesis: &Hypothesis) -> String {
@@ -237,10 +262,12 @@ fn symbols(hypothesis: &Hypothesis) -> String {
     text
 }
 
+/// Factors over whose levels both sides are averaged: with one level there is nothing to average.
 fn averaged(study: &Study, hypothesis: &Hypothesis) -> Vec<String> {
     study
         .factors
         .iter()
+        .filter(|factor| factor.levels.len() > 1)
         .map(|factor| &factor.name)
         .filter(|name| **name != hypothesis.factor && !hypothesis.within.contains_key(*name))
         .cloned()
@@ -315,6 +342,49 @@ mod tests {
         let sides = paired(&first, &second);
         assert_eq!(contrast(&sides, Direction::Higher, Resampling::default()).p, 1.0);
         assert_eq!(verdict(&sides, Direction::Higher), Verdict::NotSupported);
+    }
+
+    #[test]
+    fn what_other_seeds_could_turn_is_told() {
+        let study = crate::study::tests::empty();
+        let first: Vec<f64> = (0..20).map(|i| 0.5 + 0.01 * f64::from(i)).collect();
+        let contrast = contrast(&paired(&first, &[0.4; 20]), Direction::Higher, Resampling::default());
+        let answer = |name: &str, verdict, low, high| {
+            let interval_with_seeds = Some(Interval { low, high });
+            let contrast = Some(Contrast { interval_with_seeds, ..contrast.clone() });
+            MetricAnswer { metric: name.into(), contrast, p_adjusted: Some(0.01), verdict }
+        };
+        let doubtful = answer("a", Verdict::Supported, -0.05, 0.45);
+        let safe = answer("b", Verdict::Supported, 0.05, 0.35);
+        let open = answer("c", Verdict::NotSupported, -0.05, 0.45);
+        assert_eq!(
+            over_seeds(&study, &[doubtful.clone(), safe.clone(), open.clone()]).unwrap(),
+            "does not hold over seeds: interval with seeds contains 0 on a [\u{2212}0.050, 0.450]"
+        );
+        assert_eq!(over_seeds(&study, &[safe, open]), None);
+        let both = over_seeds(&study, &[doubtful, answer("d", Verdict::Reversed, -0.3, 0.0)]).unwrap();
+        assert!(both.ends_with("intervals with seeds contain 0 on a [\u{2212}0.050, 0.450], d [\u{2212}0.300, 0.000]"));
+    }
+
+    #[test]
+    fn a_factor_with_one_level_is_not_averaged_over() {
+        let factor = |name: &str, levels: &[&str]| crate::study::Factor {
+            name: name.into(),
+            levels: levels.iter().map(|level| (*level).to_owned()).collect(),
+        };
+        let mut study = crate::study::tests::empty();
+        study.factors =
+            vec![factor("student", &["small"]), factor("teacher", &["a", "b"]), factor("sft", &["none", "both"])];
+        let hypothesis = Hypothesis {
+            name: "h".into(),
+            factor: "sft".into(),
+            better: "both".into(),
+            worse: "none".into(),
+            within: std::collections::BTreeMap::new(),
+            metrics: Vec::new(),
+            alpha: 0.05,
+        };
+        assert_eq!(averaged(&study, &hypothesis), ["teacher"]);
     }
 
     #[test]

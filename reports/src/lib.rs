@@ -1,8 +1,8 @@
 //! From Tutelage's records to verdicts, tables, figures and a PDF.
 //!
-//! Reads what a run left behind and never runs anything. The phases, in order:
+//! Takes what a run left behind and never runs anything. The phases, in order:
 //!
-//! 1. [`read`]: `records.jsonl` and `study.json` become [`record::Record`]s and a [`study::Study`].
+//! 1. [`record::Record`]s and a [`study::Study`] come from whoever ran the experiment.
 //! 2. [`scores`]: records are arranged by metric, arm, seed and example; [`aggregate`] says how
 //!    examples become one value.
 //! 3. [`contrast`] compares two sides pairwise with [`statistics`]; [`hypotheses`] and
@@ -10,8 +10,6 @@
 //! 4. [`tables`], [`plots`] and [`document`] print; [`report::render`] writes all of it.
 //!
 //! [`compare`] serves two plain lists of scores without a study.
-
-#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests write small files of their own"))]
 
 pub mod aggregate;
 pub mod compare;
@@ -22,7 +20,6 @@ pub mod error;
 pub mod hypotheses;
 pub mod number;
 pub mod plots;
-pub mod read;
 pub mod record;
 pub mod report;
 pub mod scores;

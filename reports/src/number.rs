@@ -1,5 +1,7 @@
 //! How numbers are printed.
 
+use crate::statistics::Interval;
+
 /// The proper minus sign, as wide as a plus.
 const MINUS: char = '\u{2212}';
 
@@ -49,6 +51,18 @@ pub fn digits(values: impl IntoIterator<Item = f64>) -> usize {
     }
 }
 
+/// Chooses decimals for values and their intervals: those of [`digits`], or as many more as show two
+/// significant digits of the narrowest interval's half-width, six at most.
+///
+/// Two losses of 4.714 and 4.710 can differ significantly, by 0.0040 in [0.0020, 0.0060].
+pub fn decimals(values: impl IntoIterator<Item = f64>, intervals: impl IntoIterator<Item = Interval>) -> usize {
+    let half_widths = intervals.into_iter().map(|interval| (interval.high - interval.low) / 2.0);
+    // No decimals show what is narrower, such as the interval of differences that never vary.
+    let narrowest = half_widths.filter(|width| *width >= 5e-7).fold(f64::INFINITY, f64::min);
+    let needed = if narrowest.is_finite() { 1.0 - narrowest.log10().floor() } else { 0.0 };
+    digits(values).max(needed.clamp(0.0, 6.0) as usize)
+}
+
 /// Prints a count with thin groups of three digits: 1,234,567.
 pub fn grouped(value: u64) -> String {
     let digits = value.to_string();
@@ -73,7 +87,7 @@ pub fn parameters(value: u64) -> String {
     }
 }
 
-/// Prints an energy given in joules, in the unit that suits it: 812 J, 3.4 Wh, 1.20 kWh.
+/// Prints an energy given in joules, in the unit that suits it: 12.0 J, 0.226 Wh, 3.40 Wh, 1.20 kWh.
 pub fn energy(joules: f64) -> String {
     let hours = joules / crate::energy::JOULES_PER_WATT_HOUR;
     match hours {
@@ -82,6 +96,16 @@ pub fn energy(joules: f64) -> String {
         h if h >= 1.0 => format!("{h:.2} Wh"),
         h if h >= 0.01 => format!("{h:.3} Wh"),
         _ => format!("{joules:.1} J"),
+    }
+}
+
+/// Prints a mass given in kilograms, in the unit that suits it: 1.20 kg, 3.40 g, 0.5 mg.
+pub fn mass(kilograms: f64) -> String {
+    let grams = 1000.0 * kilograms;
+    match grams {
+        g if g >= 1000.0 => format!("{kilograms:.2} kg"),
+        g if g >= 1.0 => format!("{g:.2} g"),
+        g => format!("{} mg", amount(1000.0 * g, 1)),
     }
 }
 
@@ -119,7 +143,24 @@ mod tests {
         assert_eq!((digits([0.4]), digits([38.0, 1.0]), digits([150.0])), (3, 2, 1));
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(parameters(1_100_048_384), "1.10 B");
-        assert_eq!(energy(7200.0), "2.00 Wh");
+        let energies = [12.0, 812.0, 7200.0, 4.32e6].map(energy);
+        assert_eq!(energies, ["12.0 J", "0.226 Wh", "2.00 Wh", "1.20 kWh"]);
+        let masses = [1.2, 0.0034, 5e-7, 1e-9, 0.0].map(mass);
+        assert_eq!(masses, ["1.20 kg", "3.40 g", "0.5 mg", "<0.1 mg", "0.0 mg"]);
         assert_eq!(duration(185.0), "3 min 05 s");
+    }
+
+    #[test]
+    fn decimals_show_the_interval() {
+        let interval = |low, high| Interval { low, high };
+        assert_eq!(decimals([4.714, 4.710], [interval(0.002, 0.006)]), 4);
+        // Never fewer than the level asks for.
+        assert_eq!(decimals([18.0], [interval(13.0, 22.0)]), 2);
+        assert_eq!(decimals([0.5], [interval(0.1, 0.3), interval(0.198, 0.202)]), 4);
+        assert_eq!(decimals([0.5], [interval(0.1, 0.100_003)]), 6);
+        // No width, and none that could be shown.
+        assert_eq!(decimals([0.5], [interval(0.1, 0.1), interval(f64::NAN, f64::NAN)]), 3);
+        assert_eq!(decimals([0.5], [interval(0.1, 0.1 + 1e-15)]), 3);
+        assert_eq!(decimals([0.5], []), 3);
     }
 }

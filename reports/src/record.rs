@@ -1,16 +1,7 @@
 //! The contract between running and reporting: one row per measured value.
 
 use serde::{Deserialize, Serialize};
-
-/// Says which way a metric improves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Direction {
-    /// More is better (ROUGE, exact match).
-    Higher,
-    /// Less is better (loss, perplexity, energy).
-    Lower,
-}
+pub use tutelage_metrics::metric::Direction;
 
 /// Holds one value of one metric for one example of one trial (an arm at a seed).
 ///

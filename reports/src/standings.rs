@@ -7,7 +7,7 @@ use crate::contrast::{Contrast, contrast};
 use crate::record::Direction;
 use crate::scores::{Scores, sum};
 use crate::statistics::{Interval, Resampling, bootstrap, holm::holm, moments};
-use crate::study::{Aggregation, Metric, Role, Study};
+use crate::study::{Aggregation, Arm, Metric, Outcome, Role, Study};
 
 /// Holds how one arm stands on one metric.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,11 +22,12 @@ pub struct Standing {
     pub deviation: Option<f64>,
     /// Number of seeds with records.
     pub seeds: usize,
-    /// Comparison with the baseline: positive effect means this arm is better.
+    /// Comparison with the baseline: positive effect means this arm is better. Absent for an arm that
+    /// is not done.
     pub against_baseline: Option<Contrast>,
     /// p value of that comparison after Holm over all arms on the metric.
     pub p_adjusted: Option<f64>,
-    /// Whether no other cell of the design has a better value.
+    /// Whether no other cell of the design that is done has a better value.
     pub best: bool,
 }
 
@@ -42,7 +43,8 @@ pub struct Standings {
 /// Ranks all arms on all metrics.
 ///
 /// Comparisons with the baseline are exploratory: their families (all arms on one metric) are
-/// kept apart from the declared hypotheses.
+/// kept apart from the declared hypotheses. Arms that cannot be compared count in them with p = 1,
+/// so that a failed arm makes no other one significant.
 pub fn standings(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<Standings> {
     let cells: Vec<(usize, usize)> =
         (0..study.metrics.len()).flat_map(|metric| (0..study.arms.len()).map(move |arm| (metric, arm))).collect();
@@ -54,7 +56,7 @@ pub fn standings(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<
         .iter()
         .map(|metric| {
             let mut arms: Vec<Standing> = flat.by_ref().take(study.arms.len()).collect();
-            adjust(&mut arms);
+            adjust(study, &mut arms);
             mark_best(study, metric, &mut arms);
             Standings { metric: metric.name.clone(), arms }
         })
@@ -80,7 +82,7 @@ fn stand(study: &Study, scores: &Scores, metric: &Metric, arm: usize, resampling
     let against_baseline = study
         .baseline
         .as_deref()
-        .filter(|baseline| *baseline != name && study.arms[arm].role == Role::Cell)
+        .filter(|_| is_compared(study, &study.arms[arm]) && study.arms[arm].outcome == Outcome::Done)
         .and_then(|baseline| scores.pair(&metric.name, &[(name, baseline)]).ok())
         .filter(|paired| paired.first.len() > 1)
         .map(|paired| contrast(&paired, metric.direction, resampling));
@@ -96,27 +98,31 @@ fn stand(study: &Study, scores: &Scores, metric: &Metric, arm: usize, resampling
     }
 }
 
+/// Whether an arm is meant to be compared with a baseline.
+fn is_compared(study: &Study, arm: &Arm) -> bool {
+    arm.role == Role::Cell && study.baseline.as_ref().is_some_and(|baseline| *baseline != arm.name)
+}
+
 /// Adjusts the p values of all arms on one metric.
-fn adjust(arms: &mut [Standing]) {
-    let contrasts = arms.iter().filter_map(|arm| arm.against_baseline.as_ref());
-    let raw: Vec<f64> = contrasts.map(|contrast| contrast.p).collect();
-    let mut adjusted = holm(&raw).into_iter();
-    for arm in arms.iter_mut().filter(|arm| arm.against_baseline.is_some()) {
-        arm.p_adjusted = adjusted.next();
+fn adjust(study: &Study, standings: &mut [Standing]) {
+    let family = study.arms.iter().zip(&*standings).filter(|(arm, _)| is_compared(study, arm));
+    let raw: Vec<f64> = family.map(|(_, standing)| standing.against_baseline.as_ref().map_or(1.0, |c| c.p)).collect();
+    let adjusted = holm(&raw);
+    let family = study.arms.iter().zip(standings).filter(|(arm, _)| is_compared(study, arm));
+    for ((_, standing), p) in family.zip(adjusted) {
+        standing.p_adjusted = standing.against_baseline.as_ref().map(|_| p);
     }
 }
 
 fn mark_best(study: &Study, metric: &Metric, arms: &mut [Standing]) {
-    let candidates = arms
-        .iter()
-        .zip(&study.arms)
-        .filter(|(_, arm)| arm.role == Role::Cell)
-        .filter_map(|(standing, _)| standing.value);
+    let ranks = |arm: &Arm| arm.role == Role::Cell && arm.outcome == Outcome::Done;
+    let candidates =
+        arms.iter().zip(&study.arms).filter(|(_, arm)| ranks(arm)).filter_map(|(standing, _)| standing.value);
     let best = match metric.direction {
         Direction::Higher => candidates.max_by(f64::total_cmp),
         Direction::Lower => candidates.min_by(f64::total_cmp),
     };
     for (standing, arm) in arms.iter_mut().zip(&study.arms) {
-        standing.best = arm.role == Role::Cell && standing.value.is_some() && standing.value == best;
+        standing.best = ranks(arm) && standing.value.is_some() && standing.value == best;
     }
 }

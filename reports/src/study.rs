@@ -1,13 +1,17 @@
 //! What a report says beside its records: the design, what was run, what it cost, what was seen.
 //!
-//! Written as `study.json` by whoever ran the experiment, read here. Nothing in it is text to be
+//! Drawn up by whoever ran the experiment, who keeps it as `study.json`. Nothing in it is text to be
 //! interpreted: names, answers and questions are data and never markup.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use tutelage_metrics::energy::EnergyModel;
 
 use crate::record::Direction;
+
+/// Version of [`Study`].
+pub const STUDY_FORMAT: u32 = 1;
 
 /// Describes one experiment and what its run left behind, without the records themselves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +45,8 @@ pub struct Study {
     pub curves: Vec<Curve>,
     /// What each stage consumed.
     pub energy: Vec<StageEnergy>,
+    /// The declared constants of energy and emissions.
+    pub energy_model: EnergyModel,
     /// What was verified along the way, such as that a teacher learned something before it taught.
     pub checks: Vec<Check>,
     /// Answers side by side.
@@ -104,6 +110,17 @@ pub enum Outcome {
     },
     /// Not run yet.
     Missing,
+}
+
+impl Outcome {
+    /// What stands behind the name of an arm whose numbers are not those of all its seeds.
+    pub(crate) fn remark(&self) -> &'static str {
+        match self {
+            Self::Done => "",
+            Self::Failed { .. } => " (failed)",
+            Self::Missing => " (not run)",
+        }
+    }
 }
 
 /// A claim: `better` beats `worse` on `metrics`, within the cells that `within` selects.
@@ -223,6 +240,8 @@ pub struct StageEnergy {
     pub component: String,
     /// Joules; absent when unavailable.
     pub joules: Option<f64>,
+    /// Joules by integrating sampled power, where a counter gave `joules`.
+    pub cross_check_joules: Option<f64>,
     /// `measured`, `estimated` or `unavailable`.
     pub state: String,
     /// How it was measured or estimated, or why it could not be.
@@ -255,4 +274,57 @@ pub struct SideBySide {
     pub references: Vec<String>,
     /// Arm and its answer.
     pub answers: Vec<(String, String)>,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A study of nothing, for tests to fill.
+    pub(crate) fn empty() -> Study {
+        Study {
+            format: STUDY_FORMAT,
+            name: "n".into(),
+            question: "q".into(),
+            reproduces: None,
+            factors: Vec::new(),
+            arms: Vec::new(),
+            seeds: Vec::new(),
+            baseline: None,
+            hypotheses: Vec::new(),
+            metrics: Vec::new(),
+            models: Vec::new(),
+            data: Vec::new(),
+            curves: Vec::new(),
+            energy: Vec::new(),
+            energy_model: EnergyModel::default(),
+            checks: Vec::new(),
+            examples: Vec::new(),
+            warnings: Vec::new(),
+            assumptions: Vec::new(),
+            provenance: Vec::new(),
+            resolved: String::new(),
+        }
+    }
+
+    /// A finished arm without levels.
+    pub(crate) fn arm(name: &str, role: Role) -> Arm {
+        Arm { name: name.into(), role, levels: BTreeMap::new(), model: "m".into(), outcome: Outcome::Done }
+    }
+
+    /// What one component used for one arm.
+    pub(crate) fn energy(key: &str, arm: &str, component: &str, state: &str, joules: Option<f64>) -> StageEnergy {
+        StageEnergy {
+            stage: "sft".into(),
+            label: "m".into(),
+            key: key.into(),
+            arms: vec![arm.into()],
+            component: component.into(),
+            joules,
+            cross_check_joules: None,
+            state: state.into(),
+            method: "test".into(),
+            seconds: 1.0,
+        }
+    }
 }

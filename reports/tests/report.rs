@@ -6,7 +6,7 @@ use std::path::Path;
 use tutelage_reports::hypotheses::Verdict;
 use tutelage_reports::record::Record;
 use tutelage_reports::statistics::Resampling;
-use tutelage_reports::study::Study;
+use tutelage_reports::study::{Outcome, Study};
 use tutelage_reports::{Error, Options, Rendered, render};
 
 use crate::golden;
@@ -60,6 +60,53 @@ fn a_claim_turned_round_is_reversed() {
 }
 
 #[test]
+fn emissions_and_cross_checks_are_printed_with_how_they_came_about() {
+    let (mut study, records) = golden::study();
+    for row in study.energy.iter_mut().filter(|row| row.component == "gpu") {
+        (row.joules, row.state) = (Some(3600.0), "measured".into());
+        row.cross_check_joules = Some(3564.0);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let text = |study: &Study| read(&render(study, &records, folder.path(), without_pictures()).unwrap().markdown);
+    let declared = text(&study);
+    assert!(declared.contains("grid 0.4 kg CO2e/kWh (declared), PUE 1 (assumed: none declared)."), "{declared}");
+    assert!(
+        declared
+            .contains("Cross-check of gpu: sampled power comes to 40.59 Wh, the counter to 41.00 Wh (\u{2212}1.0 %)")
+    );
+    study.energy_model.grid_kg_co2e_per_kwh = None;
+    let undeclared = text(&study);
+    assert!(undeclared.contains("- CO2e: unavailable\n"), "{undeclared}");
+    assert!(undeclared.contains("CO2e is unavailable: the experiment declares no grid factor"));
+}
+
+#[test]
+fn markdown_holds_names_as_they_are() {
+    let (mut study, mut records) = golden::study();
+    let name = "same/a-level-with-a-really-long-name/dskd";
+    study.arms.iter_mut().filter(|arm| arm.name == "same/both/kd").for_each(|arm| arm.name = name.into());
+    records.iter_mut().filter(|record| record.arm == "same/both/kd").for_each(|record| record.arm = name.into());
+    let folder = tempfile::tempdir().unwrap();
+    let text = read(&render(&study, &records, folder.path(), without_pictures()).unwrap().markdown);
+    assert!(text.contains(&format!("- reached by: {name}\n")) && !text.contains('\u{200b}'));
+}
+
+#[test]
+fn the_significance_level_is_told() {
+    let (mut study, records) = golden::study();
+    let folder = tempfile::tempdir().unwrap();
+    let text = |study: &Study| read(&render(study, &records, folder.path(), without_pictures()).unwrap().markdown);
+    let usual = text(&study);
+    assert!(usual.contains("is below 0.05 on every metric") && !usual.contains("; significance level"), "{usual}");
+    study.hypotheses[1].alpha = 0.01;
+    let mixed = text(&study);
+    assert!(mixed.contains("below its significance level (0.05 unless another is given)"), "{mixed}");
+    assert!(mixed.contains("teacher = same; mean over algorithm; significance level 0.01)"), "{mixed}");
+    study.hypotheses.iter_mut().for_each(|hypothesis| hypothesis.alpha = 0.01);
+    assert!(text(&study).contains("is below 0.01 on every metric"));
+}
+
+#[test]
 fn markdown_is_as_approved() {
     let (study, records) = golden::study();
     let folder = tempfile::tempdir().unwrap();
@@ -103,6 +150,29 @@ fn an_untestable_claim_does_not_help_the_others() {
     };
     for (partial, whole) in adjusted(&partial).into_iter().zip(adjusted(&whole)) {
         assert!(partial >= whole, "{partial} {whole}");
+    }
+}
+
+#[test]
+fn a_failed_arm_is_not_ranked_and_helps_no_other() {
+    let (study, records) = golden::study();
+    let (mut broken, fewer) = golden::study();
+    // Its records of one seed stay, and it would be best.
+    let best = broken.arms.iter_mut().find(|arm| arm.name == "same/both/kd").unwrap();
+    best.outcome = Outcome::Failed { reason: "x".into() };
+    let fewer: Vec<Record> = fewer.into_iter().filter(|r| r.arm != "same/both/kd" || r.seed == 10).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let whole = render(&study, &records, folder.path(), without_pictures()).unwrap();
+    let partial = render(&broken, &fewer, folder.path(), without_pictures()).unwrap();
+    let rouge = |report: &Rendered| report.summary.standings.iter().find(|s| s.metric == "rouge-l").unwrap().clone();
+    let best = |report: &Rendered| rouge(report).arms.iter().find(|arm| arm.best).unwrap().arm.clone();
+    assert_eq!((best(&whole), best(&partial)), ("same/both/kd".to_owned(), "same/both/dskd".to_owned()));
+    for (before, after) in rouge(&whole).arms.iter().zip(&rouge(&partial).arms) {
+        if after.arm == "same/both/kd" {
+            assert!(after.value.is_some() && after.against_baseline.is_none() && after.p_adjusted.is_none());
+        } else if let (Some(before), Some(after)) = (before.p_adjusted, after.p_adjusted) {
+            assert!(after >= before, "{after} {before}");
+        }
     }
 }
 
@@ -157,7 +227,7 @@ fn the_pdf_has_pages_and_survives_hostile_text() {
     study.hypotheses[0].name = "x".repeat(300);
     // Drawn in figures, where a character that XML forbids would make the whole file unreadable.
     study.hypotheses[1].name = "</text><script> & \u{0} \u{1b}[31m \u{ffff}".into();
-    study.arms[0].outcome = tutelage_reports::study::Outcome::Failed { reason: "#eval(\"1\") \u{0} ]".into() };
+    study.arms[0].outcome = Outcome::Failed { reason: "#eval(\"1\") \u{0} ]".into() };
     let folder = tempfile::tempdir().unwrap();
     let report = rendered(&study, &records, folder.path());
     assert!(report.pages.is_some_and(|pages| (9..16).contains(&pages)), "{:?}", report.pages);

@@ -11,7 +11,9 @@ use anyhow::Context;
 use serde::de::DeserializeOwned;
 use tutelage_metrics::energy::{Account, Component, State as EnergyState};
 use tutelage_reports::record::Record;
-use tutelage_reports::study::{self, Arm, Check, Curve, Factor, Model, Outcome, Role, SideBySide, StageEnergy, Study};
+use tutelage_reports::study::{
+    self, Arm, Check, Curve, Factor, Model, Outcome, Role, STUDY_FORMAT, SideBySide, StageEnergy, Study,
+};
 
 use super::environment::Environment;
 use super::event::{self, Event};
@@ -19,6 +21,7 @@ use super::failure::Failure;
 use super::generation::Generation;
 use super::manifest::Depth;
 use super::plan::{Plan, Trial};
+use super::power;
 use super::prepare;
 use super::readiness::{self, Dev};
 use super::rows;
@@ -29,9 +32,6 @@ use crate::data::SplitName;
 use crate::experiment::settings::{self, Experiment};
 use crate::experiment::{Checked, FACTORS, Key, Part, resolve};
 use crate::models::config::Config;
-
-/// Version of [`Study`] that is written.
-const STUDY_FORMAT: u32 = tutelage_reports::read::STUDY_FORMAT;
 
 /// Gathers records and study of an experiment from a store.
 ///
@@ -64,6 +64,7 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
         data: collecting.data()?,
         curves: collecting.curves()?,
         energy: collecting.energy()?,
+        energy_model: power::model(&checked.experiment.energy),
         checks: collecting.checks()?,
         examples: collecting.examples()?,
         warnings: collecting.warnings()?,
@@ -334,6 +335,7 @@ impl Collecting<'_> {
                     }
                     .to_owned(),
                     joules: measured.joules.map(|joules| joules.0),
+                    cross_check_joules: measured.cross_check_joules.map(|joules| joules.0),
                     state: match measured.state {
                         EnergyState::Measured => "measured",
                         EnergyState::Estimated => "estimated",
@@ -561,6 +563,7 @@ mod tests {
         let edit = |experiment: &mut Experiment| {
             experiment.data.values_mut().for_each(|data| data.limit = Some(400));
             experiment.evaluation.metrics = ["token-f1", "nll"].map(str::to_owned).to_vec();
+            experiment.energy.grid_kg_co2e_per_kwh = Some(0.4);
         };
         let (folder, checked, plan) = (tempfile::tempdir().unwrap(), checked(edit), planned(edit));
         let store = Store::open(folder.path()).unwrap();
@@ -583,6 +586,7 @@ mod tests {
         assert_eq!(arm("both/kd").outcome, Outcome::Done);
         let Outcome::Failed { reason } = &arm("none/dskd").outcome else { panic!("none/dskd failed") };
         assert_eq!(reason, "generate none/dskd seed 10: the loss is not finite");
+        assert_eq!(study.energy_model.grid_kg_co2e_per_kwh, Some(0.4));
         assert_eq!(study.models.len(), 2);
         assert_eq!(study.checks.len(), 2);
         assert!(study.checks.iter().all(|check| check.passed), "{:?}", study.checks);

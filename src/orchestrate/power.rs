@@ -11,13 +11,7 @@ use crate::experiment::settings;
 /// counter.
 #[must_use]
 pub fn sources(device: Device, constants: &settings::Energy) -> Vec<Box<dyn PowerSource>> {
-    let model = EnergyModel {
-        cpu_tdp_watts: constants.cpu_tdp_watts,
-        dram_watts_per_gib: constants.dram_watts_per_gib,
-        grid_kg_co2e_per_kwh: constants.grid_kg_co2e_per_kwh,
-        pue: constants.pue,
-    };
-    let mut detection = Detection { model, ..Detection::default() };
+    let mut detection = Detection { model: model(constants), ..Detection::default() };
     let Device::Cuda(ordinal) = device else {
         return detect(&detection);
     };
@@ -33,6 +27,17 @@ pub fn sources(device: Device, constants: &settings::Energy) -> Vec<Box<dyn Powe
             sources.push(Box::new(Missing::new(Component::Gpu, name, reason)));
             sources
         }
+    }
+}
+
+/// Returns the declared constants as energy is accounted with.
+#[must_use]
+pub fn model(constants: &settings::Energy) -> EnergyModel {
+    EnergyModel {
+        cpu_tdp_watts: constants.cpu_tdp_watts,
+        dram_watts_per_gib: constants.dram_watts_per_gib,
+        grid_kg_co2e_per_kwh: constants.grid_kg_co2e_per_kwh,
+        pue: constants.pue,
     }
 }
 

@@ -6,9 +6,8 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tutelage_metrics::embedding::Embedder;
-use tutelage_metrics::metric::{self, Family, MetricName};
+use tutelage_metrics::metric::{Family, MetricName};
 use tutelage_metrics::score::{Row, score};
-use tutelage_reports::record::Direction;
 use tutelage_reports::study::{Aggregation, Metric};
 
 use super::execute::Inputs;
@@ -147,10 +146,7 @@ fn describe(name: MetricName, signature: String) -> Metric {
         name: metric.id.to_owned(),
         label: metric.label.to_owned(),
         unit: metric.unit.to_owned(),
-        direction: match metric.direction {
-            metric::Direction::Higher => Direction::Higher,
-            metric::Direction::Lower => Direction::Lower,
-        },
+        direction: metric.direction,
         signature,
         aggregation: match name {
             MetricName::Bleu => Aggregation::Bleu,

@@ -3,9 +3,11 @@
 use super::source::{Component, Joules, State};
 use serde::{Deserialize, Serialize};
 
-/// Holds what one device consumed.
+/// Holds what one device consumed, its idle share included.
+///
+/// Unknown fields are passed over: accounts in older stores hold an idle power that was never
+/// measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Measured {
     /// Part of the machine.
     pub component: Component,
@@ -13,14 +15,12 @@ pub struct Measured {
     pub name: String,
     /// How the amount is known.
     pub state: State,
-    /// Energy from start to finish, idle share included; `None` exactly if unavailable.
+    /// Energy from start to finish; `None` exactly if unavailable.
     pub joules: Option<Joules>,
     /// How the amount came about, or why there is none.
     pub method: String,
     /// Seconds from start to finish.
     pub seconds: f64,
-    /// Power of the idle device before the stage, in watts; shown, never subtracted.
-    pub idle_watts: Option<f64>,
     /// Energy by integrating sampled power, where a counter gave `joules`.
     pub cross_check_joules: Option<Joules>,
 }
@@ -55,28 +55,14 @@ impl Account {
         self.components.iter().filter(|measured| measured.joules.is_none())
     }
 
-    /// Notes the power that each device drew in `idle`, an account of a pause before the stage.
-    ///
-    /// Only measured devices have an idle power: a model of use knows none.
-    #[must_use]
-    pub fn with_idle(mut self, idle: &Self) -> Self {
-        for measured in &mut self.components {
-            measured.idle_watts = idle
-                .components
-                .iter()
-                .find(|idle| (idle.component, &idle.name) == (measured.component, &measured.name))
-                .filter(|idle| idle.state == State::Measured && idle.seconds > 0.0)
-                .and_then(|idle| Some(idle.joules?.0 / idle.seconds));
-        }
-        self
-    }
-
     /// Adds the account of a later attempt at the same stage, device by device.
     ///
     /// A device that only one attempt has, or that one could not read, becomes unavailable: its
-    /// total is not known.
+    /// total is not known. The time of both attempts is known whatever their devices: every entry
+    /// gets it.
     #[must_use]
     pub fn then(mut self, later: Self) -> Self {
+        let seconds = self.seconds() + later.seconds();
         let mut rest = later.components;
         for earlier in &mut self.components {
             let same = |measured: &Measured| (measured.component, &measured.name) == (earlier.component, &earlier.name);
@@ -89,17 +75,21 @@ impl Account {
             later.lose("read in a later attempt only");
             self.components.push(later);
         }
+        self.components.iter_mut().for_each(|measured| measured.seconds = seconds);
         self
+    }
+
+    /// All entries run from the same start to the same finish.
+    fn seconds(&self) -> f64 {
+        self.components.iter().map(|measured| measured.seconds).fold(0.0, f64::max)
     }
 }
 
 impl Measured {
     fn add(&mut self, later: &Self) {
-        self.seconds += later.seconds;
         self.joules = self.joules.zip(later.joules).map(|(a, b)| a + b);
         self.cross_check_joules = self.cross_check_joules.zip(later.cross_check_joules).map(|(a, b)| a + b);
         self.state = self.state.max(later.state);
-        self.idle_watts = self.idle_watts.or(later.idle_watts);
         if self.method != later.method {
             self.method = format!("{}; then {}", self.method, later.method);
         }
@@ -132,7 +122,6 @@ mod tests {
             joules: joules.map(Joules),
             method: "test".to_owned(),
             seconds: 2.0,
-            idle_watts: None,
             cross_check_joules: None,
         }
     }
@@ -168,22 +157,11 @@ mod tests {
         ]);
         let both = first.then(second);
         assert_eq!(both.of(Component::Cpu), Some((Joules(7.0), State::Estimated)));
-        assert_eq!(both.components[0].seconds, 4.0);
         assert_eq!(both.missing().count(), 2);
-    }
-
-    #[test]
-    fn idle_power_is_shown_for_measured_devices_and_not_subtracted() {
-        let devices = |joules: f64| {
-            account(vec![
-                measured(Component::Gpu, "gpu 0", State::Measured, Some(joules)),
-                measured(Component::Cpu, "process", State::Estimated, Some(joules)),
-            ])
-        };
-        let stage = devices(100.0).with_idle(&devices(30.0));
-        assert_eq!(stage.components[0].idle_watts, Some(15.0));
-        assert_eq!(stage.components[0].joules, Some(Joules(100.0)));
-        assert_eq!(stage.components[1].idle_watts, None);
+        // Two attempts of two seconds, also for a card that only one of them had.
+        assert!(both.components.iter().all(|measured| measured.seconds == 4.0));
+        let unknown = account(Vec::new()).then(both);
+        assert!(unknown.components.iter().all(|measured| measured.seconds == 4.0 && measured.joules.is_none()));
     }
 
     #[test]
@@ -194,9 +172,12 @@ mod tests {
             json,
             serde_json::json!({"components": [{
                 "component": "dram", "name": "dram", "state": "unavailable", "joules": null, "method": "test",
-                "seconds": 2.0, "idle_watts": null, "cross_check_joules": null
+                "seconds": 2.0, "cross_check_joules": null
             }]})
         );
-        assert_eq!(serde_json::from_value::<Account>(json).unwrap(), account);
+        assert_eq!(serde_json::from_value::<Account>(json.clone()).unwrap(), account);
+        let mut older = json;
+        older["components"][0]["idle_watts"] = serde_json::Value::Null;
+        assert_eq!(serde_json::from_value::<Account>(older).unwrap(), account);
     }
 }

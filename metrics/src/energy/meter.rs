@@ -97,6 +97,8 @@ struct Track {
     counter: Option<(Joules, Joules)>,
     /// Latest power with its time, and the energy integrated up to it.
     power: Option<Power>,
+    /// Whether the first and the latest reading had a power: between them gaps are bridged.
+    power_at_ends: (bool, bool),
     samples: usize,
     failed_samples: usize,
     /// Why the latest reading failed, or why none will count any more.
@@ -139,8 +141,16 @@ impl Ledger {
 
 impl Track {
     fn open(source: Box<dyn PowerSource>, clock: &dyn Clock) -> Self {
-        let mut track =
-            Self { source, counter: None, power: None, samples: 0, failed_samples: 0, failure: None, is_lost: false };
+        let mut track = Self {
+            source,
+            counter: None,
+            power: None,
+            power_at_ends: (false, false),
+            samples: 0,
+            failed_samples: 0,
+            failure: None,
+            is_lost: false,
+        };
         track.sample(clock);
         // What was consumed before a first reading later on would be missing from the total.
         track.is_lost = track.failure.is_some();
@@ -160,6 +170,10 @@ impl Track {
                     Reading::Power(watts) => (None, Some(watts)),
                     Reading::EnergyAndPower(energy, watts) => (Some(energy), Some(watts)),
                 };
+                self.power_at_ends.1 = watts.is_some();
+                if self.samples == 1 {
+                    self.power_at_ends.0 = watts.is_some();
+                }
                 if let Some(energy) = energy {
                     self.count(energy);
                 }
@@ -224,8 +238,7 @@ impl Track {
             joules,
             method,
             seconds,
-            idle_watts: None,
-            cross_check_joules: joules.and(counted).and(integrated),
+            cross_check_joules: joules.and(counted).and(integrated).filter(|_| self.power_at_ends == (true, true)),
         }
     }
 }
@@ -335,6 +348,17 @@ mod tests {
         let measured = account([both(5.0, 10.0), both(25.0, 10.0), both(34.0, 10.0), both(47.0, 10.0)]);
         assert_eq!(measured.joules, Some(Joules(42.0)));
         assert_eq!(measured.cross_check_joules, Some(Joules(40.0)));
+    }
+
+    #[test]
+    fn power_that_is_missing_at_an_end_checks_nothing() {
+        let both = |joules| Ok(Reading::EnergyAndPower(Joules(joules), 10.0));
+        let bridged = account([both(5.0), energy(25.0), both(34.0), both(47.0)]);
+        assert_eq!((bridged.joules, bridged.cross_check_joules), (Some(Joules(42.0)), Some(Joules(40.0))));
+        for readings in [vec![energy(5.0), both(25.0)], vec![both(5.0), both(25.0), both(34.0), energy(47.0)]] {
+            let measured = account(readings);
+            assert!(measured.joules.is_some() && measured.cross_check_joules.is_none());
+        }
     }
 
     #[test]

@@ -171,11 +171,23 @@ impl PowerSource for Card {
                 .map(|milliwatts| f64::from(milliwatts) * 1e-3)
                 .map_err(|error| failed(&self.gpu, "power sensor", &error))
         };
-        Ok(match self.ability {
-            Ability::EnergyAndPower => Reading::EnergyAndPower(energy()?, power()?),
-            Ability::Energy => Reading::Energy(energy()?),
-            Ability::Power => Reading::Power(power()?),
-        })
+        reading(self.ability, energy, power)
+    }
+}
+
+/// Reads what a card can be asked for. A counter stands without its cross-check.
+fn reading(
+    ability: Ability,
+    energy: impl Fn() -> Result<Joules, Unavailable>,
+    power: impl Fn() -> Result<f64, Unavailable>,
+) -> Result<Reading, Unavailable> {
+    match ability {
+        Ability::EnergyAndPower => {
+            let joules = energy()?;
+            Ok(power().map_or(Reading::Energy(joules), |watts| Reading::EnergyAndPower(joules, watts)))
+        }
+        Ability::Energy => energy().map(Reading::Energy),
+        Ability::Power => power().map(Reading::Power),
     }
 }
 
@@ -216,6 +228,19 @@ mod tests {
         let reason = sources[0].read().unwrap_err().reason;
         assert!(reason.contains("gpu 1000") || reason.contains("NVML") || reason.contains(LIBRARY), "{reason}");
         assert!(open(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_counter_stands_without_its_power_sensor() {
+        let (works, fails) = (|| Ok(Joules(5.0)), || Err(Unavailable::because("sensor lost")));
+        assert_eq!(
+            reading(Ability::EnergyAndPower, works, || Ok(70.0)),
+            Ok(Reading::EnergyAndPower(Joules(5.0), 70.0))
+        );
+        assert_eq!(reading(Ability::EnergyAndPower, works, fails), Ok(Reading::Energy(Joules(5.0))));
+        assert!(reading(Ability::Power, works, fails).is_err());
+        let no_counter = || Err(Unavailable::because("counter lost"));
+        assert!(reading(Ability::EnergyAndPower, no_counter, || Ok(70.0)).is_err());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! A counter covers the whole package and all that runs on it. It counts microjoules up to
 //! `max_energy_range_uj` and starts again at 0 (at 200 W after some twenty minutes), so it must be
-//! read more often than it wraps; [`super::meter`] does.
+//! read more often than it wraps; [`super::meter`] does. A counter that falls without having been
+//! near its end was reset, and what it counted is not known.
 //!
 //! Linux kernel documentation, "Power Capping Framework" (`power/powercap/powercap`).
 
@@ -14,6 +15,10 @@ use std::path::{Path, PathBuf};
 /// Where the kernel shows the counters.
 pub const POWERCAP: &str = "/sys/class/powercap";
 
+/// Share of the range, as its divisor, that a step over the end may take. Read ten times a second,
+/// a counter moves by less than a thousandth of its range: a larger step is no wrap.
+const LARGEST_STEP: u64 = 10;
+
 /// Reads one RAPL domain.
 #[derive(Debug)]
 pub struct Rapl {
@@ -24,6 +29,8 @@ pub struct Rapl {
     last: u64,
     /// Microjoules since the source was opened, wraps unrolled.
     total: u64,
+    /// Why no reading counts any more.
+    lost: Option<Unavailable>,
 }
 
 impl Rapl {
@@ -52,7 +59,7 @@ impl Rapl {
             let counter = domain.join("energy_uj");
             let last = read(&counter)?;
             let range = read(&domain.join("max_energy_range_uj"))?;
-            sources.push(Self { component, name, counter, range, last, total: 0 });
+            sources.push(Self { component, name, counter, range, last, total: 0, lost: None });
         }
         if sources.is_empty() { Err(absent()) } else { Ok(sources) }
     }
@@ -76,8 +83,16 @@ impl PowerSource for Rapl {
     }
 
     fn read(&mut self) -> Result<Reading, Unavailable> {
+        if let Some(reason) = &self.lost {
+            return Err(reason.clone());
+        }
         let now = read(&self.counter)?;
-        self.total += if now >= self.last { now - self.last } else { self.range.saturating_sub(self.last) + now };
+        let step = if now >= self.last { now - self.last } else { self.range.saturating_sub(self.last) + now };
+        if now < self.last && step > self.range / LARGEST_STEP {
+            let reason = format!("the counter fell from {} uJ to {now} uJ: it was reset", self.last);
+            return Err(self.lost.insert(Unavailable::because(reason)).clone());
+        }
+        self.total += step;
         self.last = now;
         Ok(Reading::Energy(Joules(self.total as f64 * 1e-6)))
     }
@@ -147,13 +162,26 @@ mod tests {
     #[test]
     fn a_counter_that_starts_again_goes_on_counting() {
         let root = TempDir::new().unwrap();
-        let path = domain(&root, "intel-rapl:0", "package-0", 9_000_000);
+        let path = domain(&root, "intel-rapl:0", "package-0", 9_500_000);
         let source = &mut Rapl::open(root.path()).unwrap()[0];
         assert_eq!(source.read(), Ok(Reading::Energy(Joules(0.0))));
         fs::write(path.join("energy_uj"), "500000").unwrap();
-        assert_eq!(source.read(), Ok(Reading::Energy(Joules(1.5))));
+        assert_eq!(source.read(), Ok(Reading::Energy(Joules(1.0))));
         fs::write(path.join("energy_uj"), "750000").unwrap();
-        assert_eq!(source.read(), Ok(Reading::Energy(Joules(1.75))));
+        assert_eq!(source.read(), Ok(Reading::Energy(Joules(1.25))));
+    }
+
+    #[test]
+    fn a_counter_that_was_reset_is_lost_for_good() {
+        let root = TempDir::new().unwrap();
+        let path = domain(&root, "intel-rapl:0", "package-0", 5_000_000);
+        let source = &mut Rapl::open(root.path()).unwrap()[0];
+        fs::write(path.join("energy_uj"), "1000").unwrap();
+        let error = source.read().unwrap_err();
+        assert_eq!(error.reason, "the counter fell from 5000000 uJ to 1000 uJ: it was reset");
+        // Readings after it say nothing about what came before.
+        fs::write(path.join("energy_uj"), "2000").unwrap();
+        assert_eq!(source.read(), Err(error));
     }
 
     #[test]

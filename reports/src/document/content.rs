@@ -2,14 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::Findings;
-use super::soft::{shorten, soften};
-use crate::hypotheses::{Answer, MetricAnswer, Verdict};
+use super::soft::{shorten, soften, soften_code};
+use super::{Findings, Medium};
+use crate::contrast::Test;
+use crate::hypotheses::{ALPHA, Answer, MetricAnswer, Verdict};
 use crate::number;
 use crate::plots::Figure;
 use crate::study::Outcome;
 use crate::summary::Outcomes;
-use crate::tables::{Align, Table};
+use crate::tables::{self, Align, Table};
 
 /// Longest answer that is printed whole, in characters.
 const LONGEST_ANSWER: usize = 700;
@@ -46,9 +47,9 @@ pub fn content(findings: &Findings) -> Value {
         "question": soften(&study.question),
         "failures": failures(findings),
         "answers": findings.answers.iter().map(|answer| answer_value(findings, answer)).collect::<Vec<_>>(),
-        "rule": RULE,
+        "rule": rule(findings, Medium::Page),
         "front": findings.figures_with("front").next().map(figure_value),
-        "key": key_numbers(findings),
+        "key": key_numbers(findings).iter().map(|(label, value)| json!([soften(label), soften(value)])).collect::<Vec<_>>(),
         "design": design(findings),
         "design_tables": named(&["arms", "models", "data", "metrics"]),
         "checks": study.checks.iter().map(|check| json!({
@@ -56,7 +57,7 @@ pub fn content(findings: &Findings) -> Value {
             "passed": check.passed,
             "evidence": soften(&check.evidence),
         })).collect::<Vec<_>>(),
-        "methods": methods(findings),
+        "methods": methods(findings, Medium::Page),
         "hypotheses_table": details(findings).map(|table| table_value(&table)),
         "hypothesis_figures": hypothesis_figures,
         "overview": findings.table("overview").map(table_value),
@@ -78,12 +79,22 @@ pub fn content(findings: &Findings) -> Value {
         "warnings": findings.warnings.iter().map(|text| soften(text)).collect::<Vec<_>>(),
         "assumptions": study.assumptions.iter().map(|text| soften(text)).collect::<Vec<_>>(),
         "reproduction_tables": [table_value(&provenance(findings))],
-        "resolved": soften(&study.resolved),
+        "resolved": soften_code(&study.resolved),
     })
 }
 
 /// The rule of verdicts, printed under the answers.
-pub(super) const RULE: &str = "A claim is supported when its effect is positive and its two-sided p value, Holm-adjusted over all declared hypotheses and metrics, is below its significance level on every metric it names; reversed when so in the opposite direction on every metric; otherwise, or where the ranks behind a test contradict the mean, not supported. Positive effects favour the claim, whichever way the metric improves; bold ones are significant.";
+pub(super) fn rule(findings: &Findings, medium: Medium) -> String {
+    let alphas = || findings.answers.iter().map(|answer| answer.alpha);
+    let level = match alphas().next() {
+        Some(alpha) if alphas().all(|other| other == alpha) => format!("below {alpha}"),
+        _ => format!("below its significance level ({ALPHA} unless another is given)"),
+    };
+    let bold = if medium == Medium::Page { "; bold ones are significant" } else { "" };
+    format!(
+        "A claim is supported when its effect is positive and its two-sided p value, Holm-adjusted over all declared hypotheses and metrics, is {level} on every metric it names; reversed when so in the opposite direction on every metric; otherwise, or where the ranks behind a test contradict the mean, not supported. Positive effects favour the claim, whichever way the metric improves{bold}."
+    )
+}
 
 fn kicker(findings: &Findings) -> String {
     match &findings.study.reproduces {
@@ -122,10 +133,6 @@ fn failures(findings: &Findings) -> Vec<Value> {
 }
 
 fn answer_value(findings: &Findings, answer: &Answer) -> Value {
-    let mut contrast = answer.contrast.clone();
-    if !answer.averaged.is_empty() {
-        contrast.push_str(&format!("; mean over {}", answer.averaged.join(", ")));
-    }
     let detail = match &answer.verdict {
         Verdict::Untestable { reason } => reason,
         _ => &answer.detail,
@@ -133,10 +140,22 @@ fn answer_value(findings: &Findings, answer: &Answer) -> Value {
     json!({
         "verdict": answer.verdict.label(),
         "name": soften(&answer.name),
-        "contrast": soften(&contrast),
+        "contrast": soften(&contrast_line(answer)),
         "detail": soften(detail),
         "metrics": answer.metrics.iter().map(|metric| metric_value(findings, answer, metric)).collect::<Vec<_>>(),
     })
+}
+
+/// What is compared, over what, and how strictly where that is unusual.
+pub(super) fn contrast_line(answer: &Answer) -> String {
+    let mut line = answer.contrast.clone();
+    if !answer.averaged.is_empty() {
+        line.push_str(&format!("; mean over {}", answer.averaged.join(", ")));
+    }
+    if answer.alpha != ALPHA {
+        line.push_str(&format!("; significance level {}", answer.alpha));
+    }
+    line
 }
 
 fn metric_value(findings: &Findings, overall: &Answer, answer: &MetricAnswer) -> Value {
@@ -150,7 +169,7 @@ fn metric_value(findings: &Findings, overall: &Answer, answer: &MetricAnswer) ->
         };
         return json!({ "label": label, "effect": null, "reason": soften(reason) });
     };
-    let digits = number::digits([contrast.first, contrast.second]);
+    let digits = contrast.decimals();
     json!({
         "label": label,
         "effect": number::signed(contrast.effect, digits),
@@ -191,11 +210,11 @@ pub(super) fn key_numbers(findings: &Findings) -> Vec<(String, String)> {
         && let Some(value) = best.value
     {
         let label = metric_label(findings, &standings.metric);
-        numbers.push((format!("Best {label}"), number::fixed(value, number::digits([value]))));
-        numbers.push(("reached by".to_owned(), soften(&best.arm)));
+        numbers.push((format!("Best {label}"), number::fixed(value, number::decimals([value], best.interval))));
+        numbers.push(("reached by".to_owned(), best.arm.clone()));
     }
     for model in &study.models {
-        numbers.push((soften(&model.name), format!("{} parameters", number::parameters(model.parameters))));
+        numbers.push((model.name.clone(), format!("{} parameters", number::parameters(model.parameters))));
     }
     let total = &findings.account.total;
     numbers.push((
@@ -207,6 +226,9 @@ pub(super) fn key_numbers(findings: &Findings) -> Vec<(String, String)> {
     ));
     if !study.energy.is_empty() {
         numbers.push(("Energy is".to_owned(), total.state()));
+        let emissions = findings.account.emissions.as_ref();
+        let mass = emissions.map_or("unavailable".to_owned(), |emissions| number::mass(emissions.kg_co2e));
+        numbers.push(("CO2e".to_owned(), mass));
         numbers.push(("Compute time".to_owned(), number::duration(findings.account.seconds)));
     }
     numbers
@@ -231,18 +253,17 @@ fn design(findings: &Findings) -> Vec<String> {
 }
 
 /// Says how intervals and tests were made.
-pub(super) fn methods(findings: &Findings) -> Vec<String> {
+pub(super) fn methods(findings: &Findings, medium: Medium) -> Vec<String> {
     let Resampled { count, level, seed } = resampled(findings);
-    let seeds = if over_seeds(findings) { "; the second interval resamples seeds as well" } else { "" };
-    vec![format!(
-        "All comparisons are paired by question. The value of a side is the mean over its seeds and over the factors that are averaged out. Intervals are {level} % percentile intervals of a paired bootstrap over questions ({count} resamples, seed {seed}), with the seeds as they are{seeds}. Metrics that are plain means over questions are tested by Wilcoxon's signed-rank test (W), values of right or wrong by McNemar's exact test (M) or, averaged over several pairs, by random signs (P); metrics of the whole corpus and means over tokens by approximate randomisation (R, {count} trials). All tests are two-sided."
-    )]
-}
-
-/// Whether any claim has an interval that resamples seeds: with one seed there is none.
-fn over_seeds(findings: &Findings) -> bool {
     let mut contrasts = findings.answers.iter().flat_map(|answer| &answer.metrics).filter_map(|m| m.contrast.as_ref());
-    contrasts.any(|contrast| contrast.interval_with_seeds.is_some())
+    let over_seeds = contrasts.any(|contrast| contrast.interval_with_seeds.is_some());
+    let seeds = if over_seeds { "; those with seeds resample seeds as well" } else { "" };
+    let letter = |test: Test| if medium == Medium::Page { format!(" ({})", test.letter()) } else { String::new() };
+    let [wilcoxon, mcnemar, permutation, randomisation] =
+        [Test::Wilcoxon, Test::Mcnemar, Test::Permutation, Test::Randomisation].map(letter);
+    vec![format!(
+        "All comparisons are paired by question. The value of a side is the mean over its seeds and over the factors that are averaged out. Intervals are {level} % percentile intervals of a paired bootstrap over questions ({count} resamples, seed {seed}), with the seeds as they are{seeds}. Metrics that are plain means over questions are tested by Wilcoxon's signed-rank test{wilcoxon}, values of right or wrong by McNemar's exact test{mcnemar} or, averaged over several pairs, by random signs{permutation}; metrics of the whole corpus and means over tokens by approximate randomisation{randomisation} with {count} trials. All tests are two-sided."
+    )]
 }
 
 struct Resampled {
@@ -259,93 +280,44 @@ fn resampled(findings: &Findings) -> Resampled {
     }
 }
 
-/// The hypotheses table as the PDF sets it: short columns, claims by number.
+/// The hypotheses table as the PDF sets it.
 fn details(findings: &Findings) -> Option<Table> {
-    use crate::contrast::Test;
-    use crate::tables::{Cell, Column, Value};
-
-    if findings.answers.is_empty() {
-        return None;
-    }
-    let over_seeds = over_seeds(findings);
-    let mut columns = vec![
-        Column::left(""),
-        Column::left("Metric"),
-        Column::right("n"),
-        Column::right("Better side"),
-        Column::right("Worse side"),
-        Column::right("Effect"),
-        Column::right("95 % CI"),
-    ];
-    if over_seeds {
-        columns.push(Column::right("CI with seeds"));
-    }
-    columns.extend([
-        Column::right("p"),
-        Column::right("p (Holm)"),
-        Column::right("Detectable"),
-        Column::left("Verdict"),
-    ]);
-    let absent = columns.len() - 3;
-    let mut table = Table::new(
-        "hypothesis-details",
-        "Every declared hypothesis on every metric it names. Sides are as claimed; a positive effect favours the claim.",
-        columns,
-    );
-    for (index, answer) in findings.answers.iter().enumerate() {
-        for (position, metric) in answer.metrics.iter().enumerate() {
-            let head = if position == 0 { format!("H{}", index + 1) } else { String::new() };
-            let mut cells = vec![Cell::text(head), Cell::text(metric_label(findings, &metric.metric))];
-            if let Some(contrast) = &metric.contrast {
-                let digits = number::digits([contrast.first, contrast.second]);
-                let interval =
-                    |interval: crate::statistics::Interval| Value::Interval(interval.low, interval.high, digits);
-                let letter = match contrast.test {
-                    Test::Wilcoxon => "W",
-                    Test::Permutation => "P",
-                    Test::Mcnemar => "M",
-                    Test::Randomisation => "R",
-                };
-                cells.extend([
-                    Cell::number(Some(contrast.n as f64), 0),
-                    Cell::number(Some(contrast.first), digits),
-                    Cell::number(Some(contrast.second), digits),
-                    Cell::new(Value::Signed(contrast.effect, digits)),
-                    Cell::new(interval(contrast.interval)),
-                ]);
-                if over_seeds {
-                    let wide = contrast.interval_with_seeds;
-                    cells.push(Cell::new(wide.map_or(Value::Absent, interval)));
-                }
-                cells.extend([
-                    Cell { mark: letter, ..Cell::new(Value::P(contrast.p)) },
-                    Cell::new(metric.p_adjusted.map_or(Value::Absent, Value::P)),
-                    Cell::number(Some(contrast.detectable), digits),
-                ]);
-            } else {
-                cells.extend((0..absent).map(|_| Cell::new(Value::Absent)));
-            }
-            cells.push(Cell::text(metric.verdict.label()));
-            table.push(cells);
-            if let Some(row) = table.rows.last_mut() {
-                row.divided = index > 0 && position == 0;
-            }
-        }
-    }
-    table.notes =
-        vec!["Detectable: the effect that 80 % of such experiments would find at 5 %, before adjustment.".to_owned()];
-    Some(table)
+    let table = findings.table("hypotheses").filter(|_| !findings.answers.is_empty())?;
+    Some(tables::narrow(table, &findings.answers))
 }
 
-/// Says where the energy numbers come from.
+/// Says where the energy numbers come from, and what follows from them.
 pub(super) fn energy_text(findings: &Findings) -> Vec<String> {
-    let total = &findings.account.total;
+    let account = &findings.account;
+    let total = &account.total;
     let amount = total.joules().map_or("an amount that is not available".to_owned(), number::energy);
-    vec![format!(
-        "All stages together consumed {amount} ({}) in {} of compute. A stage that several arms use was run once; its cost is shared equally between them. Nothing is subtracted for idling.",
+    let mut text = vec![format!(
+        "All finished stages together consumed {amount} ({}) in {} of compute; failed attempts are not in it. A stage that several arms use was run once; its cost is shared equally between them. Nothing is subtracted for idling.",
         total.state(),
-        number::duration(findings.account.seconds)
-    )]
+        number::duration(account.seconds)
+    )];
+    let gap = if total.unavailable.is_empty() { "" } else { "; what is unavailable is not in it" };
+    text.push(match &account.emissions {
+        Some(emissions) => format!(
+            "This energy stands for {} of CO2e: energy \u{d7} PUE \u{d7} grid factor, with {}{gap}.",
+            number::mass(emissions.kg_co2e),
+            emissions.method
+        ),
+        None if findings.study.energy_model.grid_kg_co2e_per_kwh.is_none() => {
+            "CO2e is unavailable: the experiment declares no grid factor (grid-kg-co2e-per-kwh).".to_owned()
+        }
+        None => "CO2e is unavailable, as no energy is known.".to_owned(),
+    });
+    for (component, check) in account.cross_checks.iter().filter(|(_, check)| check.counted > 0.0) {
+        let off = 100.0 * (check.integrated / check.counted - 1.0);
+        text.push(format!(
+            "Cross-check of {component}: sampled power comes to {}, the counter to {} ({} %), over the stages that have both.",
+            number::energy(check.integrated),
+            number::energy(check.counted),
+            number::signed(off, 1)
+        ));
+    }
+    text
 }
 
 fn provenance(findings: &Findings) -> Table {

@@ -1,6 +1,6 @@
 //! The report as Markdown, for repositories and terminals.
 
-use super::{Findings, content};
+use super::{Findings, Medium, content};
 use crate::hypotheses::Verdict;
 use crate::number;
 use crate::plots::Figure;
@@ -40,7 +40,7 @@ pub fn markdown(findings: &Findings) -> String {
     tables(&mut text, findings, &["arms", "models", "data", "metrics", "checks"]);
     if !findings.answers.is_empty() {
         text.push_str("## Hypotheses in detail\n\n");
-        text.push_str(&content::methods(findings).join("\n\n"));
+        text.push_str(&content::methods(findings, Medium::Markdown).join("\n\n"));
         text.push_str("\n\n");
         tables(&mut text, findings, &["hypotheses"]);
         figures(&mut text, findings, "forest");
@@ -82,7 +82,7 @@ fn answers(text: &mut String, findings: &Findings) {
             index + 1,
             answer.verdict.label().to_uppercase(),
             escape(&answer.name),
-            escape(&answer.contrast)
+            escape(&content::contrast_line(answer))
         ));
         if !answer.detail.is_empty() {
             text.push_str(&format!("   - {}\n", escape(&answer.detail)));
@@ -91,7 +91,7 @@ fn answers(text: &mut String, findings: &Findings) {
             let label = escape(&content::metric_label(findings, &metric.metric));
             let line = match (&metric.contrast, &metric.verdict) {
                 (Some(contrast), verdict) => {
-                    let digits = number::digits([contrast.first, contrast.second]);
+                    let digits = contrast.decimals();
                     format!(
                         "{} (95 % CI {} to {}), p = {} after Holm: {}",
                         number::signed(contrast.effect, digits),
@@ -108,7 +108,7 @@ fn answers(text: &mut String, findings: &Findings) {
             text.push_str(&format!("   - {label}: {line}\n"));
         }
     }
-    text.push_str(&format!("\n{}\n\n", content::RULE));
+    text.push_str(&format!("\n{}\n\n", content::rule(findings, Medium::Markdown)));
 }
 
 fn tables(text: &mut String, findings: &Findings, names: &[&str]) {

@@ -41,6 +41,16 @@ pub struct Findings<'a> {
     pub figures: Vec<Figure>,
 }
 
+/// Says where a sentence is read: each has its own way to mark what is significant and which test
+/// was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Medium {
+    /// Bold effects, letters on p values.
+    Page,
+    /// Words.
+    Markdown,
+}
+
 /// Holds a finished PDF.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pdf {

@@ -4,10 +4,12 @@
 const LONGEST_RUN: usize = 28;
 /// Where longer runs may break.
 const BREAK_EVERY: usize = 14;
+/// Characters of code that a line of the page holds, in two columns.
+const CODE_LINE: usize = 48;
 /// The zero-width space: lines may break at it.
 const BREAK: &str = "\u{200b}";
 
-/// Replaces control characters by their visible pictures and lets long runs break.
+/// Replaces control characters by U+FFFD and lets long runs break.
 ///
 /// Line breaks stay line breaks. A zero-width space goes into runs that no line could hold: between
 /// the parts that names of arms and signatures of metrics are made of, and inside parts that are
@@ -36,6 +38,23 @@ pub(crate) fn soften(text: &str) -> String {
                     softened.push(visible(character));
                 }
             }
+        }
+    }
+    softened
+}
+
+/// Replaces control characters by U+FFFD and lets only such runs break as no line holds: text to be
+/// copied must not gain characters. Lines break after slashes and hyphens by themselves.
+pub(crate) fn soften_code(text: &str) -> String {
+    let text = text.replace("\r\n", "\n").replace('\t', "    ");
+    let mut softened = String::with_capacity(text.len());
+    for run in text.split_inclusive(|character: char| character.is_whitespace() || matches!(character, '/' | '-')) {
+        let long = run.trim_end().chars().count() > CODE_LINE;
+        for (index, character) in run.chars().enumerate() {
+            if long && index > 0 && index % CODE_LINE == 0 && !character.is_whitespace() {
+                softened.push_str(BREAK);
+            }
+            softened.push(visible(character));
         }
     }
     softened
@@ -73,6 +92,15 @@ mod tests {
             soften("llama_7b/a-level-with-a-really-long-name/dskd"),
             "llama_7b/\u{200b}a-\u{200b}level-\u{200b}with-\u{200b}a-\u{200b}really-\u{200b}long-\u{200b}name/\u{200b}dskd"
         );
+    }
+
+    #[test]
+    fn code_stays_as_it_is_where_a_line_can_hold_it() {
+        let path = "embedding-model = \"/a/folder/with/a/rather-long-name/that/no-single-line/could_hold/as/a/whole\"";
+        assert_eq!(soften_code(path), path);
+        let hash = "f".repeat(64);
+        assert_eq!(soften_code(&format!("h = {hash}\n")), format!("h = {}\u{200b}{}\n", &hash[..48], &hash[48..]));
+        assert_eq!(soften_code("a\r\n\tb\u{7}"), "a\n    b\u{fffd}");
     }
 
     #[test]

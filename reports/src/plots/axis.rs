@@ -41,7 +41,11 @@ impl Axis {
             Scale::Linear => {
                 let mut reach = (high - low) * margin;
                 if reach == 0.0 {
-                    reach = low.abs().max(1e-9) * 0.1;
+                    reach = low.abs() * 0.1;
+                    // Less than the labels of ticks can show.
+                    if reach < 1e-5 {
+                        reach = 0.1;
+                    }
                 }
                 (low, high) = (low - reach, high + reach);
             }
@@ -145,5 +149,12 @@ mod tests {
         let axis = Axis::spanning([2.0], Scale::Linear, 0.05, (0.0, 10.0));
         assert!(axis.low < 2.0 && axis.high > 2.0);
         assert!((axis.at(2.0) - 5.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn nothing_but_zeros_has_labels_that_differ() {
+        let axis = Axis::spanning([0.0, 0.0], Scale::Linear, 0.1, (0.0, 10.0));
+        let labels: Vec<String> = axis.ticks(5).into_iter().map(|(_, label)| label).collect();
+        assert_eq!(labels, ["\u{2212}0.10", "\u{2212}0.05", "0.00", "0.05", "0.10"]);
     }
 }

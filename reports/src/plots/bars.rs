@@ -4,7 +4,7 @@ use super::axis::{Axis, Scale};
 use super::palette::{FAINT, INK, WHITE, series};
 use super::panel::{Entry, MEDIUM, SMALL, fit_name, horizontal_axis, legend, legend_height, swatch};
 use super::scene::{Colour, Scene, Style};
-use crate::energy::{Account, Amount, JOULES_PER_WATT_HOUR};
+use crate::energy::{Account, Amount, JOULES_PER_WATT_HOUR, watt_hour_digits};
 use crate::number;
 
 struct Bar {
@@ -17,7 +17,7 @@ struct Bar {
 
 /// Draws a bar per kind of stage, divided by component; nothing when no energy is known.
 pub(super) fn by_stage(account: &Account, width: f64) -> Option<Scene> {
-    let digits = digits(account.stages.iter().map(|stage| &stage.total));
+    let digits = watt_hour_digits(account.stages.iter().map(|stage| &stage.total));
     let bars: Vec<Bar> = account
         .stages
         .iter()
@@ -38,14 +38,14 @@ pub(super) fn by_stage(account: &Account, width: f64) -> Option<Scene> {
 /// Draws a bar per arm, divided by kind of stage; nothing when no energy is known.
 pub(super) fn by_arm(account: &Account, width: f64) -> Option<Scene> {
     let kinds: Vec<String> = account.stages.iter().map(|stage| stage.stage.clone()).collect();
-    let digits = digits(account.arms.iter().map(|arm| &arm.total));
+    let digits = watt_hour_digits(account.arms.iter().map(|arm| &arm.total));
     let bars: Vec<Bar> = account
         .arms
         .iter()
         .map(|arm| Bar {
-            label: arm.arm.clone(),
+            label: format!("{}{}", arm.arm, arm.outcome.remark()),
             parts: kinds.iter().enumerate().filter_map(|(index, kind)| part(index, arm.stages.get(kind))).collect(),
-            note: hours(&arm.total, digits),
+            note: note(&arm.total, digits),
         })
         .collect();
     stacked(&bars, &kinds, "Energy by arm, shared stages divided (Wh)", width)
@@ -69,11 +69,6 @@ fn note(amount: &Amount, digits: usize) -> String {
 fn hours(amount: &Amount, digits: usize) -> String {
     let joules = amount.joules();
     joules.map_or(String::new(), |joules| format!("{} Wh", number::amount(joules / JOULES_PER_WATT_HOUR, digits)))
-}
-
-/// Decimals that suit all amounts of a figure.
-fn digits<'a>(amounts: impl Iterator<Item = &'a Amount>) -> usize {
-    number::digits(amounts.filter_map(|amount| amount.joules().map(|j| j / JOULES_PER_WATT_HOUR)))
 }
 
 fn stacked(bars: &[Bar], keys: &[String], title: &str, width: f64) -> Option<Scene> {
@@ -129,4 +124,29 @@ fn stacked(bars: &[Bar], keys: &[String], title: &str, width: f64) -> Option<Sce
     scene.text((middle, bottom + 20.0), title, Style::new(MEDIUM, INK).middle());
     legend(&mut scene, (left, 7.0), width - left, &entries);
     Some(scene)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::Shape;
+    use super::*;
+    use crate::energy::account;
+    use crate::study::tests::{arm, empty, energy};
+    use crate::study::{Outcome, Role};
+
+    #[test]
+    fn an_arm_whose_card_could_not_be_read_is_no_whole() {
+        let mut study = empty();
+        study.arms = vec![arm("a", Role::Cell), arm("b", Role::Cell)];
+        study.arms[1].outcome = Outcome::Failed { reason: "x".into() };
+        study.energy = vec![
+            energy("1", "a", "cpu", "measured", Some(7200.0)),
+            energy("1", "a", "gpu", "unavailable", None),
+            energy("2", "b", "cpu", "measured", Some(3600.0)),
+        ];
+        let scene = by_arm(&account(&study), 400.0).unwrap();
+        let said =
+            |wanted: &str| scene.shapes.iter().any(|shape| matches!(shape, Shape::Text { text, .. } if text == wanted));
+        assert!(said("2.000 Wh without gpu") && said("1.000 Wh") && said("b (failed)"), "{:?}", scene.shapes);
+    }
 }

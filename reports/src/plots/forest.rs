@@ -72,7 +72,7 @@ fn row(scene: &mut Scene, axis: &Axis, metric: &MetricAnswer, y: f64, text_at: f
         }
         scene.circle((axis.at(value), y), 3.0, colour, ring);
     }
-    let digits = number::digits([contrast.first, contrast.second]);
+    let digits = contrast.decimals();
     let text = format!(
         "{} [{}, {}]",
         number::signed(contrast.effect, digits),

@@ -1,18 +1,34 @@
 //! Quality against energy: which arm gives most for what it costs.
+//!
+//! Only whole amounts compete: finished arms of the design whose energy is known as well as that of
+//! the others. A reference pays for answering alone, its training being charged to the arms, so it is
+//! shown as a level of quality and never takes part.
+
+use std::collections::BTreeSet;
 
 use super::axis::{Axis, Scale};
 use super::paint;
-use super::palette::{FAINT, INK, series};
-use super::panel::{Entry, MEDIUM, SMALL, horizontal_axis, label_width, legend, vertical_axis};
+use super::palette::{COLOURS, FAINT, INK, WHITE, series};
+use super::panel::{Entry, MEDIUM, SMALL, fit_name, horizontal_axis, label_width, legend, vertical_axis};
 use super::scene::{Colour, Scene, Style};
 use crate::energy::{Account, JOULES_PER_WATT_HOUR};
 use crate::number;
 use crate::record::Direction;
 use crate::standings::Standings;
-use crate::study::{Arm, Factor, Metric, Role, Study};
+use crate::study::{Arm, Factor, Metric, Outcome, Role, Study};
 
 /// Range of energies from which the axis becomes logarithmic.
 const LOG_RANGE: f64 = 20.0;
+/// How far references may stretch the scale beyond the arms, in ranges of their values.
+const REACH: f64 = 2.0;
+/// Least distance between the names of two references in points.
+const LINE: f64 = 8.6;
+
+/// Holds the figure and what it shows.
+pub(super) struct Front {
+    pub(super) scene: Scene,
+    pub(super) caption: String,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Marker {
@@ -24,19 +40,41 @@ enum Marker {
 
 const MARKERS: [Marker; 4] = [Marker::Circle, Marker::Square, Marker::Triangle, Marker::Diamond];
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filling {
+    Hollow,
+    Full,
+    Dotted,
+}
+
+const FILLINGS: [Filling; 3] = [Filling::Hollow, Filling::Full, Filling::Dotted];
+
 #[derive(Debug, Clone, Copy)]
 struct Look {
     colour: Colour,
     marker: Marker,
-    hollow: bool,
+    filling: Filling,
     radius: f64,
 }
 
+/// How a marker looks that says nothing by its colour, shape, filling or size.
+const PLAIN: Look = Look { colour: FAINT, marker: Marker::Circle, filling: Filling::Full, radius: 3.4 };
+
+/// An arm of the design.
 struct Point<'a> {
     arm: &'a Arm,
+    /// Watt-hours.
     energy: f64,
     value: f64,
-    look: Look,
+}
+
+/// What the figure compares.
+struct Compared<'a> {
+    points: Vec<Point<'a>>,
+    /// References and their values.
+    levels: Vec<(&'a str, f64)>,
+    /// Who is not there and why, a clause each.
+    left_out: Vec<String>,
 }
 
 /// Draws the plot of one metric; nothing when no arm has both a value and an energy.
@@ -46,35 +84,39 @@ pub(super) fn front(
     standings: &Standings,
     account: &Account,
     width: f64,
-) -> Option<Scene> {
-    let order = by_levels(&study.factors);
-    let points: Vec<Point> = study
-        .arms
-        .iter()
-        .zip(&standings.arms)
-        .filter_map(|(arm, standing)| {
-            let energy = account.arms.iter().find(|row| row.arm == arm.name)?;
-            let energy = energy.total.joules().filter(|joules| *joules > 0.0)? / JOULES_PER_WATT_HOUR;
-            let value = standing.value?;
-            let look = look(study, &order, arm);
-            Some(Point { arm, energy, value, look })
-        })
-        .collect();
+) -> Option<Front> {
+    let Compared { points, levels, left_out } = compared(study, standings, account);
     if points.is_empty() {
         return None;
     }
+    let order = by_levels(&study.factors);
     let energies = || points.iter().map(|point| point.energy);
     let range = energies().fold(0.0, f64::max) / energies().fold(f64::INFINITY, f64::min);
     let scale = if range > LOG_RANGE { Scale::Log } else { Scale::Linear };
     let (top, floor) = (6.0, 185.0);
-    let y = Axis::spanning(points.iter().map(|p| p.value), Scale::Linear, 0.1, (floor, top));
+    let (lowest, highest) = reach(&points);
+    let near = |value: f64| (lowest..=highest).contains(&value);
+    let values = points.iter().map(|point| point.value).chain(levels.iter().map(|level| level.1).filter(|v| near(*v)));
+    let y = Axis::spanning(values, Scale::Linear, 0.1, (floor, top));
     let left = label_width(&y, 5) + 20.0;
-    let x = Axis::spanning(energies(), scale, 0.08, (left, width - 4.0));
+    let names: Vec<String> = levels
+        .iter()
+        .map(|&(name, value)| {
+            let text = if near(value) {
+                name.to_owned()
+            } else {
+                format!("{} {name}", number::fixed(value, number::digits([value])))
+            };
+            fit_name(&text, SMALL, false, width * 0.27)
+        })
+        .collect();
+    let margin = names.iter().map(|name| paint::width(name, SMALL, false)).fold(0.0, f64::max);
+    let right = width - if levels.is_empty() { 4.0 } else { margin + 14.0 };
+    let x = Axis::spanning(energies(), scale, 0.08, (left, right));
     let mut scene = Scene::new(width, 0.0);
     horizontal_axis(&mut scene, &x, top, floor, 5, true);
-    vertical_axis(&mut scene, &y, left, width - 4.0, 5, true);
-    let middle = (left + width) / 2.0;
-    scene.text((middle, floor + 18.0), "Energy per arm (Wh)", Style::new(MEDIUM, INK).middle());
+    vertical_axis(&mut scene, &y, left, right, 5, true);
+    scene.text(((left + right) / 2.0, floor + 18.0), "Energy per arm (Wh)", Style::new(MEDIUM, INK).middle());
     let title = format!(
         "{} ({} is better)",
         metric.label,
@@ -85,15 +127,19 @@ pub(super) fn front(
     );
     scene.text((5.0, (top + floor) / 2.0), title, Style::new(MEDIUM, INK).middle().up());
 
-    let best = pareto(&points, metric.direction);
+    let drawn = draw_levels(&mut scene, &x, &y, &levels, &names);
+    let pairs: Vec<(f64, f64)> = points.iter().map(|point| (point.energy, point.value)).collect();
+    let best = pareto(&pairs, metric.direction);
     let line = steps(&x, &y, &points, &best);
-    scene.line(&line, 0.9, FAINT);
-    for point in &points {
-        draw(&mut scene, (x.at(point.energy), y.at(point.value)), point.look);
+    scene.line(&line, 0.9, INK);
+    let sizes = Sizes::of(study, &points);
+    let looks: Vec<Look> = points.iter().map(|point| look(&order, point.arm, &sizes)).collect();
+    for (point, look) in points.iter().zip(&looks) {
+        draw(&mut scene, (x.at(point.energy), y.at(point.value)), *look);
     }
-    names(&mut scene, &x, &y, &points, &best, &line);
+    draw_names(&mut scene, &x, &y, &points, &looks, &best, (&line, &drawn));
     let mut below = floor + 32.0;
-    let groups = keys(study, &order, &points);
+    let groups = keys(study, &order, &sizes);
     let heads = groups.iter().map(|(head, _)| paint::width(head, SMALL, true));
     let indent = left + heads.fold(0.0, f64::max) + 8.0;
     for (head, entries) in &groups {
@@ -101,7 +147,94 @@ pub(super) fn front(
         below += legend(&mut scene, (indent, below), width - indent, entries);
     }
     scene.height = below;
-    Some(scene)
+    let shown = match levels.iter().filter(|level| !near(level.1)).count() {
+        _ if levels.is_empty() => None,
+        0 => Some("Dashed"),
+        _ => Some("Dashed, or an arrow where off the scale"),
+    };
+    Some(Front { scene, caption: caption(metric, account, shown, &left_out, &order) })
+}
+
+/// Sorts the arms into those that compete, levels to compare with, and those that are left out.
+fn compared<'a>(study: &'a Study, standings: &Standings, account: &Account) -> Compared<'a> {
+    let done: Vec<(&Arm, f64)> = study
+        .arms
+        .iter()
+        .zip(&standings.arms)
+        .filter(|(arm, _)| arm.outcome == Outcome::Done)
+        .filter_map(|(arm, standing)| Some((arm, standing.value?)))
+        .collect();
+    let of = |role: Role| done.iter().copied().filter(move |(arm, _)| arm.role == role);
+    let unread: Vec<BTreeSet<_>> = of(Role::Cell).map(|(arm, _)| gaps(study, &arm.name)).collect();
+    // What is missing from every arm alike makes none look cheap.
+    let shared = unread.iter().cloned().reduce(|a, b| &a & &b).unwrap_or_default();
+    let (mut points, mut partial, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    for ((arm, value), gaps) in of(Role::Cell).zip(&unread) {
+        let row = account.arms.iter().find(|row| row.arm == arm.name);
+        let joules = row.and_then(|row| row.total.joules()).filter(|joules| *joules > 0.0);
+        match joules {
+            None => unknown.push(arm.name.as_str()),
+            Some(_) if *gaps != shared => partial.push(arm.name.as_str()),
+            Some(joules) => points.push(Point { arm, energy: joules / JOULES_PER_WATT_HOUR, value }),
+        }
+    }
+    let unfinished: Vec<&str> = study
+        .arms
+        .iter()
+        .filter(|arm| arm.role == Role::Cell && arm.outcome != Outcome::Done)
+        .map(|arm| arm.name.as_str())
+        .collect();
+    let groups = [
+        (unfinished, "not finished"),
+        (partial, "part of the energy unavailable, which is known of others"),
+        (unknown, "energy unavailable"),
+    ];
+    let clause = |(names, why): &(Vec<&str>, &str)| match names.len() {
+        0 => None,
+        1..=3 => Some(format!("{} ({why})", names.join(", "))),
+        count => Some(format!("{count} arms ({why})")),
+    };
+    Compared {
+        points,
+        levels: of(Role::Reference).map(|(arm, value)| (arm.name.as_str(), value)).collect(),
+        left_out: groups.iter().filter_map(clause).collect(),
+    }
+}
+
+/// Stages of an arm in which a component could not be read that some stage could read.
+fn gaps<'s>(study: &'s Study, arm: &str) -> BTreeSet<(&'s str, &'s str)> {
+    let known: BTreeSet<&str> =
+        study.energy.iter().filter(|row| row.joules.is_some()).map(|row| row.component.as_str()).collect();
+    let rows = study.energy.iter().filter(|row| row.joules.is_none() && row.arms.iter().any(|name| name == arm));
+    rows.map(|row| (row.key.as_str(), row.component.as_str())).filter(|(_, name)| known.contains(name)).collect()
+}
+
+fn caption(
+    metric: &Metric,
+    account: &Account,
+    references: Option<&str>,
+    left_out: &[String],
+    order: &[&Factor],
+) -> String {
+    let mut caption = format!(
+        "{} against the energy of each arm of the design, shared stages divided. The line is the Pareto front: for every arm off it, one on it costs no more and is at least as good.",
+        metric.label
+    );
+    if let Some(shown) = references {
+        caption.push_str(&format!(" {shown}: references (answering only; their training is charged to the arms)."));
+    }
+    if !left_out.is_empty() {
+        caption.push_str(&format!(" Left out: {}.", left_out.join("; ")));
+    }
+    let untold = untold(order);
+    if !untold.is_empty() {
+        caption.push_str(&format!(" Not told apart by colour, shape or filling: {}.", untold.join("; ")));
+    }
+    let state = account.total.state();
+    let mut letters = state.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    caption.push_str(&format!(" {}{}.", first.unwrap_or_default(), letters.as_str()));
+    caption
 }
 
 /// Factors by falling number of levels: the first gets colours, then shapes, then filling.
@@ -111,7 +244,22 @@ fn by_levels(factors: &[Factor]) -> Vec<&Factor> {
     order
 }
 
-fn look(study: &Study, order: &[&Factor], arm: &Arm) -> Look {
+/// Factors and levels that have no look of their own.
+fn untold(order: &[&Factor]) -> Vec<String> {
+    let looks = [COLOURS, MARKERS.len(), FILLINGS.len()];
+    let ranked = order.iter().enumerate();
+    ranked
+        .filter_map(|(rank, factor)| match looks.get(rank) {
+            None => Some(format!("levels of {}", factor.name)),
+            Some(&count) if factor.levels.len() > count => {
+                Some(format!("levels of {} beyond {count}, which repeat", factor.name))
+            }
+            Some(_) => None,
+        })
+        .collect()
+}
+
+fn look(order: &[&Factor], arm: &Arm, sizes: &Sizes) -> Look {
     let level = |rank: usize| {
         let factor = order.get(rank)?;
         let level = arm.levels.get(&factor.name)?;
@@ -120,23 +268,32 @@ fn look(study: &Study, order: &[&Factor], arm: &Arm) -> Look {
     Look {
         colour: level(0).map_or(FAINT, series),
         marker: MARKERS[level(1).unwrap_or(0) % MARKERS.len()],
-        hollow: level(2) == Some(0),
-        radius: radius(study, &arm.model),
+        filling: level(2).map_or(PLAIN.filling, |level| FILLINGS[level % FILLINGS.len()]),
+        radius: sizes.radius(&arm.model),
     }
 }
 
-/// Radius in points: the area grows with the logarithm of the model's size within the study.
-fn radius(study: &Study, model: &str) -> f64 {
-    let size = |name: &str| study.models.iter().find(|m| m.name == name).map(|m| m.parameters as f64);
-    let sizes: Vec<f64> = study.arms.iter().filter_map(|arm| size(&arm.model)).filter(|s| *s > 0.0).collect();
-    let least = sizes.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = sizes.iter().copied().fold(0.0, f64::max);
-    match size(model) {
-        Some(value) if value > 0.0 && most > least => {
-            let share = (value / least).ln() / (most / least).ln();
-            (9.0 + share * 30.0).sqrt()
+/// The models that answer, with their parameters.
+struct Sizes<'a>(Vec<(&'a str, u64)>);
+
+impl<'a> Sizes<'a> {
+    fn of(study: &'a Study, points: &[Point]) -> Self {
+        let answers = |name: &str| points.iter().any(|point| point.arm.model == name);
+        let models = study.models.iter().filter(|model| model.parameters > 0 && answers(&model.name));
+        Self(models.map(|model| (model.name.as_str(), model.parameters)).collect())
+    }
+
+    /// Radius in points: the area grows with the logarithm of the model's size.
+    fn radius(&self, model: &str) -> f64 {
+        let sizes = || self.0.iter().map(|(_, size)| *size as f64);
+        let (least, most) = (sizes().fold(f64::INFINITY, f64::min), sizes().fold(0.0, f64::max));
+        match self.0.iter().find(|(name, _)| *name == model) {
+            Some(&(_, size)) if most > least => {
+                let share = (size as f64 / least).ln() / (most / least).ln();
+                (9.0 + share * 20.0).sqrt()
+            }
+            _ => PLAIN.radius,
         }
-        _ => 3.4,
     }
 }
 
@@ -150,30 +307,84 @@ fn draw(scene: &mut Scene, (x, y): (f64, f64), look: Look) {
         };
         corners.iter().map(|(dx, dy)| (x + radius * dx, y + radius * dy)).collect()
     };
+    let is_full = look.filling == Filling::Full;
     if look.marker == Marker::Circle {
-        scene.circle((x, y), look.radius, look.colour, look.hollow.then_some(1.2));
-        return;
+        scene.circle((x, y), look.radius, look.colour, (!is_full).then_some(1.2));
+    } else {
+        scene.area(&outline(look.radius), look.colour, 1.0);
+        if !is_full {
+            scene.area(&outline(look.radius - 1.4), WHITE, 1.0);
+        }
     }
-    scene.area(&outline(look.radius), look.colour, 1.0);
-    if look.hollow {
-        scene.area(&outline(look.radius - 1.4), super::palette::WHITE, 1.0);
+    if look.filling == Filling::Dotted {
+        scene.circle((x, y), 1.1, look.colour, None);
     }
 }
 
-/// Positions of the points that no other one beats in both value and energy, by rising energy.
-fn pareto(points: &[Point], direction: Direction) -> Vec<usize> {
-    let good = |point: &Point| match direction {
-        Direction::Higher => point.value,
-        Direction::Lower => -point.value,
-    };
-    let mut order: Vec<usize> = (0..points.len()).collect();
-    order.sort_by(|&a, &b| {
-        let energy = points[a].energy.total_cmp(&points[b].energy);
-        energy.then(good(&points[b]).total_cmp(&good(&points[a])))
-    });
+/// Range of values that the scale may show: that of the arms and [`REACH`] times as much around it.
+fn reach(points: &[Point]) -> (f64, f64) {
+    let values = || points.iter().map(|point| point.value);
+    let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+    let range = (high - low).max(0.1 * low.abs().max(high.abs()));
+    (low - REACH * range, high + REACH * range)
+}
+
+/// Draws references as dashed levels named in the right margin, those off the scale as arrows at its
+/// end; returns the areas that the dashes take.
+fn draw_levels(scene: &mut Scene, x: &Axis, y: &Axis, levels: &[(&str, f64)], names: &[String]) -> Vec<Area> {
+    let mut order: Vec<usize> = (0..levels.len()).collect();
+    let (top, floor) = (y.to, y.from);
+    let at = |index: usize| y.at(levels[index].1).clamp(top, floor);
+    order.sort_by(|&a, &b| at(a).total_cmp(&at(b)));
+    let wanted: Vec<f64> = order.iter().map(|&index| at(index)).collect();
+    let mut dashed = Vec::new();
+    for (&index, text_at) in order.iter().zip(spread(&wanted, LINE, (top, floor))) {
+        let exact = y.at(levels[index].1);
+        let height = at(index);
+        if exact == height {
+            let mut from = x.from;
+            while from < x.to {
+                scene.line(&[(from, height), ((from + 2.5).min(x.to), height)], 0.7, FAINT);
+                from += 5.0;
+            }
+            dashed.push((x.from, height - 0.5, x.to, height + 0.5));
+        } else {
+            // The arrow points to where the level is.
+            let point = if exact < height { -4.0 } else { 4.0 };
+            let base = height - point;
+            scene.area(&[(x.to + 1.5, base), (x.to + 6.5, base), (x.to + 4.0, base + point)], FAINT, 1.0);
+        }
+        if exact == height {
+            scene.line(&[(x.to, height), (x.to + 7.0, text_at)], 0.5, FAINT);
+        }
+        scene.text((x.to + 10.0, text_at), names[index].clone(), Style::new(SMALL, FAINT));
+    }
+    dashed
+}
+
+/// Moves rising positions apart to a gap, or as far as the room allows, as little as needed.
+fn spread(wanted: &[f64], gap: f64, (low, high): (f64, f64)) -> Vec<f64> {
+    let gap = gap.min((high - low) / wanted.len().saturating_sub(1).max(1) as f64);
+    let mut places = wanted.to_vec();
+    for index in 1..places.len() {
+        places[index] = places[index].max(places[index - 1] + gap);
+    }
+    let mut limit = high;
+    for place in places.iter_mut().rev() {
+        *place = place.min(limit);
+        limit = *place - gap;
+    }
+    places
+}
+
+/// Positions of the pairs of energy and value that no other one beats in both, by rising energy.
+fn pareto(pairs: &[(f64, f64)], direction: Direction) -> Vec<usize> {
+    let good = |index: usize| direction.sign() * pairs[index].1;
+    let mut order: Vec<usize> = (0..pairs.len()).collect();
+    order.sort_by(|&a, &b| pairs[a].0.total_cmp(&pairs[b].0).then(good(b).total_cmp(&good(a))));
     let mut front: Vec<usize> = Vec::new();
     for index in order {
-        if front.last().is_none_or(|&last| good(&points[index]) > good(&points[last])) {
+        if front.last().is_none_or(|&last| good(index) > good(last)) {
             front.push(index);
         }
     }
@@ -196,12 +407,24 @@ fn steps(x: &Axis, y: &Axis, points: &[Point], best: &[usize]) -> Vec<(f64, f64)
     line
 }
 
-/// Names the arms of the front where there is room.
-fn names(scene: &mut Scene, x: &Axis, y: &Axis, points: &[Point], best: &[usize], line: &[(f64, f64)]) {
-    let mut taken: Vec<(f64, f64, f64, f64)> = points
+/// Left, upper, right and lower edge.
+type Area = (f64, f64, f64, f64);
+
+/// Names the arms of the front where there is room, away from dashes if possible.
+fn draw_names(
+    scene: &mut Scene,
+    x: &Axis,
+    y: &Axis,
+    points: &[Point],
+    looks: &[Look],
+    best: &[usize],
+    (line, dashed): (&[(f64, f64)], &[Area]),
+) {
+    let mut taken: Vec<Area> = points
         .iter()
-        .map(|point| {
-            let (cx, cy, r) = (x.at(point.energy), y.at(point.value), point.look.radius + 0.5);
+        .zip(looks)
+        .map(|(point, look)| {
+            let (cx, cy, r) = (x.at(point.energy), y.at(point.value), look.radius + 0.5);
             (cx - r, cy - r, cx + r, cy + r)
         })
         .collect();
@@ -212,7 +435,7 @@ fn names(scene: &mut Scene, x: &Axis, y: &Axis, points: &[Point], best: &[usize]
     for &index in best {
         let point = &points[index];
         let (cx, cy) = (x.at(point.energy), y.at(point.value));
-        let (w, r) = (paint::width(&point.arm.name, SMALL, true), point.look.radius + 3.0);
+        let (w, r) = (paint::width(&point.arm.name, SMALL, true), looks[index].radius + 3.0);
         let places = [
             (cx - r - w, cy - r - 2.0),
             (cx - w / 2.0, cy - r - 5.0),
@@ -223,13 +446,15 @@ fn names(scene: &mut Scene, x: &Axis, y: &Axis, points: &[Point], best: &[usize]
             (cx - w / 2.0, cy + r + 5.0),
             (cx - r - w, cy + r + 2.0),
         ];
-        let free = places.into_iter().find(|&(left, middle)| {
-            let area = (left - 1.0, middle - 4.5, left + w + 1.0, middle + 4.5);
-            let inside = area.0 >= x.from && area.2 <= x.to && area.1 >= y.to && area.3 <= y.from;
-            let apart = |o: &(f64, f64, f64, f64)| area.2 < o.0 || o.2 < area.0 || area.3 < o.1 || o.3 < area.1;
-            inside && taken.iter().all(apart)
-        });
-        if let Some((left, middle)) = free {
+        let free = |avoided: &[Area]| {
+            places.into_iter().find(|&(left, middle)| {
+                let area = (left - 1.0, middle - 4.5, left + w + 1.0, middle + 4.5);
+                let inside = area.0 >= x.from && area.2 <= x.to && area.1 >= y.to && area.3 <= y.from;
+                let apart = |o: &Area| area.2 < o.0 || o.2 < area.0 || area.3 < o.1 || o.3 < area.1;
+                inside && taken.iter().chain(avoided).all(apart)
+            })
+        };
+        if let Some((left, middle)) = free(dashed).or_else(|| free(&[])) {
             scene.text((left, middle), point.arm.name.clone(), Style::new(SMALL, INK).bold());
             taken.push((left, middle - 4.5, left + w, middle + 4.5));
         }
@@ -237,39 +462,130 @@ fn names(scene: &mut Scene, x: &Axis, y: &Axis, points: &[Point], best: &[usize]
 }
 
 /// What colours, shapes, filling and size mean, one group each.
-fn keys<'a>(study: &'a Study, order: &[&'a Factor], points: &[Point]) -> Vec<(String, Vec<Entry<'a>>)> {
-    let plain = Look { colour: FAINT, marker: Marker::Circle, hollow: false, radius: 3.4 };
+fn keys<'a>(study: &'a Study, order: &[&'a Factor], sizes: &Sizes) -> Vec<(String, Vec<Entry<'a>>)> {
     let key = |look: Look, label: String| -> Entry<'a> { (Box::new(move |scene, at| draw(scene, at, look)), label) };
     let mut groups: Vec<(String, Vec<Entry>)> = Vec::new();
     for (rank, factor) in order.iter().take(3).enumerate() {
         let entries = factor.levels.iter().enumerate().map(|(index, level)| {
             let look = match rank {
-                0 => Look { colour: series(index), ..plain },
-                1 => Look { marker: MARKERS[index % MARKERS.len()], ..plain },
-                _ => Look { hollow: index == 0, ..plain },
+                0 => Look { colour: series(index), ..PLAIN },
+                1 => Look { marker: MARKERS[index % MARKERS.len()], ..PLAIN },
+                _ => Look { filling: FILLINGS[index % FILLINGS.len()], ..PLAIN },
             };
             key(look, level.clone())
         });
-        let mut entries: Vec<Entry> = entries.collect();
-        // References have no levels: they are drawn in the colour of none.
-        if rank == 0 && points.iter().any(|point| point.arm.role == Role::Reference) {
-            entries.push(key(plain, "reference".to_owned()));
-        }
-        groups.push((factor.name.clone(), entries));
+        groups.push((factor.name.clone(), entries.collect()));
     }
-    let mut names: Vec<&str> = points.iter().map(|point| point.arm.model.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let sizes = study.models.iter().filter(|model| names.contains(&model.name.as_str()));
-    let entries: Vec<Entry> = sizes
-        .map(|model| {
-            let radius = radius(study, &model.name);
+    // One model, one size: nothing to explain.
+    if sizes.0.len() > 1 {
+        let models = study.models.iter().filter(|model| sizes.0.iter().any(|(name, _)| *name == model.name));
+        let entries = models.map(|model| {
             let label = format!("{} ({})", model.name, number::parameters(model.parameters));
-            key(Look { radius, ..plain }, label)
-        })
-        .collect();
-    if !entries.is_empty() {
-        groups.push(("size".to_owned(), entries));
+            key(Look { radius: sizes.radius(&model.name), ..PLAIN }, label)
+        });
+        groups.push(("size".to_owned(), entries.collect()));
     }
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::energy::account;
+    use crate::standings::Standing;
+    use crate::study::tests::{arm, empty, energy};
+
+    #[test]
+    fn the_front_is_what_nothing_beats() {
+        // By energy: a is cheapest, b better, c dearer and worse than b, d best.
+        let pairs = [(1.0, 0.2), (2.0, 0.5), (3.0, 0.4), (4.0, 0.9)];
+        assert_eq!(pareto(&pairs, Direction::Higher), [0, 1, 3]);
+        // Where less is better, the cheapest is also the best.
+        assert_eq!(pareto(&pairs, Direction::Lower), [0]);
+        // At one energy the better one counts, of equals the first; the order of the input does not.
+        assert_eq!(pareto(&[(2.0, 0.5), (1.0, 0.1), (1.0, 0.3), (1.0, 0.3)], Direction::Higher), [2, 0]);
+        assert!(pareto(&[], Direction::Higher).is_empty());
+    }
+
+    fn standings(study: &Study) -> Standings {
+        let standing = |(index, arm): (usize, &Arm)| Standing {
+            arm: arm.name.clone(),
+            value: Some(0.1 * (index + 1) as f64),
+            interval: None,
+            deviation: None,
+            seeds: 1,
+            against_baseline: None,
+            p_adjusted: None,
+            best: false,
+        };
+        Standings { metric: "m".into(), arms: study.arms.iter().enumerate().map(standing).collect() }
+    }
+
+    #[test]
+    fn only_whole_amounts_of_finished_arms_compete() {
+        let mut study = empty();
+        study.arms = ["whole", "no card", "failed"].map(|name| arm(name, Role::Cell)).to_vec();
+        study.arms[2].outcome = Outcome::Failed { reason: "x".into() };
+        study.arms.push(arm("teacher", Role::Reference));
+        study.energy = vec![
+            energy("1", "whole", "cpu", "measured", Some(10.0)),
+            energy("1", "whole", "gpu", "measured", Some(900.0)),
+            energy("2", "no card", "cpu", "measured", Some(10.0)),
+            energy("2", "no card", "gpu", "unavailable", None),
+            energy("3", "failed", "cpu", "measured", Some(1.0)),
+            energy("4", "teacher", "cpu", "measured", Some(1.0)),
+        ];
+        let result = compared(&study, &standings(&study), &account(&study));
+        let names: Vec<&str> = result.points.iter().map(|point| point.arm.name.as_str()).collect();
+        assert_eq!((names, result.levels), (vec!["whole"], vec![("teacher", 0.4)]));
+        assert_eq!(
+            result.left_out,
+            ["failed (not finished)", "no card (part of the energy unavailable, which is known of others)"]
+        );
+    }
+
+    #[test]
+    fn what_is_missing_from_all_alike_leaves_nobody_out() {
+        let mut study = empty();
+        study.arms = ["a", "b"].map(|name| arm(name, Role::Cell)).to_vec();
+        let mut shared = energy("1", "a", "gpu", "unavailable", None);
+        shared.arms.push("b".into());
+        study.energy = vec![
+            shared,
+            energy("2", "a", "gpu", "measured", Some(10.0)),
+            energy("3", "b", "gpu", "measured", Some(10.0)),
+            // Memory is known nowhere.
+            energy("3", "b", "dram", "unavailable", None),
+        ];
+        let result = compared(&study, &standings(&study), &account(&study));
+        assert_eq!((result.points.len(), result.left_out), (2, Vec::new()));
+    }
+
+    #[test]
+    fn names_of_levels_stand_apart_and_inside() {
+        assert_eq!(spread(&[10.0, 12.0, 40.0], 8.0, (0.0, 50.0)), [10.0, 18.0, 40.0]);
+        assert_eq!(spread(&[48.0, 49.0, 50.0], 8.0, (0.0, 50.0)), [34.0, 42.0, 50.0]);
+        assert_eq!(spread(&[20.0; 6], 20.0, (0.0, 50.0)), [0.0, 10.0, 20.0, 30.0, 40.0, 50.0]);
+        assert!(spread(&[], 8.0, (0.0, 50.0)).is_empty());
+    }
+
+    #[test]
+    fn looks_that_repeat_are_told() {
+        let factor = |name: &str, count: usize| Factor {
+            name: name.into(),
+            levels: (0..count).map(|level| level.to_string()).collect(),
+        };
+        let few = [factor("sft", 4), factor("teacher", 3), factor("algorithm", 3)];
+        assert!(untold(&by_levels(&few)).is_empty());
+        let many = [factor("sft", 8), factor("teacher", 5), factor("algorithm", 4), factor("student", 2)];
+        assert_eq!(
+            untold(&by_levels(&many)),
+            [
+                "levels of sft beyond 7, which repeat",
+                "levels of teacher beyond 4, which repeat",
+                "levels of algorithm beyond 3, which repeat",
+                "levels of student"
+            ]
+        );
+    }
 }

@@ -18,6 +18,8 @@ pub(super) struct Cell {
     pub(super) effect: f64,
     /// Adjusted p value.
     pub(super) p: f64,
+    /// Whether the test leans to the side that the effect favours.
+    pub(super) agrees: bool,
     /// Whether the experiment declared this test.
     pub(super) declared: bool,
 }
@@ -26,7 +28,18 @@ impl Cell {
     /// Takes the cell of a contrast; nothing where it has no standardised effect.
     pub(super) fn of(contrast: &Contrast, p: f64, declared: bool) -> Option<Self> {
         let effect = contrast.standardised?;
-        Some(Self { effect, p, declared })
+        Some(Self { effect, p, agrees: contrast.agrees, declared })
+    }
+
+    /// Stars of significance; none where mean and ranks contradict each other, as nothing is claimed.
+    fn stars(&self) -> &'static str {
+        match self.p {
+            _ if !self.agrees => "",
+            p if p < 0.001 => "***",
+            p if p < 0.01 => "**",
+            p if p < 0.05 => "*",
+            _ => "",
+        }
     }
 }
 
@@ -100,12 +113,7 @@ fn paint_cell(scene: &mut Scene, cell: Option<&Cell>, at: (f64, f64), (w, h): (f
     };
     let colour = diverging(cell.effect / FULL);
     scene.rectangle(inner.0, inner.1, colour);
-    let stars = match cell.p {
-        p if p < 0.001 => "***",
-        p if p < 0.01 => "**",
-        p if p < 0.05 => "*",
-        _ => "",
-    };
+    let stars = cell.stars();
     let ink = if is_light(colour) { INK } else { WHITE };
     let text = format!("{}{stars}", number::signed(cell.effect, 2));
     let bold = !stars.is_empty();
@@ -129,5 +137,17 @@ fn colour_bar(scene: &mut Scene, (x, y): (f64, f64), height: f64) {
         let inset = 4.0 * (1.0 - 2.0 * share);
         let label = number::signed(value, 1);
         scene.text((x + 11.0, y + height * share + inset), label, Style::new(SMALL, FAINT));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_against_its_ranks_gets_no_stars() {
+        let stars = |p, agrees| Cell { effect: 0.3, p, agrees, declared: true }.stars();
+        assert_eq!((stars(0.0005, true), stars(0.005, true), stars(0.04, true)), ("***", "**", "*"));
+        assert_eq!((stars(0.05, true), stars(0.0005, false)), ("", ""));
     }
 }

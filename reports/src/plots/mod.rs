@@ -101,14 +101,9 @@ pub fn figures(
     let metric = study.metrics.iter().find(|metric| metric.name == chief);
     let standing = standings.iter().find(|standing| standing.metric == chief);
     if let (Some(metric), Some(standing)) = (metric, standing)
-        && let Some(scene) = front::front(study, metric, standing, account, FRONT_WIDTH)
+        && let Some(front) = front::front(study, metric, standing, account, FRONT_WIDTH)
     {
-        let caption = format!(
-            "{} against the energy of each arm, shared stages divided. The line is the Pareto front: for every arm off it, one on it costs no more and is at least as good. {}.",
-            metric.label,
-            capital(&account.total.state())
-        );
-        figures.push(Figure::new("front", caption, scene));
+        figures.push(Figure::new("front", front.caption, front.scene));
     }
     if let Some(scene) = forest::forest(study, answers, FULL_WIDTH) {
         let caption = "Effects of the declared hypotheses with 95 % bootstrap intervals, each over its bootstrap standard error times the root of n (for a mean, d_z but for resampling). Filled: significant after Holm; hollow: not; no mark: the difference never varies.";
@@ -117,14 +112,14 @@ pub fn figures(
     let columns: Vec<String> = study.metrics.iter().map(|metric| metric.label.clone()).collect();
     let rows = contrast_rows(study, scores, answers, resampling);
     if !rows.is_empty() && !columns.is_empty() {
-        let caption = "Every hypothesis on every metric: standardised effect, positive (blue) where it favours the claim. Outlined cells were declared and carry their p values; the others are exploratory, with Holm's adjustment over them. *, **, ***: adjusted p below 0.05, 0.01, 0.001.";
+        let caption = "Every hypothesis on every metric: standardised effect, positive (blue) where it favours the claim. Outlined cells were declared and carry their p values; the others are exploratory, with Holm's adjustment over them. *, **, ***: adjusted p below 0.05, 0.01, 0.001, unless ranks and mean disagree.";
         let scene = heatmap::heatmap(&columns, &rows, FULL_WIDTH);
         figures.push(Figure::new("heatmap-hypotheses", caption, scene));
     }
     let rows = arm_rows(study, standings);
     if !rows.is_empty() && !columns.is_empty() {
         let caption = format!(
-            "Every arm against the baseline {}: standardised effect, positive (blue) where the arm is better. *, **, ***: p below 0.05, 0.01, 0.001 after Holm over the arms, metric by metric (exploratory).",
+            "Every arm against the baseline {}: standardised effect, positive (blue) where the arm is better. *, **, ***: p below 0.05, 0.01, 0.001 after Holm over the arms, metric by metric (exploratory), unless ranks and mean disagree.",
             study.baseline.as_deref().unwrap_or_default()
         );
         let scene = heatmap::heatmap(&columns, &rows, FULL_WIDTH);
@@ -144,7 +139,10 @@ pub fn figures(
         figures.push(Figure::new("energy-stages", caption, scene));
     }
     if let Some(scene) = bars::by_arm(account, FULL_WIDTH) {
-        let caption = "Energy by arm and kind of stage, over all seeds; shared stages divided equally.";
+        let mut caption = "Energy by arm and kind of stage, over all seeds; shared stages divided equally.".to_owned();
+        if account.arms.iter().any(|arm| arm.role == Role::Reference) {
+            caption.push_str(" References: answering only; their training is charged to the arms.");
+        }
         figures.push(Figure::new("energy-arms", caption, scene));
     }
     figures
@@ -155,29 +153,27 @@ fn contrast_rows(study: &Study, scores: &Scores, answers: &[Answer], resampling:
     let cells: Vec<(usize, usize)> = (0..study.hypotheses.len())
         .flat_map(|hypothesis| (0..study.metrics.len()).map(move |metric| (hypothesis, metric)))
         .collect();
-    let contrasts: Vec<(Option<Contrast>, Option<f64>)> = cells
+    let tested: Vec<Tested> = cells
         .par_iter()
         .map(|&(hypothesis, metric)| {
             let name = &study.metrics[metric].name;
             let declared = answers[hypothesis].metrics.iter().find(|answer| answer.metric == *name);
             match declared {
-                Some(answer) => (answer.contrast.clone(), answer.p_adjusted),
+                Some(answer) => Tested::Declared(answer.contrast.clone(), answer.p_adjusted),
                 None => {
                     let hypothesis = &study.hypotheses[hypothesis];
-                    (hypotheses::test(study, scores, hypothesis, name, resampling).ok(), None)
+                    Tested::Exploratory(hypotheses::test(study, scores, hypothesis, name, resampling).ok())
                 }
             }
         })
         .collect();
-    let raw: Vec<f64> = contrasts
-        .iter()
-        .filter_map(|(contrast, declared)| contrast.as_ref().filter(|_| declared.is_none()).map(|c| c.p))
-        .collect();
-    let mut adjusted = holm(&raw).into_iter();
-    let mut cells = contrasts.into_iter().map(|(contrast, declared)| {
-        let contrast = contrast?;
-        let p = declared.or_else(|| adjusted.next())?;
-        heatmap::Cell::of(&contrast, p, declared.is_some())
+    let mut adjusted = holm(&exploratory(&tested)).into_iter();
+    let mut cells = tested.into_iter().map(|tested| match tested {
+        Tested::Declared(contrast, p) => heatmap::Cell::of(&contrast?, p?, true),
+        Tested::Exploratory(contrast) => {
+            let p = adjusted.next()?;
+            heatmap::Cell::of(&contrast?, p, false)
+        }
     });
     study
         .hypotheses
@@ -188,6 +184,23 @@ fn contrast_rows(study: &Study, scores: &Scores, answers: &[Answer], resampling:
             cells: cells.by_ref().take(study.metrics.len()).collect(),
         })
         .collect()
+}
+
+/// A hypothesis on a metric, which it names or not.
+enum Tested {
+    /// With the p value adjusted over the declared family.
+    Declared(Option<Contrast>, Option<f64>),
+    Exploratory(Option<Contrast>),
+}
+
+/// The family of exploratory p values: what cannot be tested counts with p = 1, so that a failed arm
+/// makes no other cell significant.
+fn exploratory(tested: &[Tested]) -> Vec<f64> {
+    let p = |tested: &Tested| match tested {
+        Tested::Declared(..) => None,
+        Tested::Exploratory(contrast) => Some(contrast.as_ref().map_or(1.0, |contrast| contrast.p)),
+    };
+    tested.iter().filter_map(p).collect()
 }
 
 /// Rows of arms against the baseline.
@@ -221,8 +234,13 @@ pub(crate) fn file_stem(text: &str) -> String {
     text.chars().map(allowed).collect()
 }
 
-fn capital(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().map(|c| c.to_uppercase().to_string());
-    first.unwrap_or_default() + characters.as_str()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_explored_stays_in_the_family() {
+        let tested = [Tested::Exploratory(None), Tested::Declared(None, None), Tested::Exploratory(None)];
+        assert_eq!(exploratory(&tested), [1.0, 1.0]);
+    }
 }

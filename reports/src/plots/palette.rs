@@ -15,7 +15,10 @@ pub(super) const WHITE: Colour = (255, 255, 255);
 const SERIES: [Colour; 7] =
     [(0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (90, 90, 90)];
 
-/// Colour of a series; they repeat after seven.
+/// How many series have a colour of their own.
+pub(super) const COLOURS: usize = SERIES.len();
+
+/// Colour of a series; they repeat after [`COLOURS`].
 pub(super) fn series(index: usize) -> Colour {
     SERIES[index % SERIES.len()]
 }

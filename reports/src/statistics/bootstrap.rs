@@ -3,8 +3,9 @@
 use rand::RngExt;
 use rayon::prelude::*;
 use statrs::distribution::{ContinuousCDF, Normal};
+use tutelage_metrics::bootstrap::quantile;
 
-use super::{Interval, Resampling, moments::quantile, stream};
+use super::{Interval, Resampling, stream};
 
 /// Computes the statistic on `resamples` samples of `items` indices drawn with replacement.
 ///

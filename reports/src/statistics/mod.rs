@@ -3,7 +3,6 @@
 //! Knows nothing of studies, arms or metrics. Everything random takes a seed and gives the same
 //! result for any number of threads: resample `b` always draws from stream `b` of one ChaCha8 key.
 
-pub mod benjamini_hochberg;
 pub mod bootstrap;
 pub mod detectable;
 pub mod difference;

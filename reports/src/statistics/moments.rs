@@ -1,4 +1,4 @@
-//! Mean, variance and quantiles.
+//! Mean and variance.
 
 /// Computes the arithmetic mean; NaN for no values.
 pub fn mean(values: &[f64]) -> f64 {
@@ -26,21 +26,6 @@ pub fn deviation(values: &[f64]) -> f64 {
     variance(values).sqrt()
 }
 
-/// Computes a quantile of sorted values by linear interpolation between order statistics.
-///
-/// Definition 7 of Hyndman and Fan (1996), "Sample quantiles in statistical packages"; the default
-/// of NumPy and R. NaN for no values.
-pub fn quantile(sorted: &[f64], probability: f64) -> f64 {
-    if sorted.is_empty() {
-        return f64::NAN;
-    }
-    let position = probability.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
-    let below = position.floor() as usize;
-    let above = (below + 1).min(sorted.len() - 1);
-    let fraction = position - below as f64;
-    sorted[below] + fraction * (sorted[above] - sorted[below])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,14 +37,5 @@ mod tests {
         assert!((variance(&values) - 32.0 / 7.0).abs() < 1e-12);
         assert!(variance(&[1.0]).is_nan());
         assert_eq!(variance(&[0.1; 10]), 0.0);
-    }
-
-    #[test]
-    fn quantile_interpolates_between_neighbours() {
-        let sorted = [1.0, 2.0, 3.0, 4.0];
-        assert_eq!(quantile(&sorted, 0.0), 1.0);
-        assert_eq!(quantile(&sorted, 0.5), 2.5);
-        assert_eq!(quantile(&sorted, 1.0), 4.0);
-        assert!(quantile(&[], 0.5).is_nan());
     }
 }

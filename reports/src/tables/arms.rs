@@ -58,6 +58,9 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
     );
     let mut table = Table::new(format!("metric-{}", file_stem(&metric.name)), caption, columns);
     let digits = digits(&standings.arms);
+    let gains = standings.arms.iter().filter_map(|arm| arm.against_baseline.as_ref());
+    let values = standings.arms.iter().filter_map(|arm| arm.value);
+    let gain_digits = number::decimals(values, gains.map(|gain| gain.interval));
     for (index, standing) in standings.arms.iter().enumerate() {
         let interval =
             standing.interval.map_or(Value::Absent, |interval| Value::Interval(interval.low, interval.high, digits));
@@ -69,12 +72,10 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
         if compared {
             let gain = standing.against_baseline.as_ref();
             let absent = || Cell::new(Value::Absent);
-            cells.push(gain.map_or_else(absent, |gain| Cell::new(Value::Signed(gain.effect, digits))));
-            cells.push(
-                gain.map_or_else(absent, |gain| {
-                    Cell::new(Value::Interval(gain.interval.low, gain.interval.high, digits))
-                }),
-            );
+            cells.push(gain.map_or_else(absent, |gain| Cell::new(Value::Signed(gain.effect, gain_digits))));
+            cells.push(gain.map_or_else(absent, |gain| {
+                Cell::new(Value::Interval(gain.interval.low, gain.interval.high, gain_digits))
+            }));
             cells.push(standing.p_adjusted.map_or_else(absent, |p| Cell::new(Value::P(p))));
         }
         table.push(cells);
@@ -85,12 +86,8 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
 }
 
 fn name(arm: &Arm, study: &Study) -> String {
-    let remark = match arm.outcome {
-        Outcome::Failed { .. } => " (failed)",
-        Outcome::Missing => " (not run)",
-        Outcome::Done if study.baseline.as_deref() == Some(arm.name.as_str()) => " (baseline)",
-        Outcome::Done => "",
-    };
+    let is_baseline = study.baseline.as_deref() == Some(arm.name.as_str());
+    let remark = if arm.outcome == Outcome::Done && is_baseline { " (baseline)" } else { arm.outcome.remark() };
     format!("{}{remark}", arm.name)
 }
 
@@ -104,7 +101,7 @@ fn marked(standing: &Standing, digits: usize) -> Cell {
 }
 
 fn digits(arms: &[Standing]) -> usize {
-    number::digits(arms.iter().filter_map(|arm| arm.value))
+    number::decimals(arms.iter().filter_map(|arm| arm.value), arms.iter().filter_map(|arm| arm.interval))
 }
 
 /// Rules off the references from the cells of the design.

@@ -1,11 +1,15 @@
 //! What the run consumed.
 
 use super::{Cell, Column, Table, Value};
-use crate::energy::{Account, Amount, JOULES_PER_WATT_HOUR};
+use crate::energy::{Account, Amount, JOULES_PER_WATT_HOUR, watt_hour_digits};
 use crate::number;
+use crate::study::Role;
 
 /// Mark of an amount that part of the stages are missing from.
 const PARTIAL: &str = "*";
+
+/// Why references look cheap.
+const REFERENCES: &str = "References: answering only; their training is charged to the arms.";
 
 /// Tabulates the account by kind of stage and component; no rows where no stage is accounted for.
 pub fn by_stage(account: &Account) -> Table {
@@ -22,7 +26,7 @@ pub fn by_stage(account: &Account) -> Table {
     if account.stages.is_empty() {
         return table;
     }
-    let digits = digits(totals());
+    let digits = watt_hour_digits(totals());
     for stage in &account.stages {
         let mut cells = vec![
             Cell::text(&stage.stage),
@@ -76,16 +80,24 @@ pub fn by_arm(account: &Account) -> Table {
         "Energy by arm, over all seeds; a stage shared by several arms is divided equally between them.",
         columns,
     );
-    let digits = digits(totals());
+    let digits = watt_hour_digits(totals());
+    let mut previous = None;
     for arm in &account.arms {
-        let mut cells = vec![Cell::text(&arm.arm)];
+        let mut cells = vec![Cell::text(format!("{}{}", arm.arm, arm.outcome.remark()))];
         cells.extend(kinds.iter().map(|kind| watt_hours(arm.stages.get(*kind), digits)));
         cells.push(watt_hours(Some(&arm.total), digits));
         cells.push(Cell::text(number::duration(arm.seconds)));
         known.push(&mut cells, &arm.total);
         table.push(cells);
+        if let Some(row) = table.rows.last_mut() {
+            row.divided = arm.role == Role::Reference && previous == Some(Role::Cell);
+        }
+        previous = Some(arm.role);
     }
-    table.notes.push("A dash: the arm uses no such stage, or no value was available.".to_owned());
+    if previous == Some(Role::Reference) {
+        table.notes.push(REFERENCES.to_owned());
+    }
+    table.notes.push("A dash: no such stage is charged to the arm, or no value was available.".to_owned());
     table
 }
 
@@ -129,45 +141,18 @@ fn of_component(amount: Option<&Amount>, digits: usize) -> Cell {
     Cell { mark: if partial { PARTIAL } else { "" }, ..watt_hours(amount, digits) }
 }
 
-/// Decimals that leave the largest total about four significant digits: small studies take less
-/// than a watt-hour.
-fn digits<'a>(totals: impl Iterator<Item = &'a Amount>) -> usize {
-    let largest = totals.filter_map(Amount::joules).fold(0.0, f64::max) / JOULES_PER_WATT_HOUR;
-    match largest {
-        hours if hours >= 1.0 => 3,
-        hours if hours >= 0.1 => 4,
-        hours if hours >= 0.01 => 5,
-        _ => 6,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::energy::account;
-    use crate::study::{StageEnergy, Study};
+    use crate::study::Study;
+    use crate::study::tests::{arm, empty, energy};
 
     fn study(rows: &[(&str, &str, Option<f64>)]) -> Study {
-        let energy = rows.iter().enumerate().map(|(index, (component, state, joules))| StageEnergy {
-            stage: "sft".into(),
-            label: "m".into(),
-            key: index.to_string(),
-            arms: vec!["a".into()],
-            component: (*component).into(),
-            joules: *joules,
-            state: (*state).into(),
-            method: "test".into(),
-            seconds: 1.0,
-        });
-        let arms = serde_json::json!([{"name": "a", "role": "cell", "levels": {}, "model": "m", "outcome": "done"}]);
-        let mut study: Study = serde_json::from_value(serde_json::json!({
-            "format": 1, "name": "n", "question": "q", "reproduces": null, "factors": [], "arms": arms, "seeds": [],
-            "baseline": null, "hypotheses": [], "metrics": [], "models": [], "data": [], "curves": [], "energy": [],
-            "checks": [], "examples": [], "warnings": [], "assumptions": [], "provenance": [], "resolved": ""
-        }))
-        .unwrap();
-        study.energy = energy.collect();
-        study
+        let rows = rows.iter().enumerate();
+        let energy =
+            rows.map(|(key, (component, state, joules))| energy(&key.to_string(), "a", component, state, *joules));
+        Study { energy: energy.collect(), arms: vec![arm("a", Role::Cell)], ..empty() }
     }
 
     fn shown(table: &Table, row: usize) -> Vec<String> {
@@ -195,6 +180,18 @@ mod tests {
         let idle = account(&study(&[("cpu", "estimated", Some(0.0)), ("gpu", "unavailable", None)]));
         assert_eq!(shown(&by_arm(&idle), 0)[1..], ["0.000000", "0.000000", "2.0 s", "estimated; gpu unavailable"]);
         assert!(by_stage(&account(&study(&[]))).rows.is_empty());
+    }
+
+    #[test]
+    fn references_are_told_apart_and_explained() {
+        let mut study = study(&[("cpu", "measured", Some(7200.0))]);
+        study.arms.push(arm("teacher", Role::Reference));
+        study.energy.push(energy("answers", "teacher", "cpu", "measured", Some(360.0)));
+        let table = by_arm(&account(&study));
+        assert_eq!(shown(&table, 1)[..3], ["teacher", "0.100", "0.100"]);
+        assert!(table.rows[1].divided && table.notes.contains(&REFERENCES.to_owned()), "{:?}", table.notes);
+        study.arms.pop();
+        assert!(!by_arm(&account(&study)).notes.contains(&REFERENCES.to_owned()));
     }
 
     #[test]

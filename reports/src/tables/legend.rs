@@ -22,8 +22,7 @@ pub(super) fn fold(table: &Table) -> Table {
         match texts.as_slice() {
             [] => {}
             [only] => {
-                folded.columns.remove(column);
-                folded.rows.iter_mut().for_each(|row| drop(row.cells.remove(column)));
+                folded.remove_column(column);
                 folded.notes.insert(0, format!("{head} of every row: {only}."));
             }
             several => {

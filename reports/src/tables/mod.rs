@@ -14,6 +14,7 @@ pub use arms::{overview, per_metric};
 pub use design::{arms, checks, data, metrics, models};
 pub use energy::{by_arm, by_stage};
 pub use hypotheses::hypotheses;
+pub(crate) use hypotheses::narrow;
 pub(crate) use markdown::escape as markdown_escape;
 pub use scores::records_csv;
 
@@ -107,6 +108,17 @@ impl Table {
     pub fn push(&mut self, cells: Vec<Cell>) {
         debug_assert_eq!(cells.len(), self.columns.len());
         self.rows.push(Row { cells, divided: false });
+    }
+
+    /// Position of the column under a head.
+    fn column(&self, head: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.head == head)
+    }
+
+    /// Removes a column.
+    fn remove_column(&mut self, column: usize) {
+        self.columns.remove(column);
+        self.rows.iter_mut().for_each(|row| drop(row.cells.remove(column)));
     }
 
     /// Prints the table as CSV: numbers in full precision, an interval as two columns.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use tutelage_metrics::energy::EnergyModel;
 use tutelage_metrics::ngram::{bleu, chrf};
 use tutelage_reports::record::{Direction, Record};
 use tutelage_reports::study::{
@@ -67,6 +68,7 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
         }],
         curves: curves(&arms),
         energy: energy(&arms),
+        energy_model: EnergyModel { grid_kg_co2e_per_kwh: Some(0.4), ..EnergyModel::default() },
         checks: vec![
             Check {
                 name: "teacher-same: the SFT teacher beats the untrained one".into(),
@@ -345,6 +347,7 @@ fn energy(arms: &[Arm]) -> Vec<StageEnergy> {
                 arms: arms.clone(),
                 component: component.into(),
                 joules: share.map(|share: f64| share * joules),
+                cross_check_joules: None,
                 state: state.into(),
                 method: method.into(),
                 seconds: joules / 20.0,
@@ -369,6 +372,10 @@ fn energy(arms: &[Arm]) -> Vec<StageEnergy> {
         let dskd = arm.levels["algorithm"] == "dskd";
         stage("distill", &arm.name, vec![arm.name.clone()], if dskd { 2_100.0 } else { 1_300.0 });
         stage("generate", &arm.name, vec![arm.name.clone()], 300.0 + 10.0 * index as f64);
+    }
+    // References pay for their answers only.
+    for arm in arms.iter().filter(|arm| arm.role == Role::Reference) {
+        stage("generate", &arm.name, vec![arm.name.clone()], 280.0);
     }
     rows
 }
