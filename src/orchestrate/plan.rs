@@ -5,6 +5,7 @@
 //! the first seed of every arm before the second of any.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use tutelage_metrics::metric::{Family, MetricName};
 use super::hub;
 use super::job::{CaptureJob, DataJob, DistillJob, GenerateJob, Job, PretrainJob, ScoreJob, SftJob, TokenizerJob};
 use super::stage::{Input, Source, Stage};
+use crate::data::import;
 use crate::device::Precision;
 use crate::experiment::settings::{Data, Experiment, Model, TokenizerSource, Tuning};
 use crate::experiment::{Arm, Checked, Key, Part, Reference, identity};
@@ -49,7 +51,7 @@ pub struct Site {
     /// Number format that this machine computes in.
     pub precision: Precision,
     /// The sentence-embedding model that is used where the experiment names none.
-    pub embedding_model: Option<std::path::PathBuf>,
+    pub embedding_model: Option<PathBuf>,
 }
 
 /// Plans an experiment.
@@ -63,6 +65,7 @@ pub fn plan(checked: &Checked, site: &Site) -> anyhow::Result<Plan> {
         stages: Vec::new(),
         known: BTreeSet::new(),
         sources: BTreeMap::new(),
+        embedded: None,
     };
     let mut trials = Vec::new();
     for reference in &checked.references {
@@ -126,6 +129,8 @@ struct Planning<'a> {
     known: BTreeSet<Key>,
     /// External inputs, so that each is hashed once.
     sources: BTreeMap<String, Source>,
+    /// Checksum of the embedded data, likewise.
+    embedded: Option<String>,
 }
 
 impl Planning<'_> {
@@ -237,11 +242,18 @@ impl Planning<'_> {
 
     fn data(&mut self) -> anyhow::Result<(Data, Source)> {
         let (name, data) = self.experiment.data.first_key_value().context("the experiment has no data")?;
-        let mut inputs = Vec::new();
-        if let Some(path) = &data.path {
-            inputs.push(input("source", self.file(path)?));
+        let (mut inputs, mut embedded) = (Vec::new(), None);
+        match &data.path {
+            Some(path) => inputs.push(input("source", self.file(path)?)),
+            None => {
+                if self.embedded.is_none() {
+                    self.embedded = Some(import(data, Path::new(""))?.checksum);
+                }
+                embedded.clone_from(&self.embedded);
+            }
         }
-        let source = self.add(name, Job::Data(DataJob { data: data.clone() }), inputs, None)?;
+        let job = DataJob { data: data.clone(), embedded };
+        let source = self.add(name, Job::Data(job), inputs, None)?;
         Ok((data.clone(), source))
     }
 
@@ -264,7 +276,7 @@ impl Planning<'_> {
         self.add(&label, Job::Tokenizer(TokenizerJob { tokenizer }), inputs, None)
     }
 
-    fn file(&mut self, path: &std::path::Path) -> anyhow::Result<Source> {
+    fn file(&mut self, path: &Path) -> anyhow::Result<Source> {
         let name = path.display().to_string();
         if let Some(source) = self.sources.get(&name) {
             return Ok(source.clone());
@@ -274,7 +286,7 @@ impl Planning<'_> {
         Ok(source)
     }
 
-    fn tokenizer_folder(&mut self, folder: &std::path::Path) -> anyhow::Result<Source> {
+    fn tokenizer_folder(&mut self, folder: &Path) -> anyhow::Result<Source> {
         let name = format!("tokenizer in {}", folder.display());
         if let Some(source) = self.sources.get(&name) {
             return Ok(source.clone());
@@ -489,6 +501,16 @@ pub(crate) mod tests {
         assert_eq!(before_keys.len(), after_keys.len());
         let accumulated = planned(|experiment| experiment.training.sft.accumulation = 4);
         assert_eq!(keys(&accumulated), before_keys);
+    }
+
+    #[test]
+    fn embedded_data_are_known_by_their_content_and_by_how_their_corpus_is_laid_out() {
+        let data = |plan: &Plan| plan.stages.iter().find(|stage| stage.label == "glossary").unwrap().clone();
+        let plan = planned(|_| ());
+        let Job::Data(job) = data(&plan).job else { panic!("data are prepared by a data job") };
+        assert_eq!(job.embedded, Some(crate::data::glossary::import().checksum));
+        let closed = planned(|experiment| experiment.data.values_mut().for_each(|data| data.closed_book = true));
+        assert_ne!(data(&closed).key, data(&plan).key);
     }
 
     #[test]
