@@ -2,8 +2,8 @@
 //!
 //! For each stage: take its lock, verify what is there, and if it is not done run the worker under
 //! an energy meter and seal the outputs. A stage that fails (an error or a panic) leaves
-//! `failure.json`; what depends on it is skipped, everything else goes on. A full disk ends the
-//! whole run, because every other stage would meet it too.
+//! `failure.json`; what depends on it and is not done is skipped, everything else goes on. A full
+//! disk ends the whole run, because every other stage would meet it too.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -166,9 +166,19 @@ impl Execution<'_> {
         let mut lacking: BTreeMap<&Key, String> = BTreeMap::new();
         let mut halted = None;
         for stage in &plan.stages {
+            if self.stop.is_raised() {
+                summary.stopped = true;
+                break;
+            }
             let needs = plan.reads(stage).find_map(|read| lacking.get(&read.key));
             let reason = halted.clone().or_else(|| needs.cloned());
             if let Some(reason) = reason {
+                // What is done stays done, whatever became of the things it was made from.
+                if self.store.folder_of(stage).state(Depth::Checksums).is_ok_and(|state| state == State::Done) {
+                    self.listener.hear(stage, &News::Reused);
+                    summary.reused += 1;
+                    continue;
+                }
                 self.listener.hear(stage, &News::Skipped(&reason));
                 summary.skipped.push((stage.title(), reason.clone()));
                 lacking.insert(&stage.key, reason);
@@ -195,9 +205,6 @@ impl Execution<'_> {
 
     fn stage(&mut self, stage: &Stage) -> Ending {
         let folder = self.store.folder_of(stage);
-        if self.stop.is_raised() {
-            return Ending::Stopped;
-        }
         let lock = match folder.lock(self.stop, || self.listener.hear(stage, &News::Waiting)) {
             Ok(lock) => lock,
             Err(error) => return self.ended(stage, &error),
@@ -546,6 +553,23 @@ mod tests {
             assert!(again.is_complete());
             assert_eq!(again.ran, 15);
             assert!(!failure.folder.join("failure.json").exists());
+        }
+    }
+
+    #[test]
+    fn what_is_done_is_not_called_skipped() {
+        for (title, fault) in [("sft small seed 20", Fault::Error), ("pretrain small", Fault::DiskFull)] {
+            let (_folder, store, plan) = fresh();
+            run(&store, &plan, &Fake::default());
+            let lost = plan.stages.iter().find(|stage| stage.title() == title).unwrap();
+            std::fs::remove_dir_all(store.folder_of(lost).path()).unwrap();
+            // The last stage is damaged: it is made again where the run goes on.
+            let last = store.folder_of(plan.stages.last().unwrap()).output().join("result");
+            files::write(&last, b"another").unwrap();
+            let (summary, _) = run(&store, &plan, &Fake { fails: Some((title, fault)), ..Fake::default() });
+            let skipped = usize::from(matches!(fault, Fault::DiskFull));
+            assert_eq!((summary.failures.len(), summary.skipped.len()), (1, skipped), "{title}");
+            assert_eq!((summary.ran, summary.reused), (1 - skipped, plan.stages.len() - 2));
         }
     }
 
