@@ -101,6 +101,8 @@ pub enum News<'a> {
     Corrupt(&'a [Damage]),
     /// Another process runs it.
     Waiting,
+    /// It begins; whether from nothing or from a saved state, its first event tells.
+    Began,
     /// Something happened while it ran.
     Event(&'a Event),
     /// It failed.
@@ -255,6 +257,7 @@ impl Execution<'_> {
     }
 
     fn attempt(&mut self, stage: &Stage, folder: &StageFolder) -> anyhow::Result<()> {
+        self.listener.hear(stage, &News::Began);
         let inputs = Inputs::of(stage, self.store)?;
         files::write_json(&folder.stage_json(), stage)?;
         files::write_json(&folder.environment_json(), self.environment)?;
@@ -609,6 +612,47 @@ mod tests {
         let reasons = &summary.failures[0].reasons;
         assert!(reasons[0].contains("cannot write") && reasons[0].contains("events.jsonl"), "{reasons:?}");
         assert_eq!(last.state(Depth::Checksums).unwrap(), State::Partial);
+    }
+
+    /// Notes what is heard and what is run, in one list.
+    struct Both<'a>(&'a RefCell<Vec<String>>);
+
+    impl Listener for Both<'_> {
+        fn hear(&mut self, stage: &Stage, news: &News<'_>) {
+            self.0.borrow_mut().push(format!("{} {news:?}", stage.title()));
+        }
+    }
+
+    impl Worker for Both<'_> {
+        fn run(
+            &self,
+            stage: &Stage,
+            _inputs: &Inputs,
+            _folder: &StageFolder,
+            _events: &mut dyn FnMut(Event),
+            _stop: &StopFlag,
+        ) -> anyhow::Result<()> {
+            self.0.borrow_mut().push(format!("{} runs", stage.title()));
+            bail!("no such model")
+        }
+    }
+
+    #[test]
+    fn a_stage_is_heard_of_before_it_runs() {
+        let (_folder, store, plan) = fresh();
+        let told = RefCell::default();
+        Execution {
+            store: &store,
+            worker: &Both(&told),
+            environment: &Environment::of(Compute::reference()),
+            sources: &Vec::new,
+            stop: &StopFlag::default(),
+            listener: &mut Both(&told),
+        }
+        .run(&plan);
+        let told = told.into_inner();
+        assert_eq!(told[..2], ["prepare glossary Began", "prepare glossary runs"]);
+        assert!(told[2].starts_with("prepare glossary Failed"), "{}", told[2]);
     }
 
     /// Raises the flag as soon as it hears that another process has a stage.
