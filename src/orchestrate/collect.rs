@@ -9,12 +9,13 @@ use std::path::Path;
 
 use anyhow::Context;
 use serde::de::DeserializeOwned;
-use tutelage_metrics::energy::{Account, Component, State as EnergyState};
+use tutelage_metrics::energy::{Account, Component, Joules, State as EnergyState};
 use tutelage_reports::record::Record;
 use tutelage_reports::study::{self, Arm, Check, Curve, Factor, Model, Outcome, Role, SideBySide, StageEnergy, Study};
 
 use super::environment::Environment;
 use super::event::{self, Event};
+use super::execute::Lost;
 use super::failure::Failure;
 use super::generation::Generation;
 use super::manifest::Depth;
@@ -417,6 +418,12 @@ impl Collecting<'_> {
                 if let Event::Note { text } = event {
                     notes.push((stage.title(), text));
                 }
+            }
+            let lost = Lost::read(&self.store.folder_of(stage)).joules;
+            if lost > Joules(0.0) {
+                let hours = 1000.0 * lost.kilowatt_hours();
+                let text = format!("attempts that failed or were stopped took {hours:.3} Wh more, which is in no table");
+                notes.push((stage.title(), text));
             }
         }
         Ok(self.checked.notes.iter().cloned().chain(merged(notes)).collect())

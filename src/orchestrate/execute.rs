@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use serde::Serialize;
-use tutelage_metrics::energy::{Account, Meter, Monotonic, PowerSource};
+use serde::{Deserialize, Serialize};
+use tutelage_metrics::energy::{Account, Joules, Meter, Monotonic, PowerSource};
 
 use super::environment::Environment;
 use super::event::{self, Event, EventLog};
@@ -270,21 +270,28 @@ impl Execution<'_> {
             has_begun: false,
             early: Vec::new(),
             earlier: None,
+            saved: None,
             broken: None,
         };
         let start = Instant::now();
         let run = || self.worker.run(stage, &inputs, folder, &mut |event| telling.tell(event), self.stop);
         let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(describe(&*panic)));
-        if let Err(error) = result {
-            telling.fail(&error);
-            return Err(error);
-        }
-        telling.tell(Event::Finished { seconds: start.elapsed().as_secs_f64() });
-        let Telling { meter, earlier, broken, .. } = telling;
-        let account = total(earlier, meter.finish());
-        match broken {
-            Some(error) => Err(error),
-            None => Ok(files::write_json(&folder.energy_json(), &account)?),
+        let error = match result {
+            Ok(()) => {
+                telling.tell(Event::Finished { seconds: start.elapsed().as_secs_f64() });
+                telling.broken.take()
+            }
+            Err(error) => {
+                telling.fail(&error);
+                Some(error)
+            }
+        };
+        match error {
+            None => Ok(files::write_json(&folder.energy_json(), &total(telling.earlier, telling.meter.finish()))?),
+            Some(error) => {
+                telling.leave();
+                Err(error)
+            }
         }
     }
 
@@ -318,6 +325,8 @@ struct Telling<'a> {
     early: Vec<Event>,
     /// Energy of earlier attempts, as far as their work is used.
     earlier: Option<Account>,
+    /// Energy of this attempt up to the state that it saved last, and whether it has worked since.
+    saved: Option<(Joules, bool)>,
     /// Why the log cannot be written.
     broken: Option<anyhow::Error>,
 }
@@ -348,13 +357,18 @@ impl Telling<'_> {
 
     fn pass(&mut self, event: Event) {
         self.listener.hear(self.stage, &News::Event(&event));
+        if let (Event::Step(_), Some((_, is_ahead))) = (&event, &mut self.saved) {
+            *is_ahead = true;
+        }
         if self.broken.is_some() {
             // The log may end within a line: nothing may follow it.
             return;
         }
         let written = self.log.write(&event).and_then(|()| match event {
             Event::Saved { .. } => {
-                let account = total(self.earlier.clone(), self.meter.account());
+                let account = self.meter.account();
+                self.saved = Some((known(&account), false));
+                let account = total(self.earlier.clone(), account);
                 Ok(files::write_json(&self.folder.energy_json(), &account)?)
             }
             _ => Ok(()),
@@ -375,6 +389,47 @@ impl Telling<'_> {
             let _ = self.log.write(&Event::Failed { reason: reasons.join(": ") });
         }
     }
+
+    /// Keeps the account of an attempt that failed or was stopped: with the state that it saved last,
+    /// or, of what it did since and the next attempt does again, as lost.
+    ///
+    /// Best effort: on a full disk it may not fit, and the error of the stage is the one to tell.
+    fn leave(self) {
+        let account = self.meter.finish();
+        let (saved, is_ahead) = self.saved.unwrap_or((Joules(0.0), true));
+        if !is_ahead {
+            let _ = files::write_json(&self.folder.energy_json(), &total(self.earlier, account));
+            return;
+        }
+        let lost = known(&account) - saved;
+        if lost > Joules(0.0) {
+            let joules = Lost::read(self.folder).joules + lost;
+            let _ = files::write_json(&self.folder.lost_json(), &Lost { joules });
+        }
+    }
+}
+
+/// Energy of attempts at a stage that failed or were stopped, where the work had to be done again:
+/// in no account of the stage, and kept beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lost {
+    /// What is known of it.
+    pub joules: Joules,
+}
+
+impl Lost {
+    /// Reads what was lost on a stage: nothing where there is no file.
+    #[must_use]
+    pub fn read(folder: &StageFolder) -> Self {
+        let lost = std::fs::read(folder.lost_json()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        lost.unwrap_or_default()
+    }
+}
+
+/// Returns the energy of what has a value in an account.
+fn known(account: &Account) -> Joules {
+    account.known().map_or(Joules(0.0), |(joules, _)| joules)
 }
 
 fn total(earlier: Option<Account>, now: Account) -> Account {
@@ -408,6 +463,8 @@ fn is_disk_full(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+
+    use tutelage_metrics::energy::{Component, Reading, State as EnergyState, Unavailable};
 
     use super::*;
     use crate::device::Compute;
@@ -711,6 +768,76 @@ mod tests {
         // What is noted before it is known that the stage goes on neither ends the history nor repeats.
         assert_eq!(events[0], Event::Started);
         assert_eq!(events.iter().filter(|event| matches!(event, Event::Note { .. })).count(), 1);
+    }
+
+    /// Counts a joule at each reading.
+    struct Ticking(f64);
+
+    impl PowerSource for Ticking {
+        fn component(&self) -> Component {
+            Component::Cpu
+        }
+
+        fn name(&self) -> String {
+            "package-0".to_owned()
+        }
+
+        fn state(&self) -> EnergyState {
+            EnergyState::Measured
+        }
+
+        fn method(&self) -> String {
+            "test".to_owned()
+        }
+
+        fn read(&mut self) -> Result<Reading, Unavailable> {
+            self.0 += 1.0;
+            Ok(Reading::Energy(Joules(self.0)))
+        }
+    }
+
+    fn metered(store: &Store, plan: &Plan, worker: &Fake) -> Summary {
+        Execution {
+            store,
+            worker,
+            environment: &Environment::of(Compute::reference()),
+            sources: &|| vec![Box::new(Ticking(0.0))],
+            stop: &StopFlag::default(),
+            listener: &mut Ear::default(),
+        }
+        .run(plan)
+    }
+
+    #[test]
+    fn energy_of_a_failed_attempt_is_kept_as_lost() {
+        let (_folder, store, plan) = fresh();
+        let folder = store.folder_of(&plan.stages[0]);
+        let mut lost = Joules(0.0);
+        for fault in [Fault::Error, Fault::Panic] {
+            metered(&store, &plan, &Fake { fails: Some(("prepare glossary", fault)), ..Fake::default() });
+            let now = Lost::read(&folder).joules;
+            assert!(now > lost, "{now:?} {lost:?}");
+            lost = now;
+        }
+        assert!(!folder.energy_json().exists());
+        assert!(metered(&store, &plan, &Fake::default()).is_complete());
+        assert_eq!(Lost::read(&folder).joules, lost);
+        assert_eq!(folder.state(Depth::Checksums).unwrap(), State::Done);
+        assert!(known(&read_account(&folder.energy_json())) > Joules(0.0));
+    }
+
+    #[test]
+    fn energy_of_an_attempt_that_saved_its_work_counts_with_the_stage() {
+        let (_folder, store, plan) = fresh();
+        let folder = store.folder_of(&plan.stages[0]);
+        assert!(metered(&store, &plan, &Fake { stops_at: Some(1), ..Fake::default() }).stopped);
+        let stopped = known(&read_account(&folder.energy_json()));
+        // Read at the start, when the state was saved, and at the end.
+        assert!(stopped >= Joules(2.0), "{stopped:?}");
+        assert!(metered(&store, &plan, &Fake::default()).is_complete());
+        let account = read_account(&folder.energy_json());
+        assert!(known(&account) > stopped, "{account:?}");
+        assert_eq!(Lost::read(&folder), Lost::default());
     }
 
     #[test]

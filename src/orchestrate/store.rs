@@ -160,6 +160,12 @@ impl StageFolder {
         self.root.join("energy.json")
     }
 
+    /// Returns the path of the energy of attempts whose work was done again.
+    #[must_use]
+    pub fn lost_json(&self) -> PathBuf {
+        self.root.join("lost-energy.json")
+    }
+
     /// Returns the path of the reason why the last run of the stage failed.
     #[must_use]
     pub fn failure_json(&self) -> PathBuf {
