@@ -606,6 +606,12 @@ mod tests {
         assert!(first.renewed && first.document.exists());
         let again = report(&checked, &plan, &store).unwrap().expect("arms are scored");
         assert!(!again.renewed);
+        // As if the report's own code had changed since.
+        let seal_file = store.experiment(&plan.name).join("report.json");
+        let mut seal: serde_json::Value = serde_json::from_slice(&std::fs::read(&seal_file).unwrap()).unwrap();
+        seal["look"] = 0.into();
+        files::write_json(&seal_file, &seal).unwrap();
+        assert!(report(&checked, &plan, &store).unwrap().expect("arms are scored").renewed);
 
         // A flipped byte in an answer's score is not reported, but told.
         let trial = plan.trials.iter().find(|trial| trial.arm == "both/kd").unwrap();
