@@ -10,6 +10,7 @@ use crate::device::{self, Compute};
 use crate::experiment::Checked;
 use crate::orchestrate::estimate::{Estimate, Estimator, Needs};
 use crate::orchestrate::plan::{Plan, Site, plan};
+use crate::orchestrate::prepare::with_hint;
 use crate::orchestrate::progress::duration;
 use crate::orchestrate::stage::Stage;
 use crate::orchestrate::standing::{Standing, standings};
@@ -31,14 +32,20 @@ pub struct PlanCommand {
     store: StoreArgs,
 }
 
+/// Starts the device that an experiment asks for.
+///
+/// # Errors
+/// A device that is not there.
+pub fn start(checked: &Checked) -> anyhow::Result<Compute> {
+    device::start(&checked.experiment.compute).map_err(|error| with_hint(error.hint(), error))
+}
+
 /// Plans for this machine.
 ///
 /// # Errors
-/// A device that is not there, source files that cannot be read.
-pub fn on_this_machine(checked: &Checked) -> anyhow::Result<(Plan, Compute)> {
-    let compute = device::start(&checked.experiment.compute)?;
-    let site = Site { precision: compute.precision, embedding_model: embedding_model() };
-    Ok((plan(checked, &site)?, compute))
+/// Source files that cannot be read.
+pub fn on_this_machine(checked: &Checked, compute: Compute) -> anyhow::Result<Plan> {
+    plan(checked, &Site { precision: compute.precision, embedding_model: embedding_model() })
 }
 
 #[derive(Serialize)]
@@ -65,10 +72,11 @@ impl PlanCommand {
     /// Shows the plan.
     ///
     /// # Errors
-    /// A store that cannot be read; see also [`on_this_machine`].
+    /// A store that cannot be read; see also [`start`] and [`on_this_machine`].
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
         let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
-        let (plan, compute) = on_this_machine(&checked)?;
+        let compute = start(&checked)?;
+        let plan = on_this_machine(&checked, compute)?;
         for note in &checked.notes {
             output.say(&format!("note: {note}"));
         }

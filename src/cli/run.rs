@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Verdict;
 use super::output::Output;
-use super::plan::on_this_machine;
+use super::plan::{on_this_machine, start};
 use super::study::{StoreArgs, StudyArgs};
 use crate::orchestrate::environment::Environment;
 use crate::orchestrate::execute::{Execution, Summary};
@@ -64,10 +64,13 @@ impl Run {
         for note in &checked.notes {
             output.say(&format!("note: {note}"));
         }
+        // Before anything is written: a device that is not there leaves no store behind.
+        let compute = start(&checked)?;
         let store = Store::open(&self.store.store)
             .with_context(|| format!("cannot open the store `{}`", self.store.store.display()))?;
-        let (plan, compute) = on_this_machine(&checked)?;
-        record(&store, &plan)?;
+        let plan = on_this_machine(&checked, compute)?;
+        let waiting = || output.say(&format!("another process writes the report of `{}`; waiting", plan.name));
+        record(&store, &plan, waiting)?;
         let stop = StopFlag::default();
         tell_panics_briefly(*output);
         on_interrupt(stop.clone(), *output)?;
@@ -88,7 +91,7 @@ impl Run {
         self.tell(&summary, output);
         let written = match summary.stopped {
             true => Ok(None),
-            false => report(&checked, &plan, &store).context("cannot write the report"),
+            false => report(&checked, &plan, &store, waiting).context("cannot write the report"),
         };
         let complete = summary.is_complete();
         // What ran is told even where the report could not be written.

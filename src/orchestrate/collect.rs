@@ -571,7 +571,10 @@ mod tests {
         };
         let (folder, checked, plan) = (tempfile::tempdir().unwrap(), checked(edit), planned(edit));
         let store = Store::open(folder.path()).unwrap();
-        assert_eq!(report(&checked, &plan, &store).unwrap(), None);
+        // Another process writes a report, and ends as soon as this one is told.
+        let mut elsewhere = Some(store.lock_experiment(&plan.name, || ()).unwrap());
+        assert_eq!(report(&checked, &plan, &store, || elsewhere = None).unwrap(), None);
+        assert!(elsewhere.is_none());
         let mut execution = Execution {
             store: &store,
             worker: &WithoutModels,
@@ -602,16 +605,16 @@ mod tests {
         assert_eq!(study.examples.len(), 5);
         assert_eq!(collect(&checked, &plan, &store).unwrap(), (study, records));
 
-        let first = report(&checked, &plan, &store).unwrap().expect("arms are scored");
+        let first = report(&checked, &plan, &store, || ()).unwrap().expect("arms are scored");
         assert!(first.renewed && first.document.exists());
-        let again = report(&checked, &plan, &store).unwrap().expect("arms are scored");
+        let again = report(&checked, &plan, &store, || ()).unwrap().expect("arms are scored");
         assert!(!again.renewed);
         // As if the report's own code had changed since.
         let seal_file = store.experiment(&plan.name).join("report.json");
         let mut seal: serde_json::Value = serde_json::from_slice(&std::fs::read(&seal_file).unwrap()).unwrap();
         seal["look"] = 0.into();
         files::write_json(&seal_file, &seal).unwrap();
-        assert!(report(&checked, &plan, &store).unwrap().expect("arms are scored").renewed);
+        assert!(report(&checked, &plan, &store, || ()).unwrap().expect("arms are scored").renewed);
 
         // A flipped byte in an answer's score is not reported, but told.
         let trial = plan.trials.iter().find(|trial| trial.arm == "both/kd").unwrap();

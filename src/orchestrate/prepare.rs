@@ -95,7 +95,7 @@ pub fn tokenizer(job: &TokenizerJob, inputs: &Inputs, output: &Path) -> anyhow::
 }
 
 /// Puts the remedy after the error and its causes, where people read it.
-pub(super) fn with_hint(hint: &str, error: impl std::error::Error + Send + Sync + 'static) -> anyhow::Error {
+pub(crate) fn with_hint(hint: &str, error: impl std::error::Error + Send + Sync + 'static) -> anyhow::Error {
     anyhow::anyhow!("{:#}\nhint: {hint}", anyhow::Error::new(error))
 }
 

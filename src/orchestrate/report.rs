@@ -58,18 +58,23 @@ impl Written {
 }
 
 /// Collects what is done and renders it, unless the report of just that is there. None while
-/// nothing is scored.
+/// nothing is scored. `waiting` is called once if another process writes this report.
 ///
 /// # Errors
 /// Outputs that cannot be read, a folder that cannot be written to.
-pub fn report(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<Option<Written>> {
+pub fn report(
+    checked: &Checked,
+    plan: &Plan,
+    store: &Store,
+    waiting: impl FnOnce(),
+) -> anyhow::Result<Option<Written>> {
     if !store.root().is_dir() {
         return Ok(None);
     }
     let folder = store.experiment(&plan.name);
     let out = folder.join("report");
     // Two processes at once would leave files of two reports side by side.
-    let _lock = store.lock_experiment(&plan.name)?;
+    let _lock = store.lock_experiment(&plan.name, waiting)?;
     let (study, records) = collect(checked, plan, store)?;
     if records.is_empty() {
         return Ok(None);

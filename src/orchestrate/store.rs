@@ -98,12 +98,13 @@ impl Store {
     }
 
     /// Takes the folder of an experiment for this process, creating it: its report is many files
-    /// that belong together. Waits while another process has it, which is as long as a report takes.
+    /// that belong together. Waits while another process has it, which is as long as a report takes,
+    /// and calls `waiting` once then.
     ///
     /// # Errors
     /// A folder that cannot be created, a file system without locks.
-    pub fn lock_experiment(&self, name: &str) -> anyhow::Result<FolderLock> {
-        let lock = lock(&self.experiment(name), &StopFlag::default(), || ())?;
+    pub fn lock_experiment(&self, name: &str, waiting: impl FnOnce()) -> anyhow::Result<FolderLock> {
+        let lock = lock(&self.experiment(name), &StopFlag::default(), waiting)?;
         files::sweep(&self.experiment(name))?;
         Ok(lock)
     }

@@ -300,6 +300,43 @@ fn a_store_that_cannot_be_made_is_an_error() {
 }
 
 #[test]
+fn a_gpu_that_is_not_there_is_told_before_anything_is_written() {
+    if ["/dev/nvidiactl", "/dev/dxg"].iter().any(|device| Path::new(device).exists()) {
+        return;
+    }
+    let folder = study(STUDY);
+    assert_snapshot!(tutelage(folder.path(), &["run", "study.toml", "--set", "compute.device=cuda"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `compute.device` is `cuda`, but no CUDA device is usable: no NVIDIA driver (/dev/nvidiactl is not there)
+    hint: `--set compute.device=auto` computes on the CPU where there is no GPU; `tutelage doctor` says what is missing
+    ");
+    assert!(!folder.path().join("runs").exists(), "nothing was written");
+}
+
+#[test]
+fn what_a_benchmark_cannot_use_comes_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/llama");
+    let bench = |data: &str, examples: &str| {
+        let model = model.to_str().unwrap();
+        let arguments = ["bench", "sft", "--model", model, "--importer", "jsonl", "--data", data, "--examples", examples];
+        tutelage(folder.path(), &arguments).replace(model, "MODEL")
+    };
+    write(folder.path(), "qa.jsonl", "{\"id\": \"1\", \"question\": \"q?\", \"answer\": \"a\"}\n");
+    assert_snapshot!(bench("absent.jsonl", "1"), @r"");
+    assert_snapshot!(bench("qa.jsonl", "2"), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `qa.jsonl` has 1 usable rows, expected at least 2
+    hint: `--examples 1` takes them all
+    ");
+    assert_snapshot!(bench("qa.jsonl", "1"), @r"");
+}
+
+#[test]
 fn the_doctor_has_a_remedy_for_everything_that_is_missing() {
     let findings = json(&study(STUDY), &["doctor"]);
     let findings = findings.as_array().unwrap();
