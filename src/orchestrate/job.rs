@@ -183,6 +183,19 @@ impl Job {
         }
     }
 
+    /// Returns the number format of its products, where it has any.
+    #[must_use]
+    pub fn precision(&self) -> Option<Precision> {
+        match self {
+            Self::Data(_) | Self::Tokenizer(_) | Self::Score(_) => None,
+            Self::Pretrain(job) => Some(job.precision),
+            Self::Sft(job) => Some(job.precision),
+            Self::Capture(job) => Some(job.precision),
+            Self::Distill(job) => Some(job.precision),
+            Self::Generate(job) => Some(job.precision),
+        }
+    }
+
     /// Returns the version of the code's results: raise it when the same job would give another
     /// result than before.
     #[must_use]

@@ -52,6 +52,8 @@ pub struct Site {
     pub precision: Precision,
     /// The sentence-embedding model that is used where the experiment names none.
     pub embedding_model: Option<PathBuf>,
+    /// Content of checkpoints by name, as another machine had them: for those that are not here.
+    pub elsewhere: BTreeMap<String, Key>,
 }
 
 /// Plans an experiment.
@@ -90,6 +92,12 @@ impl Plan {
     #[must_use]
     pub fn stage(&self, key: &Key) -> Option<&Stage> {
         self.stages.iter().find(|stage| stage.key == *key)
+    }
+
+    /// Returns the number format of the stages that compute.
+    #[must_use]
+    pub fn precision(&self) -> Option<Precision> {
+        self.stages.iter().find_map(|stage| stage.job.precision())
     }
 
     /// Returns the stages that a stage reads.
@@ -220,7 +228,12 @@ impl Planning<'_> {
                 if let Some(source) = self.sources.get(checkpoint) {
                     return Ok(source.clone());
                 }
-                let source = hub::checkpoint(checkpoint).with_context(|| format!("cannot read `{checkpoint}`"))?;
+                let mut source = hub::checkpoint(checkpoint).with_context(|| format!("cannot read `{checkpoint}`"))?;
+                if let Source::External { path: None, key, .. } = &mut source
+                    && let Some(known) = self.site.elsewhere.get(checkpoint)
+                {
+                    key.clone_from(known);
+                }
                 self.sources.insert(checkpoint.clone(), source.clone());
                 Ok(source)
             }
@@ -447,9 +460,12 @@ pub(crate) mod tests {
         }
     }
 
+    pub(crate) fn site(precision: Precision) -> Site {
+        Site { precision, embedding_model: None, elsewhere: BTreeMap::new() }
+    }
+
     pub(crate) fn planned(edit: impl FnOnce(&mut Experiment)) -> Plan {
-        let site = Site { precision: Precision::F32, embedding_model: None };
-        plan(&checked(edit), &site).unwrap()
+        plan(&checked(edit), &site(Precision::F32)).unwrap()
     }
 
     fn count(plan: &Plan, kind: StageKind) -> usize {

@@ -268,6 +268,12 @@ fn two_processes_share_a_store_and_a_kill_changes_no_record() {
     // Each stage was computed by one of them and found by the other.
     assert_eq!((count("ran"), count("reused")), (stages, stages), "{both:?}");
 
+    // From a machine that would compute in another format, or has not the device that is asked for.
+    for other in ["compute.precision=auto", "compute.device=cuda"] {
+        let status = json(&folder, &["status", "study.toml", "--store", "shared", "--set", other]);
+        assert_eq!(status["done"], stages, "{other}: {status}");
+    }
+
     let mut killed = start(folder.path(), "alone");
     let trained = folder.path().join("alone/stages/pretrain");
     while !trained.exists() && killed.try_wait().unwrap().is_none() {
