@@ -69,6 +69,19 @@ pub enum DeviceError {
     NoThreads,
 }
 
+impl DeviceError {
+    /// Returns what to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoCuda { .. } => {
+                "`--set compute.device=auto` computes on the CPU where there is no GPU; `tutelage doctor` says what is missing"
+            }
+            Self::NoThreads => "leave `compute.threads` out to use all cores",
+        }
+    }
+}
+
 /// Prepares libtorch once per process and resolves device and precision.
 ///
 /// # Errors

@@ -35,5 +35,9 @@ pub use error::Error;
 pub use report::{Options, Rendered, render};
 pub use summary::Summary;
 
+/// Version of a report's results and look: raise it when the same study and records would give another
+/// report than before.
+pub const VERSION: u32 = 1;
+
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -15,7 +15,7 @@ use super::Verdict;
 use super::output::{Output, columns};
 use super::precision::PrecisionName;
 use crate::data::encode::{Limits, Sequence, encode_all};
-use crate::data::import::import;
+use crate::data::import::{ImportError, import};
 use crate::data::tokenizer::Tokenizer;
 use crate::device::{self, Compute, Seed};
 use crate::distill::capture::{self, Capture};
@@ -27,6 +27,7 @@ use crate::experiment::settings::{
 use crate::files;
 use crate::models::decoder::Decoder;
 use crate::models::product;
+use crate::orchestrate::prepare::with_hint;
 use crate::train;
 use crate::train::distillation::Distillation;
 use crate::train::event::TrainEvent;
@@ -299,7 +300,8 @@ impl DistillBench {
 impl Common {
     fn compute(&self) -> anyhow::Result<Compute> {
         let precision = self.precision.into();
-        Ok(device::start(&settings::Compute { device: DeviceChoice::Auto, precision, threads: self.threads })?)
+        let settings = settings::Compute { device: DeviceChoice::Auto, precision, threads: self.threads };
+        device::start(&settings).map_err(|error| with_hint(error.hint(), error))
     }
 
     fn tuning(&self) -> Tuning {
@@ -347,12 +349,23 @@ impl Common {
             limit: None,
             split: settings::Split::default(),
         };
-        let mut examples = import(&data, Path::new(""))?.examples;
+        let imported = import(&data, Path::new("")).map_err(|error| match error {
+            ImportError::Read { .. } => {
+                with_hint("check `--data`; a relative path starts at the current folder", error)
+            }
+            error => with_hint(error.hint(), error),
+        })?;
+        let mut examples = imported.examples;
         if examples.len() < self.examples {
-            bail!("`{}` has {} usable rows, expected at least {}", self.data.display(), examples.len(), self.examples);
+            let rows = examples.len();
+            bail!(
+                "`{}` has {rows} usable rows, expected at least {}\nhint: `--examples {rows}` takes them all",
+                self.data.display(),
+                self.examples
+            );
         }
         examples.truncate(self.examples);
-        let tokenizer = Tokenizer::load(model)?;
+        let tokenizer = Tokenizer::load(model).map_err(|error| with_hint(error.hint(), error))?;
         let limits = Limits { max_length: self.max_length, max_prompt: None };
         let (sequences, _) = encode_all(&tokenizer, &examples, self.closed_book, limits);
         Ok((sequences, tokenizer))

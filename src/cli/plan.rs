@@ -1,5 +1,7 @@
 //! `tutelage plan`: what is done, stale and why, missing, and what the rest will cost.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use serde::Serialize;
 
@@ -12,10 +14,13 @@ use crate::experiment::Checked;
 use crate::orchestrate::estimate::{Estimate, Estimator, Needs};
 use crate::orchestrate::plan::{Plan, Site, plan};
 use crate::orchestrate::power::sources;
+use crate::orchestrate::prepare::with_hint;
 use crate::orchestrate::progress::duration;
+use crate::orchestrate::recorded::as_recorded;
 use crate::orchestrate::schedule::elapsed;
 use crate::orchestrate::stage::Stage;
-use crate::orchestrate::standing::{Standing, standings};
+use crate::orchestrate::standing::{Standing, recorded, standings};
+use crate::orchestrate::store::Store;
 
 /// Shows every stage: done, stale and why, missing; and estimates time, memory, disk and energy.
 #[derive(Debug, Args)]
@@ -36,14 +41,37 @@ pub struct PlanCommand {
     jobs: JobsArgs,
 }
 
+/// Starts the device that an experiment asks for.
+///
+/// # Errors
+/// A device that is not there.
+pub fn start(checked: &Checked) -> anyhow::Result<Compute> {
+    device::start(&checked.experiment.compute).map_err(|error| with_hint(error.hint(), error))
+}
+
 /// Plans for this machine.
 ///
 /// # Errors
-/// A device that is not there, source files that cannot be read.
-pub fn on_this_machine(checked: &Checked) -> anyhow::Result<(Plan, Compute)> {
-    let compute = device::start(&checked.experiment.compute)?;
-    let site = Site { precision: compute.precision, embedding_model: embedding_model() };
-    Ok((plan(checked, &site)?, compute))
+/// Source files that cannot be read.
+pub fn on_this_machine(checked: &Checked, compute: Compute) -> anyhow::Result<Plan> {
+    let elsewhere = BTreeMap::new();
+    plan(checked, &Site { precision: compute.precision, embedding_model: embedding_model(), elsewhere })
+}
+
+/// Plans to look at what is in a store, perhaps computed on another machine; tells what it took from
+/// the record of that run.
+///
+/// # Errors
+/// A device that is not there, unless a run was recorded; source files that cannot be read.
+pub fn as_computed(checked: &Checked, store: &Store, output: &Output) -> anyhow::Result<Plan> {
+    let own = start(checked).and_then(|compute| on_this_machine(checked, compute));
+    if let Some(record) = recorded(store, &checked.name)
+        && let Some(found) = as_recorded(checked, &record, embedding_model(), own.as_ref().ok())?
+    {
+        found.taken.iter().for_each(|taken| output.say(&format!("note: {taken}; shown as recorded")));
+        return Ok(found.plan);
+    }
+    own
 }
 
 #[derive(Serialize)]
@@ -73,17 +101,25 @@ impl PlanCommand {
     /// Shows the plan.
     ///
     /// # Errors
-    /// A store that cannot be read; see also [`on_this_machine`].
+    /// A store that cannot be read; see also [`start`] and [`on_this_machine`].
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
         let Some(mut checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
         self.jobs.divide(&mut checked.experiment.compute);
-        let (plan, compute) = on_this_machine(&checked)?;
+        let compute = start(&checked)?;
+        let plan = on_this_machine(&checked, compute)?;
         let sources = sources(compute.device, &checked.experiment.energy);
         let jobs = self.jobs.count(&checked.experiment.compute, compute, &sources)?;
         for note in &checked.notes {
             output.say(&format!("note: {note}"));
         }
         let store = self.store.view(output);
+        if let Some(record) = recorded(&store, &plan.name)
+            && let Some(found) = as_recorded(&checked, &record, embedding_model(), Some(&plan))?
+        {
+            for taken in found.taken {
+                output.say(&format!("note: {taken}; planned for this machine, `tutelage status` shows what is there"));
+            }
+        }
         let standings = standings(&plan, &store)?;
         let estimator = Estimator::new(&checked, &plan, &store, compute)?;
         let estimates: Vec<Estimate> = plan.stages.iter().map(|stage| estimator.stage(stage)).collect();

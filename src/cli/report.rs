@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::Verdict;
 use super::output::Output;
-use super::plan::on_this_machine;
+use super::plan::as_computed;
 use super::study::{StoreArgs, StudyArgs};
 use crate::orchestrate::report::{Written, report};
 
@@ -35,9 +35,10 @@ impl ReportCommand {
     /// Outputs that cannot be read, a folder that cannot be written.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
         let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
-        let (plan, _) = on_this_machine(&checked)?;
         let store = self.store.view(output);
-        let written = report(&checked, &plan, &store)?;
+        let plan = as_computed(&checked, &store, output)?;
+        let waiting = || output.say(&format!("another process writes the report of `{}`; waiting", plan.name));
+        let written = report(&checked, &plan, &store, waiting)?;
         if written.is_none() {
             output.warn(&format!("error: nothing of `{}` is scored yet", plan.name));
             output.warn("hint: `tutelage run` computes what is missing");

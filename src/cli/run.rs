@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::Verdict;
 use super::jobs::{Assistants, JobsArgs, stop_when_dismissed};
 use super::output::Output;
-use super::plan::on_this_machine;
+use super::plan::{on_this_machine, start};
 use super::study::{StoreArgs, StudyArgs};
-use crate::orchestrate::environment::Environment;
 use crate::experiment::Checked;
+use crate::orchestrate::environment::Environment;
 use crate::orchestrate::execute::{Execution, Listener, News, Summary};
 use crate::orchestrate::failure::brief;
 use crate::orchestrate::manifest::Depth;
@@ -74,7 +74,9 @@ impl Run {
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
         let Some(mut checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
         self.jobs.divide(&mut checked.experiment.compute);
-        let (plan, compute) = on_this_machine(&checked)?;
+        // Before anything is written: a device that is not there leaves no store behind.
+        let compute = start(&checked)?;
+        let plan = on_this_machine(&checked, compute)?;
         let open_sources = || sources(compute.device, &checked.experiment.energy);
         let jobs = self.jobs.count(&checked.experiment.compute, compute, &open_sources())?;
         let store = Store::open(&self.store.store)
@@ -104,7 +106,8 @@ impl Run {
         for note in &checked.notes {
             output.say(&format!("note: {note}"));
         }
-        record(&store, &plan)?;
+        let waiting = || output.say(&format!("another process writes the report of `{}`; waiting", plan.name));
+        record(&store, &plan, waiting)?;
         let mut printer = Printer::new(output.verbosity(), plan.stages.len());
         let format = format!("{:?}", compute.precision).to_lowercase();
         printer.say(&format!("device {}, {format} ({})", environment.device, compute.reason));
@@ -131,9 +134,10 @@ impl Run {
         summary: Summary,
         output: &Output,
     ) -> anyhow::Result<Verdict> {
+        let waiting = || output.say(&format!("another process writes the report of `{}`; waiting", plan.name));
         let written = match summary.stopped {
             true => Ok(None),
-            false => report(checked, plan, store).context("cannot write the report"),
+            false => report(checked, plan, store, waiting).context("cannot write the report"),
         };
         let complete = summary.is_complete();
         // What ran is told even where the report could not be written.

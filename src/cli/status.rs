@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Verdict;
 use super::output::{Output, columns};
-use super::plan::on_this_machine;
+use super::plan::as_computed;
 use super::study::{StoreArgs, StudyArgs};
 use crate::orchestrate::event::{self, Event};
 use crate::orchestrate::plan::Plan;
@@ -66,8 +66,8 @@ impl Status {
     /// A store that cannot be read.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
         let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
-        let (plan, _) = on_this_machine(&checked)?;
         let store = self.store.view(output);
+        let plan = as_computed(&checked, &store, output)?;
         let standings = standings(&plan, &store)?;
         let shown = shown(&plan, &store, &standings);
         output.result(&shown, || text(&shown))?;

@@ -1,5 +1,7 @@
 //! How probable a model finds the reference responses.
 
+use std::ops::ControlFlow;
+
 use serde::{Deserialize, Serialize};
 use tch::{Kind, no_grad};
 
@@ -29,13 +31,13 @@ impl Likelihood {
 ///
 /// `at_a_time` sequences are computed together, packed without padding to the longest; logits exist
 /// for response positions only, in chunks and in f32. `progress` is told the finished sequences and
-/// all.
+/// their final number, and may ask to stop: there is no result then, unless all are finished.
 pub fn likelihood(
     decoder: &Decoder,
     sequences: &[Sequence],
     at_a_time: usize,
-    progress: &mut dyn FnMut(usize, usize),
-) -> Vec<Likelihood> {
+    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Option<Vec<Likelihood>> {
     let mut all = Vec::with_capacity(sequences.len());
     for chunk in sequences.chunks(at_a_time.max(1)) {
         let batch = Batch::new(&chunk.iter().collect::<Vec<_>>(), decoder.device());
@@ -50,9 +52,11 @@ pub fn likelihood(
                 rest = others;
             }
         });
-        progress(all.len(), sequences.len());
+        if progress(all.len(), sequences.len()).is_break() && all.len() < sequences.len() {
+            return None;
+        }
     }
-    all
+    Some(all)
 }
 
 #[cfg(test)]
@@ -76,10 +80,25 @@ mod tests {
         (0..9).map(sequence).collect()
     }
 
+    fn measure(decoder: &Decoder, at_a_time: usize) -> Vec<Likelihood> {
+        likelihood(decoder, &sequences(), at_a_time, &mut |_, _| ControlFlow::Continue(())).unwrap()
+    }
+
+    #[test]
+    fn ends_where_it_is_asked_to() {
+        let (decoder, mut told) = (decoder(), Vec::new());
+        let stopped = likelihood(&decoder, &sequences(), 4, &mut |done, all| {
+            told.push((done, all));
+            if done < 8 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        assert_eq!((stopped, told), (None, vec![(4, 9), (8, 9)]));
+        assert!(likelihood(&decoder, &sequences(), 9, &mut |_, _| ControlFlow::Break(())).is_some());
+    }
+
     #[test]
     fn equals_the_log_probabilities_of_the_response() {
         let decoder = decoder();
-        for (sequence, found) in sequences().iter().zip(likelihood(&decoder, &sequences(), 4, &mut |_, _| {})) {
+        for (sequence, found) in sequences().iter().zip(measure(&decoder, 4)) {
             let packed = Packed::new(&[&sequence.tokens], None, Device::Cpu);
             let log = decoder.logits(&decoder.hidden(&packed, Mode::Infer)).log_softmax(-1, Kind::Double);
             let targets = sequence.response_start..sequence.tokens.len();
@@ -93,9 +112,9 @@ mod tests {
     #[test]
     fn does_not_depend_on_the_batch() {
         let decoder = decoder();
-        let alone = likelihood(&decoder, &sequences(), 1, &mut |_, _| {});
+        let alone = measure(&decoder, 1);
         for batch in [2, 4, 100] {
-            for (a, b) in alone.iter().zip(likelihood(&decoder, &sequences(), batch, &mut |_, _| {})) {
+            for (a, b) in alone.iter().zip(measure(&decoder, batch)) {
                 assert!((a.per_token() - b.per_token()).abs() < 1e-5, "{batch}: {a:?} {b:?}");
             }
         }
@@ -105,7 +124,7 @@ mod tests {
     fn a_uniform_model_is_as_perplexed_as_its_vocabulary_is_large() {
         let mut decoder = decoder();
         decoder.norm.weight = Tensor::zeros([32], (Kind::Float, Device::Cpu));
-        let found = likelihood(&decoder, &sequences(), 4, &mut |_, _| {});
+        let found = measure(&decoder, 4);
         assert!(found.iter().all(|response| (response.per_token().exp() - 96.0).abs() < 1e-4));
     }
 }

@@ -1,6 +1,9 @@
 //! The stage `capture`: the teacher's signal on disk, so that no distillation runs the teacher.
 
+use std::fs;
+use std::io;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use super::event::{Event, Step};
 use super::job::CaptureJob;
@@ -16,8 +19,9 @@ use crate::files;
 
 /// Captures the teacher's hidden states on the training split.
 ///
-/// The files grow in the folder of saved states, where a stopped or killed stage goes on from them,
-/// and become the output when they are whole.
+/// The files grow in the folder of saved states, where a stopped or killed stage goes on from them.
+/// Once they are whole the output links to them; they stay saved until the stage is sealed, which
+/// reads all of them: killed before that, no pass is made again.
 ///
 /// # Errors
 /// When the teacher or the data cannot be read, or the disk cannot hold the signal.
@@ -56,7 +60,7 @@ pub fn run(job: &CaptureJob, around: Surroundings<'_>) -> anyhow::Result<()> {
         Err(error @ (CaptureError::Another { .. } | CaptureError::Foreign { .. })) => {
             let text = format!("what an earlier attempt captured is not used: {error}; the stage starts over");
             (around.events)(Event::Note { text });
-            std::fs::remove_dir_all(&saved).map_err(|source| files::failed(&saved, None, source))?;
+            fs::remove_dir_all(&saved).map_err(|source| files::failed(&saved, None, source))?;
             attempt(around.events)?
         }
         outcome => outcome?,
@@ -64,15 +68,25 @@ pub fn run(job: &CaptureJob, around: Surroundings<'_>) -> anyhow::Result<()> {
     if outcome == Outcome::Stopped {
         return Err(Stopped.into());
     }
-    let output = around.folder.output();
-    std::fs::rename(&saved, &output).map_err(|source| files::failed(&output, None, source))?;
-    Ok(())
+    Ok(put_out(&saved, &around.folder.output())?)
+}
+
+/// Gives every saved file its name in the output, too. A file system without hard links has the folder
+/// moved, in one piece: part of a capture must not be taken for the whole.
+fn put_out(saved: &Path, output: &Path) -> Result<(), files::WriteError> {
+    let link = || -> io::Result<()> {
+        for entry in fs::read_dir(saved)? {
+            let entry = entry?;
+            fs::hard_link(entry.path(), output.join(entry.file_name()))?;
+        }
+        Ok(())
+    };
+    let moved = |_| fs::remove_dir_all(output).and_then(|()| fs::rename(saved, output));
+    link().or_else(moved).map_err(|source| files::failed(output, None, source))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use tch::Device;
 
     use super::*;
@@ -197,6 +211,40 @@ mod tests {
         result.unwrap();
         assert_eq!(resumed[0], Event::Resumed { step: told.last().and_then(Event::step).unwrap() });
         assert_eq!(output(&finished), expected);
+    }
+
+    #[test]
+    fn a_capture_that_was_not_sealed_any_more_is_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = stage(folder.path());
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let (result, _, finished) = attempt(&stage, &store, 2, usize::MAX);
+        result.unwrap();
+        let expected = output(&finished);
+        // Killed while the checksums of its output were computed.
+        let (result, told, finished) = attempt(&stage, &store, 2, usize::MAX);
+        result.unwrap();
+        assert_eq!(told, [Event::Resumed { step: 12 }]);
+        assert_eq!(output(&finished), expected);
+        let lock = finished.try_lock().unwrap().unwrap();
+        finished.finish(&lock).unwrap();
+        assert!(!finished.checkpoint().exists());
+        assert_eq!(output(&finished), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_linked_is_moved_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let [saved, output] = ["saved", "output"].map(|name| folder.path().join(name));
+        for folder in [&saved, &output] {
+            fs::create_dir(folder).unwrap();
+        }
+        files::write(&saved.join("states.bin"), b"1").unwrap();
+        // No link can be made of a folder, as none of any file where there are no hard links.
+        fs::create_dir(saved.join("folder")).unwrap();
+        put_out(&saved, &output).unwrap();
+        assert!(!saved.exists() && output.join("folder").is_dir());
+        assert_eq!(fs::read(output.join("states.bin")).unwrap(), b"1");
     }
 
     #[test]

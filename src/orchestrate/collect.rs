@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use serde::de::DeserializeOwned;
-use tutelage_metrics::energy::{Account, Component, State as EnergyState};
+use tutelage_metrics::energy::{Account, Component, Joules, State as EnergyState};
 use tutelage_reports::record::Record;
 use tutelage_reports::study::{
     self, Arm, Check, Curve, Factor, Model, Outcome, Role, STUDY_FORMAT, SideBySide, StageEnergy, Study,
@@ -17,6 +17,7 @@ use tutelage_reports::study::{
 
 use super::environment::Environment;
 use super::event::{self, Event};
+use super::execute::Lost;
 use super::failure::Failure;
 use super::generation::Generation;
 use super::manifest::Depth;
@@ -134,19 +135,22 @@ impl Collecting<'_> {
         Ok(done.then(|| self.store.folder_of(stage).output()))
     }
 
-    /// Says how far a stage got. Small outputs, whose numbers and texts are reported, are verified
-    /// by their checksums; of models and captured signals, which are not read here, the sizes.
+    /// Says how far a stage got. What is reported is verified by its checksum.
     fn state(&self, stage: &Stage) -> anyhow::Result<State> {
-        let depth = match stage.kind {
-            StageKind::Prepare | StageKind::Generate | StageKind::Score => Depth::Checksums,
-            StageKind::Pretrain | StageKind::Sft | StageKind::Capture | StageKind::Distill => Depth::Sizes,
-        };
         if let Some(state) = self.states.borrow().get(&stage.key) {
             return Ok(state.clone());
         }
-        let state = self.store.folder_of(stage).state(depth)?;
+        let state = self.store.folder_of(stage).state(Depth::Reported)?;
         self.states.borrow_mut().insert(stage.key.clone(), state.clone());
         Ok(state)
+    }
+
+    /// Says which files of a stage are damaged, and what to do about it; none where all are whole.
+    fn damage(&self, stage: &Stage) -> anyhow::Result<Option<String>> {
+        let State::Corrupt(damages) = self.state(stage)? else { return Ok(None) };
+        let files: Vec<&str> = damages.iter().map(|damage| damage.file.as_str()).collect();
+        let files = files.join(", ");
+        Ok(Some(format!("stored files are damaged and not used: {files}; `tutelage run` makes them again")))
     }
 
     fn done(&self) -> anyhow::Result<Vec<&Stage>> {
@@ -198,14 +202,11 @@ impl Collecting<'_> {
     /// Finds the recorded failure of a stage or of anything it needs, or its damage.
     fn failure_behind(&self, key: &Key) -> anyhow::Result<Option<String>> {
         let Some(stage) = self.plan.stage(key) else { return Ok(None) };
-        match self.state(stage)? {
-            State::Done => return Ok(None),
-            State::Corrupt(damages) => {
-                let files: Vec<&str> = damages.iter().map(|damage| damage.file.as_str()).collect();
-                let files = files.join(", ");
-                return Ok(Some(format!("{}: stored files are damaged and not used: {files}", stage.title())));
-            }
-            State::Partial | State::Absent => {}
+        if self.state(stage)? == State::Done {
+            return Ok(None);
+        }
+        if let Some(damage) = self.damage(stage)? {
+            return Ok(Some(format!("{}: {damage}", stage.title())));
         }
         let file = self.store.folder_of(stage).failure_json();
         let failure = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<Failure>(&bytes).ok());
@@ -320,32 +321,46 @@ impl Collecting<'_> {
 
     fn energy(&self) -> anyhow::Result<Vec<StageEnergy>> {
         let mut entries = Vec::new();
+        let entry = |stage: &Stage, component, joules, state: &str, method, seconds| StageEnergy {
+            stage: stage.kind.name().to_owned(),
+            label: stage.label.clone(),
+            key: stage.key.to_string(),
+            arms: stage.users.clone(),
+            component: match component {
+                Component::Cpu => "cpu",
+                Component::Dram => "dram",
+                Component::Gpu => "gpu",
+            }
+            .to_owned(),
+            joules,
+            cross_check_joules: None,
+            state: state.to_owned(),
+            method,
+            seconds,
+        };
+        let mut components = BTreeSet::from([Component::Cpu]);
         for stage in self.done()? {
             let account: Account = read_json(&self.store.folder_of(stage).energy_json())?;
+            components.extend(account.components.iter().map(|measured| measured.component));
             entries.extend(account.components.into_iter().map(|measured| {
+                let state = match measured.state {
+                    EnergyState::Measured => "measured",
+                    EnergyState::Estimated => "estimated",
+                    EnergyState::Unavailable => "unavailable",
+                };
+                let method = format!("{}: {}", measured.name, measured.method);
+                let joules = measured.joules.map(|joules| joules.0);
                 StageEnergy {
-                    stage: stage.kind.name().to_owned(),
-                    label: stage.label.clone(),
-                    key: stage.key.to_string(),
-                    arms: stage.users.clone(),
-                    component: match measured.component {
-                        Component::Cpu => "cpu",
-                        Component::Dram => "dram",
-                        Component::Gpu => "gpu",
-                    }
-                    .to_owned(),
-                    joules: measured.joules.map(|joules| joules.0),
                     cross_check_joules: measured.cross_check_joules.map(|joules| joules.0),
-                    state: match measured.state {
-                        EnergyState::Measured => "measured",
-                        EnergyState::Estimated => "estimated",
-                        EnergyState::Unavailable => "unavailable",
-                    }
-                    .to_owned(),
-                    method: format!("{}: {}", measured.name, measured.method),
-                    seconds: measured.seconds,
+                    ..entry(stage, measured.component, joules, state, method, measured.seconds)
                 }
             }));
+        }
+        for stage in &self.plan.stages {
+            let Some(damage) = self.damage(stage)? else { continue };
+            // It took energy that is not known: a sum without it must say so.
+            let unknown = |component: &Component| entry(stage, *component, None, "unavailable", damage.clone(), 0.0);
+            entries.extend(components.iter().map(unknown));
         }
         Ok(entries)
     }
@@ -414,11 +429,21 @@ impl Collecting<'_> {
 
     fn warnings(&self) -> anyhow::Result<Vec<String>> {
         let mut notes = Vec::new();
+        for stage in &self.plan.stages {
+            notes.extend(self.damage(stage)?.map(|damage| (stage.title(), damage)));
+        }
         for stage in self.done()? {
             for event in event::read(&self.store.folder_of(stage).events_jsonl())? {
                 if let Event::Note { text } = event {
                     notes.push((stage.title(), text));
                 }
+            }
+            let lost = Lost::read(&self.store.folder_of(stage)).joules;
+            if lost > Joules(0.0) {
+                let hours = 1000.0 * lost.kilowatt_hours();
+                let text =
+                    format!("attempts that failed or were stopped took {hours:.3} Wh more, which is in no table");
+                notes.push((stage.title(), text));
             }
         }
         Ok(self.checked.notes.iter().cloned().chain(merged(notes)).collect())
@@ -567,7 +592,10 @@ mod tests {
         };
         let (folder, checked, plan) = (tempfile::tempdir().unwrap(), checked(edit), planned(edit));
         let store = Store::open(folder.path()).unwrap();
-        assert_eq!(report(&checked, &plan, &store).unwrap(), None);
+        // Another process writes a report, and ends as soon as this one is told.
+        let mut elsewhere = Some(store.lock_experiment(&plan.name, || ()).unwrap());
+        assert_eq!(report(&checked, &plan, &store, || elsewhere = None).unwrap(), None);
+        assert!(elsewhere.is_none());
         let mut execution = Execution {
             store: &store,
             worker: &WithoutModels,
@@ -599,10 +627,16 @@ mod tests {
         assert_eq!(study.examples.len(), 5);
         assert_eq!(collect(&checked, &plan, &store).unwrap(), (study, records));
 
-        let first = report(&checked, &plan, &store).unwrap().expect("arms are scored");
+        let first = report(&checked, &plan, &store, || ()).unwrap().expect("arms are scored");
         assert!(first.renewed && first.document.exists());
-        let again = report(&checked, &plan, &store).unwrap().expect("arms are scored");
+        let again = report(&checked, &plan, &store, || ()).unwrap().expect("arms are scored");
         assert!(!again.renewed);
+        // As if the report's own code had changed since.
+        let seal_file = store.experiment(&plan.name).join("report.json");
+        let mut seal: serde_json::Value = serde_json::from_slice(&std::fs::read(&seal_file).unwrap()).unwrap();
+        seal["look"] = 0.into();
+        files::write_json(&seal_file, &seal).unwrap();
+        assert!(report(&checked, &plan, &store, || ()).unwrap().expect("arms are scored").renewed);
 
         // A flipped byte in an answer's score is not reported, but told.
         let trial = plan.trials.iter().find(|trial| trial.arm == "both/kd").unwrap();
@@ -614,6 +648,29 @@ mod tests {
         assert!(!records.iter().any(|record| record.arm == "both/kd" && record.seed == trial.seed));
         let damaged = study.arms.iter().find(|arm| arm.name == "both/kd").unwrap();
         let Outcome::Failed { reason } = &damaged.outcome else { panic!("the damage went unnoticed") };
-        assert!(reason.contains("output/test.jsonl"), "{reason}");
+        assert!(reason.contains("output/test.jsonl") && reason.contains("`tutelage run`"), "{reason}");
+
+        // Nor are the energy and the losses of a stage whose files are damaged; others stay.
+        let before = study;
+        let stage = |title: &str| plan.stages.iter().find(|stage| stage.title() == title).unwrap();
+        let (tuned, distilled) = (stage("sft big seed 10"), stage("distill both/dskd seed 20"));
+        for file in [store.folder_of(tuned).energy_json(), store.folder_of(distilled).events_jsonl()] {
+            let mut bytes = std::fs::read(&file).unwrap();
+            bytes[0] ^= 1;
+            files::write(&file, &bytes).unwrap();
+        }
+        let lost = store.folder_of(stage("pretrain big")).lost_json();
+        files::write_json(&lost, &Lost { joules: Joules(7.2) }).unwrap();
+        let (study, after) = collect(&checked, &plan, &store).unwrap();
+        assert_eq!(after, records);
+        assert_eq!(study.curves.len(), before.curves.len() - 4);
+        for (stage, file) in [(tuned, "energy.json"), (distilled, "events.jsonl")] {
+            let told = |text: &&String| text.starts_with(&stage.title()) && text.contains(file);
+            assert!(study.warnings.iter().any(|text| told(&text)), "{:?}", study.warnings);
+            let energy: Vec<_> = study.energy.iter().filter(|energy| energy.key == stage.key.as_str()).collect();
+            assert_eq!(energy.iter().map(|energy| energy.joules).collect::<Vec<_>>(), [None]);
+        }
+        let told = "pretrain big: attempts that failed or were stopped took 0.002 Wh more, which is in no table";
+        assert!(study.warnings.iter().any(|text| text == told), "{:?}", study.warnings);
     }
 }

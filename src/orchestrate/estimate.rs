@@ -10,9 +10,12 @@
 //!   to it comes, unless measured, the cost of starting operations, which is most of a small model's
 //!   time: `SECONDS_PER_OPERATION` for each of `OPERATIONS_PER_PASS` per layer and pass, and of
 //!   `OPERATIONS_PER_SEQUENCE` per layer and sequence;
-//! - memory: weights, gradients and two moments in f32, `16 P`, with adapters the weights only, and
-//!   `PROGRAM_BYTES`; activations come on top;
-//! - disk: outputs and the state of unfinished work;
+//! - memory: weights, gradients and two moments in f32, `16 P`, and the best weights, `4 P`, where dev
+//!   is measured; with adapters the weights in the format of the products, and the same of the
+//!   adapters; keys and values of the answers that are decoded together; and `PROGRAM_BYTES`;
+//!   activations come on top;
+//! - disk: outputs, and while a stage trains two of its states (weights, two moments, best weights),
+//!   as one is there until the next is whole;
 //! - energy: time by the power of finished stages, else by the declared or assumed power of the CPU.
 //!   Power of a GPU is not assumed.
 
@@ -24,15 +27,15 @@ use tutelage_metrics::energy::model::ASSUMED_WATTS_PER_CPU;
 use tutelage_metrics::energy::{Account, Joules};
 
 use super::hub;
-use super::job::Job;
+use super::job::{GenerateJob, Job};
 use super::manifest::Depth;
 use super::plan::Plan;
 use super::stage::{Input, Source, Stage, StageKind};
 use super::store::{State, Store};
-use crate::data::{Tokenizer, import, split};
+use crate::data::{Example, Tokenizer, import, split};
 use crate::device::{self, Compute, Precision};
 use crate::experiment::Checked;
-use crate::experiment::settings::{Algorithm, Experiment, Scratch, TokenizerSource, Training, Tuning};
+use crate::experiment::settings::{Algorithm, Experiment, Scratch, TokenizerSource, Training, Tuning, Validate};
 use crate::models::config::Config;
 use crate::models::product;
 
@@ -55,6 +58,13 @@ const OPERATIONS_PER_SEQUENCE: f64 = 10.0;
 /// A forward pass with its backward, and the step of the optimiser, in forward passes: an assumption.
 const PASSES_PER_STEP: f64 = 3.0;
 
+/// Adapters' share of a model's parameters: an assumption.
+const ADAPTERS: f64 = 0.01;
+
+/// Answers that are decoded together at most, on a CPU and on a GPU: as in `generate::decode`, which
+/// computes that many however few there are.
+const TILE_ROWS: (f64, f64) = (16.0, 32.0);
+
 /// Memory that the program with libtorch holds before any model is loaded: measured.
 const PROGRAM_BYTES: f64 = 0.4e9;
 
@@ -71,6 +81,8 @@ pub struct Estimate {
     pub memory_bytes: Option<u64>,
     /// Disk while it runs.
     pub disk_bytes: Option<u64>,
+    /// Disk of what it leaves.
+    pub kept_bytes: Option<u64>,
     /// Energy.
     pub kilowatt_hours: Option<f64>,
 }
@@ -86,7 +98,7 @@ pub struct Needs {
     pub seconds: f64,
     /// Memory of the largest.
     pub memory_bytes: u64,
-    /// Disk of all together.
+    /// Disk of what all leave, and of the largest unfinished work.
     pub disk_bytes: u64,
     /// Energy; none if it is not known for any stage of known duration.
     pub kilowatt_hours: Option<f64>,
@@ -96,31 +108,58 @@ impl Needs {
     /// Sums estimates.
     pub fn of<'a>(estimates: impl Iterator<Item = &'a Estimate>) -> Self {
         let mut needs = Self { kilowatt_hours: Some(0.0), ..Self::default() };
+        let mut unfinished = 0;
         for estimate in estimates {
             needs.stages += 1;
             needs.unknown += usize::from(estimate.seconds.is_none());
             needs.seconds += estimate.seconds.unwrap_or_default();
             needs.memory_bytes = needs.memory_bytes.max(estimate.memory_bytes.unwrap_or_default());
-            needs.disk_bytes += estimate.disk_bytes.unwrap_or_default();
+            let kept = estimate.kept_bytes.unwrap_or_default();
+            needs.disk_bytes += kept;
+            unfinished = unfinished.max(estimate.disk_bytes.unwrap_or_default().saturating_sub(kept));
             if estimate.seconds.is_some() {
                 needs.kilowatt_hours = needs.kilowatt_hours.zip(estimate.kilowatt_hours).map(|(a, b)| a + b);
             }
         }
+        needs.disk_bytes += unfinished;
         needs
     }
 }
 
-/// Tokens of the data, by split, for one pass.
+/// Sizes of the data, for one pass.
 #[derive(Debug, Clone, Copy, Default)]
-struct Tokens {
+struct Sizes {
+    /// Tokens of the corpus.
     corpus: f64,
-    train: f64,
-    dev: f64,
-    test_prompts: f64,
-    test_examples: f64,
-    responses: f64,
-    /// Examples of train and dev.
+    train: Split,
+    dev: Split,
+    test: Split,
+}
+
+/// Sizes of a split: examples, and the rest in tokens.
+#[derive(Debug, Clone, Copy, Default)]
+struct Split {
     examples: f64,
+    prompts: f64,
+    /// With their end.
+    responses: f64,
+    /// Prompts with responses.
+    whole: f64,
+    longest_prompt: f64,
+}
+
+impl Split {
+    /// Returns the sizes of the first so many examples.
+    fn first(self, limit: Option<usize>) -> Self {
+        let share = limit.map_or(1.0, |limit| (limit as f64 / self.examples).min(1.0));
+        Self {
+            examples: share * self.examples,
+            prompts: share * self.prompts,
+            responses: share * self.responses,
+            whole: share * self.whole,
+            ..self
+        }
+    }
 }
 
 /// Size of a model.
@@ -129,6 +168,19 @@ struct Size {
     parameters: f64,
     hidden: f64,
     layers: f64,
+    /// Width of the keys of one token in a layer, and of the values.
+    keys: f64,
+}
+
+impl Size {
+    fn of(config: &Config) -> Self {
+        Self {
+            parameters: config.parameters() as f64,
+            hidden: config.hidden_size as f64,
+            layers: config.num_hidden_layers as f64,
+            keys: (config.num_key_value_heads * config.head_dim) as f64,
+        }
+    }
 }
 
 /// Estimates the stages of one plan.
@@ -136,7 +188,7 @@ pub struct Estimator<'a> {
     experiment: &'a Experiment,
     plan: &'a Plan,
     compute: Compute,
-    tokens: Option<Tokens>,
+    sizes: Option<Sizes>,
     /// Operations per second by kind, from finished stages.
     measured: BTreeMap<StageKind, f64>,
     /// Operations per second of a matrix product.
@@ -158,7 +210,7 @@ impl<'a> Estimator<'a> {
             experiment,
             plan,
             compute,
-            tokens: tokens(experiment),
+            sizes: sizes(experiment),
             measured: BTreeMap::new(),
             product_speed: product::speed(compute),
             watts: None,
@@ -256,7 +308,8 @@ impl<'a> Estimator<'a> {
             operations,
             seconds,
             memory_bytes: self.memory(stage).map(|bytes| (bytes + PROGRAM_BYTES) as u64),
-            disk_bytes: self.disk(stage).map(|bytes| bytes as u64),
+            disk_bytes: self.disk(stage).map(|(_, whole)| whole as u64),
+            kept_bytes: self.disk(stage).map(|(kept, _)| kept as u64),
             kilowatt_hours,
         }
     }
@@ -264,7 +317,7 @@ impl<'a> Estimator<'a> {
     /// Returns the seconds that starting operations takes, from the forward passes of a stage and the
     /// sequences in them.
     fn overhead(&self, stage: &Stage) -> Option<f64> {
-        let tokens = self.tokens?;
+        let sizes = self.sizes?;
         let start = |size: Size, passes: f64, sequences: f64| {
             let operations = passes * OPERATIONS_PER_PASS + sequences * OPERATIONS_PER_SEQUENCE;
             size.layers * operations * SECONDS_PER_OPERATION
@@ -272,110 +325,151 @@ impl<'a> Estimator<'a> {
         let steps = |size: Size, training: &Training, sequences: f64| {
             PASSES_PER_STEP * training.epochs * start(size, sequences / training.batch as f64, sequences)
         };
+        // Dev passes are large, hence few: their sequences count.
+        let tuning = |size: Size, training: &Training| {
+            steps(size, training, sizes.train.examples) + validations(training) * start(size, 1.0, sizes.dev.examples)
+        };
         match &stage.job {
             Job::Data(_) | Job::Tokenizer(_) | Job::Score(_) => Some(0.0),
             Job::Pretrain(job) => {
-                let sequences = tokens.corpus / job.training.max_length as f64;
+                let sequences = sizes.corpus / job.training.max_length as f64;
                 Some(steps(self.scratch(&job.model)?, &job.training, sequences))
             }
-            Job::Sft(job) => Some(steps(self.model(stage, "model")?, &job.training, tokens.examples)),
-            Job::Distill(job) => Some(steps(self.model(stage, "student")?, &job.training, tokens.examples)),
+            Job::Sft(job) => Some(tuning(self.model(stage, "model")?, &job.training)),
+            Job::Distill(job) => Some(tuning(self.model(stage, "student")?, &job.training)),
             Job::Capture(job) => {
-                Some(start(self.model(stage, "teacher")?, tokens.examples / job.batch as f64, tokens.examples))
+                let examples = sizes.train.examples;
+                Some(start(self.model(stage, "teacher")?, examples / job.batch as f64, examples))
             }
             Job::Generate(job) => {
-                let examples = job.limit.map_or(tokens.test_examples, |limit| tokens.test_examples.min(limit as f64));
-                let batches = (examples / self.experiment.evaluation.batch as f64).ceil();
-                // A prompt is read alone, references are read in batches, a token is decoded for a batch.
-                let decoded = batches * job.max_new_tokens as f64;
-                Some(start(self.model(stage, "model")?, examples + batches + decoded, 2.0 * examples + decoded))
+                let size = self.model(stage, "model")?;
+                let seconds = answered(&sizes, job).map(|split| {
+                    // A prompt is read alone, references are read in batches, a token is decoded for a tile.
+                    let (examples, decoded) = (split.examples, self.tile_steps(split, job));
+                    let batches = (examples / job.batch as f64).ceil();
+                    start(size, examples + batches + decoded, 2.0 * examples + decoded)
+                });
+                Some(seconds.sum())
             }
         }
     }
 
+    /// Returns how many answers a decoding step computes.
+    fn tile_rows(&self) -> f64 {
+        if self.compute.device.is_cuda() { TILE_ROWS.1 } else { TILE_ROWS.0 }
+    }
+
+    /// Returns the decoding steps that answering a split takes.
+    fn tile_steps(&self, split: Split, job: &GenerateJob) -> f64 {
+        let together = self.tile_rows().min(job.batch as f64);
+        (split.examples / together).ceil() * job.max_new_tokens as f64
+    }
+
     fn operations(&self, stage: &Stage) -> Option<f64> {
-        let tokens = self.tokens?;
-        let per_token = |tuning: &Tuning| match tuning {
-            Tuning::Full {} => 6.0,
-            Tuning::Lora(_) => 4.0,
+        let sizes = self.sizes?;
+        let tuning = |tuning: &Tuning, training: &Training| {
+            let per_token = match tuning {
+                Tuning::Full {} => 6.0,
+                Tuning::Lora(_) => 4.0,
+            };
+            per_token * sizes.train.whole * training.epochs + 2.0 * sizes.dev.whole * validations(training)
         };
         match &stage.job {
             // Text and small models: seconds, whatever the experiment.
             Job::Data(_) | Job::Tokenizer(_) | Job::Score(_) => Some(0.0),
             Job::Pretrain(job) => {
                 let size = self.scratch(&job.model)?;
-                Some(6.0 * size.parameters * tokens.corpus * job.training.epochs)
+                Some(6.0 * size.parameters * sizes.corpus * job.training.epochs)
             }
-            Job::Sft(job) => {
-                let size = self.model(stage, "model")?;
-                let epoch = per_token(&job.tuning) * tokens.train + 2.0 * tokens.dev;
-                Some(size.parameters * epoch * job.training.epochs)
-            }
+            Job::Sft(job) => Some(self.model(stage, "model")?.parameters * tuning(&job.tuning, &job.training)),
             Job::Distill(job) => {
                 let student = self.model(stage, "student")?;
-                let epoch = per_token(&job.tuning) * tokens.train + 2.0 * tokens.dev;
                 // The captured hidden states pass the teacher's head again, and the projectors.
                 let teacher = self.model(stage, "teacher")?;
                 let widths = match job.algorithm {
                     Algorithm::Vanilla { .. } => teacher.hidden,
                     Algorithm::DualSpace { .. } => teacher.hidden + student.hidden,
                 };
-                let head = 2.0 * widths * self.vocabulary() * tokens.responses;
-                Some((student.parameters * epoch + head) * job.training.epochs)
+                let head = 2.0 * widths * self.vocabulary() * sizes.train.responses * job.training.epochs;
+                Some(student.parameters * tuning(&job.tuning, &job.training) + head)
             }
-            Job::Capture(_) => Some(2.0 * self.model(stage, "teacher")?.parameters * (tokens.train + tokens.dev)),
+            Job::Capture(_) => Some(2.0 * self.model(stage, "teacher")?.parameters * sizes.train.whole),
             Job::Generate(job) => {
                 let size = self.model(stage, "model")?;
-                let limit = job.limit.map_or(1.0, |limit| (limit as f64 / tokens.test_examples).min(1.0));
-                let answers = tokens.test_examples * job.max_new_tokens as f64;
                 // Prompts twice: once to answer, once for the likelihood of the reference.
-                Some(2.0 * size.parameters * limit * (2.0 * tokens.test_prompts + answers))
+                let tokens = answered(&sizes, job)
+                    .map(|split| split.prompts + split.whole + self.tile_steps(split, job) * self.tile_rows());
+                Some(2.0 * size.parameters * tokens.sum::<f64>())
             }
         }
     }
 
     fn memory(&self, stage: &Stage) -> Option<f64> {
         let training = |size: Size, tuning: &Tuning| match tuning {
-            Tuning::Full {} => 16.0 * size.parameters,
-            Tuning::Lora(_) => self.bytes_per_weight() * size.parameters,
+            Tuning::Full {} => (16.0 + self.best_bytes()) * size.parameters,
+            Tuning::Lora(_) => (self.bytes_per_weight() + ADAPTERS * (16.0 + self.best_bytes())) * size.parameters,
         };
         match &stage.job {
             Job::Data(_) | Job::Tokenizer(_) | Job::Score(_) => Some(0.0),
-            Job::Pretrain(job) => Some(training(self.scratch(&job.model)?, &Tuning::Full {})),
+            Job::Pretrain(job) => Some(16.0 * self.scratch(&job.model)?.parameters),
             Job::Sft(job) => Some(training(self.model(stage, "model")?, &job.tuning)),
             Job::Distill(job) => {
-                let teacher = self.model(stage, "teacher")?;
-                let head = 2.0 * teacher.hidden * self.vocabulary() * self.bytes_per_weight();
+                let head = self.head_bytes(self.model(stage, "teacher")?);
                 Some(training(self.model(stage, "student")?, &job.tuning) + head)
             }
             Job::Capture(_) => Some(self.bytes_per_weight() * self.model(stage, "teacher")?.parameters),
-            Job::Generate(_) => Some(self.bytes_per_weight() * self.model(stage, "model")?.parameters),
+            Job::Generate(job) => {
+                let size = self.model(stage, "model")?;
+                let longest = self.sizes.map_or(f64::INFINITY, |sizes| {
+                    let prompt = answered(&sizes, job).map(|split| split.longest_prompt).fold(0.0, f64::max);
+                    prompt + job.max_new_tokens as f64
+                });
+                let tokens = self.tile_rows() * longest.min(job.max_length as f64);
+                Some(self.bytes_per_weight() * (size.parameters + 2.0 * size.keys * size.layers * tokens))
+            }
         }
     }
 
-    fn disk(&self, stage: &Stage) -> Option<f64> {
-        // Weights, and master weights, two moments and the best weights of unfinished work.
-        let training = |size: Size, tuning: &Tuning| match tuning {
-            Tuning::Full {} => 20.0 * size.parameters,
-            // Adapters are a small share of the model: one per cent is taken.
-            Tuning::Lora(_) => 0.2 * size.parameters,
+    /// Returns the disk that a stage takes in the end, and the most while it runs.
+    fn disk(&self, stage: &Stage) -> Option<(f64, f64)> {
+        let training = |size: Size, tuning: &Tuning, best: f64| {
+            let share = match tuning {
+                Tuning::Full {} => 1.0,
+                Tuning::Lora(_) => ADAPTERS,
+            };
+            (4.0 * share * size.parameters, 2.0 * (12.0 + best) * share * size.parameters)
         };
+        let all = |bytes: f64| Some((bytes, bytes));
         match &stage.job {
             Job::Data(_) => {
-                let tokens = self.tokens?;
-                Some(CHARACTERS_PER_TOKEN * (tokens.corpus + tokens.train + tokens.dev + tokens.test_prompts))
+                let sizes = self.sizes?;
+                all(CHARACTERS_PER_TOKEN * (sizes.corpus + sizes.train.whole + sizes.dev.whole + sizes.test.whole))
             }
-            Job::Tokenizer(_) => Some(1e6),
-            Job::Pretrain(job) => Some(training(self.scratch(&job.model)?, &Tuning::Full {})),
-            Job::Sft(job) => Some(training(self.model(stage, "model")?, &job.tuning)),
-            Job::Distill(job) => Some(training(self.model(stage, "student")?, &job.tuning)),
+            Job::Tokenizer(_) => all(1e6),
+            Job::Pretrain(job) => Some(training(self.scratch(&job.model)?, &Tuning::Full {}, 0.0)),
+            Job::Sft(job) => Some(training(self.model(stage, "model")?, &job.tuning, self.best_bytes())),
+            Job::Distill(job) => Some(training(self.model(stage, "student")?, &job.tuning, self.best_bytes())),
             Job::Capture(_) => {
                 let teacher = self.model(stage, "teacher")?;
-                Some(self.tokens?.responses * teacher.hidden * self.bytes_per_weight())
+                let states = self.sizes?.train.responses * teacher.hidden * self.bytes_per_weight();
+                all(states + self.head_bytes(teacher))
             }
-            Job::Generate(job) => Some(self.tokens?.test_examples * job.max_new_tokens as f64 * CHARACTERS_PER_TOKEN),
-            Job::Score(job) => Some(self.tokens?.test_examples * 100.0 * job.metrics.len() as f64),
+            Job::Generate(job) => {
+                let examples: f64 = answered(&self.sizes?, job).map(|split| split.examples).sum();
+                all(examples * job.max_new_tokens as f64 * CHARACTERS_PER_TOKEN)
+            }
+            Job::Score(job) => all(self.sizes?.test.examples * 100.0 * job.metrics.len() as f64),
         }
+    }
+
+    /// Returns the bytes of the best weights by parameter: they are kept where there is a dev split.
+    fn best_bytes(&self) -> f64 {
+        if self.sizes.is_none_or(|sizes| sizes.dev.examples > 0.0) { 4.0 } else { 0.0 }
+    }
+
+    /// Returns the bytes of a teacher's head and embedding.
+    fn head_bytes(&self, teacher: Size) -> f64 {
+        2.0 * teacher.hidden * self.vocabulary() * self.bytes_per_weight()
     }
 
     fn bytes_per_weight(&self) -> f64 {
@@ -390,12 +484,7 @@ impl<'a> Estimator<'a> {
             TokenizerSource::ByteLevelBpe { vocabulary } | TokenizerSource::Unigram { vocabulary } => *vocabulary,
             TokenizerSource::File { path } => Tokenizer::load(path).ok()?.len(),
         };
-        let config = Config::scratch(scratch, tokens, 0);
-        Some(Size {
-            parameters: config.parameters() as f64,
-            hidden: scratch.hidden as f64,
-            layers: scratch.layers as f64,
-        })
+        Some(Size::of(&Config::scratch(scratch, tokens, 0)))
     }
 
     /// Returns the size of the model that a stage reads under a name, whichever stages made it.
@@ -403,14 +492,7 @@ impl<'a> Estimator<'a> {
         let named = |inputs: &'a [Input], name: &str| inputs.iter().find(|input| input.name == name);
         let stage = self.plan.stage(&stage.key)?;
         match &named(&stage.inputs, name)?.source {
-            Source::External { origin, .. } => {
-                let config = hub::configuration(origin)?;
-                Some(Size {
-                    parameters: config.parameters() as f64,
-                    hidden: config.hidden_size as f64,
-                    layers: config.num_hidden_layers as f64,
-                })
-            }
+            Source::External { origin, .. } => Some(Size::of(&hub::configuration(origin)?)),
             Source::Stage { key, .. } => {
                 let stage = self.plan.stage(key)?;
                 match &stage.job {
@@ -433,34 +515,54 @@ impl<'a> Estimator<'a> {
     }
 }
 
+/// Returns how often dev is measured.
+fn validations(training: &Training) -> f64 {
+    match training.validate {
+        Validate::Epoch => training.epochs.ceil(),
+        Validate::End => 1.0,
+    }
+}
+
+/// Lists what a stage answers of each split.
+fn answered(sizes: &Sizes, job: &GenerateJob) -> impl Iterator<Item = Split> {
+    let dev = job.dev.then_some(sizes.dev);
+    let limit = job.limit;
+    std::iter::once(sizes.test).chain(dev).map(move |split| split.first(limit))
+}
+
 /// Counts the tokens of the data; none if it cannot be read here.
-fn tokens(experiment: &Experiment) -> Option<Tokens> {
+fn sizes(experiment: &Experiment) -> Option<Sizes> {
     let data = experiment.data.values().next()?;
     let imported = import(data, Path::new("")).ok()?;
     let splits = split(&imported.examples, &data.split, data.limit).ok()?;
     let longest = experiment.training.distill.max_length as f64;
     let count = |characters: usize| characters as f64 / CHARACTERS_PER_TOKEN;
-    let prompt = |example: &crate::data::Example| {
-        let context = if data.closed_book { 0 } else { example.context.as_ref().map_or(0, String::len) };
-        count(context + example.question.len()).min(longest)
+    let sizes_of = |examples: &[Example]| {
+        let mut sizes = Split::default();
+        for example in examples {
+            let context = if data.closed_book { 0 } else { example.context.as_ref().map_or(0, String::len) };
+            let prompt = count(context + example.question.len()).min(longest);
+            sizes.examples += 1.0;
+            sizes.prompts += prompt;
+            sizes.responses += count(example.answer.len()) + 1.0;
+            sizes.whole += (prompt + count(example.answer.len())).min(longest);
+            sizes.longest_prompt = sizes.longest_prompt.max(prompt);
+        }
+        sizes
     };
-    let whole = |example: &crate::data::Example| (prompt(example) + count(example.answer.len())).min(longest);
     let corpus = crate::data::corpus::texts(&splits.train, &imported.passages, data.closed_book);
-    let learned = splits.train.iter().chain(&splits.dev);
-    Some(Tokens {
+    Some(Sizes {
         corpus: corpus.iter().map(|text| count(text.len())).sum(),
-        train: splits.train.iter().map(whole).sum(),
-        dev: splits.dev.iter().map(whole).sum(),
-        test_prompts: splits.test.iter().map(prompt).sum(),
-        test_examples: splits.test.len() as f64,
-        examples: (splits.train.len() + splits.dev.len()) as f64,
-        responses: learned.map(|example| count(example.answer.len()) + 1.0).sum(),
+        train: sizes_of(&splits.train),
+        dev: sizes_of(&splits.dev),
+        test: sizes_of(&splits.test),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::settings::Lora;
     use crate::orchestrate::plan::tests::{checked, planned};
 
     #[test]
@@ -472,7 +574,8 @@ mod tests {
         let pretrain = find("pretrain big");
         // Tied embedding 300 x 16; attention 4 x 16 x 16; feed-forward 3 x 16 x 32; norms 3 x 16.
         let parameters = 300.0 * 16.0 + 4.0 * 256.0 + 3.0 * 512.0 + 48.0;
-        let corpus = estimator.tokens.unwrap().corpus;
+        let sizes = estimator.sizes.unwrap();
+        let corpus = sizes.corpus;
         let estimate = estimator.stage(pretrain);
         assert_eq!(estimate.operations, Some(6.0 * parameters * corpus));
         assert_eq!(estimate.memory_bytes, Some(400_000_000 + 16 * parameters as u64));
@@ -483,9 +586,72 @@ mod tests {
         let least = 3.0 * operations * 15e-6 * training.epochs;
         assert!(estimate.seconds.unwrap() > least);
         assert!(estimator.basis().iter().any(|basis| basis.contains("15 us (assumed")));
-        let captured = estimator.stage(find("capture big (sft)")).operations.unwrap();
-        let tokens = estimator.tokens.unwrap();
-        assert_eq!(captured, 2.0 * parameters * (tokens.train + tokens.dev));
+        // The training split is captured, and nothing else.
+        let captured = estimator.stage(find("capture big (sft)"));
+        assert_eq!(captured.operations, Some(2.0 * parameters * sizes.train.whole));
+        let head = 2.0 * 16.0 * 300.0;
+        assert_eq!(captured.disk_bytes, Some((4.0 * (16.0 * sizes.train.responses + head)) as u64));
+        assert_eq!(captured.kept_bytes, captured.disk_bytes);
+    }
+
+    #[test]
+    fn the_best_weights_are_held_where_dev_is_measured() {
+        let (folder, checked, plan) = (tempfile::tempdir().unwrap(), checked(|_| ()), planned(|_| ()));
+        let store = Store::open(folder.path()).unwrap();
+        let estimator = Estimator::new(&checked, &plan, &store, Compute::reference()).unwrap();
+        let estimate = |title: &str| estimator.stage(plan.stages.iter().find(|stage| stage.title() == title).unwrap());
+        let (pretrained, tuned) = (estimate("pretrain small"), estimate("sft small seed 10"));
+        let parameters = 300 * 8 + 4 * 64 + 3 * 128 + 24;
+        assert_eq!(pretrained.memory_bytes, Some(400_000_000 + 16 * parameters));
+        assert_eq!(tuned.memory_bytes, Some(400_000_000 + 20 * parameters));
+        // Of two states one has been replaced by the other once it is whole.
+        assert_eq!((pretrained.kept_bytes, pretrained.disk_bytes), (Some(4 * parameters), Some(24 * parameters)));
+        assert_eq!((tuned.kept_bytes, tuned.disk_bytes), (Some(4 * parameters), Some(32 * parameters)));
+        assert_eq!(Needs::of([&pretrained, &tuned].into_iter()).disk_bytes, (8 + 28) * parameters);
+    }
+
+    #[test]
+    fn adapters_need_the_weights_in_the_format_of_the_products() {
+        let edit = |experiment: &mut Experiment| experiment.tuning = Tuning::Lora(Lora::default());
+        let (folder, checked, plan) = (tempfile::tempdir().unwrap(), checked(edit), planned(edit));
+        let store = Store::open(folder.path()).unwrap();
+        let sft = plan.stages.iter().find(|stage| stage.title() == "sft small seed 10").unwrap();
+        let memory = |precision| {
+            let compute = Compute { precision, ..Compute::reference() };
+            Estimator::new(&checked, &plan, &store, compute).unwrap().stage(sft).memory_bytes.unwrap()
+        };
+        let parameters = 300 * 8 + 4 * 64 + 3 * 128 + 24;
+        assert_eq!(memory(Precision::F32) - memory(Precision::Bf16), 2 * parameters);
+    }
+
+    #[test]
+    fn answers_are_decoded_in_tiles_and_references_answer_dev_too() {
+        let edit = |experiment: &mut Experiment| {
+            experiment.evaluation.batch = 64;
+            experiment.evaluation.max_new_tokens = 5;
+        };
+        let (folder, checked, plan) = (tempfile::tempdir().unwrap(), checked(edit), planned(edit));
+        let store = Store::open(folder.path()).unwrap();
+        let estimator = Estimator::new(&checked, &plan, &store, Compute::reference()).unwrap();
+        let stage = |title: &str| plan.stages.iter().find(|stage| stage.title() == title).unwrap();
+        let Sizes { dev, test, .. } = estimator.sizes.unwrap();
+        let parameters = 300.0 * 8.0 + 4.0 * 64.0 + 3.0 * 128.0 + 24.0;
+        // A tile of 16 rows is computed whole: 5 steps for each 16 answers.
+        let operations = |split: Split| {
+            let decoded = (split.examples / 16.0).ceil() * 5.0 * 16.0;
+            2.0 * parameters * (split.prompts + split.whole + decoded)
+        };
+        let close = |title: &str, expected: f64| {
+            let found = estimator.stage(stage(title)).operations.unwrap();
+            assert!((found / expected - 1.0).abs() < 1e-12, "{title}: {found} {expected}");
+        };
+        close("generate none/kd seed 10", operations(test));
+        close("generate student small seed 10", operations(test) + operations(dev));
+        // Keys and values of 8 numbers in the one layer.
+        let longest = test.longest_prompt + 5.0;
+        let cache = 16.0 * longest * 2.0 * 8.0;
+        let memory = estimator.stage(stage("generate none/kd seed 10")).memory_bytes;
+        assert_eq!(memory, Some((4e8 + 4.0 * (parameters + cache)) as u64));
     }
 
     #[test]

@@ -16,8 +16,8 @@ use std::thread;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, bail};
-use serde::Serialize;
-use tutelage_metrics::energy::{Account, Meter, Monotonic, PowerSource};
+use serde::{Deserialize, Serialize};
+use tutelage_metrics::energy::{Account, Joules, Meter, Monotonic, PowerSource};
 
 use super::environment::Environment;
 use super::event::{self, Event, EventLog};
@@ -107,6 +107,8 @@ pub enum News<'a> {
     Corrupt(&'a [Damage]),
     /// Another process has it, and nothing else can be done meanwhile.
     Waiting,
+    /// It begins; whether from nothing or from a saved state, its first event tells.
+    Began,
     /// Something happened while it ran.
     Event(&'a Event),
     /// It failed.
@@ -167,7 +169,10 @@ enum Ending {
     Ran,
     Stopped,
     Skipped(String),
-    Failed { failure: Failure, disk_is_full: bool },
+    Failed {
+        failure: Failure,
+        disk_is_full: bool,
+    },
 }
 
 /// What was there when a run began, to be told from what other processes do meanwhile.
@@ -344,6 +349,7 @@ impl Execution<'_> {
     }
 
     fn attempt(&mut self, stage: &Stage, folder: &StageFolder) -> anyhow::Result<()> {
+        self.listener.hear(stage, &News::Began);
         let inputs = Inputs::of(stage, self.store)?;
         files::write_json(&folder.stage_json(), stage)?;
         files::write_json(&folder.environment_json(), self.environment)?;
@@ -356,21 +362,28 @@ impl Execution<'_> {
             has_begun: false,
             early: Vec::new(),
             earlier: None,
+            saved: None,
             broken: None,
         };
         let start = Instant::now();
         let run = || self.worker.run(stage, &inputs, folder, &mut |event| telling.tell(event), self.stop);
         let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(describe(&*panic)));
-        if let Err(error) = result {
-            telling.fail(&error);
-            return Err(error);
-        }
-        telling.tell(Event::Finished { seconds: start.elapsed().as_secs_f64() });
-        let Telling { meter, earlier, broken, .. } = telling;
-        let account = total(earlier, meter.finish());
-        match broken {
-            Some(error) => Err(error),
-            None => Ok(files::write_json(&folder.energy_json(), &account)?),
+        let error = match result {
+            Ok(()) => {
+                telling.tell(Event::Finished { seconds: start.elapsed().as_secs_f64() });
+                telling.broken.take()
+            }
+            Err(error) => {
+                telling.fail(&error);
+                Some(error)
+            }
+        };
+        match error {
+            None => Ok(files::write_json(&folder.energy_json(), &total(telling.earlier, telling.meter.finish()))?),
+            Some(error) => {
+                telling.leave();
+                Err(error)
+            }
         }
     }
 
@@ -404,6 +417,8 @@ struct Telling<'a> {
     early: Vec<Event>,
     /// Energy of earlier attempts, as far as their work is used.
     earlier: Option<Account>,
+    /// Energy of this attempt up to the state that it saved last, and whether it has worked since.
+    saved: Option<(Joules, bool)>,
     /// Why the log cannot be written.
     broken: Option<anyhow::Error>,
 }
@@ -434,13 +449,18 @@ impl Telling<'_> {
 
     fn pass(&mut self, event: Event) {
         self.listener.hear(self.stage, &News::Event(&event));
+        if let (Event::Step(_), Some((_, is_ahead))) = (&event, &mut self.saved) {
+            *is_ahead = true;
+        }
         if self.broken.is_some() {
             // The log may end within a line: nothing may follow it.
             return;
         }
         let written = self.log.write(&event).and_then(|()| match event {
             Event::Saved { .. } => {
-                let account = total(self.earlier.clone(), self.meter.account());
+                let account = self.meter.account();
+                self.saved = Some((known(&account), false));
+                let account = total(self.earlier.clone(), account);
                 Ok(files::write_json(&self.folder.energy_json(), &account)?)
             }
             _ => Ok(()),
@@ -461,6 +481,47 @@ impl Telling<'_> {
             let _ = self.log.write(&Event::Failed { reason: reasons.join(": ") });
         }
     }
+
+    /// Keeps the account of an attempt that failed or was stopped: with the state that it saved last,
+    /// or, of what it did since and the next attempt does again, as lost.
+    ///
+    /// Best effort: on a full disk it may not fit, and the error of the stage is the one to tell.
+    fn leave(self) {
+        let account = self.meter.finish();
+        let (saved, is_ahead) = self.saved.unwrap_or((Joules(0.0), true));
+        if !is_ahead {
+            let _ = files::write_json(&self.folder.energy_json(), &total(self.earlier, account));
+            return;
+        }
+        let lost = known(&account) - saved;
+        if lost > Joules(0.0) {
+            let joules = Lost::read(self.folder).joules + lost;
+            let _ = files::write_json(&self.folder.lost_json(), &Lost { joules });
+        }
+    }
+}
+
+/// Energy of attempts at a stage that failed or were stopped, where the work had to be done again:
+/// in no account of the stage, and kept beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lost {
+    /// What is known of it.
+    pub joules: Joules,
+}
+
+impl Lost {
+    /// Reads what was lost on a stage: nothing where there is no file.
+    #[must_use]
+    pub fn read(folder: &StageFolder) -> Self {
+        let lost = std::fs::read(folder.lost_json()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        lost.unwrap_or_default()
+    }
+}
+
+/// Returns the energy of what has a value in an account.
+fn known(account: &Account) -> Joules {
+    account.known().map_or(Joules(0.0), |(joules, _)| joules)
 }
 
 fn total(earlier: Option<Account>, now: Account) -> Account {
@@ -502,6 +563,8 @@ fn is_disk_full(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+
+    use tutelage_metrics::energy::{Component, Reading, State as EnergyState, Unavailable};
 
     use super::*;
     use crate::device::Compute;
@@ -654,6 +717,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_done_is_not_called_skipped() {
+        for (title, fault) in [("sft small seed 20", Fault::Error), ("pretrain small", Fault::DiskFull)] {
+            let (_folder, store, plan) = fresh();
+            run(&store, &plan, &Fake::default());
+            let lost = plan.stages.iter().find(|stage| stage.title() == title).unwrap();
+            std::fs::remove_dir_all(store.folder_of(lost).path()).unwrap();
+            // The last stage is damaged: it is made again where the run goes on.
+            let last = store.folder_of(plan.stages.last().unwrap()).output().join("result");
+            files::write(&last, b"another").unwrap();
+            let (summary, _) = run(&store, &plan, &Fake { fails: Some((title, fault)), ..Fake::default() });
+            let skipped = usize::from(matches!(fault, Fault::DiskFull));
+            assert_eq!((summary.failures.len(), summary.skipped.len()), (1, skipped), "{title}");
+            assert_eq!((summary.ran, summary.reused), (1 - skipped, plan.stages.len() - 2));
+        }
+    }
+
+    #[test]
     fn a_full_disk_ends_the_run_and_leaves_the_store_usable() {
         let (_folder, store, plan) = fresh();
         let fails = Some(("pretrain small", Fault::DiskFull));
@@ -689,6 +769,47 @@ mod tests {
         let reasons = &summary.failures[0].reasons;
         assert!(reasons[0].contains("cannot write") && reasons[0].contains("events.jsonl"), "{reasons:?}");
         assert_eq!(last.state(Depth::Checksums).unwrap(), State::Partial);
+    }
+
+    /// Notes what is heard and what is run, in one list.
+    struct Both<'a>(&'a RefCell<Vec<String>>);
+
+    impl Listener for Both<'_> {
+        fn hear(&mut self, stage: &Stage, news: &News<'_>) {
+            self.0.borrow_mut().push(format!("{} {news:?}", stage.title()));
+        }
+    }
+
+    impl Worker for Both<'_> {
+        fn run(
+            &self,
+            stage: &Stage,
+            _inputs: &Inputs,
+            _folder: &StageFolder,
+            _events: &mut dyn FnMut(Event),
+            _stop: &StopFlag,
+        ) -> anyhow::Result<()> {
+            self.0.borrow_mut().push(format!("{} runs", stage.title()));
+            bail!("no such model")
+        }
+    }
+
+    #[test]
+    fn a_stage_is_heard_of_before_it_runs() {
+        let (_folder, store, plan) = fresh();
+        let told = RefCell::default();
+        Execution {
+            store: &store,
+            worker: &Both(&told),
+            environment: &Environment::of(Compute::reference()),
+            sources: &Vec::new,
+            stop: &StopFlag::default(),
+            listener: &mut Both(&told),
+        }
+        .run(&plan);
+        let told = told.into_inner();
+        assert_eq!(told[..2], ["prepare glossary Began", "prepare glossary runs"]);
+        assert!(told[2].starts_with("prepare glossary Failed"), "{}", told[2]);
     }
 
     /// Raises the flag as soon as it hears that another process has a stage.
@@ -805,6 +926,76 @@ mod tests {
         // What is noted before it is known that the stage goes on neither ends the history nor repeats.
         assert_eq!(events[0], Event::Started);
         assert_eq!(events.iter().filter(|event| matches!(event, Event::Note { .. })).count(), 1);
+    }
+
+    /// Counts a joule at each reading.
+    struct Ticking(f64);
+
+    impl PowerSource for Ticking {
+        fn component(&self) -> Component {
+            Component::Cpu
+        }
+
+        fn name(&self) -> String {
+            "package-0".to_owned()
+        }
+
+        fn state(&self) -> EnergyState {
+            EnergyState::Measured
+        }
+
+        fn method(&self) -> String {
+            "test".to_owned()
+        }
+
+        fn read(&mut self) -> Result<Reading, Unavailable> {
+            self.0 += 1.0;
+            Ok(Reading::Energy(Joules(self.0)))
+        }
+    }
+
+    fn metered(store: &Store, plan: &Plan, worker: &Fake) -> Summary {
+        Execution {
+            store,
+            worker,
+            environment: &Environment::of(Compute::reference()),
+            sources: &|| vec![Box::new(Ticking(0.0))],
+            stop: &StopFlag::default(),
+            listener: &mut Ear::default(),
+        }
+        .run(plan)
+    }
+
+    #[test]
+    fn energy_of_a_failed_attempt_is_kept_as_lost() {
+        let (_folder, store, plan) = fresh();
+        let folder = store.folder_of(&plan.stages[0]);
+        let mut lost = Joules(0.0);
+        for fault in [Fault::Error, Fault::Panic] {
+            metered(&store, &plan, &Fake { fails: Some(("prepare glossary", fault)), ..Fake::default() });
+            let now = Lost::read(&folder).joules;
+            assert!(now > lost, "{now:?} {lost:?}");
+            lost = now;
+        }
+        assert!(!folder.energy_json().exists());
+        assert!(metered(&store, &plan, &Fake::default()).is_complete());
+        assert_eq!(Lost::read(&folder).joules, lost);
+        assert_eq!(folder.state(Depth::Checksums).unwrap(), State::Done);
+        assert!(known(&read_account(&folder.energy_json())) > Joules(0.0));
+    }
+
+    #[test]
+    fn energy_of_an_attempt_that_saved_its_work_counts_with_the_stage() {
+        let (_folder, store, plan) = fresh();
+        let folder = store.folder_of(&plan.stages[0]);
+        assert!(metered(&store, &plan, &Fake { stops_at: Some(1), ..Fake::default() }).stopped);
+        let stopped = known(&read_account(&folder.energy_json()));
+        // Read at the start, when the state was saved, and at the end.
+        assert!(stopped >= Joules(2.0), "{stopped:?}");
+        assert!(metered(&store, &plan, &Fake::default()).is_complete());
+        let account = read_account(&folder.energy_json());
+        assert!(known(&account) > stopped, "{account:?}");
+        assert_eq!(Lost::read(&folder), Lost::default());
     }
 
     #[test]

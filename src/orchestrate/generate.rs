@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use super::event::{Event, Step};
 use super::generation::Generation;
 use super::job::GenerateJob;
+use super::stop::Stopped;
 use super::training::Surroundings;
 use super::{model, prepare, rows};
 use crate::data::encode::{Limits, encode_all, encode_prompt};
@@ -54,24 +55,26 @@ fn answer(
             format!("{split}: {clipped} of {} prompts lost their left end (room for {room} tokens)", prompts.len());
         (around.events)(Event::Note { text });
     }
+    let limits = Limits { max_length: job.max_length, max_prompt: job.max_prompt };
+    let (sequences, _) = encode_all(tokenizer, examples, job.closed_book, limits);
     let settings = GenerationSettings {
         decoding: job.decoding,
         max_new_tokens: job.max_new_tokens,
         ends: tokenizer.ends().to_vec(),
         batch: job.batch,
     };
+    // A step is an answer, and after all of them the likelihood of a reference.
+    let steps = (prompts.len() + sequences.len()) as u64;
     let (events, stop) = (&mut *around.events, around.stop);
-    let mut progress = |done: usize, total: usize| {
-        events(Event::Step(Step { step: done as u64, steps: total as u64, ..Step::default() }));
+    let mut progress = |done: usize| {
+        events(Event::Step(Step { step: done as u64, steps, ..Step::default() }));
         if stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let generated = generate(decoder, &prompts, &settings, Seed(job.seed), &mut progress);
+    let generated = generate(decoder, &prompts, &settings, Seed(job.seed), &mut |done, _| progress(done));
     stop.check()?;
     let generated = generated?;
-
-    let limits = Limits { max_length: job.max_length, max_prompt: job.max_prompt };
-    let (sequences, _) = encode_all(tokenizer, examples, job.closed_book, limits);
-    let likelihoods = likelihood(decoder, &sequences, job.batch, &mut |_, _| {});
+    let likelihoods = likelihood(decoder, &sequences, job.batch, &mut |done, _| progress(prompts.len() + done));
+    let likelihoods = likelihoods.ok_or(Stopped)?;
     let measured: BTreeMap<usize, _> = sequences.iter().map(|sequence| sequence.example).zip(likelihoods).collect();
     let row = |(index, (example, answer)): (usize, (&Example, &Generated))| {
         let reference = measured.get(&index);
@@ -84,4 +87,79 @@ fn answer(
         }
     };
     Ok(examples.iter().zip(&generated).enumerate().map(row).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::device::{Compute, Precision};
+    use crate::experiment::identity;
+    use crate::experiment::settings::{Architecture, Decoding, Scratch, TokenizerSource};
+    use crate::models::config::Config;
+    use crate::orchestrate::execute::Inputs;
+    use crate::orchestrate::stage::StageKind;
+    use crate::orchestrate::stop::StopFlag;
+    use crate::orchestrate::store::Store;
+
+    #[test]
+    fn a_stage_stops_among_the_references_too() {
+        let example = |i: usize| Example {
+            id: i.to_string(),
+            group: "g".to_owned(),
+            context: None,
+            question: format!("what is {i}?"),
+            answer: "a cell".to_owned(),
+            references: vec![],
+            split: None,
+        };
+        let examples: Vec<Example> = (0..3).map(example).collect();
+        let texts: Vec<String> = examples.iter().map(|example| example.question.clone()).collect();
+        let tokenizer = Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 300 }, &texts).unwrap();
+        let scratch = Scratch {
+            architecture: Architecture::Llama,
+            tokenizer: String::new(),
+            hidden: 8,
+            layers: 1,
+            heads: 2,
+            kv_heads: None,
+            feed_forward: 16,
+            tied: true,
+            positions: 64,
+        };
+        let decoder =
+            Decoder::initialise(Config::scratch(&scratch, tokenizer.len(), tokenizer.eos()), Seed(1), Device::Cpu);
+        let job = GenerateJob {
+            decoding: Decoding::Greedy {},
+            max_new_tokens: 2,
+            max_length: 64,
+            max_prompt: None,
+            limit: None,
+            dev: false,
+            closed_book: true,
+            precision: Precision::F32,
+            seed: 1,
+            batch: 1,
+        };
+        let (folder, stop, mut steps) = (tempfile::tempdir().unwrap(), StopFlag::default(), Vec::new());
+        let place = Store::view(folder.path()).stage(StageKind::Generate, &identity("generate", 1, &0, &[]).unwrap());
+        let mut events = |event: Event| {
+            let Event::Step(step) = event else { return };
+            steps.push((step.step, step.steps));
+            if step.step == 4 {
+                stop.raise();
+            }
+        };
+        let mut around = Surroundings {
+            compute: Compute::reference(),
+            inputs: &Inputs::default(),
+            folder: &place,
+            events: &mut events,
+            stop: &stop,
+        };
+        let error = answer(&job, &decoder, &tokenizer, SplitName::Test, &examples, &mut around).unwrap_err();
+        assert!(error.is::<Stopped>(), "{error}");
+        assert_eq!(steps, [(1, 6), (2, 6), (3, 6), (4, 6)]);
+    }
 }

@@ -78,7 +78,7 @@ pub fn checkpoint(name: &str) -> io::Result<Source> {
     let origin = name.to_owned();
     match locate(name) {
         Some(path) => {
-            let key = content(&path, is_part_of_model)?;
+            let key = content(&path, Reach::Folder, is_part_of_model)?;
             Ok(Source::External { origin, path: Some(path), key })
         }
         None => {
@@ -88,13 +88,14 @@ pub fn checkpoint(name: &str) -> io::Result<Source> {
     }
 }
 
-/// Describes a file, or a folder of model files, as an input.
+/// Describes a file, or the folder of a sentence-embedding model, as an input: such a model keeps the
+/// settings of its pooling in a folder of their own.
 ///
 /// # Errors
 /// Files that cannot be read.
 pub fn file(path: &Path) -> io::Result<Source> {
     let key = match path.is_dir() {
-        true => content(path, is_part_of_model)?,
+        true => content(path, Reach::Below, is_part_of_model)?,
         false => identity("file", 1, &checksum(path)?, &[])?,
     };
     Ok(Source::External { origin: path.display().to_string(), path: Some(path.to_owned()), key })
@@ -105,7 +106,8 @@ pub fn file(path: &Path) -> io::Result<Source> {
 /// # Errors
 /// Files that cannot be read.
 pub fn tokenizer(folder: &Path) -> io::Result<Source> {
-    let key = content(folder, |name| name.ends_with(".json") && !name.ends_with(".index.json"))?;
+    let is_json = |name: &str| name.ends_with(".json") && !name.ends_with(".index.json");
+    let key = content(folder, Reach::Folder, is_json)?;
     Ok(Source::External { origin: folder.display().to_string(), path: Some(folder.to_owned()), key })
 }
 
@@ -115,23 +117,36 @@ fn is_part_of_model(name: &str) -> bool {
     name.ends_with(".json") || name.ends_with(".safetensors") || name.ends_with(".model")
 }
 
+/// Says which files of a folder count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Those right in it.
+    Folder,
+    /// Those in the folders below it, too.
+    Below,
+}
+
 /// Hashes the chosen files of a folder by name and content.
 ///
 /// The hub's cache links each file to a blob named by its SHA-256, which is taken as the content's
 /// hash; everything else is read.
-fn content(folder: &Path, chosen: impl Fn(&str) -> bool) -> io::Result<Key> {
+fn content(folder: &Path, reach: Reach, chosen: impl Fn(&str) -> bool) -> io::Result<Key> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !chosen(&name) || !path.is_file() {
-            continue;
+    let mut folders = vec![String::new()];
+    while let Some(inside) = folders.pop() {
+        for entry in fs::read_dir(folder.join(&inside))? {
+            let path = entry?.path();
+            let name = inside.clone() + &path.file_name().unwrap_or_default().to_string_lossy();
+            if path.is_dir() && reach == Reach::Below {
+                folders.push(name + "/");
+            } else if path.is_file() && chosen(&name) {
+                let hash = match blob(&path) {
+                    Some(hash) => hash,
+                    None => checksum(&path)?,
+                };
+                files.push((name, hash));
+            }
         }
-        let hash = match blob(&path) {
-            Some(hash) => hash,
-            None => checksum(&path)?,
-        };
-        files.push((name, hash));
     }
     files.sort();
     Ok(identity("folder", 1, &files, &[])?)
@@ -164,6 +179,23 @@ mod tests {
         assert_eq!(key_of(folder.path()), first);
         files::write(&folder.path().join("model.safetensors"), b"2").unwrap();
         assert_ne!(key_of(folder.path()), first);
+    }
+
+    #[test]
+    fn an_embedding_model_is_known_by_its_pooling_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let pooling = folder.path().join("1_Pooling/config.json");
+        fs::create_dir(folder.path().join("1_Pooling")).unwrap();
+        files::write(&folder.path().join("config.json"), b"{}").unwrap();
+        files::write(&pooling, b"{\"pooling_mode\": \"mean\"}").unwrap();
+        let key = || file(folder.path()).unwrap().key().clone();
+        let mean = key();
+        files::write(&pooling, b"{\"pooling_mode\": \"cls\"}").unwrap();
+        assert_ne!(key(), mean);
+        // A checkpoint is what lies in its folder: others may be kept below it.
+        let checkpoint = key_of(folder.path());
+        fs::remove_file(pooling).unwrap();
+        assert_eq!(key_of(folder.path()), checkpoint);
     }
 
     #[test]

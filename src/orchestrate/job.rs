@@ -44,6 +44,9 @@ pub enum Job {
 pub struct DataJob {
     /// The settings; the path only tells where to read.
     pub data: Data,
+    /// Checksum of the embedded source; none for a file, which is an input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedded: Option<String>,
 }
 
 /// Makes a tokenizer. Input: `data` if it is trained, `source` if it is read. Output:
@@ -180,18 +183,34 @@ impl Job {
         }
     }
 
+    /// Returns the number format of its products, where it has any.
+    #[must_use]
+    pub fn precision(&self) -> Option<Precision> {
+        match self {
+            Self::Data(_) | Self::Tokenizer(_) | Self::Score(_) => None,
+            Self::Pretrain(job) => Some(job.precision),
+            Self::Sft(job) => Some(job.precision),
+            Self::Capture(job) => Some(job.precision),
+            Self::Distill(job) => Some(job.precision),
+            Self::Generate(job) => Some(job.precision),
+        }
+    }
+
     /// Returns the version of the code's results: raise it when the same job would give another
     /// result than before.
     #[must_use]
     pub fn version(&self) -> u32 {
         match self {
             // 2: a passage is followed by its questions, and blank contexts join no rows.
-            Self::Data(_) => 2,
+            // 3: a question asked in two documents stays with both; how a corpus is laid out is part of
+            // the key.
+            Self::Data(_) => 3,
             Self::Tokenizer(_) => 1,
             // 2: in bf16, a step in one piece that followed one in several had lost its gradient.
             Self::Pretrain(_) => 2,
             Self::Sft(_) => 2,
-            Self::Capture(_) => 1,
+            // 2: lengths are rounded up to 16 tokens, which changes rounding.
+            Self::Capture(_) => 2,
             Self::Distill(_) => 2,
             // 2: every end token that a checkpoint names ends an answer. 3: adapters stay beside bf16 weights.
             Self::Generate(_) => 3,
@@ -204,11 +223,7 @@ impl Job {
     pub fn essential(&self) -> Self {
         let mut job = self.clone();
         match &mut job {
-            Self::Data(job) => {
-                job.data.path = None;
-                // Prompts are worded later, by jobs that say so themselves.
-                job.data.closed_book = false;
-            }
+            Self::Data(job) => job.data.path = None,
             Self::Tokenizer(job) => {
                 if let TokenizerSource::File { path } = &mut job.tokenizer {
                     path.clear();
@@ -254,6 +269,18 @@ mod tests {
         training.lr *= 2.0;
         assert_ne!(sft(training, 1).essential(), plain.essential());
         assert_ne!(sft(Training::default(), 2).essential(), plain.essential());
+    }
+
+    #[test]
+    fn data_are_known_by_their_source_and_by_how_the_corpus_is_laid_out() {
+        let settings = "importer = \"glossary\"";
+        let data: Data = toml::from_str(settings).unwrap();
+        let essential =
+            |data: Data, embedded: &str| Job::Data(DataJob { data, embedded: Some(embedded.to_owned()) }).essential();
+        let plain = essential(data.clone(), "1");
+        assert_eq!(essential(Data { path: Some("elsewhere".into()), ..data.clone() }, "1"), plain);
+        assert_ne!(essential(Data { closed_book: true, ..data.clone() }, "1"), plain);
+        assert_ne!(essential(data, "2"), plain);
     }
 
     #[test]

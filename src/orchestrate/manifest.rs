@@ -46,6 +46,8 @@ pub struct Damage {
 pub enum Depth {
     /// Sizes only: for showing, never before use.
     Sizes,
+    /// Checksums, but sizes of weights and captured states, which are large: for what a report reads.
+    Reported,
     /// Sizes and checksums of every byte.
     Checksums,
 }
@@ -107,7 +109,9 @@ impl Manifest {
     #[must_use]
     pub fn damages(&self, folder: &Path, depth: Depth) -> Vec<Damage> {
         let damage = |(name, entry): (&String, &Entry)| {
-            let what = entry.damage(&folder.join(name), depth)?;
+            let is_large = [".safetensors", ".bin"].iter().any(|ending| name.ends_with(ending));
+            let by_size = depth == Depth::Sizes || (depth == Depth::Reported && is_large);
+            let what = entry.damage(&folder.join(name), by_size)?;
             let file = name.clone();
             Some(Damage { file, what })
         };
@@ -128,7 +132,7 @@ impl Entry {
         Ok(Self { bytes, blake3 })
     }
 
-    fn damage(&self, file: &Path, depth: Depth) -> Option<String> {
+    fn damage(&self, file: &Path, by_size: bool) -> Option<String> {
         let found = match fs::metadata(file) {
             Ok(metadata) => metadata.len(),
             Err(error) => return Some(error.to_string()),
@@ -136,7 +140,7 @@ impl Entry {
         if found != self.bytes {
             return Some(format!("{} bytes expected, {found} found", self.bytes));
         }
-        if depth == Depth::Sizes {
+        if by_size {
             return None;
         }
         match files::checksum(file) {
@@ -172,6 +176,19 @@ mod tests {
         let damages = manifest.damages(folder.path(), Depth::Checksums);
         assert_eq!(damages.len(), 1);
         assert_eq!((damages[0].file.as_str(), damages[0].what.as_str()), ("b/c", "checksum differs"));
+    }
+
+    #[test]
+    fn for_a_report_weights_are_compared_by_size() {
+        let folder =
+            folder_with(&[("output/model.safetensors", b"1"), ("output/states.bin", b"1"), ("energy.json", b"1")]);
+        let manifest = Manifest::of(folder.path(), |_| false).unwrap();
+        for name in manifest.files.keys() {
+            files::write(&folder.path().join(name), b"2").unwrap();
+        }
+        let damages = manifest.damages(folder.path(), Depth::Reported);
+        assert_eq!(damages.iter().map(|damage| damage.file.as_str()).collect::<Vec<_>>(), ["energy.json"]);
+        assert_eq!(manifest.damages(folder.path(), Depth::Checksums).len(), 3);
     }
 
     #[test]

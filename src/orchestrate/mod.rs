@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a checked experiment becomes a graph of stages | [`plan`], [`stage`], [`job`] |
 //! | what is done, stale and why | [`standing`] |
+//! | what another machine computed | [`recorded`] |
 //! | what the rest will cost | [`estimate`], [`schedule`] |
 //! | stages run, each under a lock and an energy meter | [`execute`], [`worker`], [`failure`] |
 //! | what they leave behind | [`store`], [`manifest`], [`event`], [`environment`] |
@@ -30,6 +31,7 @@ pub mod power;
 pub mod prepare;
 pub mod progress;
 pub mod readiness;
+pub mod recorded;
 pub mod report;
 pub mod rows;
 pub mod schedule;

@@ -5,6 +5,7 @@
 //! the first seed of every arm before the second of any.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use tutelage_metrics::metric::{Family, MetricName};
 use super::hub;
 use super::job::{CaptureJob, DataJob, DistillJob, GenerateJob, Job, PretrainJob, ScoreJob, SftJob, TokenizerJob};
 use super::stage::{Input, Source, Stage};
+use crate::data::import;
 use crate::device::Precision;
 use crate::experiment::settings::{Data, Experiment, Model, TokenizerSource, Tuning};
 use crate::experiment::{Arm, Checked, Key, Part, Reference, identity};
@@ -49,7 +51,9 @@ pub struct Site {
     /// Number format that this machine computes in.
     pub precision: Precision,
     /// The sentence-embedding model that is used where the experiment names none.
-    pub embedding_model: Option<std::path::PathBuf>,
+    pub embedding_model: Option<PathBuf>,
+    /// Content of checkpoints by name, as another machine had them: for those that are not here.
+    pub elsewhere: BTreeMap<String, Key>,
 }
 
 /// Plans an experiment.
@@ -63,6 +67,7 @@ pub fn plan(checked: &Checked, site: &Site) -> anyhow::Result<Plan> {
         stages: Vec::new(),
         known: BTreeSet::new(),
         sources: BTreeMap::new(),
+        embedded: None,
     };
     let mut trials = Vec::new();
     for reference in &checked.references {
@@ -87,6 +92,12 @@ impl Plan {
     #[must_use]
     pub fn stage(&self, key: &Key) -> Option<&Stage> {
         self.stages.iter().find(|stage| stage.key == *key)
+    }
+
+    /// Returns the number format of the stages that compute.
+    #[must_use]
+    pub fn precision(&self) -> Option<Precision> {
+        self.stages.iter().find_map(|stage| stage.job.precision())
     }
 
     /// Returns the stages that a stage reads.
@@ -126,6 +137,8 @@ struct Planning<'a> {
     known: BTreeSet<Key>,
     /// External inputs, so that each is hashed once.
     sources: BTreeMap<String, Source>,
+    /// Checksum of the embedded data, likewise.
+    embedded: Option<String>,
 }
 
 impl Planning<'_> {
@@ -215,7 +228,12 @@ impl Planning<'_> {
                 if let Some(source) = self.sources.get(checkpoint) {
                     return Ok(source.clone());
                 }
-                let source = hub::checkpoint(checkpoint).with_context(|| format!("cannot read `{checkpoint}`"))?;
+                let mut source = hub::checkpoint(checkpoint).with_context(|| format!("cannot read `{checkpoint}`"))?;
+                if let Source::External { path: None, key, .. } = &mut source
+                    && let Some(known) = self.site.elsewhere.get(checkpoint)
+                {
+                    key.clone_from(known);
+                }
                 self.sources.insert(checkpoint.clone(), source.clone());
                 Ok(source)
             }
@@ -237,11 +255,18 @@ impl Planning<'_> {
 
     fn data(&mut self) -> anyhow::Result<(Data, Source)> {
         let (name, data) = self.experiment.data.first_key_value().context("the experiment has no data")?;
-        let mut inputs = Vec::new();
-        if let Some(path) = &data.path {
-            inputs.push(input("source", self.file(path)?));
+        let (mut inputs, mut embedded) = (Vec::new(), None);
+        match &data.path {
+            Some(path) => inputs.push(input("source", self.file(path)?)),
+            None => {
+                if self.embedded.is_none() {
+                    self.embedded = Some(import(data, Path::new(""))?.checksum);
+                }
+                embedded.clone_from(&self.embedded);
+            }
         }
-        let source = self.add(name, Job::Data(DataJob { data: data.clone() }), inputs, None)?;
+        let job = DataJob { data: data.clone(), embedded };
+        let source = self.add(name, Job::Data(job), inputs, None)?;
         Ok((data.clone(), source))
     }
 
@@ -264,7 +289,7 @@ impl Planning<'_> {
         self.add(&label, Job::Tokenizer(TokenizerJob { tokenizer }), inputs, None)
     }
 
-    fn file(&mut self, path: &std::path::Path) -> anyhow::Result<Source> {
+    fn file(&mut self, path: &Path) -> anyhow::Result<Source> {
         let name = path.display().to_string();
         if let Some(source) = self.sources.get(&name) {
             return Ok(source.clone());
@@ -274,7 +299,7 @@ impl Planning<'_> {
         Ok(source)
     }
 
-    fn tokenizer_folder(&mut self, folder: &std::path::Path) -> anyhow::Result<Source> {
+    fn tokenizer_folder(&mut self, folder: &Path) -> anyhow::Result<Source> {
         let name = format!("tokenizer in {}", folder.display());
         if let Some(source) = self.sources.get(&name) {
             return Ok(source.clone());
@@ -435,9 +460,12 @@ pub(crate) mod tests {
         }
     }
 
+    pub(crate) fn site(precision: Precision) -> Site {
+        Site { precision, embedding_model: None, elsewhere: BTreeMap::new() }
+    }
+
     pub(crate) fn planned(edit: impl FnOnce(&mut Experiment)) -> Plan {
-        let site = Site { precision: Precision::F32, embedding_model: None };
-        plan(&checked(edit), &site).unwrap()
+        plan(&checked(edit), &site(Precision::F32)).unwrap()
     }
 
     fn count(plan: &Plan, kind: StageKind) -> usize {
@@ -489,6 +517,16 @@ pub(crate) mod tests {
         assert_eq!(before_keys.len(), after_keys.len());
         let accumulated = planned(|experiment| experiment.training.sft.accumulation = 4);
         assert_eq!(keys(&accumulated), before_keys);
+    }
+
+    #[test]
+    fn embedded_data_are_known_by_their_content_and_by_how_their_corpus_is_laid_out() {
+        let data = |plan: &Plan| plan.stages.iter().find(|stage| stage.label == "glossary").unwrap().clone();
+        let plan = planned(|_| ());
+        let Job::Data(job) = data(&plan).job else { panic!("data are prepared by a data job") };
+        assert_eq!(job.embedded, Some(crate::data::glossary::import().checksum));
+        let closed = planned(|experiment| experiment.data.values_mut().for_each(|data| data.closed_book = true));
+        assert_ne!(data(&closed).key, data(&plan).key);
     }
 
     #[test]

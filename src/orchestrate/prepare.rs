@@ -95,7 +95,7 @@ pub fn tokenizer(job: &TokenizerJob, inputs: &Inputs, output: &Path) -> anyhow::
 }
 
 /// Puts the remedy after the error and its causes, where people read it.
-pub(super) fn with_hint(hint: &str, error: impl std::error::Error + Send + Sync + 'static) -> anyhow::Error {
+pub(crate) fn with_hint(hint: &str, error: impl std::error::Error + Send + Sync + 'static) -> anyhow::Error {
     anyhow::anyhow!("{:#}\nhint: {hint}", anyhow::Error::new(error))
 }
 
@@ -110,7 +110,7 @@ mod tests {
         let text = "version = 1\nquestion = \"?\"\nseeds = [1]\n[data.g]\nimporter = \"glossary\"\n\
             split.group-by = \"given\"\n[models]\n[factors]\nstudent = []\nteacher = []\nalgorithm = []";
         let experiment: Experiment = toml::from_str(text).unwrap();
-        let job = DataJob { data: experiment.data["g"].clone() };
+        let job = DataJob { data: experiment.data["g"].clone(), embedded: None };
         data(&job, folder.path()).unwrap();
         let summary = read_summary(folder.path()).unwrap();
         let counted = [SplitName::Train, SplitName::Dev, SplitName::Test]

@@ -81,14 +81,13 @@ impl Printer {
     fn event(&mut self, stage: &Stage, event: &Event) {
         let title = stage.title();
         match event {
-            Event::Started => self.start(&title, ""),
-            Event::Resumed { step } => self.start(&title, &format!(" (goes on after step {step})")),
+            Event::Resumed { step } => self.say(&format!("{} {title}: goes on after step {step}", self.place())),
             Event::Step(step) => self.step(&title, step),
             Event::Validation { step, loss } => {
                 self.say(&format!("{} {title}: dev loss {loss:.4} after step {step}", self.place()));
             }
-            // The failure is told with its reasons once it is recorded.
-            Event::Saved { .. } | Event::Failed { .. } => {}
+            // That it began is told before; the failure with its reasons once it is recorded.
+            Event::Started | Event::Saved { .. } | Event::Failed { .. } => {}
             Event::Note { text } => self.say(&format!("{} {title}: note: {text}", self.place())),
             Event::Finished { seconds } => {
                 self.say(&format!("{} {title}: done in {}", self.place(), duration(*seconds)));
@@ -96,15 +95,15 @@ impl Printer {
         }
     }
 
-    fn start(&mut self, title: &str, how: &str) {
+    fn start(&mut self, title: &str) {
         match &self.bar {
             Some(bar) => {
                 bar.reset();
                 bar.set_length(0);
                 bar.set_style(ProgressStyle::default_spinner());
-                bar.set_message(format!("{} {title}{how}", self.place()));
+                bar.set_message(format!("{} {title}", self.place()));
             }
-            None => self.say(&format!("{} {title}: started{how}", self.place())),
+            None => self.say(&format!("{} {title}: started", self.place())),
         }
     }
 
@@ -151,6 +150,7 @@ impl Listener for Printer {
                 self.warn(&format!("{title}: stored files are damaged and redone: {}", files.join(", ")));
             }
             News::Waiting => self.wait(&title),
+            News::Began => self.start(&title),
             News::Event(event) => self.event(stage, event),
             News::Failed(failure) => {
                 let place = self.place();
@@ -164,12 +164,7 @@ impl Listener for Printer {
 
 /// Says whether news means that the count of stages has moved on: a stage may fail before it starts.
 fn counts(news: &News<'_>) -> bool {
-    matches!(
-        news,
-        News::Reused
-            | News::Elsewhere
-            | News::Skipped(_) | News::Failed(_) | News::Event(Event::Started | Event::Resumed { .. })
-    )
+    matches!(news, News::Reused | News::Elsewhere | News::Skipped(_) | News::Failed(_) | News::Began)
 }
 
 fn describe(step: &Step) -> String {
@@ -216,6 +211,7 @@ mod tests {
         let plan = crate::orchestrate::plan::tests::planned(|_| ());
         let mut printer = Printer::new(Verbosity::Quiet, plan.stages.len());
         let failure = Failure::new(String::new(), &anyhow::anyhow!("no such model"), std::path::PathBuf::new());
+        printer.hear(&plan.stages[0], &News::Began);
         printer.hear(&plan.stages[0], &News::Event(&Event::Started));
         printer.hear(&plan.stages[0], &News::Failed(&failure));
         assert_eq!(printer.place(), format!("[1/{}]", plan.stages.len()));

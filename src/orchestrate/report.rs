@@ -20,11 +20,22 @@ const SEAL: &str = "report.json";
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Seal {
-    /// Of Tutelage, and whether it was built with the PDF.
+    /// Version of Tutelage.
     version: String,
+    /// Version of the report's results and look.
+    look: u32,
+    /// Whether it has a PDF.
+    pdf: bool,
     study: String,
     records: String,
     files: Manifest,
+}
+
+impl Seal {
+    /// Returns what decides how the report looks.
+    fn made_of(&self) -> (&str, u32, bool, &str, &str) {
+        (&self.version, self.look, self.pdf, &self.study, &self.records)
+    }
 }
 
 /// Says where a report lies.
@@ -47,18 +58,23 @@ impl Written {
 }
 
 /// Collects what is done and renders it, unless the report of just that is there. None while
-/// nothing is scored.
+/// nothing is scored. `waiting` is called once if another process writes this report.
 ///
 /// # Errors
 /// Outputs that cannot be read, a folder that cannot be written to.
-pub fn report(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<Option<Written>> {
+pub fn report(
+    checked: &Checked,
+    plan: &Plan,
+    store: &Store,
+    waiting: impl FnOnce(),
+) -> anyhow::Result<Option<Written>> {
     if !store.root().is_dir() {
         return Ok(None);
     }
     let folder = store.experiment(&plan.name);
     let out = folder.join("report");
     // Two processes at once would leave files of two reports side by side.
-    let _lock = store.lock_experiment(&plan.name)?;
+    let _lock = store.lock_experiment(&plan.name, waiting)?;
     let (study, records) = collect(checked, plan, store)?;
     if records.is_empty() {
         return Ok(None);
@@ -71,7 +87,9 @@ pub fn report(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<O
     files::write(&folder.join("resolved.toml"), study.resolved.as_bytes())?;
     rows::write(&records_file, &records)?;
     let mut seal = Seal {
-        version: format!("{}{}", env!("CARGO_PKG_VERSION"), if cfg!(feature = "pdf") { "+pdf" } else { "" }),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        look: tutelage_reports::VERSION,
+        pdf: cfg!(feature = "pdf"),
         study: blake3::hash(&study_json).to_hex().to_string(),
         records: files::checksum(&records_file)?,
         files: Manifest::default(),
@@ -83,8 +101,8 @@ pub fn report(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<O
         let rendered = render(&study, &records, &out, Options::default())?;
         let kept = |name: &str| rendered.files.contains(&out.join(name));
         // Files of the report before that this one does not have, such as a figure of a metric that
-        // was taken out. Files that somebody else put there stay.
-        let before = before.filter(|before| before.version == seal.version);
+        // was taken out. Files that somebody else put there stay, and the PDF where this build has none.
+        let before = before.filter(|before| before.pdf == seal.pdf);
         for old in before.iter().flat_map(|before| before.files.files.keys()).filter(|name| !kept(name)) {
             let _ = std::fs::remove_file(out.join(old));
         }
@@ -114,6 +132,5 @@ fn sealed(file: &Path) -> Option<Seal> {
 
 /// Says whether the report that a seal describes was made from the same things and is whole.
 fn holds(seal: &Seal, wanted: &Seal, out: &Path) -> bool {
-    let same = (&seal.version, &seal.study, &seal.records) == (&wanted.version, &wanted.study, &wanted.records);
-    same && seal.files.damages(out, Depth::Checksums).is_empty()
+    seal.made_of() == wanted.made_of() && seal.files.damages(out, Depth::Checksums).is_empty()
 }

@@ -16,7 +16,9 @@ pub fn elapsed(plan: &Plan, seconds: &[f64], jobs: usize) -> f64 {
         // When the inputs of a stage are there; none while one of them has not been given a time.
         let ready = |place: &usize| {
             let reads = plan.reads(&plan.stages[*place]);
-            reads.map(|read| ends.get(&read.key).copied()).try_fold(0.0_f64, |latest, end| end.map(|end| latest.max(end)))
+            reads
+                .map(|read| ends.get(&read.key).copied())
+                .try_fold(0.0_f64, |latest, end| end.map(|end| latest.max(end)))
         };
         let process = (0..free.len()).min_by(|&a, &b| free[a].total_cmp(&free[b])).unwrap_or(0);
         let startable = open.iter().enumerate().filter_map(|(position, place)| Some((position, ready(place)?)));

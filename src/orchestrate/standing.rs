@@ -163,12 +163,13 @@ fn flatten(path: &str, value: &Value, flat: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// Keeps a plan in the experiment's folder, to compare the next one with.
+/// Keeps a plan in the experiment's folder, to compare the next one with. `waiting` is called once
+/// if another process has the folder.
 ///
 /// # Errors
 /// A folder that cannot be written to.
-pub fn record(store: &Store, plan: &Plan) -> anyhow::Result<()> {
-    let _lock = store.lock_experiment(&plan.name)?;
+pub fn record(store: &Store, plan: &Plan, waiting: impl FnOnce()) -> anyhow::Result<()> {
+    let _lock = store.lock_experiment(&plan.name, waiting)?;
     Ok(files::write_json(&plan_file(&store.experiment(&plan.name)), plan)?)
 }
 
@@ -193,7 +194,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let before = planned(|_| ());
-        record(&store, &before).unwrap();
+        record(&store, &before, || ()).unwrap();
         assert_eq!(recorded(&store, "study"), Some(before));
         let plan = planned(|experiment| experiment.training.sft.lr = 0.5);
         let standings = standings(&plan, &store).unwrap();

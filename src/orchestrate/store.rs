@@ -97,17 +97,22 @@ impl Store {
     }
 
     /// Takes the folder of an experiment for this process, creating it: its report is many files
-    /// that belong together. Waits while another process has it, which is as long as a report takes.
+    /// that belong together. Waits while another process has it, which is as long as a report takes,
+    /// and calls `waiting` once then.
     ///
     /// # Errors
     /// A folder that cannot be created, a file system without locks.
-    pub fn lock_experiment(&self, name: &str) -> anyhow::Result<FolderLock> {
+    pub fn lock_experiment(&self, name: &str, waiting: impl FnOnce()) -> anyhow::Result<FolderLock> {
         let folder = self.experiment(name);
+        let mut waiting = Some(waiting);
         let lock = loop {
-            match try_lock(&folder)? {
-                Some(lock) => break lock,
-                None => thread::sleep(POLL),
+            if let Some(lock) = try_lock(&folder)? {
+                break lock;
             }
+            if let Some(waiting) = waiting.take() {
+                waiting();
+            }
+            thread::sleep(POLL);
         };
         files::sweep(&folder)?;
         Ok(lock)
@@ -163,6 +168,12 @@ impl StageFolder {
     #[must_use]
     pub fn energy_json(&self) -> PathBuf {
         self.root.join("energy.json")
+    }
+
+    /// Returns the path of the energy of attempts whose work was done again.
+    #[must_use]
+    pub fn lost_json(&self) -> PathBuf {
+        self.root.join("lost-energy.json")
     }
 
     /// Returns the path of the reason why the last run of the stage failed.
@@ -416,19 +427,20 @@ mod tests {
     fn a_report_waits_for_the_other_process_that_writes_it() {
         let (folder, _) = store();
         let store = Store::open(&folder.path().join("runs")).unwrap();
-        let first = store.lock_experiment("study").unwrap();
+        let first = store.lock_experiment("study", || ()).unwrap();
         let (send, receive) = mpsc::channel();
         let second = {
             let store = store.clone();
             std::thread::spawn(move || {
-                let lock = store.lock_experiment("study").unwrap();
-                send.send(()).unwrap();
+                let lock = store.lock_experiment("study", || send.send("waiting").unwrap()).unwrap();
+                send.send("mine").unwrap();
                 lock
             })
         };
+        assert_eq!(receive.recv_timeout(Duration::from_secs(20)), Ok("waiting"));
         assert!(receive.recv_timeout(3 * POLL).is_err());
         drop(first);
-        receive.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_eq!(receive.recv_timeout(Duration::from_secs(20)), Ok("mine"));
         second.join().unwrap();
     }
 

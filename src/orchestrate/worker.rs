@@ -33,7 +33,8 @@ impl Worker for Engine {
     ) -> anyhow::Result<()> {
         let output = folder.output();
         let around = Surroundings { compute: self.compute, inputs, folder, events, stop };
-        let result = match &stage.job {
+        // A panic inside `no_grad` leaves gradients off, and the stages of a run share a thread.
+        let result = tch::with_grad(|| match &stage.job {
             Job::Data(job) => prepare::data(job, &output),
             Job::Tokenizer(job) => prepare::tokenizer(job, inputs, &output),
             Job::Pretrain(job) => training::pretrain(job, around),
@@ -45,7 +46,7 @@ impl Worker for Engine {
                 let embedder = inputs.find("embedding-model").map(|model| self.embedder(model)).transpose()?;
                 score::run(job, inputs, embedder.as_deref(), &output)
             }
-        };
+        });
         if result.is_ok() {
             // The caller stops clock and energy meter next.
             device::synchronize(self.compute.device);
@@ -61,5 +62,46 @@ impl Engine {
     /// A folder that holds none.
     pub fn embedder(&self, model: &Path) -> anyhow::Result<Box<dyn Embedder>> {
         Ok(Box::new(SentenceEmbedder::load(model, self.compute.device)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::*;
+    use crate::data::Tokenizer;
+    use crate::experiment::identity;
+    use crate::experiment::settings::TokenizerSource;
+    use crate::orchestrate::plan::tests::planned;
+    use crate::orchestrate::rows;
+    use crate::orchestrate::stage::{Source, StageKind};
+    use crate::orchestrate::store::Store;
+
+    #[test]
+    fn a_stage_trains_after_another_panicked_without_gradients() {
+        let folder = tempfile::tempdir().unwrap();
+        let texts = ["a cell", "a slice of a network"].map(str::to_owned);
+        rows::write(&folder.path().join("corpus.jsonl"), &texts).unwrap();
+        let tokenizer = Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 300 }, &texts).unwrap();
+        tokenizer.save(folder.path()).unwrap();
+        let mut stage = planned(|experiment| experiment.training.pretrain.max_length = 8)
+            .stages
+            .into_iter()
+            .find(|stage| stage.kind == StageKind::Pretrain)
+            .unwrap();
+        // Data and tokenizer lie in one folder here.
+        for input in &mut stage.inputs {
+            let key = identity("test", 1, &0, &[]).unwrap();
+            input.source = Source::External { origin: String::new(), path: Some(folder.path().to_owned()), key };
+        }
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let (inputs, place, stop) = (Inputs::of(&stage, &store).unwrap(), store.folder_of(&stage), StopFlag::default());
+        place.begin(&place.try_lock().unwrap().unwrap()).unwrap();
+
+        assert!(catch_unwind(|| tch::no_grad::<(), _>(|| panic!("shapes differ"))).is_err());
+        let engine = Engine { compute: Compute::reference() };
+        engine.run(&stage, &inputs, &place, &mut |_| (), &stop).unwrap();
+        assert!(place.output().join("model.safetensors").exists());
     }
 }

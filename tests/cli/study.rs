@@ -268,6 +268,12 @@ fn two_processes_share_a_store_and_a_kill_changes_no_record() {
     // Each stage was computed by one of them and found by the other.
     assert_eq!((count("ran"), count("elsewhere") + count("reused")), (stages, stages), "{both:?}");
 
+    // From a machine that would compute in another format, or has not the device that is asked for.
+    for other in ["compute.precision=auto", "compute.device=cuda"] {
+        let status = json(&folder, &["status", "study.toml", "--store", "shared", "--set", other]);
+        assert_eq!(status["done"], stages, "{other}: {status}");
+    }
+
     let mut killed = start(folder.path(), "alone", "1");
     let trained = folder.path().join("alone/stages/pretrain");
     while !trained.exists() && killed.try_wait().unwrap().is_none() {
@@ -333,6 +339,44 @@ fn a_store_that_cannot_be_made_is_an_error() {
           caused by: Not a directory (os error N)
         ");
     });
+}
+
+#[test]
+fn a_gpu_that_is_not_there_is_told_before_anything_is_written() {
+    if ["/dev/nvidiactl", "/dev/dxg"].iter().any(|device| Path::new(device).exists()) {
+        return;
+    }
+    let folder = study(STUDY);
+    assert_snapshot!(tutelage(folder.path(), &["run", "study.toml", "--set", "compute.device=cuda"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `compute.device` is `cuda`, but no CUDA device is usable: no NVIDIA driver (/dev/nvidiactl is not there)
+    hint: `--set compute.device=auto` computes on the CPU where there is no GPU; `tutelage doctor` says what is missing
+    ");
+    assert!(!folder.path().join("runs").exists(), "nothing was written");
+}
+
+#[test]
+fn what_a_benchmark_cannot_use_comes_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/llama");
+    let bench = |data: &str, examples: &str| {
+        let model = model.to_str().unwrap();
+        let arguments =
+            ["bench", "sft", "--model", model, "--importer", "jsonl", "--data", data, "--examples", examples];
+        tutelage(folder.path(), &arguments).replace(model, "MODEL")
+    };
+    write(folder.path(), "qa.jsonl", "{\"id\": \"1\", \"question\": \"q?\", \"answer\": \"a\"}\n");
+    assert_snapshot!(bench("absent.jsonl", "1"), @r"");
+    assert_snapshot!(bench("qa.jsonl", "2"), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `qa.jsonl` has 1 usable rows, expected at least 2
+    hint: `--examples 1` takes them all
+    ");
+    assert_snapshot!(bench("qa.jsonl", "1"), @r"");
 }
 
 #[test]

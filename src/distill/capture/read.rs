@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use tch::{Device, Kind, Tensor};
 
-use super::write::checksum_of_sequences;
-use super::{CaptureError, Sequence};
 use super::format::{
     Entry, FORMAT, HEAD, INDEX, Plan, SEAL, STATES, Seal, VERSION, checksum, checksum_of_file, read_json,
 };
+use super::write::checksum_of_sequences;
+use super::{CaptureError, Sequence};
 use crate::distill::statistics::Example;
 use crate::distill::{States, Statistics};
 use crate::models::weights::Checkpoint;

@@ -1,0 +1,137 @@
+//! Planning as an earlier run did, to look at its results from another machine.
+//!
+//! The automatic number format depends on the machine, and a checkpoint that is not here has no
+//! content to be known by. Both are part of keys: without the record, a login node would find nothing
+//! of what its GPU nodes computed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::plan::{Plan, Site, plan};
+use super::stage::Source;
+use crate::device::Precision;
+use crate::experiment::settings::PrecisionChoice;
+use crate::experiment::{Checked, Key};
+
+/// A plan as an earlier run would make it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// The plan.
+    pub plan: Plan,
+    /// What was taken from the record, in words.
+    pub taken: Vec<String>,
+}
+
+/// Plans with what the last recorded plan tells of its machine: the number format where the experiment
+/// leaves it open, and the content of checkpoints that are not here. Whatever changed since in the
+/// experiment, in files that are here or in the program changes keys as ever.
+///
+/// None where `own`, the plan of this machine, has every recorded stage that this one has.
+///
+/// # Errors
+/// Source files or checkpoints that cannot be read.
+pub fn as_recorded(
+    checked: &Checked,
+    record: &Plan,
+    embedding_model: Option<PathBuf>,
+    own: Option<&Plan>,
+) -> anyhow::Result<Option<Recorded>> {
+    let precision = match checked.experiment.compute.precision {
+        PrecisionChoice::F32 => Precision::F32,
+        PrecisionChoice::Bf16 => Precision::Bf16,
+        PrecisionChoice::Auto => match record.precision() {
+            Some(precision) => precision,
+            None => return Ok(None),
+        },
+    };
+    let elsewhere: BTreeMap<String, Key> = externals(record)
+        .filter_map(|(origin, path, key)| path.is_some().then(|| (origin.to_owned(), key.clone())))
+        .collect();
+    let site = Site { precision, embedding_model, elsewhere };
+    let plan = plan(checked, &site)?;
+    let found = |key: &Key| plan.stage(key).is_some() && own.is_none_or(|own| own.stage(key).is_none());
+    if own.is_some() && !record.stages.iter().any(|stage| found(&stage.key)) {
+        return Ok(None);
+    }
+    let mut taken = Vec::new();
+    let name = |precision: Precision| format!("{precision:?}").to_lowercase();
+    let there = format!("the recorded run computed in {}", name(precision));
+    match own.and_then(Plan::precision) {
+        Some(here) if here != precision => taken.push(format!("{there}, this machine would in {}", name(here))),
+        None if checked.experiment.compute.precision == PrecisionChoice::Auto => taken.push(there),
+        _ => {}
+    }
+    let absent = externals(&plan).filter(|(origin, path, _)| path.is_none() && site.elsewhere.contains_key(*origin));
+    let mut absent: Vec<&str> = absent.map(|(origin, ..)| origin).collect();
+    absent.sort_unstable();
+    absent.dedup();
+    taken
+        .extend(absent.into_iter().map(|origin| format!("`{origin}` is not on this machine, the recorded run had it")));
+    Ok(Some(Recorded { plan, taken }))
+}
+
+/// Lists what stages of a plan read from outside the store.
+fn externals(plan: &Plan) -> impl Iterator<Item = (&str, &Option<PathBuf>, &Key)> {
+    plan.stages.iter().flat_map(|stage| &stage.inputs).filter_map(|input| match &input.source {
+        Source::External { origin, path, key } => Some((origin.as_str(), path, key)),
+        Source::Stage { .. } => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::settings::Model;
+    use crate::files;
+    use crate::orchestrate::plan::tests::{checked, site};
+
+    fn planned(study: &Checked, precision: Precision) -> Plan {
+        plan(study, &site(precision)).unwrap()
+    }
+
+    #[test]
+    fn what_was_computed_in_another_format_is_found() {
+        let study = checked(|_| ());
+        let (record, own) = (planned(&study, Precision::Bf16), planned(&study, Precision::F32));
+        let find = |study: &Checked, own: &Plan| as_recorded(study, &record, None, Some(own)).unwrap();
+        let found = find(&study, &own).unwrap();
+        assert_eq!(found.plan, record);
+        assert_eq!(found.taken, ["the recorded run computed in bf16, this machine would in f32"]);
+        assert_eq!(find(&study, &record), None);
+        // A machine without the device that is asked for has no plan of its own.
+        let found = as_recorded(&study, &record, None, None).unwrap().unwrap();
+        assert_eq!((found.plan, found.taken), (record.clone(), vec!["the recorded run computed in bf16".to_owned()]));
+
+        // Where the experiment names a format, another one is another study.
+        let named = checked(|experiment| experiment.compute.precision = PrecisionChoice::F32);
+        assert_eq!(find(&named, &own), None);
+        // What was changed since is not taken from the record.
+        let changed = checked(|experiment| experiment.training.distill.lr *= 2.0);
+        let found = find(&changed, &planned(&changed, Precision::F32)).unwrap();
+        assert_eq!(found.plan, planned(&changed, Precision::Bf16));
+    }
+
+    #[test]
+    fn results_of_a_checkpoint_that_is_not_here_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = folder.path().join("big");
+        std::fs::create_dir(&checkpoint).unwrap();
+        files::write(&checkpoint.join("config.json"), b"{}").unwrap();
+        let name = checkpoint.display().to_string();
+        let study = checked(|experiment| {
+            experiment.models.insert("big".to_owned(), Model::Checkpoint(name.clone()));
+        });
+        let record = planned(&study, Precision::F32);
+        std::fs::remove_dir_all(&checkpoint).unwrap();
+        let own = planned(&study, Precision::F32);
+        let found = as_recorded(&study, &record, None, Some(&own)).unwrap().unwrap();
+        let keys = |plan: &Plan| -> Vec<Key> { plan.stages.iter().map(|stage| stage.key.clone()).collect() };
+        assert_eq!(keys(&found.plan), keys(&record));
+        assert_eq!(found.taken, [format!("`{name}` is not on this machine, the recorded run had it")]);
+
+        // One that is here counts as it is.
+        std::fs::create_dir(&checkpoint).unwrap();
+        files::write(&checkpoint.join("config.json"), b"{\"vocab_size\": 2}").unwrap();
+        assert_eq!(as_recorded(&study, &record, None, Some(&planned(&study, Precision::F32))).unwrap(), None);
+    }
+}
