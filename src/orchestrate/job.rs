@@ -202,8 +202,8 @@ impl Job {
     pub fn version(&self) -> u32 {
         match self {
             // 2: a passage is followed by its questions, and blank contexts join no rows.
-            // 3: a question asked in two documents stays with both; how a corpus is laid out is part of
-            // the key.
+            // 3: a question asked in two documents stays with both, rows of one context are one group;
+            // how a corpus is laid out is part of the key.
             Self::Data(_) => 3,
             Self::Tokenizer(_) => 1,
             // 2: in bf16, a step in one piece that followed one in several had lost its gradient.

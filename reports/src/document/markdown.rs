@@ -59,7 +59,8 @@ pub fn markdown(findings: &Findings) -> String {
     }
     if !study.energy.is_empty() {
         text.push_str("## Energy\n\n");
-        text.push_str(&escape(&content::energy_text(findings).join("\n\n")));
+        let paragraphs: Vec<String> = content::energy_text(findings).iter().map(|text| escape(text)).collect();
+        text.push_str(&paragraphs.join("\n\n"));
         text.push_str("\n\n");
         figures(&mut text, findings, "energy");
         tables(&mut text, findings, &["energy-by-stage", "energy-by-arm"]);
