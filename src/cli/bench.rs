@@ -253,10 +253,7 @@ impl DistillBench {
         {
             let teacher = Decoder::load(&self.teacher, compute.kind(), compute.device)
                 .with_context(|| format!("cannot load the teacher `{}`", self.teacher.display()))?;
-            let sequences: Vec<_> = theirs
-                .iter()
-                .map(|sequence| capture::Sequence { tokens: &sequence.tokens, response_start: sequence.response_start })
-                .collect();
+            let sequences: Vec<capture::Sequence<'_>> = theirs.iter().map(Into::into).collect();
             let budget = common.batch_size * common.max_length;
             let fingerprint = teacher_tokenizer.fingerprint();
             capture::capture(&teacher, &fingerprint, &sequences, folder.path(), budget, &mut |_| {

@@ -104,6 +104,13 @@ impl Faults {
         !self.lies_in_unsound(&path) && !self.root.get(&path.0).is_some_and(Node::has_unsound)
     }
 
+    /// Says whether nothing names `key` in the table at `table`, whose keys are known even where values
+    /// below could not be read.
+    pub(crate) fn lacks(&self, table: impl Into<KeyPath>, key: &str) -> bool {
+        let table = table.into();
+        !self.lies_in_unsound(&table) && self.root.get(&table.key(key).0).is_none()
+    }
+
     fn lies_in_unsound(&self, path: &KeyPath) -> bool {
         (0..=path.0.len()).any(|end| self.root.get(&path.0[..end]).is_some_and(|n| n.unsound))
     }

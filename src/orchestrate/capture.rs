@@ -31,10 +31,7 @@ pub fn run(job: &CaptureJob, around: Surroundings<'_>) -> anyhow::Result<()> {
     let examples = prepare::read_split(around.inputs.get("data")?, SplitName::Train)?;
     let limits = Limits { max_length: job.max_length, max_prompt: job.max_prompt };
     let (encoded, _) = encode_all(&tokenizer, &examples, job.closed_book, limits);
-    let sequences: Vec<Sequence<'_>> = encoded
-        .iter()
-        .map(|sequence| Sequence { tokens: &sequence.tokens, response_start: sequence.response_start })
-        .collect();
+    let sequences: Vec<Sequence<'_>> = encoded.iter().map(Into::into).collect();
     let saved = around.folder.checkpoint().join("capture");
     if saved.exists() {
         // Or a file that a killed attempt was writing would become part of the output.

@@ -1,8 +1,9 @@
 //! Turns a checked experiment into a graph of stages.
 //!
 //! Stages are keyed by content: whatever two arms need alike is one stage, across experiments too.
-//! The graph is in order: each stage comes after everything it reads, references before arms, and
-//! the first seed of every arm before the second of any.
+//! The graph is in order: each stage comes after everything it reads, the models that students start
+//! from before all others, references before arms, and the first seed of every arm before the second
+//! of any.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -69,6 +70,10 @@ pub fn plan(checked: &Checked, site: &Site) -> anyhow::Result<Plan> {
         sources: BTreeMap::new(),
         embedded: None,
     };
+    // Every arm waits for its student: where several stages run at a time it must not come last.
+    for reference in checked.references.iter().filter(|reference| reference.part == Part::Student) {
+        planning.base(&reference.model)?;
+    }
     let mut trials = Vec::new();
     for reference in &checked.references {
         for seed in planning.seeds_of(reference) {
@@ -483,6 +488,14 @@ pub(crate) mod tests {
         assert_eq!(plan.trials.len(), 21);
         let titles: BTreeSet<String> = plan.stages.iter().map(Stage::title).collect();
         assert_eq!(titles.len(), plan.stages.len(), "titles are unique");
+    }
+
+    #[test]
+    fn students_do_not_wait_for_teachers() {
+        let plan = planned(|_| ());
+        let titles: Vec<String> = plan.stages.iter().map(Stage::title).collect();
+        let expected = ["prepare glossary", "prepare tokenizer bpe", "pretrain small", "pretrain big"];
+        assert_eq!(titles[..4], expected);
     }
 
     #[test]

@@ -458,6 +458,9 @@ fn a_value_that_cannot_be_read_makes_no_other_one_wrong() {
         assert!(shown.starts_with(&format!("error: `{wrong}` ")), "{shown}");
         assert!(shown.contains("1 fault in"), "{shown}");
     }
+    // A name is one all the same, and another one is missing.
+    let shown = faults(&[], &[unread, "models.foreign.scratch.tokenizer=c"]);
+    assert!(shown.contains("no tokenizer is named `c`") && shown.contains("2 faults in"), "{shown}");
 }
 
 #[test]

@@ -54,10 +54,7 @@ impl Teacher {
         let vocabulary = if self == Self::Same { 50 } else { 60 };
         let teacher = Decoder::initialise(Config::scratch(&scratch, vocabulary, 2), Seed(3), Device::Cpu);
         let sequences = self.sequences();
-        let sequences: Vec<_> = sequences
-            .iter()
-            .map(|sequence| capture::Sequence { tokens: &sequence.tokens, response_start: sequence.response_start })
-            .collect();
+        let sequences: Vec<capture::Sequence<'_>> = sequences.iter().map(Into::into).collect();
         capture::capture(&teacher, "v", &sequences, folder, 64, &mut |_| ControlFlow::Continue(())).unwrap();
     }
 }

@@ -114,7 +114,8 @@ impl Checking<'_, '_> {
 
     fn scratch(&mut self, scratch: &Scratch, at: &KeyPath) {
         let names = self.experiment.tokenizers.keys().map(String::as_str);
-        if !self.experiment.tokenizers.contains_key(&scratch.tokenizer) && self.faults.is_sound("tokenizers") {
+        let is_defined = self.experiment.tokenizers.contains_key(&scratch.tokenizer);
+        if !is_defined && self.faults.lacks("tokenizers", &scratch.tokenizer) {
             let message = format!("no tokenizer is named `{}`", scratch.tokenizer);
             let help = remedy(&scratch.tokenizer, "tokenizers", names);
             self.faults.at(at.key("tokenizer"), message, help);
