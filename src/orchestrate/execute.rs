@@ -221,7 +221,7 @@ impl Execution<'_> {
                 let needs = plan.reads(stage).find_map(|read| lacking.get(&read.key));
                 let reason = halted.clone().or_else(|| needs.cloned());
                 let ending = match reason {
-                    Some(reason) => self.skip(stage, reason),
+                    Some(reason) => self.skip(stage, reason, &before),
                     None => self.stage(stage, &before),
                 };
                 if let Ending::Busy = ending {
@@ -273,13 +273,22 @@ impl Execution<'_> {
 
     /// Settles a stage that cannot run. What is done stays done, whatever became of the things it was
     /// made from.
-    fn skip(&mut self, stage: &Stage, reason: String) -> Ending {
+    fn skip(&mut self, stage: &Stage, reason: String, before: &Before<'_>) -> Ending {
         if self.store.folder_of(stage).state(Depth::Checksums).is_ok_and(|state| state == State::Done) {
-            self.listener.hear(stage, &News::Reused);
-            return Ending::Reused;
+            return self.found(stage, before);
         }
         self.listener.hear(stage, &News::Skipped(&reason));
         Ending::Skipped(reason)
+    }
+
+    /// Tells of a stage that is done, and since when.
+    fn found(&mut self, stage: &Stage, before: &Before<'_>) -> Ending {
+        let (news, ending) = match before.done.contains(&stage.key) {
+            true => (News::Reused, Ending::Reused),
+            false => (News::Elsewhere, Ending::Elsewhere),
+        };
+        self.listener.hear(stage, &news);
+        ending
     }
 
     fn stage(&mut self, stage: &Stage, before: &Before<'_>) -> Ending {
@@ -318,12 +327,7 @@ impl Execution<'_> {
         match state.with_context(|| format!("cannot verify `{}`", folder.path().display()))? {
             State::Done => {
                 folder.tidy(lock);
-                let (news, ending) = match before.done.contains(&stage.key) {
-                    true => (News::Reused, Ending::Reused),
-                    false => (News::Elsewhere, Ending::Elsewhere),
-                };
-                self.listener.hear(stage, &news);
-                return Ok(ending);
+                return Ok(self.found(stage, before));
             }
             State::Corrupt(damages) => {
                 self.listener.hear(stage, &News::Corrupt(&damages));
