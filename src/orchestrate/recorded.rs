@@ -45,7 +45,8 @@ pub fn as_recorded(
         },
     };
     let elsewhere: BTreeMap<String, Key> = externals(record)
-        .filter_map(|(origin, path, key)| path.is_some().then(|| (origin.to_owned(), key.clone())))
+        .filter(|(_, path, _)| path.is_some())
+        .map(|(origin, _, key)| (origin.to_owned(), key.clone()))
         .collect();
     let site = Site { precision, embedding_model, elsewhere };
     let plan = plan(checked, &site)?;

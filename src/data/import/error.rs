@@ -121,7 +121,7 @@ pub enum ImportError {
         /// The row.
         place: Place,
         /// Two groups of its context, each with the first row that names it.
-        claims: [(String, usize); 2],
+        claims: Box<[(String, usize); 2]>,
     },
     /// No row is left.
     #[error("`{file}` has no usable question (skipped: {skipped})")]

@@ -53,7 +53,7 @@ fn row<'a>(node: &Node<'a>, claims: &mut Claims<'a>) -> Result<Row<'a>, ImportEr
             let own = (id.clone(), node.row().unwrap_or(0));
             match &claims.entry(passage.trim()).or_insert_with(|| vec![own])[..] {
                 [first, second, ..] => {
-                    let claims = [first.clone(), second.clone()];
+                    let claims = Box::new([first.clone(), second.clone()]);
                     return Err(ImportError::Claimed { place: node.place(), claims });
                 }
                 only => only[0].0.clone(),
