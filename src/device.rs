@@ -126,8 +126,8 @@ fn automatic_precision(device: Device) -> (Precision, &'static str) {
     }
 }
 
-/// From here on bf16 is worth its rounding. Measured gains lie far from it: 0.6 on a Xeon that hides
-/// its AMX tiles, 2 and more on a Zen 5, 4.4 with AMX; so a busy machine does not change the choice.
+/// From here on bf16 is worth its rounding: a choice. Gains measured so far lie far from it, 0.6 on a
+/// Xeon without AMX and 4.4 with AMX (training on a Zen 5: 2.0), so a busy machine hardly changes it.
 const WORTHWHILE: f64 = 1.25;
 
 /// Measures how many times faster a matrix product is in bf16 than in f32: having the instructions
