@@ -84,21 +84,15 @@ fn put_out(saved: &Path, output: &Path) -> Result<(), files::WriteError> {
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
-
     use super::*;
-    use crate::data::{Example, Tokenizer};
-    use crate::device::{Compute, Precision, Seed};
+    use crate::device::{Compute, Precision};
     use crate::experiment::identity;
-    use crate::experiment::settings::{Architecture, Scratch, TokenizerSource};
-    use crate::models::config::Config;
-    use crate::models::decoder::Decoder;
     use crate::orchestrate::execute::Inputs;
     use crate::orchestrate::job::Job;
-    use crate::orchestrate::rows;
     use crate::orchestrate::stage::{Input, Source, Stage, StageKind};
     use crate::orchestrate::stop::StopFlag;
     use crate::orchestrate::store::{StageFolder, Store};
+    use crate::orchestrate::{rows, small};
 
     fn job(batch: usize) -> CaptureJob {
         CaptureJob { max_length: 32, max_prompt: None, closed_book: true, precision: Precision::F32, batch }
@@ -110,33 +104,10 @@ mod tests {
         for folder in [&data, &teacher] {
             std::fs::create_dir(folder).unwrap();
         }
-        let example = |i: usize| Example {
-            id: i.to_string(),
-            group: "g".to_owned(),
-            context: None,
-            question: format!("what is {i}?"),
-            answer: "a cell ".repeat(i % 3 + 1).trim_end().to_owned(),
-            references: vec![],
-            split: None,
-        };
-        let examples: Vec<Example> = (0..12).map(example).collect();
-        rows::write(&prepare::split_file(&data, SplitName::Train), &examples).unwrap();
-        let texts: Vec<String> = examples.iter().map(|example| example.question.clone()).collect();
-        let tokenizer = Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 300 }, &texts).unwrap();
+        rows::write(&prepare::split_file(&data, SplitName::Train), &small::examples(12)).unwrap();
+        let tokenizer = small::tokenizer();
         tokenizer.save(&teacher).unwrap();
-        let scratch = Scratch {
-            architecture: Architecture::Llama,
-            tokenizer: String::new(),
-            hidden: 8,
-            layers: 1,
-            heads: 2,
-            kv_heads: None,
-            feed_forward: 16,
-            tied: true,
-            positions: 64,
-        };
-        let config = Config::scratch(&scratch, tokenizer.len(), tokenizer.eos());
-        Decoder::initialise(config, Seed(1), Device::Cpu).save(&teacher).unwrap();
+        small::decoder(&tokenizer).save(&teacher).unwrap();
         let key = identity("capture", 1, &0, &[]).unwrap();
         let input = |name: &str, path: &Path| Input {
             name: name.to_owned(),

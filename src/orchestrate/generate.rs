@@ -91,45 +91,20 @@ fn answer(
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
-
     use super::*;
     use crate::device::{Compute, Precision};
     use crate::experiment::identity;
-    use crate::experiment::settings::{Architecture, Decoding, Scratch, TokenizerSource};
-    use crate::models::config::Config;
+    use crate::experiment::settings::Decoding;
     use crate::orchestrate::execute::Inputs;
+    use crate::orchestrate::small;
     use crate::orchestrate::stage::StageKind;
     use crate::orchestrate::stop::StopFlag;
     use crate::orchestrate::store::Store;
 
     #[test]
     fn a_stage_stops_among_the_references_too() {
-        let example = |i: usize| Example {
-            id: i.to_string(),
-            group: "g".to_owned(),
-            context: None,
-            question: format!("what is {i}?"),
-            answer: "a cell".to_owned(),
-            references: vec![],
-            split: None,
-        };
-        let examples: Vec<Example> = (0..3).map(example).collect();
-        let texts: Vec<String> = examples.iter().map(|example| example.question.clone()).collect();
-        let tokenizer = Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 300 }, &texts).unwrap();
-        let scratch = Scratch {
-            architecture: Architecture::Llama,
-            tokenizer: String::new(),
-            hidden: 8,
-            layers: 1,
-            heads: 2,
-            kv_heads: None,
-            feed_forward: 16,
-            tied: true,
-            positions: 64,
-        };
-        let decoder =
-            Decoder::initialise(Config::scratch(&scratch, tokenizer.len(), tokenizer.eos()), Seed(1), Device::Cpu);
+        let (examples, tokenizer) = (small::examples(3), small::tokenizer());
+        let decoder = small::decoder(&tokenizer);
         let job = GenerateJob {
             decoding: Decoding::Greedy {},
             max_new_tokens: 2,

@@ -36,6 +36,8 @@ pub mod report;
 pub mod rows;
 pub mod schedule;
 pub mod score;
+#[cfg(test)]
+mod small;
 pub mod stage;
 pub mod standing;
 pub mod stop;

@@ -100,25 +100,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::device::Seed;
-    use crate::experiment::settings::{Architecture, Scratch, TokenizerSource};
     use crate::files;
+    use crate::orchestrate::small;
 
     #[test]
     fn a_saved_model_ends_answers_where_the_one_it_was_tuned_from_did() {
-        let scratch = Scratch {
-            architecture: Architecture::Llama,
-            tokenizer: String::new(),
-            hidden: 8,
-            layers: 1,
-            heads: 2,
-            kv_heads: None,
-            feed_forward: 16,
-            tied: true,
-            positions: 64,
-        };
-        let trained = Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 300 }, &["a cell".to_owned()]);
-        let trained = trained.unwrap();
+        let trained = small::tokenizer();
         // Of a chat model, one file names the token that ends a text, another the one that ends a turn;
         // a token that stands for text (42) ends nothing here, but is kept.
         for (config, generation, ends, saved) in [
@@ -128,8 +115,9 @@ mod tests {
         ] {
             let (base, tuned) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
             trained.save(base.path()).unwrap();
-            let config = Config { eos_token_id: config, ..Config::scratch(&scratch, trained.len(), trained.eos()) };
-            Decoder::initialise(config, Seed(1), Device::Cpu).save(base.path()).unwrap();
+            let mut untuned = small::decoder(&trained);
+            untuned.config.eos_token_id = config;
+            untuned.save(base.path()).unwrap();
             let path = base.path().join("generation_config.json");
             files::write_json(&path, &json!({"eos_token_id": generation})).unwrap();
 
