@@ -6,12 +6,13 @@
 //! | what is done, stale and why | [`standing`] |
 //! | what another machine computed | [`recorded`] |
 //! | what the rest will cost | [`estimate`], [`schedule`] |
-//! | stages run, each under a lock and an energy meter | [`execute`], [`worker`], [`failure`] |
+//! | stages run, each under a lock and an energy meter | [`execute`], [`failure`] |
+//! | what a stage does | [`worker`], [`model`], [`prepare`], [`training`], [`capture`], [`generate`], [`score`] |
 //! | what they leave behind | [`store`], [`manifest`], [`event`], [`environment`] |
 //! | what the user sees meanwhile | [`progress`] |
 //! | from scores to records and report | [`collect`] |
 //!
-//! Knows nothing of tensors: what computes is behind [`execute::Worker`].
+//! But for what a stage does, nothing here knows of tensors: that is behind [`execute::Worker`].
 
 pub mod capture;
 pub mod collect;
