@@ -5,7 +5,7 @@ use clap::Args;
 use super::Verdict;
 use super::output::Output;
 use super::plan::as_computed;
-use super::study::{StoreArgs, StudyArgs};
+use super::study::{StoreArgs, StudyArgs, tell_waiting};
 use crate::orchestrate::report::{Written, report};
 
 /// Writes the report from what is done, also of an unfinished run; computes no stage.
@@ -37,8 +37,7 @@ impl ReportCommand {
         let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
         let store = self.store.view(output);
         let plan = as_computed(&checked, &store, output)?;
-        let waiting = || output.say(&format!("another process writes the report of `{}`; waiting", plan.name));
-        let written = report(&checked, &plan, &store, waiting)?;
+        let written = report(&checked, &plan, &store, || tell_waiting(&plan.name, output))?;
         if written.is_none() {
             output.warn(&format!("error: nothing of `{}` is scored yet", plan.name));
             output.warn("hint: `tutelage run` computes what is missing");

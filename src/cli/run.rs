@@ -10,7 +10,7 @@ use super::Verdict;
 use super::jobs::{Assistants, JobsArgs, stop_when_dismissed};
 use super::output::Output;
 use super::plan::{on_this_machine, start};
-use super::study::{StoreArgs, StudyArgs};
+use super::study::{StoreArgs, StudyArgs, tell_waiting};
 use crate::experiment::Checked;
 use crate::orchestrate::environment::Environment;
 use crate::orchestrate::execute::{Execution, Listener, News, Summary};
@@ -106,8 +106,7 @@ impl Run {
         for note in &checked.notes {
             output.say(&format!("note: {note}"));
         }
-        let waiting = || output.say(&format!("another process writes the report of `{}`; waiting", plan.name));
-        record(&store, &plan, waiting)?;
+        record(&store, &plan, || tell_waiting(&plan.name, output))?;
         let mut printer = Printer::new(output.verbosity(), plan.stages.len());
         let format = format!("{:?}", compute.precision).to_lowercase();
         printer.say(&format!("device {}, {format} ({})", environment.device, compute.reason));
@@ -134,10 +133,11 @@ impl Run {
         summary: Summary,
         output: &Output,
     ) -> anyhow::Result<Verdict> {
-        let waiting = || output.say(&format!("another process writes the report of `{}`; waiting", plan.name));
         let written = match summary.stopped {
             true => Ok(None),
-            false => report(checked, plan, store, waiting).context("cannot write the report"),
+            false => {
+                report(checked, plan, store, || tell_waiting(&plan.name, output)).context("cannot write the report")
+            }
         };
         let complete = summary.is_complete();
         // What ran is told even where the report could not be written.

@@ -44,6 +44,11 @@ pub fn embedding_model() -> Option<PathBuf> {
     locate::embedding_model(None).ok()
 }
 
+/// Says that another process writes the report of an experiment.
+pub fn tell_waiting(experiment: &str, output: &Output) {
+    output.say(&format!("another process writes the report of `{experiment}`; waiting"));
+}
+
 impl StudyArgs {
     /// Reads the experiment and looks for every fault in it.
     ///
