@@ -128,7 +128,7 @@ fn waiting() -> Finding {
         None => Finding::none(
             "waiting threads",
             "spin for milliseconds, as libtorch does by default",
-            "on cores shared with other programs set GOMP_SPINCOUNT=10000",
+            "on cores shared with other programs set GOMP_SPINCOUNT=20000",
         ),
     }
 }
