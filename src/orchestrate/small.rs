@@ -9,7 +9,7 @@ use crate::models::config::Config;
 use crate::models::decoder::Decoder;
 
 /// Questions without a context, whose answers are of one to three cells.
-pub fn examples(count: usize) -> Vec<Example> {
+pub(super) fn examples(count: usize) -> Vec<Example> {
     let example = |i: usize| Example {
         id: i.to_string(),
         group: "g".to_owned(),
@@ -23,13 +23,13 @@ pub fn examples(count: usize) -> Vec<Example> {
 }
 
 /// A tokenizer that was trained on such questions.
-pub fn tokenizer() -> Tokenizer {
+pub(super) fn tokenizer() -> Tokenizer {
     let texts: Vec<String> = examples(12).into_iter().map(|example| example.question).collect();
     Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 300 }, &texts).unwrap()
 }
 
 /// A model that reads tokens of `tokenizer`.
-pub fn decoder(tokenizer: &Tokenizer) -> Decoder {
+pub(super) fn decoder(tokenizer: &Tokenizer) -> Decoder {
     let scratch = Scratch {
         architecture: Architecture::Llama,
         tokenizer: String::new(),
