@@ -80,9 +80,9 @@ pub fn open(gpus: &[Gpu]) -> Vec<Box<dyn PowerSource>> {
 /// An identifier there names the card. An index does not, as CUDA may count in another order: then it
 /// is the least of all cards, so that what is concluded from it holds for the one in use.
 pub fn compute_capability(visible_devices: Option<&str>) -> Option<(i32, i32)> {
-    let library = load().ok()?;
+    let nvml = load().ok()?;
     let of = |gpu: &Gpu| {
-        let capability = find(&library, gpu).ok()?.cuda_compute_capability().ok()?;
+        let capability = find(&nvml, gpu).ok()?.cuda_compute_capability().ok()?;
         Some((capability.major, capability.minor))
     };
     if let Ok(gpu @ Gpu::Uuid(_)) = Gpu::of_cuda(0, visible_devices)
@@ -90,7 +90,7 @@ pub fn compute_capability(visible_devices: Option<&str>) -> Option<(i32, i32)> {
     {
         return Some(capability);
     }
-    (0..library.device_count().ok()?).filter_map(|index| of(&Gpu::Index(index))).min()
+    (0..nvml.device_count().ok()?).filter_map(|index| of(&Gpu::Index(index))).min()
 }
 
 fn load() -> Result<Arc<Nvml>, Unavailable> {
