@@ -1,14 +1,20 @@
-//! The report as a document: its content, and the PDF and Markdown that it is set in.
+//! The report as a document: [`outline`] draws it up once, as typed blocks, and a printer each sets
+//! them as PDF and as Markdown.
 
+pub mod block;
 mod content;
 #[cfg(feature = "pdf")]
 mod glyphs;
 pub mod markdown;
+mod outline;
+#[cfg(feature = "pdf")]
+mod page;
 #[cfg(feature = "pdf")]
 pub mod pdf;
+#[cfg(feature = "pdf")]
 mod soft;
 
-pub use content::content;
+pub use outline::outline;
 
 use crate::energy::Account;
 use crate::hypotheses::Answer;
@@ -39,16 +45,6 @@ pub struct Findings<'a> {
     pub tables: Vec<Table>,
     /// All figures, by [`Figure::name`].
     pub figures: Vec<Figure>,
-}
-
-/// Says where a sentence is read: each has its own way to mark what is significant and which test
-/// was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Medium {
-    /// Bold effects, letters on p values.
-    Page,
-    /// Words.
-    Markdown,
 }
 
 /// Holds a finished PDF.
