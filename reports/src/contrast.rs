@@ -36,6 +36,28 @@ impl Test {
         }
     }
 
+    /// What it tests.
+    pub(crate) fn purpose(self) -> &'static str {
+        match self {
+            Self::Wilcoxon => "ranks of differences over questions",
+            Self::Permutation => "mean differences over questions, under random signs",
+            Self::Mcnemar => "right and wrong answers of one pair",
+            Self::Randomisation => "corpus values, sides swapped at random by question",
+        }
+    }
+
+    /// The publication that defines it.
+    pub(crate) fn source(self) -> &'static str {
+        match self {
+            Self::Wilcoxon => "Wilcoxon 1945, Individual comparisons by ranking methods",
+            Self::Permutation => "Fisher 1935, The Design of Experiments, section 21",
+            Self::Mcnemar => {
+                "McNemar 1947, Note on the sampling error of the difference between correlated proportions"
+            }
+            Self::Randomisation => "Noreen 1989, Computer-intensive methods for testing hypotheses",
+        }
+    }
+
     /// Letter that stands for it on a p value.
     pub(crate) fn letter(self) -> &'static str {
         match self {

@@ -22,6 +22,7 @@ pub mod number;
 pub mod plots;
 pub mod record;
 pub mod report;
+pub mod rivals;
 pub mod scores;
 pub mod standings;
 pub mod statistics;

@@ -4,14 +4,16 @@ use std::path::{Path, PathBuf};
 
 use crate::document::block::Document;
 use crate::document::{Findings, Pdf, markdown::markdown, outline};
+use crate::hypotheses::ALPHA;
 use crate::plots::Figure;
 use crate::record::Record;
+use crate::rivals::Rivals;
 use crate::scores::Scores;
 use crate::statistics::Resampling;
 use crate::study::{Outcome, Study};
 use crate::summary::{Outcomes, SUMMARY_FORMAT, Summary};
 use crate::write::{create_folder, write};
-use crate::{Result, energy, hypotheses, plots, standings, tables};
+use crate::{Result, energy, hypotheses, plots, rivals, standings, tables};
 
 /// Says how a report is made.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,9 +64,13 @@ pub fn render(study: &Study, records: &[Record], out: &Path, options: Options) -
     let answers = hypotheses::answer(study, &scores, resampling);
     let standings = standings::standings(study, &scores, resampling);
     let account = energy::account(study);
+    let rivals = match study.metrics.iter().find(|metric| metric.name == plots::chief_metric(study)) {
+        Some(metric) => rivals::rivals(study, &scores, metric, ALPHA, resampling),
+        None => Rivals::default(),
+    };
     let warnings = warnings(study, &scores, &answers);
     let figures = if options.figures {
-        plots::figures(study, &scores, &answers, &standings, &account, resampling)?
+        plots::figures(study, &scores, &answers, &standings, &account, &rivals, resampling)?
     } else {
         Vec::new()
     };
@@ -87,6 +93,7 @@ pub fn render(study: &Study, records: &[Record], out: &Path, options: Options) -
         answers,
         standings,
         account,
+        rivals,
         questions: scores.examples(),
         resampling,
         warnings,

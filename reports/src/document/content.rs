@@ -2,11 +2,12 @@
 
 use super::Findings;
 use super::block::{Callout, Claim, ClaimMetric, Numbers, Tone};
+use crate::contrast::Contrast;
+use crate::energy::in_units;
 use crate::hypotheses::{ALPHA, Answer, MetricAnswer, Verdict};
 use crate::number;
 use crate::study::Outcome;
 use crate::summary::Outcomes;
-use crate::tables::{self, Table};
 
 /// The rule of verdicts, printed under the answers.
 pub(super) fn rule(findings: &Findings) -> String {
@@ -100,6 +101,17 @@ pub(super) fn contrast_line(answer: &Answer) -> String {
     line
 }
 
+/// An effect with its interval: `+0.003 [−0.010, 0.016]`.
+pub(super) fn contrast_numbers(contrast: &Contrast) -> String {
+    let digits = contrast.decimals();
+    format!(
+        "{} [{}, {}]",
+        number::signed(contrast.effect, digits),
+        number::fixed(contrast.interval.low, digits),
+        number::fixed(contrast.interval.high, digits)
+    )
+}
+
 pub(super) fn metric_label(findings: &Findings, name: &str) -> String {
     let metric = findings.study.metrics.iter().find(|metric| metric.name == name);
     metric.map_or(name.to_owned(), |metric| metric.label.clone())
@@ -109,41 +121,29 @@ pub(super) fn metric_label(findings: &Findings, name: &str) -> String {
 pub(super) fn key_numbers(findings: &Findings) -> Vec<(String, String)> {
     let study = findings.study;
     let outcomes = Outcomes::of(study);
+    let passed = study.checks.iter().filter(|check| check.passed).count();
     let mut numbers = vec![
-        (
-            "Checks passed".to_owned(),
-            match study.checks.len() {
-                0 => "none made".to_owned(),
-                all => format!("{} of {all}", study.checks.iter().filter(|check| check.passed).count()),
-            },
-        ),
         ("Arms done".to_owned(), format!("{} of {}", outcomes.done, study.arms.len())),
         ("Seeds".to_owned(), study.seeds.len().to_string()),
         ("Test questions".to_owned(), number::grouped(findings.questions as u64)),
+        (
+            "Checks passed".to_owned(),
+            if study.checks.is_empty() {
+                "none made".to_owned()
+            } else {
+                format!("{passed} of {}", study.checks.len())
+            },
+        ),
     ];
-    if let Some(standings) = findings.standings.iter().find(|s| s.metric == crate::plots::chief_metric(study))
-        && let Some(best) = standings.arms.iter().find(|arm| arm.best)
-        && let Some(value) = best.value
-    {
-        let label = metric_label(findings, &standings.metric);
-        numbers.push((format!("Best {label}"), number::fixed(value, number::decimals([value], best.interval))));
-        numbers.push(("reached by".to_owned(), best.arm.clone()));
-    }
     for model in &study.models {
         numbers.push((model.name.clone(), format!("{} parameters", number::parameters(model.parameters))));
     }
     let total = &findings.account.total;
-    numbers.push((
-        "Energy".to_owned(),
-        match total.joules() {
-            Some(joules) if !study.energy.is_empty() => number::energy(joules),
-            _ => "unavailable".to_owned(),
-        },
-    ));
+    numbers.push(("Energy".to_owned(), total.shown().unwrap_or_else(|| "unavailable".to_owned())));
     if !study.energy.is_empty() {
         numbers.push(("Energy is".to_owned(), total.state()));
         let emissions = findings.account.emissions.as_ref();
-        let mass = emissions.map_or("unavailable".to_owned(), |emissions| number::mass(emissions.kg_co2e));
+        let mass = emissions.map_or("unavailable".to_owned(), |emissions| total.mass(emissions.kg_co2e));
         numbers.push(("CO2e".to_owned(), mass));
         numbers.push(("Compute time".to_owned(), number::duration(findings.account.seconds)));
     }
@@ -194,17 +194,11 @@ fn resampled(findings: &Findings) -> Resampled {
     }
 }
 
-/// The table of hypotheses in the room of a page.
-pub(super) fn details(findings: &Findings) -> Option<Table> {
-    let table = findings.table("hypotheses").filter(|_| !findings.answers.is_empty())?;
-    Some(tables::narrow(table, &findings.answers))
-}
-
 /// Says where the energy numbers come from, and what follows from them.
 pub(super) fn energy_text(findings: &Findings) -> Vec<String> {
     let account = &findings.account;
     let total = &account.total;
-    let amount = total.joules().map_or("an amount that is not available".to_owned(), number::energy);
+    let amount = total.shown().unwrap_or_else(|| "an amount that is not available".to_owned());
     let mut text = vec![format!(
         "All finished stages together consumed {amount} ({}) in {} of compute; failed attempts are not in it. A stage that several arms use was run once; its cost is shared equally between them. Nothing is subtracted for idling.",
         total.state(),
@@ -214,7 +208,7 @@ pub(super) fn energy_text(findings: &Findings) -> Vec<String> {
     text.push(match &account.emissions {
         Some(emissions) => format!(
             "This energy stands for {} of CO2e: energy \u{d7} PUE \u{d7} grid factor, with {}{gap}.",
-            number::mass(emissions.kg_co2e),
+            total.mass(emissions.kg_co2e),
             emissions.method
         ),
         None if findings.study.energy_model.grid_kg_co2e_per_kwh.is_none() => {
@@ -226,27 +220,18 @@ pub(super) fn energy_text(findings: &Findings) -> Vec<String> {
         let off = 100.0 * (check.integrated / check.counted - 1.0);
         text.push(format!(
             "Cross-check of {component}: sampled power comes to {}, the counter to {} ({} %), over the stages that have both.",
-            number::energy(check.integrated),
-            number::energy(check.counted),
+            in_units(check.integrated, 3, false),
+            in_units(check.counted, 3, false),
             number::signed(off, 1)
         ));
     }
     text
 }
 
-/// Versions, hardware and settings.
-pub(super) fn provenance(findings: &Findings) -> Table {
-    use crate::tables::{Cell, Column};
-
-    let mut table =
-        Table::new("provenance", "Versions, hardware and settings.", vec![Column::left("What"), Column::left("Value")]);
-    for (name, value) in &findings.study.provenance {
-        table.push(vec![Cell::text(name), Cell::text(value)]);
-    }
+/// The machine, and how random numbers were drawn.
+pub(super) fn environment(findings: &Findings) -> Vec<(String, String)> {
     let Resampled { count, level, seed } = resampled(findings);
-    table.push(vec![
-        Cell::text("statistics"),
-        Cell::text(format!("{count} resamples, {level} % intervals, seed {seed}")),
-    ]);
-    table
+    let mut facts = findings.study.environment.clone();
+    facts.push(("report".to_owned(), format!("{count} resamples, {level} % intervals, seed {seed}")));
+    facts
 }

@@ -5,20 +5,25 @@ pub mod block;
 mod content;
 #[cfg(feature = "pdf")]
 mod glyphs;
+mod limitations;
 pub mod markdown;
 mod outline;
 #[cfg(feature = "pdf")]
 mod page;
 #[cfg(feature = "pdf")]
 pub mod pdf;
+mod setting;
 #[cfg(feature = "pdf")]
 mod soft;
+mod sources;
+mod words;
 
 pub use outline::outline;
 
 use crate::energy::Account;
 use crate::hypotheses::Answer;
 use crate::plots::Figure;
+use crate::rivals::Rivals;
 use crate::standings::Standings;
 use crate::statistics::Resampling;
 use crate::study::Study;
@@ -35,6 +40,8 @@ pub struct Findings<'a> {
     pub standings: Vec<Standings>,
     /// The energy account.
     pub account: Account,
+    /// Trained arms against each other on the metric that figures show.
+    pub rivals: Rivals,
     /// Number of test questions.
     pub questions: usize,
     /// How intervals and p values were resampled.

@@ -1,40 +1,48 @@
 //! The order of a report: which block follows which.
+//!
+//! First what was found, then how, then what it rests on. Tables that only repeat others in more detail
+//! are files beside the report.
 
 use super::Findings;
 use super::block::{Block, Callout, Document, Tone};
-use super::content;
-use crate::tables::Table;
+use super::{content, limitations, setting, sources, words};
 
 /// Draws up the report.
 pub fn outline<'a>(findings: &'a Findings<'a>) -> Document<'a> {
     let study = findings.study;
     let mut blocks = Vec::new();
-    blocks.extend(content::failures(findings).into_iter().map(Block::Callout));
-    answers(&mut blocks, findings);
+    opening(&mut blocks, findings);
     design(&mut blocks, findings);
-    hypotheses(&mut blocks, findings);
-    results(&mut blocks, findings);
     training(&mut blocks, findings);
+    results(&mut blocks, findings);
+    claims(&mut blocks, findings);
+    curves(&mut blocks, findings);
     energy(&mut blocks, findings);
-    if !study.examples.is_empty() {
-        blocks.push(Block::Heading("Answers side by side".into()));
-        blocks.extend(study.examples.iter().map(Block::Answers));
+    answers(&mut blocks, findings);
+    limits(&mut blocks, findings);
+    blocks.push(Block::Heading("Methods and sources".into()));
+    if !findings.answers.is_empty() {
+        blocks.push(Block::Paragraph(content::methods(findings)));
     }
-    reservations(&mut blocks, findings);
-    blocks.push(Block::Heading("Reproduction".into()));
-    blocks.push(Block::Table(content::provenance(findings)));
-    blocks.push(Block::Subheading("Resolved experiment".into()));
-    blocks.push(Block::Code(&study.resolved));
+    blocks.push(Block::Table(sources::methods(findings)));
+    tables(&mut blocks, findings, &["metrics"]);
+    reproduction(&mut blocks, findings);
     Document { name: &study.name, kicker: content::kicker(findings), title: &study.question, blocks }
 }
 
-fn answers<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
+/// The first page: what was found.
+fn opening<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
+    blocks.extend(content::failures(findings).into_iter().map(Block::Callout));
+    if let Some(text) = limitations::seeds(findings) {
+        blocks.push(Block::Callout(Callout { tone: Tone::Bad, head: "FEW SEEDS".into(), text }));
+    }
     if findings.answers.is_empty() {
         blocks.push(Block::Paragraph("The experiment declares no hypotheses; what follows is exploratory.".into()));
     } else {
         blocks.push(Block::Claims(content::claims(findings)));
         blocks.push(Block::Note(content::rule(findings)));
     }
+    blocks.push(Block::Paragraph(words::summary(findings).join(" ")));
     let facts = Block::Facts("Key numbers".into(), content::key_numbers(findings));
     blocks.push(match findings.figures_with("front").next() {
         Some(front) => Block::Beside(Box::new([Block::Figure(front), facts])),
@@ -42,48 +50,62 @@ fn answers<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
     });
 }
 
+/// What is compared, on which data, with which models.
 fn design<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
-    blocks.push(Block::Heading("Design".into()));
+    blocks.push(Block::Heading("Design and data".into()));
     blocks.push(Block::Paragraph(content::design(findings)));
-    tables(blocks, findings, &["arms", "models", "data", "metrics"]);
-    if findings.study.checks.is_empty() {
-        return;
+    if !findings.study.data.is_empty() {
+        blocks.push(Block::Facts("Data".into(), setting::data(findings)));
     }
-    blocks.push(Block::Heading("Checks".into()));
-    let text = "What had to hold before the results could mean anything. A check that failed is a result.";
-    blocks.push(Block::Paragraph(text.into()));
-    let callout = |check: &crate::study::Check| {
-        let (tone, head) = if check.passed { (Tone::Good, "PASSED") } else { (Tone::Bad, "NOT PASSED") };
-        Block::Callout(Callout { tone, head: head.into(), text: format!("{}: {}", check.name, check.evidence) })
-    };
-    blocks.extend(findings.study.checks.iter().map(callout));
+    tables(blocks, findings, &["models"]);
 }
 
-fn hypotheses<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
-    let Some(table) = content::details(findings) else { return };
-    blocks.push(Block::Heading("Hypotheses in detail".into()));
-    blocks.push(Block::Paragraph(content::methods(findings)));
-    blocks.push(Block::Table(table));
+/// What was trained with what, and what had to hold.
+fn training<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
+    let (training, checks) = (setting::training(findings), &findings.study.checks);
+    if training.is_none() && checks.is_empty() {
+        return;
+    }
+    blocks.push(Block::Heading("Training".into()));
+    blocks.extend(training.map(Block::Table));
+    if !checks.is_empty() {
+        let text = "What had to hold before the results could mean anything; a check that failed is a result.";
+        blocks.push(Block::Paragraph(text.into()));
+        tables(blocks, findings, &["checks"]);
+    }
+}
+
+fn results<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
+    blocks.push(Block::Heading("Results".into()));
+    tables(blocks, findings, &["overview"]);
+    let text = "Intervals, spreads over seeds and gains on the baseline are in tables/metric-NAME.csv.";
+    blocks.push(Block::Note(text.into()));
+    figures(blocks, findings, "heatmap-arms");
+}
+
+fn claims<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
+    if findings.answers.is_empty() {
+        return;
+    }
+    blocks.push(Block::Heading("Claims in detail".into()));
+    tables(blocks, findings, &["hypotheses"]);
     figures(blocks, findings, "forest");
     figures(blocks, findings, "heatmap-hypotheses");
 }
 
-fn results<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
-    blocks.push(Block::Heading("Results by metric".into()));
-    tables(blocks, findings, &["overview"]);
-    figures(blocks, findings, "heatmap-arms");
-    let of_metrics = findings.tables.iter().filter(|table| table.name.starts_with("metric-"));
-    blocks.extend(of_metrics.enumerate().map(|(index, table)| {
-        // The same notes under every one would say nothing new.
-        let notes = if index == 0 { table.notes.clone() } else { Vec::new() };
-        Block::Table(Table { notes, ..table.clone() })
-    }));
-}
-
-fn training<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
-    if findings.figures_with("curves").next().is_some() {
-        blocks.push(Block::Heading("Training".into()));
-        figures(blocks, findings, "curves");
+fn curves<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
+    let mut figures = findings.figures_with("curves").peekable();
+    if figures.peek().is_none() {
+        return;
+    }
+    blocks.push(Block::Heading("Training curves".into()));
+    while let Some(figure) = figures.next() {
+        // Two that take half a line each share one.
+        let next = figures.next_if(|next| figure.share < 0.5 && next.share < 0.5);
+        blocks.push(match next {
+            Some(next) => Block::Beside(Box::new([Block::Figure(figure), Block::Figure(next)])),
+            None => Block::Figure(figure),
+        });
     }
 }
 
@@ -92,27 +114,45 @@ fn energy<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
         return;
     }
     blocks.push(Block::Heading("Energy".into()));
-    blocks.extend(content::energy_text(findings).into_iter().map(Block::Paragraph));
-    figures(blocks, findings, "energy");
-    tables(blocks, findings, &["energy-by-stage", "energy-by-arm"]);
+    blocks.push(Block::Paragraph(content::energy_text(findings).join(" ")));
+    tables(blocks, findings, &["energy-by-stage"]);
+    figures(blocks, findings, "energy-arms");
 }
 
-fn reservations<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
-    let assumptions = &findings.study.assumptions;
-    if findings.warnings.is_empty() && assumptions.is_empty() {
+fn answers<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
+    let study = findings.study;
+    if study.examples.is_empty() {
         return;
     }
-    blocks.push(Block::Heading("Reservations".into()));
-    if !findings.warnings.is_empty() {
-        blocks.push(Block::Subheading("Warnings".into()));
-        blocks.push(Block::List(findings.warnings.clone()));
+    blocks.push(Block::Heading("Answers side by side".into()));
+    if !study.examples_chosen.is_empty() {
+        blocks.push(Block::Paragraph(study.examples_chosen.clone()));
     }
-    if !assumptions.is_empty() {
-        blocks.push(Block::Subheading("Assumptions".into()));
-        let text = "Values that the publication does not give and the experiment chose.";
-        blocks.push(Block::Paragraph(text.into()));
-        blocks.push(Block::List(assumptions.clone()));
+    blocks.extend(study.examples.iter().map(Block::Answers));
+}
+
+fn limits<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
+    blocks.push(Block::Heading("Limitations".into()));
+    blocks.push(Block::List(limitations::limitations(findings)));
+    for (head, items) in [("Warnings", &findings.warnings), ("Assumptions", &findings.study.assumptions)] {
+        if !items.is_empty() {
+            blocks.push(Block::Subheading(head.into()));
+            blocks.push(Block::List(items.clone()));
+        }
     }
+}
+
+fn reproduction<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
+    let study = findings.study;
+    blocks.push(Block::Heading("Environment and reproduction".into()));
+    blocks.push(Block::Facts("Code and machine".into(), content::environment(findings)));
+    if !study.provenance.is_empty() {
+        blocks.push(Block::Facts("Keys".into(), study.provenance.clone()));
+    }
+    let signatures = study.metrics.iter().map(|metric| (metric.label.clone(), metric.signature.clone()));
+    blocks.push(Block::Facts("Signatures of metrics".into(), signatures.collect()));
+    blocks.push(Block::Subheading("Resolved experiment".into()));
+    blocks.push(Block::Code(&study.resolved));
 }
 
 /// Adds the tables of these names that have rows.

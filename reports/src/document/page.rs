@@ -85,7 +85,7 @@ fn claim_metric(metric: &ClaimMetric) -> Value {
 }
 
 fn tabulated(table: &Table) -> Value {
-    let table = &table.for_people();
+    let table = &table.on_paper().for_people();
     let longest = |column: usize| {
         let cells = table.rows.iter().map(|row| row.cells[column].value.shown().chars().count());
         cells.chain([table.columns[column].head.chars().count()]).max().unwrap_or(0)

@@ -5,9 +5,9 @@ use serde_json::json;
 use typst_as_lib::TypstEngine;
 use typst_pdf::PdfOptions;
 
-use super::glyphs::Glyphs;
 use super::Pdf;
 use super::block::Document;
+use super::glyphs::Glyphs;
 use super::page::page;
 use crate::plots::{Figure, fonts};
 use crate::{Error, Result};

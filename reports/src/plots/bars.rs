@@ -4,7 +4,7 @@ use super::axis::{Axis, Scale};
 use super::palette::{FAINT, INK, WHITE, series};
 use super::panel::{Entry, MEDIUM, SMALL, fit_name, horizontal_axis, legend, legend_height, swatch};
 use super::scene::{Colour, Scene, Style};
-use crate::energy::{Account, Amount, JOULES_PER_WATT_HOUR, watt_hour_digits};
+use crate::energy::{Account, Amount, JOULES_PER_WATT_HOUR};
 use crate::number;
 
 struct Bar {
@@ -17,7 +17,6 @@ struct Bar {
 
 /// Draws a bar per kind of stage, divided by component; nothing when no energy is known.
 pub(super) fn by_stage(account: &Account, width: f64) -> Option<Scene> {
-    let digits = watt_hour_digits(account.stages.iter().map(|stage| &stage.total));
     let bars: Vec<Bar> = account
         .stages
         .iter()
@@ -29,7 +28,7 @@ pub(super) fn by_stage(account: &Account, width: f64) -> Option<Scene> {
                 .enumerate()
                 .filter_map(|(index, name)| part(index, stage.components.get(name)))
                 .collect(),
-            note: note(&stage.total, digits),
+            note: note(&stage.total),
         })
         .collect();
     stacked(&bars, &account.components, "Energy by kind of stage (Wh)", width)
@@ -38,14 +37,13 @@ pub(super) fn by_stage(account: &Account, width: f64) -> Option<Scene> {
 /// Draws a bar per arm, divided by kind of stage; nothing when no energy is known.
 pub(super) fn by_arm(account: &Account, width: f64) -> Option<Scene> {
     let kinds: Vec<String> = account.stages.iter().map(|stage| stage.stage.clone()).collect();
-    let digits = watt_hour_digits(account.arms.iter().map(|arm| &arm.total));
     let bars: Vec<Bar> = account
         .arms
         .iter()
         .map(|arm| Bar {
             label: format!("{}{}", arm.arm, arm.outcome.remark()),
             parts: kinds.iter().enumerate().filter_map(|(index, kind)| part(index, arm.stages.get(kind))).collect(),
-            note: note(&arm.total, digits),
+            note: note(&arm.total),
         })
         .collect();
     stacked(&bars, &kinds, "Energy by arm, shared stages divided (Wh)", width)
@@ -57,8 +55,8 @@ fn part(index: usize, amount: Option<&Amount>) -> Option<(Colour, f64, f64)> {
     Some((series(index), hours(amount.measured), hours(amount.estimated)))
 }
 
-fn note(amount: &Amount, digits: usize) -> String {
-    let total = hours(amount, digits);
+fn note(amount: &Amount) -> String {
+    let total = hours(amount);
     if amount.unavailable.is_empty() {
         return total;
     }
@@ -66,9 +64,10 @@ fn note(amount: &Amount, digits: usize) -> String {
     format!("{total} without {}", names.join(", ")).trim_start().to_owned()
 }
 
-fn hours(amount: &Amount, digits: usize) -> String {
-    let joules = amount.joules();
-    joules.map_or(String::new(), |joules| format!("{} Wh", number::amount(joules / JOULES_PER_WATT_HOUR, digits)))
+/// All bars in one unit, each with the digits that its method can tell.
+fn hours(amount: &Amount) -> String {
+    let shown = |joules: f64| number::approximate(joules / JOULES_PER_WATT_HOUR, amount.digits(), amount.is_estimate());
+    amount.joules().map_or(String::new(), |joules| format!("{} Wh", shown(joules)))
 }
 
 fn stacked(bars: &[Bar], keys: &[String], title: &str, width: f64) -> Option<Scene> {
@@ -147,6 +146,6 @@ mod tests {
         let scene = by_arm(&account(&study), 400.0).unwrap();
         let said =
             |wanted: &str| scene.shapes.iter().any(|shape| matches!(shape, Shape::Text { text, .. } if text == wanted));
-        assert!(said("2.000 Wh without gpu") && said("1.000 Wh") && said("b (failed)"), "{:?}", scene.shapes);
+        assert!(said("2.00 Wh without gpu") && said("1.00 Wh") && said("b (failed)"), "{:?}", scene.shapes);
     }
 }

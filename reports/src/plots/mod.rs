@@ -20,6 +20,7 @@ use rayon::prelude::*;
 use crate::contrast::Contrast;
 use crate::energy::Account;
 use crate::hypotheses::{self, Answer};
+use crate::rivals::Rivals;
 use crate::scores::Scores;
 use crate::standings::Standings;
 use crate::statistics::{Resampling, holm::holm};
@@ -27,7 +28,9 @@ use crate::study::{Role, Study};
 use crate::{Error, Result};
 
 /// Width of a page's text in points.
-const FULL_WIDTH: f64 = 476.0;
+const FULL_WIDTH: f64 = 487.0;
+/// Width of one of two figures beside each other in points.
+const HALF_WIDTH: f64 = 237.0;
 /// Width of the figure on the first page in points.
 const FRONT_WIDTH: f64 = 312.0;
 
@@ -93,6 +96,7 @@ pub fn figures(
     answers: &[Answer],
     standings: &[Standings],
     account: &Account,
+    rivals: &Rivals,
     resampling: Resampling,
 ) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
@@ -100,7 +104,7 @@ pub fn figures(
     let metric = study.metrics.iter().find(|metric| metric.name == chief);
     let standing = standings.iter().find(|standing| standing.metric == chief);
     if let (Some(metric), Some(standing)) = (metric, standing)
-        && let Some(front) = front::front(study, metric, standing, account, FRONT_WIDTH)
+        && let Some(front) = front::front(study, metric, standing, account, rivals, FRONT_WIDTH)
     {
         figures.push(Figure::new("front", front.caption, front.scene)?);
     }
@@ -124,14 +128,9 @@ pub fn figures(
         let scene = heatmap::heatmap(&columns, &rows, FULL_WIDTH);
         figures.push(Figure::new("heatmap-arms", caption, scene)?);
     }
-    for (stage, part, scene) in curves::curves(study, FULL_WIDTH) {
-        let mut name = format!("curves-{}", file_stem(&stage));
-        if part > 0 {
-            name.push_str(&format!("-{}", part + 1));
-        }
-        let caption =
-            format!("Loss during {stage}, one line per seed; long series are drawn faint, their moving average bold.");
-        figures.push(Figure::new(name, caption, scene)?);
+    for curves in curves::curves(study, FULL_WIDTH, HALF_WIDTH) {
+        let name = format!("curves-{}", file_stem(&curves.name));
+        figures.push(Figure::new(name, curves.caption, curves.scene)?);
     }
     if let Some(scene) = bars::by_stage(account, FULL_WIDTH) {
         let caption = "Energy by kind of stage and component; every stage counted once.";

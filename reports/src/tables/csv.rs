@@ -26,7 +26,7 @@ pub(super) fn print(table: &Table) -> String {
         for (cell, &double) in row.cells.iter().zip(&doubled) {
             match &cell.value {
                 Value::Text(value) => fields.push(text(value)),
-                Value::Number(value, _) | Value::Amount(value, _) | Value::Signed(value, _) | Value::P(value) => {
+                Value::Number(value, _) | Value::Approximate(value, ..) | Value::Signed(value, _) | Value::P(value) => {
                     fields.push(value.to_string());
                 }
                 Value::Interval(low, high, _) => fields.extend([low.to_string(), high.to_string()]),

@@ -85,12 +85,13 @@ pub fn hypotheses(study: &Study, answers: &[Answer]) -> Table {
         "p (Holm): adjusted over every declared hypothesis and metric.".to_owned(),
         "Detectable: the effect that 80 % of such experiments would find at 5 %, before adjustment.".to_owned(),
     ];
+    table.paper = Some(Box::new(narrow(&table, answers)));
     table
 }
 
 /// Narrows [`hypotheses`] for a page: claims by number, tests by letters on p, verdicts without
 /// reasons.
-pub(crate) fn narrow(table: &Table, answers: &[Answer]) -> Table {
+fn narrow(table: &Table, answers: &[Answer]) -> Table {
     let mut narrow = table.clone();
     let rows = answers.iter().enumerate().flat_map(|(index, answer)| {
         answer.metrics.iter().enumerate().map(move |(position, metric)| (index, position, metric))
@@ -111,6 +112,9 @@ pub(crate) fn narrow(table: &Table, answers: &[Answer]) -> Table {
             narrow.remove_column(column);
         }
     }
+    narrow.stub = 2;
+    let claims = answers.iter().enumerate().map(|(index, answer)| format!("H{} {}", index + 1, answer.name));
+    narrow.notes.push(format!("{}.", claims.collect::<Vec<_>>().join("; ")));
     narrow
 }
 
