@@ -27,7 +27,7 @@ pub struct Study {
     pub reproduces: Option<String>,
     /// The crossed factors in the order of the experiment file.
     pub factors: Vec<Factor>,
-    /// Every arm, with reference arms (teachers, untrained students) last.
+    /// Every arm: cells, then controls, then references (teachers, untrained students).
     pub arms: Vec<Arm>,
     /// Seeds of the trials.
     pub seeds: Vec<u64>,
@@ -79,10 +79,13 @@ pub struct Arm {
     pub name: String,
     /// Whether it belongs to the crossed design.
     pub role: Role,
-    /// Level of each factor; empty for a reference.
+    /// Level of each factor; of a control without the teacher, empty for a reference.
     pub levels: BTreeMap<String, String>,
     /// Name of the model that answers, as in [`Model::name`].
     pub model: String,
+    /// Of a cell: the control whose student starts as its own does.
+    #[serde(default)]
+    pub control: Option<String>,
     /// How the run ended.
     pub outcome: Outcome,
 }
@@ -93,6 +96,8 @@ pub struct Arm {
 pub enum Role {
     /// A cell of the design.
     Cell,
+    /// A student that trained without a teacher for as many steps as the cells distil.
+    Control,
     /// A model scored for comparison: a teacher, an untrained student.
     Reference,
 }
@@ -309,7 +314,14 @@ pub(crate) mod tests {
 
     /// A finished arm without levels.
     pub(crate) fn arm(name: &str, role: Role) -> Arm {
-        Arm { name: name.into(), role, levels: BTreeMap::new(), model: "m".into(), outcome: Outcome::Done }
+        Arm {
+            name: name.into(),
+            role,
+            levels: BTreeMap::new(),
+            model: "m".into(),
+            control: None,
+            outcome: Outcome::Done,
+        }
     }
 
     /// What one component used for one arm.

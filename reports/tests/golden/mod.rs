@@ -137,6 +137,7 @@ fn arms() -> Vec<Arm> {
                     role: Role::Cell,
                     levels: levels.map(|(f, l)| (f.to_owned(), l.to_owned())).into(),
                     model: "student".into(),
+                    control: None,
                     outcome: Outcome::Done,
                 });
             }
@@ -152,6 +153,7 @@ fn arms() -> Vec<Arm> {
             role: Role::Reference,
             levels: BTreeMap::new(),
             model: model.into(),
+            control: None,
             outcome: Outcome::Done,
         });
     }
