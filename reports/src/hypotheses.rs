@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use crate::contrast::{Contrast, contrast, interval_with_seeds};
 use crate::number;
+use crate::pair::pair;
 use crate::scores::Scores;
 use crate::statistics::{Interval, Resampling, holm::holm};
-use crate::study::{Arm, Hypothesis, Metric, Outcome, Role, Study};
+use crate::study::{Hypothesis, Metric, Study};
 
 /// Significance level of claims that declare none.
 pub const ALPHA: f64 = 0.05;
@@ -135,7 +136,7 @@ pub fn test(
         .iter()
         .find(|candidate| candidate.name == metric)
         .ok_or_else(|| format!("the study has no metric `{metric}`"))?;
-    let arms = pair_arms(study, hypothesis)?;
+    let arms = pair(study, hypothesis)?;
     let paired = scores.pair(&metric.name, &arms)?;
     if paired.first.len() < 2 {
         return Err("fewer than two questions are paired".to_owned());
@@ -146,49 +147,6 @@ pub fn test(
         return Err(format!("the difference is not a finite number: {}", contrast.effect));
     }
     Ok(Contrast { interval_with_seeds: interval_with_seeds(&paired, direction, resampling), ..contrast })
-}
-
-/// Pairs the arms of both sides that agree in every other factor.
-fn pair_arms<'s>(study: &'s Study, hypothesis: &Hypothesis) -> Result<Vec<(&'s str, &'s str)>, String> {
-    let side = |level: &str| -> Vec<&'s Arm> {
-        let selected = |arm: &&Arm| {
-            arm.role == Role::Cell
-                && arm.levels.get(&hypothesis.factor).is_some_and(|l| l == level)
-                && hypothesis.within.iter().all(|(factor, level)| arm.levels.get(factor) == Some(level))
-        };
-        study.arms.iter().filter(selected).collect()
-    };
-    let (better, worse) = (side(&hypothesis.better), side(&hypothesis.worse));
-    let mut gaps = Vec::new();
-    for (arms, level) in [(&better, &hypothesis.better), (&worse, &hypothesis.worse)] {
-        if arms.is_empty() {
-            gaps.push(format!("no arm has `{}` = `{level}`", hypothesis.factor));
-        }
-        gaps.extend(arms.iter().filter_map(|arm| match &arm.outcome {
-            Outcome::Done => None,
-            Outcome::Failed { reason } => Some(format!("arm `{}` failed: {reason}", arm.name)),
-            Outcome::Missing => Some(format!("arm `{}` has not run", arm.name)),
-        }));
-    }
-    if !gaps.is_empty() {
-        return Err(gaps.join("; "));
-    }
-    let others = |arm: &Arm| {
-        let mut levels = arm.levels.clone();
-        levels.remove(&hypothesis.factor);
-        levels
-    };
-    let partner = |arm: &Arm| worse.iter().find(|other| others(other) == others(arm));
-    if better.len() != worse.len() {
-        return Err(format!("the sides differ in their number of arms: {}, {}", better.len(), worse.len()));
-    }
-    better
-        .iter()
-        .map(|arm| match partner(arm) {
-            Some(other) => Ok((arm.name.as_str(), other.name.as_str())),
-            None => Err(format!("arm `{}` has no counterpart", arm.name)),
-        })
-        .collect()
 }
 
 fn conclude(metric: &str, result: Result<Contrast, String>, p_adjusted: f64, alpha: f64) -> MetricAnswer {

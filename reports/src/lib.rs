@@ -19,6 +19,7 @@ pub mod energy;
 pub mod error;
 pub mod hypotheses;
 pub mod number;
+mod pair;
 pub mod plots;
 pub mod record;
 pub mod report;

@@ -268,6 +268,17 @@ pub enum Algorithm {
         #[serde(default = "projector_lr")]
         projector_lr: f64,
     },
+    /// No teacher: cross-entropy alone, for as many steps as distillation takes. The control that
+    /// shows what distillation adds to seeing the answers again.
+    CrossEntropy {},
+}
+
+impl Algorithm {
+    /// Says whether it learns from a teacher.
+    #[must_use]
+    pub fn has_teacher(&self) -> bool {
+        !matches!(self, Self::CrossEntropy {})
+    }
 }
 
 /// Names a divergence of formulas 1.1 of DSKD's release.

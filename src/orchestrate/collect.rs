@@ -103,7 +103,10 @@ fn baseline(checked: &Checked) -> Option<String> {
     if levels.is_empty() {
         return None;
     }
-    checked.arms.iter().find(|arm| arm.matches(levels)).map(|arm| arm.name.clone())
+    let arm = checked.arms.iter().find(|arm| arm.matches(levels)).map(|arm| arm.name.clone());
+    let control =
+        || checked.controls.iter().find(|control| control.matches(levels)).map(|control| control.name.clone());
+    arm.or_else(control)
 }
 
 fn hypotheses(experiment: &Experiment) -> Vec<study::Hypothesis> {
@@ -171,7 +174,18 @@ impl Collecting<'_> {
                 role: Role::Cell,
                 levels: arm.levels(),
                 model: arm.student.clone(),
+                control: arm.control.clone(),
                 outcome: self.outcome(&arm.name)?,
+            });
+        }
+        for control in &self.checked.controls {
+            arms.push(Arm {
+                name: control.name.clone(),
+                role: Role::Control,
+                levels: control.levels(),
+                model: control.student.clone(),
+                control: None,
+                outcome: self.outcome(&control.name)?,
             });
         }
         for reference in &self.checked.references {
@@ -180,6 +194,7 @@ impl Collecting<'_> {
                 role: Role::Reference,
                 levels: BTreeMap::new(),
                 model: reference.model.clone(),
+                control: None,
                 outcome: self.outcome(&reference.name)?,
             });
         }

@@ -389,6 +389,7 @@ impl<'a> Estimator<'a> {
                 let widths = match job.algorithm {
                     Algorithm::Vanilla { .. } => teacher.hidden,
                     Algorithm::DualSpace { .. } => teacher.hidden + student.hidden,
+                    Algorithm::CrossEntropy {} => 0.0,
                 };
                 let head = 2.0 * widths * self.vocabulary() * sizes.train.responses * job.training.epochs;
                 Some(student.parameters * tuning(&job.tuning, &job.training) + head)

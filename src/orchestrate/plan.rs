@@ -18,7 +18,7 @@ use super::stage::{Input, Source, Stage};
 use crate::data::import;
 use crate::device::Precision;
 use crate::experiment::settings::{Data, Experiment, Model, TokenizerSource, Tuning};
-use crate::experiment::{Arm, Checked, Key, Part, Reference, identity};
+use crate::experiment::{Arm, Checked, Control, Key, Part, Reference, identity};
 
 /// Holds the stages of one experiment and the trials that they serve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct Plan {
     pub name: String,
     /// The stages, each after everything it reads.
     pub stages: Vec<Stage>,
-    /// What is scored, arms first, then references.
+    /// What is scored: by seed the arms and then the controls, after all of them the references.
     pub trials: Vec<Trial>,
 }
 
@@ -84,6 +84,9 @@ pub fn plan(checked: &Checked, site: &Site) -> anyhow::Result<Plan> {
     for &seed in &checked.experiment.seeds {
         for arm in &checked.arms {
             arms.push(planning.arm(arm, seed)?);
+        }
+        for control in &checked.controls {
+            arms.push(planning.control(control, seed)?);
         }
     }
     let mut stages = planning.stages;
@@ -181,6 +184,27 @@ impl Planning<'_> {
         let base = self.base(&arm.student)?;
         let weights = self.tuned(base, tuned);
         self.answers(&arm.name, &weights, false, seed)
+    }
+
+    /// Trains as the arms distil, from the same start, and without a teacher: fine-tuning with the
+    /// training of distillation.
+    fn control(&mut self, control: &Control, seed: u64) -> anyhow::Result<Trial> {
+        let student = self.student(&control.student, control.sft.tunes_student(), seed)?;
+        let (_, data) = self.data()?;
+        let mut inputs = vec![input("data", data)];
+        inputs.extend(student.inputs("model", "adapter"));
+        let job = SftJob {
+            tuning: self.experiment.tuning.clone(),
+            training: self.experiment.training.distill.clone(),
+            closed_book: self.closed_book(),
+            precision: self.site.precision,
+            seed,
+        };
+        let label = format!("{} seed {seed}", control.name);
+        let tuned = self.add(&label, Job::Sft(job), inputs, Some(seed))?;
+        let base = self.base(&control.student)?;
+        let weights = self.tuned(base, tuned);
+        self.answers(&control.name, &weights, false, seed)
     }
 
     fn reference(&mut self, reference: &Reference, seed: u64) -> anyhow::Result<Trial> {
@@ -421,8 +445,8 @@ fn assign_users(stages: &mut [Stage], arms: &[Trial], references: &[Trial]) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::experiment::settings::{Scratch, SftLevel};
-    use crate::experiment::{arms, references};
+    use crate::experiment::settings::{Algorithm, Scratch, SftLevel};
+    use crate::experiment::{arms, controls, references};
     use crate::orchestrate::stage::StageKind;
 
     pub(crate) fn checked(edit: impl FnOnce(&mut Experiment)) -> Checked {
@@ -459,6 +483,7 @@ pub(crate) mod tests {
         Checked {
             name: "study".to_owned(),
             arms: arms(&experiment),
+            controls: controls(&experiment),
             references: references(&experiment),
             experiment,
             notes: Vec::new(),
@@ -488,6 +513,25 @@ pub(crate) mod tests {
         assert_eq!(plan.trials.len(), 21);
         let titles: BTreeSet<String> = plan.stages.iter().map(Stage::title).collect();
         assert_eq!(titles.len(), plan.stages.len(), "titles are unique");
+    }
+
+    #[test]
+    fn controls_train_as_the_arms_distil_and_need_no_teacher() {
+        let plan = planned(|experiment| {
+            experiment.factors.algorithm.push("ce".to_owned());
+            experiment.algorithms.insert("ce".to_owned(), Algorithm::CrossEntropy {});
+            experiment.training.distill.epochs = 3.0;
+        });
+        // One from each start at 2 seeds, beside what the crossed design needs.
+        let plain = planned(|experiment| experiment.training.distill.epochs = 3.0);
+        assert_eq!(plan.trials.len(), plain.trials.len() + 4);
+        assert_eq!(count(&plan, StageKind::Sft), count(&plain, StageKind::Sft) + 4);
+        assert_eq!(count(&plan, StageKind::Capture), count(&plain, StageKind::Capture));
+        let stage = plan.stages.iter().find(|stage| stage.title() == "sft student/ce seed 20").unwrap();
+        let Job::Sft(job) = &stage.job else { panic!("a control is fine-tuned") };
+        assert_eq!(job.training.epochs, 3.0);
+        let read: Vec<String> = plan.reads(stage).map(Stage::title).collect();
+        assert_eq!(read, ["prepare glossary", "sft small seed 20"]);
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub fn distill(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result
     let objective = distill::Objective::new(&job.algorithm, vocabularies, widths, projectors, compute.device)?;
     let lr_factor = match job.algorithm {
         Algorithm::DualSpace { projector_lr, .. } => projector_lr / job.training.lr,
-        Algorithm::Vanilla { .. } => 1.0,
+        Algorithm::Vanilla { .. } | Algorithm::CrossEntropy {} => 1.0,
     };
     let student = Student::new(decoder, &job.tuning, job.training.weight_decay, compute, Seed(job.seed));
     let mut objective = Distillation::new(student, objective, lr_factor, capture, train, captured, dev);

@@ -40,6 +40,14 @@ impl Checking<'_, '_> {
             let fault = Fault::new(at.key("within").key(factor), message).help("fix other factors only");
             self.faults.add(fault);
         }
+        if let Some(level) = contrast.within.get("algorithm")
+            && self.experiment.algorithms.get(level).is_some_and(|algorithm| !algorithm.has_teacher())
+        {
+            let message = format!("`{level}` is a control beside the design: no factor varies within it");
+            let help =
+                format!("compare with it: `contrast = {{ factor = \"algorithm\", better = …, worse = \"{level}\" }}`");
+            self.faults.at(at.key("within").key("algorithm"), message, help);
+        }
         let others = contrast.within.clone().into_iter().filter(|(other, _)| other != factor);
         self.selection(&others.collect(), &at.key("within"));
     }

@@ -14,7 +14,7 @@ mod training;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::arms::{Arm, Reference, arms, references};
+use super::arms::{Arm, Control, Reference, arms, controls, references};
 use super::document::KeyPath;
 use super::faults::{Fault, Faults};
 use super::load::Loaded;
@@ -53,7 +53,9 @@ pub struct Checked {
     pub experiment: Experiment,
     /// The crossed design.
     pub arms: Vec<Arm>,
-    /// Models scored beside it.
+    /// Students that train without a teacher, beside it.
+    pub controls: Vec<Control>,
+    /// Models scored for comparison.
     pub references: Vec<Reference>,
     /// What the user may want to know, though nothing is wrong.
     pub notes: Vec<String>,
@@ -81,7 +83,14 @@ pub fn check(loaded: Loaded, around: &Surroundings<'_>) -> Result<Checked, Fault
     if !faults.is_empty() {
         return Err(faults);
     }
-    Ok(Checked { name, arms: arms(&experiment), references: references(&experiment), experiment, notes })
+    Ok(Checked {
+        name,
+        arms: arms(&experiment),
+        controls: controls(&experiment),
+        references: references(&experiment),
+        experiment,
+        notes,
+    })
 }
 
 /// Carries the check through its parts, one file each.

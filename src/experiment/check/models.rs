@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::{Checking, LARGEST};
-use crate::experiment::arms::{arms, references};
+use crate::experiment::arms::{arms, controls, references};
 use crate::experiment::document::KeyPath;
 use crate::experiment::nearest::remedy;
 use crate::experiment::settings::{Model, Scratch, TokenizerSource};
@@ -102,6 +102,13 @@ impl Checking<'_, '_> {
             return;
         }
         let mut seen: BTreeSet<String> = arms(experiment).into_iter().map(|arm| arm.name).collect();
+        for control in controls(experiment) {
+            if !seen.insert(control.name.clone()) {
+                let message = format!("two results would be named `{}`", control.name);
+                let at = KeyPath::from("algorithms").key(&control.algorithm);
+                self.faults.at(at, message, "rename the algorithm");
+            }
+        }
         for reference in references(experiment) {
             if seen.contains(&reference.name) {
                 let message = format!("two results would be named `{}`", reference.name);

@@ -49,6 +49,7 @@ impl Checking<'_, '_> {
                     self.require_positive(*projector_lr, at.key("projector-lr"));
                     (at, temperature, rate)
                 }
+                Algorithm::CrossEntropy {} => continue,
             };
             self.require_positive(*temperature, at.key("temperature"));
             self.require((0.0..=1.0).contains(rate), at.key("rate"), "from 0 to 1", rate);
