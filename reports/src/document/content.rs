@@ -6,6 +6,7 @@ use crate::contrast::Contrast;
 use crate::energy::in_units;
 use crate::hypotheses::{ALPHA, Answer, MetricAnswer, Verdict};
 use crate::number;
+use crate::statistics::P;
 use crate::study::Outcome;
 use crate::summary::Outcomes;
 
@@ -78,7 +79,7 @@ fn claim_metric(findings: &Findings, overall: &Answer, answer: &MetricAnswer) ->
             Ok(Numbers {
                 effect: number::signed(contrast.effect, digits),
                 interval: (number::fixed(limits.low, digits), number::fixed(limits.high, digits)),
-                p: answer.p_adjusted.map_or_else(String::new, number::p_value),
+                p: answer.p_adjusted.map_or_else(String::new, |p| number::p_value(P::exact(p))),
                 significant: matches!(verdict, Verdict::Supported | Verdict::Reversed),
             })
         }

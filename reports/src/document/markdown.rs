@@ -71,7 +71,7 @@ fn metric_line(metric: &ClaimMetric) -> String {
     match &metric.numbers {
         Ok(numbers) => {
             let (low, high) = &numbers.interval;
-            let p = match numbers.p.strip_prefix('<') {
+            let p = match numbers.p.strip_prefix("< ") {
                 Some(bound) => format!("p < {bound}"),
                 None => format!("p = {}", numbers.p),
             };
