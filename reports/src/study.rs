@@ -210,7 +210,7 @@ pub struct Metric {
     /// How it was computed, as the reference tools print it.
     pub signature: String,
     /// The publication that defines it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
     /// How example values combine.
     pub aggregation: Aggregation,

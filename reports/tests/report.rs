@@ -293,7 +293,14 @@ fn strangers_are_left_out_and_counted() {
 #[test]
 fn zz_write_golden() {
     let Ok(out) = std::env::var("GOLDEN_OUT") else { return };
-    let (study, records) = golden::study();
+    let (study, records) = match std::env::var("GOLDEN_STUDY") {
+        Ok(folder) => {
+            let study: Study = serde_json::from_str(&read(&Path::new(&folder).join("study.json"))).unwrap();
+            let lines = read(&Path::new(&folder).join("records.jsonl"));
+            (study, lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+        }
+        Err(_) => golden::study(),
+    };
     let report = rendered(&study, &records, Path::new(&out));
     println!("{:?}", report.pages);
 }

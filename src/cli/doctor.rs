@@ -99,9 +99,7 @@ fn engine() -> Vec<Finding> {
         ),
     });
     findings.push(match device::start(&automatic) {
-        Ok(compute) => {
-            Finding::ok("precision", format!("{}: {}", compute.precision.name(), compute.reason))
-        }
+        Ok(compute) => Finding::ok("precision", format!("{}: {}", compute.precision.name(), compute.reason)),
         Err(error) => Finding::bad("precision", error.to_string(), "set `compute.device = \"cpu\"`"),
     });
     let processor = Processor::of_this_machine();

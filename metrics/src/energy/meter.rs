@@ -262,9 +262,7 @@ impl Track {
         let (seconds, slept) = (at.since(&last.at), at.slept_since(&last.at));
         let least = format!("at least {:.0} J were counted before", last.counted.0);
         if self.source.state() == State::Measured && slept > SLEEP_SECONDS {
-            return Err(format!(
-                "the machine slept for {slept:.0} s, in which counters may start again; {least}"
-            ));
+            return Err(format!("the machine slept for {slept:.0} s, in which counters may start again; {least}"));
         }
         let fell = || format!("the counter fell from {} J to {} J: it was reset", last.value.0, value.0);
         let Some(turn) = self.turn else {
