@@ -43,11 +43,34 @@ pub enum Block<'a> {
     /// Items of equal rank.
     List(Vec<String>),
     /// One question with the answers of several arms.
-    Answers(&'a SideBySide),
+    Answers(Answers<'a>),
     /// Text in a file's own form.
     Code(&'a str),
     /// Two blocks beside each other where the medium has the room.
     Beside(Box<[Block<'a>; 2]>),
+}
+
+/// One question with what was answered, each answer once.
+#[derive(Debug)]
+pub struct Answers<'a> {
+    /// The question and its references.
+    pub example: &'a SideBySide,
+    /// Arms that gave the same answer, and the answer.
+    pub groups: Vec<(Vec<&'a str>, &'a str)>,
+}
+
+impl<'a> Answers<'a> {
+    /// Groups the arms of an example by their answers, in the order of the first of each.
+    pub fn of(example: &'a SideBySide) -> Self {
+        let mut groups: Vec<(Vec<&str>, &str)> = Vec::new();
+        for (arm, answer) in &example.answers {
+            match groups.iter_mut().find(|(_, known)| known == answer) {
+                Some((arms, _)) => arms.push(arm),
+                None => groups.push((vec![arm], answer)),
+            }
+        }
+        Self { example, groups }
+    }
 }
 
 /// Says something that a reader must not overlook.

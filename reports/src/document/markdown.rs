@@ -1,8 +1,7 @@
 //! The report as Markdown, for repositories and terminals.
 
-use super::block::{Block, Callout, Claim, ClaimMetric, Document, Tone};
+use super::block::{Answers, Block, Callout, Claim, ClaimMetric, Document, Tone};
 use crate::plots::Figure;
-use crate::study::SideBySide;
 use crate::tables::markdown_escape as escape;
 
 /// Prints the report; figures are linked as `figures/NAME.svg`.
@@ -42,7 +41,7 @@ fn print(text: &mut String, block: &Block<'_>) {
             }
             text.push('\n');
         }
-        Block::Answers(example) => print_answers(text, example),
+        Block::Answers(answers) => print_answers(text, answers),
         Block::Code(code) => text.push_str(&format!("{}\n\n", fenced(code))),
         Block::Beside(blocks) => blocks.iter().for_each(|block| print(text, block)),
     }
@@ -87,13 +86,14 @@ fn picture(text: &mut String, figure: &Figure) {
     text.push_str(&format!("![{caption}](figures/{}.svg)\n\n*{caption}*\n\n", figure.name));
 }
 
-fn print_answers(text: &mut String, example: &SideBySide) {
+fn print_answers(text: &mut String, Answers { example, groups }: &Answers<'_>) {
     text.push_str(&format!("**{}** {}\n\n", escape(&example.id), escape(&example.question)));
     for reference in &example.references {
         text.push_str(&format!("- reference: {}\n", escape(reference)));
     }
-    for (arm, answer) in &example.answers {
-        text.push_str(&format!("- {}: {}\n", escape(arm), escape(answer)));
+    for (arms, answer) in groups {
+        let answer = if answer.is_empty() { "(empty)".to_owned() } else { escape(answer) };
+        text.push_str(&format!("- {}: {answer}\n", escape(&arms.join(", "))));
     }
     text.push('\n');
 }

@@ -4,7 +4,7 @@
 //! are files beside the report.
 
 use super::Findings;
-use super::block::{Block, Callout, Document, Tone};
+use super::block::{Answers, Block, Callout, Document, Tone};
 use super::{content, limitations, setting, sources, words};
 
 /// Draws up the report.
@@ -94,18 +94,9 @@ fn claims<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
 }
 
 fn curves<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
-    let mut figures = findings.figures_with("curves").peekable();
-    if figures.peek().is_none() {
-        return;
-    }
-    blocks.push(Block::Heading("Training curves".into()));
-    while let Some(figure) = figures.next() {
-        // Two that take half a line each share one.
-        let next = figures.next_if(|next| figure.share < 0.5 && next.share < 0.5);
-        blocks.push(match next {
-            Some(next) => Block::Beside(Box::new([Block::Figure(figure), Block::Figure(next)])),
-            None => Block::Figure(figure),
-        });
+    if findings.figures_with("curves").next().is_some() {
+        blocks.push(Block::Heading("Training curves".into()));
+        figures(blocks, findings, "curves");
     }
 }
 
@@ -128,7 +119,7 @@ fn answers<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
     if !study.examples_chosen.is_empty() {
         blocks.push(Block::Paragraph(study.examples_chosen.clone()));
     }
-    blocks.extend(study.examples.iter().map(Block::Answers));
+    blocks.extend(study.examples.iter().map(|example| Block::Answers(Answers::of(example))));
 }
 
 fn limits<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {

@@ -2,14 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::block::{Block, Claim, ClaimMetric, Document, Tone};
+use super::block::{Answers, Block, Claim, ClaimMetric, Document, Tone};
 use super::soft::{shorten, soften, soften_code};
 use crate::plots::Figure;
-use crate::study::SideBySide;
 use crate::tables::{Align, Table};
 
 /// Longest answer that is printed whole, in characters.
-const LONGEST_ANSWER: usize = 700;
+const LONGEST_ANSWER: usize = 300;
 /// Longest text in a column that does not wrap even in a table that is too wide.
 const WIDE: usize = 26;
 
@@ -125,17 +124,17 @@ fn pictured(figure: &Figure) -> Value {
     json!({ "kind": "figure", "name": figure.name, "caption": soften(&figure.caption), "width": figure.share })
 }
 
-fn answers(example: &SideBySide) -> Value {
+fn answers(Answers { example, groups }: &Answers<'_>) -> Value {
     let shown = |text: &str| soften(&shorten(text, LONGEST_ANSWER));
-    let answer = |(arm, text): &(String, String)| {
+    let answer = |(arms, text): &(Vec<&str>, &str)| {
         let text = if text.is_empty() { "(empty)".to_owned() } else { shown(text) };
-        json!([soften(arm), text])
+        json!([soften(&arms.join(", ")), text])
     };
     json!({
         "kind": "answers",
         "id": soften(&example.id),
         "question": shown(&example.question),
         "references": example.references.iter().map(|text| shown(text)).collect::<Vec<_>>(),
-        "answers": example.answers.iter().map(answer).collect::<Vec<_>>(),
+        "answers": groups.iter().map(answer).collect::<Vec<_>>(),
     })
 }

@@ -11,8 +11,8 @@ use crate::study::{Curve, Study};
 
 /// Panels on one figure; more go to the next one.
 const PANELS: usize = 24;
-/// Most panels of a figure that takes half a line.
-const FEW: usize = 4;
+/// Most panels beside each other.
+const COLUMNS: usize = 6;
 
 /// A figure of curves.
 pub(super) struct Curves {
@@ -49,8 +49,8 @@ const DISTILLATION: Quantity = Quantity {
     series: &[("loss", "train")],
 };
 
-/// Draws the curves of every stage: figures of few panels half as wide as the page, others in full.
-pub(super) fn curves(study: &Study, full: f64, half: f64) -> Vec<Curves> {
+/// Draws the curves of every stage.
+pub(super) fn curves(study: &Study, width: f64) -> Vec<Curves> {
     let mut stages: Vec<&str> = Vec::new();
     for curve in &study.curves {
         if !stages.contains(&curve.stage.as_str()) {
@@ -74,7 +74,6 @@ pub(super) fn curves(study: &Study, full: f64, half: f64) -> Vec<Curves> {
                 }
             }
             for (part, labels) in labels.chunks(PANELS).enumerate() {
-                let width = if labels.len() <= FEW { half } else { full };
                 let number = if part == 0 { String::new() } else { format!("-{}", part + 1) };
                 figures.push(Curves {
                     name: format!("{stage}-{}{number}", quantity.name),
@@ -91,11 +90,7 @@ pub(super) fn curves(study: &Study, full: f64, half: f64) -> Vec<Curves> {
 }
 
 fn grid(curves: &[&Curve], labels: &[&str], quantity: &Quantity, width: f64) -> Scene {
-    let (columns, panel_height) = match labels.len() {
-        0..=FEW => (labels.len().min(2), 50.0),
-        5..=8 => (4, 56.0),
-        _ => (6, 48.0),
-    };
+    let (columns, panel_height) = (labels.len().min(COLUMNS), 48.0);
     let rows = labels.len().div_ceil(columns);
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let steps = points().map(|(step, _)| *step as f64).fold(1.0, f64::max);
@@ -209,7 +204,7 @@ mod tests {
         };
         study.curves = ["loss", "ce", "kd", "dev-loss"].map(|series| curve("distill", series)).to_vec();
         study.curves.extend(["loss", "dev-loss"].map(|series| curve("sft", series)));
-        let figures = curves(&study, 400.0, 200.0);
+        let figures = curves(&study, 400.0);
         let names: Vec<&str> = figures.iter().map(|figure| figure.name.as_str()).collect();
         assert_eq!(names, ["distill-distillation-loss", "distill-cross-entropy", "sft-cross-entropy"]);
         assert!(figures[1].caption.contains("nats per token") && !figures[0].caption.contains("nats"));

@@ -8,7 +8,7 @@ use crate::number;
 
 /// Effects at which colour may be full: the least of these that no cell exceeds. A large effect after
 /// Cohen (1988) is 0.8.
-const FULL: [f64; 8] = [0.8, 1.2, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0];
+const FULL: [f64; 9] = [0.8, 1.2, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0];
 
 /// Longest head of a column in points.
 const LONGEST_HEAD: f64 = 80.0;
@@ -85,7 +85,7 @@ pub(super) fn heatmap(columns: &[String], rows: &[Row], width: f64) -> Scene {
     let longest = columns.iter().map(|column| super::paint::width(column, SMALL, true)).fold(0.0, f64::max);
     let top = if upright { longest.min(LONGEST_HEAD) + 9.0 } else { 26.0 };
     let wrapped: Vec<Vec<String>> = rows.iter().map(|row| wrap(&row.label, MEDIUM, head - 8.0, 2)).collect();
-    let tall = if wrapped.iter().any(|lines| lines.len() > 1) { 23.0 } else { 14.5 };
+    let tall = if wrapped.iter().any(|lines| lines.len() > 1) { 21.0 } else { 12.5 };
     let height = top + tall * rows.len() as f64 + 6.0;
     let mut scene = Scene::new(width, height.max(top + 66.0));
     for (index, column) in columns.iter().enumerate() {

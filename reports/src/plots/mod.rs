@@ -29,8 +29,6 @@ use crate::{Error, Result};
 
 /// Width of a page's text in points.
 const FULL_WIDTH: f64 = 487.0;
-/// Width of one of two figures beside each other in points.
-const HALF_WIDTH: f64 = 237.0;
 /// Width of the figure on the first page in points.
 const FRONT_WIDTH: f64 = 312.0;
 
@@ -128,7 +126,7 @@ pub fn figures(
         let scene = heatmap::heatmap(&columns, &rows, FULL_WIDTH);
         figures.push(Figure::new("heatmap-arms", caption, scene)?);
     }
-    for curves in curves::curves(study, FULL_WIDTH, HALF_WIDTH) {
+    for curves in curves::curves(study, FULL_WIDTH) {
         let name = format!("curves-{}", file_stem(&curves.name));
         figures.push(Figure::new(name, curves.caption, curves.scene)?);
     }

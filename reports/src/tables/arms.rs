@@ -27,7 +27,7 @@ pub fn overview(study: &Study, standings: &[Standings]) -> Table {
         let mut cells = vec![Cell::text(name(arm, study))];
         for (metric, standings) in study.metrics.iter().zip(standings) {
             let digits = digits(&standings.arms);
-            cells.push(marked(&standings.arms[index], digits, study.is_comparable(metric)));
+            cells.push(marked(&standings.arms[index], digits, has_best(study, metric, standings)));
         }
         table.push(cells);
         divide(&mut table, study, index);
@@ -78,7 +78,7 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
             standing.interval.map_or(Value::Absent, |interval| Value::Interval(interval.low, interval.high, digits));
         let mut cells = vec![
             Cell::text(name(&study.arms[index], study)),
-            marked(standing, digits, study.is_comparable(metric)),
+            marked(standing, digits, has_best(study, metric, standings)),
             Cell::new(interval),
         ];
         if spread {
@@ -110,14 +110,21 @@ fn name(arm: &Arm, study: &Study) -> String {
     format!("{}{remark}", arm.name)
 }
 
-/// The value of an arm; the best is marked only where values can be compared.
-fn marked(standing: &Standing, digits: usize, comparable: bool) -> Cell {
+/// Whether there is a best arm to mark: where values can be compared, and not all cells are equally good.
+fn has_best(study: &Study, metric: &Metric, standings: &Standings) -> bool {
+    let cells = study.arms.iter().zip(&standings.arms).filter(|(arm, _)| arm.role == Role::Cell);
+    let mut values = cells.filter_map(|(_, standing)| standing.value);
+    let first = values.next();
+    study.is_comparable(metric) && values.any(|value| Some(value) != first)
+}
+
+fn marked(standing: &Standing, digits: usize, has_best: bool) -> Cell {
     let mark = match (&standing.against_baseline, standing.p_adjusted) {
         (Some(gain), Some(p)) if p < ALPHA && gain.agrees && gain.effect > 0.0 => "+",
         (Some(gain), Some(p)) if p < ALPHA && gain.agrees && gain.effect < 0.0 => "\u{2212}",
         _ => "",
     };
-    Cell { best: standing.best && comparable, mark, ..Cell::number(standing.value, digits) }
+    Cell { best: standing.best && has_best, mark, ..Cell::number(standing.value, digits) }
 }
 
 fn digits(arms: &[Standing]) -> usize {
