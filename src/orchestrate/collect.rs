@@ -60,6 +60,8 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
         seeds: checked.experiment.seeds.clone(),
         baseline: baseline(checked),
         hypotheses: hypotheses(&checked.experiment),
+        alpha: checked.experiment.alpha,
+        unit: study::Unit::default(),
         metrics,
         models: collecting.models()?,
         data: collecting.data()?,
@@ -114,7 +116,6 @@ fn hypotheses(experiment: &Experiment) -> Vec<study::Hypothesis> {
         worse: hypothesis.contrast.worse.clone(),
         within: hypothesis.contrast.within.clone(),
         metrics: hypothesis.metrics.clone(),
-        alpha: hypothesis.alpha,
     };
     experiment.hypotheses.iter().map(convert).collect()
 }
