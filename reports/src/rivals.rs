@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::contrast::{Contrast, contrast};
 use crate::scores::Scores;
-use crate::statistics::{Resampling, holm::holm};
+use crate::statistics::{P, Resampling, holm::multipliers};
 use crate::study::{Metric, Outcome, Role, Study};
 
 /// Holds the comparison of every two finished arms that are trained in this study, on one metric.
@@ -23,7 +23,7 @@ pub struct Rival {
     /// The comparison: a positive effect favours the first.
     pub contrast: Contrast,
     /// p value after Holm over all pairs.
-    pub p_adjusted: f64,
+    pub p_adjusted: P,
     /// Whether that is below the level of the study.
     pub significant: bool,
 }
@@ -31,7 +31,7 @@ pub struct Rival {
 /// Compares every two arms that are no references.
 ///
 /// Pairs that cannot be compared count in the family with p = 1.
-pub fn rivals(study: &Study, scores: &Scores, metric: &Metric, alpha: f64, resampling: Resampling) -> Rivals {
+pub fn rivals(study: &Study, scores: &Scores, metric: &Metric, resampling: Resampling) -> Rivals {
     let done = |arm: &&crate::study::Arm| arm.role != Role::Reference && arm.outcome == Outcome::Done;
     let names: Vec<&str> = study.arms.iter().filter(done).map(|arm| arm.name.as_str()).collect();
     let pairs: Vec<(&str, &str)> = (0..names.len())
@@ -41,14 +41,17 @@ pub fn rivals(study: &Study, scores: &Scores, metric: &Metric, alpha: f64, resam
     let contrasts: Vec<Option<Contrast>> = pairs
         .par_iter()
         .map(|pair| {
-            let paired = scores.pair(&metric.name, &[*pair]).ok().filter(|paired| paired.first.len() > 1)?;
-            Some(contrast(&paired, metric.direction, resampling)).filter(|contrast| contrast.effect.is_finite())
+            let paired = scores.pair(&metric.name, &[*pair]).ok()?;
+            contrast(&paired, metric.direction, study.alpha, resampling).ok().map(|(contrast, _)| contrast)
         })
         .collect();
-    let raw: Vec<f64> = contrasts.iter().map(|contrast| contrast.as_ref().map_or(1.0, |contrast| contrast.p)).collect();
-    let compared = pairs.into_iter().zip(contrasts).zip(holm(&raw));
-    let pairs = compared.filter_map(|(((first, second), contrast), p_adjusted)| {
-        let rival = Rival { contrast: contrast?, p_adjusted, significant: p_adjusted < alpha };
+    let raw: Vec<f64> =
+        contrasts.iter().map(|contrast| contrast.as_ref().map_or(1.0, |contrast| contrast.p.value)).collect();
+    let compared = pairs.into_iter().zip(contrasts).zip(multipliers(&raw));
+    let pairs = compared.filter_map(|(((first, second), contrast), multiplier)| {
+        let contrast = contrast?;
+        let p_adjusted = contrast.p.times(multiplier);
+        let rival = Rival { significant: p_adjusted.value < study.alpha, contrast, p_adjusted };
         Some(((first.to_owned(), second.to_owned()), rival))
     });
     Rivals { pairs: pairs.collect() }

@@ -71,6 +71,8 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
         seeds: checked.experiment.seeds.clone(),
         baseline: baseline(checked),
         hypotheses: hypotheses(&checked.experiment),
+        alpha: checked.experiment.alpha,
+        unit: study::Unit::default(),
         metrics,
         models: collecting.models()?,
         data: collecting.data()?,
@@ -96,6 +98,7 @@ fn record(trial: &Trial, value: Value, metrics: &[study::Metric]) -> Option<Reco
     Some(Record {
         arm: trial.arm.clone(),
         seed: trial.seed,
+        group: value.id.clone(),
         example: value.id,
         metric: value.metric,
         value: value.value,
@@ -132,7 +135,6 @@ fn hypotheses(experiment: &Experiment) -> Vec<study::Hypothesis> {
         worse: hypothesis.contrast.worse.clone(),
         within: hypothesis.contrast.within.clone(),
         metrics: hypothesis.metrics.clone(),
-        alpha: hypothesis.alpha,
     };
     experiment.hypotheses.iter().map(convert).collect()
 }
@@ -670,7 +672,7 @@ mod tests {
         assert!(study.checks.iter().all(|check| check.passed), "{:?}", study.checks);
         assert_eq!(
             study.checks[0].evidence,
-            "2.000 \u{2192} 1.000 nats per token; 95 % interval of the difference \u{2212}1.000 to \u{2212}1.000, 48 questions, 1 seed"
+            "2.000 -> 1.000 nats per token; 95 % interval of the difference -1.000 to -1.000, 48 questions, 1 seed"
         );
         // The tuned teacher, and students at two seeds; 16 trials; each a loss and a dev loss.
         assert_eq!(study.curves.len(), (1 + 2 + 16) * 2);

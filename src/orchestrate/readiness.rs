@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use tutelage_reports::number;
 use tutelage_reports::statistics::{Resampling, bootstrap};
 use tutelage_reports::study::Check;
 
@@ -43,7 +42,7 @@ pub fn checks(model: &str, before: &Dev, after: &Dev, seeds: usize) -> Vec<Check
     ];
     let mut checks = Vec::new();
     for (metric, claim, unit, factor, decimals, sign) in claims {
-        let show = |value: f64| number::fixed(factor * value, decimals);
+        let show = |value: f64| format!("{:.*}", decimals, factor * value);
         let pairs = before.pairs(after, metric);
         if pairs.is_empty() {
             continue;
@@ -62,7 +61,7 @@ pub fn checks(model: &str, before: &Dev, after: &Dev, seeds: usize) -> Vec<Check
             name: format!("the fine-tuned teacher {model} {claim}"),
             passed: worst > 0.0,
             evidence: format!(
-                "{} \u{2192} {} {unit}; 95 % interval of the difference {} to {}, {} questions, {seeds} {}",
+                "{} -> {} {unit}; 95 % interval of the difference {} to {}, {} questions, {seeds} {}",
                 show(mean(0, &mut (0..pairs.len()))),
                 show(mean(1, &mut (0..pairs.len()))),
                 show(interval.low),
@@ -106,7 +105,7 @@ mod tests {
         assert!(gained[0].passed);
         assert_eq!(
             gained[0].evidence,
-            "25.0 \u{2192} 45.0 % token F1; 95 % interval of the difference 20.0 to 20.0, 4 questions, 1 seed"
+            "25.0 -> 45.0 % token F1; 95 % interval of the difference 20.0 to 20.0, 4 questions, 1 seed"
         );
         let mixed = of(&[0.9, 0.1, 0.0, 0.2]);
         assert!(!mixed[0].passed, "{mixed:?}");
@@ -118,7 +117,7 @@ mod tests {
         // (4 * 1 + 1 * 3) / 4 = 1.75 and (2 * 1 + 1 * 3) / 4 = 1.25.
         let (before, after) = (dev("nll", &[4.0, 1.0], &[1.0, 3.0]), dev("nll", &[2.0, 1.0], &[1.0, 3.0]));
         let found = checks("m", &before, &after, 1);
-        assert!(found[0].evidence.starts_with("1.750 \u{2192} 1.250 nats per token"), "{found:?}");
+        assert!(found[0].evidence.starts_with("1.750 -> 1.250 nats per token"), "{found:?}");
         let lower = checks("m", &dev("nll", &[4.0, 2.0], &[1.0, 3.0]), &dev("nll", &[2.0, 1.0], &[1.0, 3.0]), 1);
         assert!(lower[0].passed);
         assert!(!checks("m", &after, &before, 1)[0].passed);

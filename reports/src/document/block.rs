@@ -102,6 +102,8 @@ pub struct Claim {
     pub name: String,
     /// What is compared, and over what.
     pub contrast: String,
+    /// What the verdict holds for beyond what was measured.
+    pub scope: String,
     /// What a reader of the verdict must know; empty if nothing.
     pub detail: String,
     /// The numbers behind the verdict, one row per metric.

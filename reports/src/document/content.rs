@@ -4,24 +4,20 @@ use super::Findings;
 use super::block::{Callout, Claim, ClaimMetric, Numbers, Tone};
 use crate::contrast::Contrast;
 use crate::energy::in_units;
-use crate::hypotheses::{ALPHA, Answer, MetricAnswer, Verdict};
+use crate::hypotheses::{Answer, MetricAnswer, PROCEDURE, Verdict};
 use crate::number;
-use crate::statistics::P;
 use crate::study::Outcome;
 use crate::summary::Outcomes;
 
 /// The rule of verdicts, printed under the answers.
 pub(super) fn rule(findings: &Findings) -> String {
-    let alphas = || findings.answers.iter().map(|answer| answer.alpha);
-    let level = match alphas().next() {
-        Some(alpha) if alphas().all(|other| other == alpha) => format!("below {alpha}"),
-        _ => format!("below its significance level ({ALPHA} unless another is given)"),
-    };
+    let alpha = findings.study.alpha;
     format!(
-        "A claim is supported when its effect is positive and its two-sided p value, Holm-adjusted over all declared hypotheses and metrics, is {level} on every metric it names; reversed when so in the opposite direction on every metric; otherwise, or where the ranks behind a test contradict the mean, not supported. Positive effects favour the claim, whichever way the metric improves."
+        "A claim is supported when its effects are positive and its two-sided p value, after Holm, is below {alpha}; reversed when so in the opposite direction; otherwise not supported. {PROCEDURE}. The intervals of claims are simultaneous with the adjusted p: they leave zero out exactly where it is below {alpha}. Positive effects favour the claim, whichever way the metric improves; bold ones are significant."
     )
 }
 
+/// What stands above the title.
 pub(super) fn kicker(findings: &Findings) -> String {
     match &findings.study.reproduces {
         Some(publication) => format!("{} \u{b7} after {publication}", findings.study.name),
@@ -52,9 +48,20 @@ pub(super) fn failures(findings: &Findings) -> Vec<Callout> {
     failures
 }
 
-/// The answers to the claims, ready to be printed.
+/// What the verdicts hold for, where it is the same for all claims that could be tested.
+pub(super) fn scope<'f>(findings: &'f Findings<'_>) -> Option<&'f str> {
+    let mut scopes = findings.answers.iter().map(|answer| answer.scope.as_str()).filter(|scope| !scope.is_empty());
+    let first = scopes.next()?;
+    scopes.all(|scope| scope == first).then_some(first)
+}
+
+/// The answers to the claims, ready to be printed. What all verdicts hold for is said once, elsewhere.
 pub(super) fn claims(findings: &Findings) -> Vec<Claim> {
-    findings.answers.iter().map(|answer| claim(findings, answer)).collect()
+    let claims = findings.answers.iter().map(|answer| claim(findings, answer));
+    match scope(findings) {
+        Some(_) => claims.map(|claim| Claim { scope: String::new(), ..claim }).collect(),
+        None => claims.collect(),
+    }
 }
 
 fn claim(findings: &Findings, answer: &Answer) -> Claim {
@@ -66,6 +73,7 @@ fn claim(findings: &Findings, answer: &Answer) -> Claim {
         verdict: answer.verdict.label(),
         name: answer.name.clone(),
         contrast: contrast_line(answer),
+        scope: answer.scope.clone(),
         detail: detail.clone(),
         metrics: answer.metrics.iter().map(|metric| claim_metric(findings, answer, metric)).collect(),
     }
@@ -75,11 +83,11 @@ fn claim_metric(findings: &Findings, overall: &Answer, answer: &MetricAnswer) ->
     let numbers = match (&answer.contrast, &answer.verdict) {
         (Some(contrast), verdict) => {
             let digits = contrast.decimals();
-            let limits = contrast.interval;
+            let limits = answer.interval.unwrap_or(contrast.interval);
             Ok(Numbers {
                 effect: number::signed(contrast.effect, digits),
                 interval: (number::fixed(limits.low, digits), number::fixed(limits.high, digits)),
-                p: answer.p_adjusted.map_or_else(String::new, |p| number::p_value(P::exact(p))),
+                p: answer.p_adjusted.map_or_else(String::new, number::p_value),
                 significant: matches!(verdict, Verdict::Supported | Verdict::Reversed),
             })
         }
@@ -90,14 +98,11 @@ fn claim_metric(findings: &Findings, overall: &Answer, answer: &MetricAnswer) ->
     ClaimMetric { label, verdict: answer.verdict.label(), numbers }
 }
 
-/// What is compared, over what, and how strictly where that is unusual.
+/// What is compared, and over what.
 pub(super) fn contrast_line(answer: &Answer) -> String {
     let mut line = answer.contrast.clone();
     if !answer.averaged.is_empty() {
         line.push_str(&format!("; mean over {}", answer.averaged.join(", ")));
-    }
-    if answer.alpha != ALPHA {
-        line.push_str(&format!("; significance level {}", answer.alpha));
     }
     line
 }
@@ -127,6 +132,7 @@ pub(super) fn key_numbers(findings: &Findings) -> Vec<(String, String)> {
         ("Arms done".to_owned(), format!("{} of {}", outcomes.done, study.arms.len())),
         ("Seeds".to_owned(), study.seeds.len().to_string()),
         ("Test questions".to_owned(), number::grouped(findings.questions as u64)),
+        (format!("Independent {}s", study.unit.name), number::grouped(findings.units as u64)),
         (
             "Checks passed".to_owned(),
             if study.checks.is_empty() {
@@ -173,11 +179,17 @@ pub(super) fn design(findings: &Findings) -> String {
 /// Says how intervals and tests were made.
 pub(super) fn methods(findings: &Findings) -> String {
     let Resampled { count, level, seed } = resampled(findings);
-    let mut contrasts = findings.answers.iter().flat_map(|answer| &answer.metrics).filter_map(|m| m.contrast.as_ref());
-    let over_seeds = contrasts.any(|contrast| contrast.interval_with_seeds.is_some());
-    let seeds = if over_seeds { "; those with seeds resample seeds as well" } else { "" };
+    let study = findings.study;
+    let units = &study.unit.name;
+    let seeds = match study.seeds.len() {
+        0 | 1 => String::new(),
+        _ => {
+            ", and with Student's t for the seeds, whose squared limits are added (Banerjee 1961; Zou and Donner 2008)"
+                .to_owned()
+        }
+    };
     format!(
-        "All comparisons are paired by question. The value of a side is the mean over its seeds and over the factors that are averaged out. Intervals are {level} % percentile intervals of a paired bootstrap over questions ({count} resamples, seed {seed}), with the seeds as they are{seeds}. Metrics that are plain means over questions are tested by Wilcoxon's signed-rank test, values of right or wrong by McNemar's exact test or, averaged over several pairs, by random signs; metrics of the whole corpus and means over tokens by approximate randomisation with {count} trials. All tests are two-sided."
+        "All comparisons are paired by question. The value of a side is the mean over its seeds and over the factors that are averaged out. What is independent of each other is the {units}, not the question. Effect, interval and p value are of one statistic, the mean difference (for corpus scores their difference, by jackknife pseudo-values of {units}s): the sign of whole {units}s is flipped, in all ways or in {count} random ones (seed {seed}), and the interval holds the differences that this test does not reject{seeds}. Intervals of arms are {level} % each. All tests are two-sided."
     )
 }
 

@@ -8,11 +8,14 @@ use crate::study::Role;
 pub(super) fn limitations(findings: &Findings) -> Vec<String> {
     let study = findings.study;
     let mut limits = Vec::new();
-    limits.extend(seeds(findings));
     limits.extend(shared(findings));
+    let questions = number::counted(findings.questions, "question");
+    let units = match findings.units {
+        units if units == findings.questions => String::new(),
+        units => format!(" on {}", study.unit.counted(units)),
+    };
     limits.push(format!(
-        "Questions are those of one test split ({}); intervals say what to expect of others like them, and nothing of other subjects.",
-        number::counted(findings.questions, "question")
+        "The test is one split ({questions}{units}): intervals say what to expect of others like them, and nothing of other subjects."
     ));
     if !study.arms.is_empty() && !study.arms.iter().any(|arm| arm.role == Role::Control) {
         limits.push(

@@ -56,6 +56,9 @@ fn print_claims(text: &mut String, claims: &[Claim]) {
             escape(&claim.name),
             escape(&claim.contrast)
         ));
+        if !claim.scope.is_empty() {
+            text.push_str(&format!("   - for {}\n", escape(&claim.scope)));
+        }
         if !claim.detail.is_empty() {
             text.push_str(&format!("   - {}\n", escape(&claim.detail)));
         }
@@ -74,7 +77,7 @@ fn metric_line(metric: &ClaimMetric) -> String {
                 Some(bound) => format!("p < {bound}"),
                 None => format!("p = {}", numbers.p),
             };
-            format!("{} (95 % CI {low} to {high}), {p} after Holm: {}", numbers.effect, metric.verdict)
+            format!("{} (simultaneous interval {low} to {high}), {p} after Holm: {}", numbers.effect, metric.verdict)
         }
         Err(reason) if reason.is_empty() => metric.verdict.to_owned(),
         Err(reason) => format!("{}: {}", metric.verdict, escape(reason)),

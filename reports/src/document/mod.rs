@@ -44,6 +44,8 @@ pub struct Findings<'a> {
     pub rivals: Rivals,
     /// Number of test questions.
     pub questions: usize,
+    /// Number of units that they belong to.
+    pub units: usize,
     /// How intervals and p values were resampled.
     pub resampling: Resampling,
     /// Reservations of the run and of the report.

@@ -40,6 +40,9 @@ fn opening<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
         blocks.push(Block::Paragraph("The experiment declares no hypotheses; what follows is exploratory.".into()));
     } else {
         blocks.push(Block::Claims(content::claims(findings)));
+        if let Some(scope) = content::scope(findings) {
+            blocks.push(Block::Paragraph(format!("What the verdicts generalise over: {scope}.")));
+        }
         blocks.push(Block::Note(content::rule(findings)));
     }
     blocks.push(Block::Paragraph(words::summary(findings).join(" ")));

@@ -63,6 +63,7 @@ fn claim(claim: &Claim) -> Value {
         "verdict": claim.verdict,
         "name": soften(&claim.name),
         "contrast": soften(&claim.contrast),
+        "scope": soften(&claim.scope),
         "detail": soften(&claim.detail),
         "metrics": claim.metrics.iter().map(claim_metric).collect::<Vec<_>>(),
     })

@@ -1,6 +1,6 @@
 //! How the arms stand: one table of all metrics, and one per metric with intervals.
 
-use super::{Cell, Column, Table, Value};
+use super::{Cell, Column, DIVERGED, Table, Value};
 use crate::number;
 use crate::plots::file_stem;
 use crate::record::Direction;
@@ -9,9 +9,6 @@ use crate::study::{Arm, Metric, Outcome, Role, Study};
 
 /// Mark of a metric whose values cannot be compared over all arms.
 const APART: &str = " \u{2020}";
-
-/// Level of significance of the exploratory marks.
-const ALPHA: f64 = 0.05;
 
 /// Tabulates all arms on all metrics, best cell values marked.
 pub fn overview(study: &Study, standings: &[Standings]) -> Table {
@@ -27,7 +24,7 @@ pub fn overview(study: &Study, standings: &[Standings]) -> Table {
         let mut cells = vec![Cell::text(name(arm, study))];
         for (metric, standings) in study.metrics.iter().zip(standings) {
             let digits = digits(&standings.arms);
-            cells.push(marked(&standings.arms[index], digits, has_best(study, metric, standings)));
+            cells.push(marked(&standings.arms[index], digits, study.alpha, has_best(study, metric, standings)));
         }
         table.push(cells);
         divide(&mut table, study, index);
@@ -78,7 +75,7 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
             standing.interval.map_or(Value::Absent, |interval| Value::Interval(interval.low, interval.high, digits));
         let mut cells = vec![
             Cell::text(name(&study.arms[index], study)),
-            marked(standing, digits, has_best(study, metric, standings)),
+            marked(standing, digits, study.alpha, has_best(study, metric, standings)),
             Cell::new(interval),
         ];
         if spread {
@@ -118,12 +115,15 @@ fn has_best(study: &Study, metric: &Metric, standings: &Standings) -> bool {
     study.is_comparable(metric) && values.any(|value| Some(value) != first)
 }
 
-fn marked(standing: &Standing, digits: usize, has_best: bool) -> Cell {
+fn marked(standing: &Standing, digits: usize, alpha: f64, has_best: bool) -> Cell {
     let mark = match (&standing.against_baseline, standing.p_adjusted) {
-        (Some(gain), Some(p)) if p < ALPHA && gain.agrees && gain.effect > 0.0 => "+",
-        (Some(gain), Some(p)) if p < ALPHA && gain.agrees && gain.effect < 0.0 => "\u{2212}",
+        (Some(gain), Some(p)) if p.value < alpha && gain.effect > 0.0 => "+",
+        (Some(gain), Some(p)) if p.value < alpha && gain.effect < 0.0 => "\u{2212}",
         _ => "",
     };
+    if standing.diverged {
+        return Cell::text(DIVERGED);
+    }
     Cell { best: standing.best && has_best, mark, ..Cell::number(standing.value, digits) }
 }
 
@@ -143,7 +143,8 @@ fn notes(study: &Study) -> Vec<String> {
     let mut notes = vec!["Bold: best arm of the design (references apart).".to_owned()];
     if let Some(baseline) = &study.baseline {
         notes.push(format!(
-            "+ / \u{2212}: better / worse than the baseline {baseline}, p < {ALPHA} after Holm over the arms, metric by metric (exploratory)."
+            "+ / \u{2212}: better / worse than the baseline {baseline}, p < {} after Holm over the arms, metric by metric (exploratory).",
+            study.alpha
         ));
     }
     notes

@@ -20,6 +20,7 @@ pub use scores::records_csv;
 use serde::Serialize;
 
 use crate::number;
+use crate::statistics::P;
 
 /// What stands for a value beyond all numbers, such as the perplexity of a model that diverged.
 pub(crate) const DIVERGED: &str = "diverged";
@@ -98,7 +99,7 @@ pub enum Value {
     /// A difference: printed with its sign.
     Signed(f64, usize),
     /// A p value.
-    P(f64),
+    P(P),
     /// A confidence interval: low, high, decimals.
     Interval(f64, f64, usize),
     /// Nothing to say: not measured, not defined.
@@ -206,7 +207,7 @@ impl Value {
             Self::Number(value, digits) => number::fixed(*value, *digits),
             Self::Approximate(value, digits, estimated) => number::approximate(*value, *digits, *estimated),
             Self::Signed(value, digits) => number::signed(*value, *digits),
-            Self::P(p) => number::p_value(crate::statistics::P::exact(*p)),
+            Self::P(p) => number::p_value(*p),
             Self::Interval(low, high, digits) => {
                 format!("[{}, {}]", number::fixed(*low, *digits), number::fixed(*high, *digits))
             }
