@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tutelage_metrics::energy::{Account, Joules, Meter, Monotonic, PowerSource};
+use tutelage_metrics::energy::{Account, Joules, Meter, PowerSource, SinceBoot};
 
 use super::{Listener, News};
 use crate::files;
@@ -44,7 +44,7 @@ impl<'a> Attempt<'a> {
             stage,
             folder,
             listener,
-            meter: Meter::start(sources, Arc::new(Monotonic::start())),
+            meter: Meter::start(sources, Arc::new(SinceBoot)),
             log: EventLog::new(folder.events_jsonl()),
             has_begun: false,
             early: Vec::new(),
