@@ -108,8 +108,8 @@ impl Run {
         }
         record(&store, &plan, || tell_waiting(&plan.name, output))?;
         let mut printer = Printer::new(output.verbosity(), plan.stages.len());
-        let format = format!("{:?}", compute.precision).to_lowercase();
-        printer.say(&format!("device {}, {format} ({})", environment.device, compute.reason));
+        let (device, format) = (&environment.device, compute.precision.name());
+        printer.say(&format!("device {device}, {format} ({})", compute.reason));
         // No more processes than there is work for.
         let open = plan.stages.iter().filter(|stage| !is_done(&store, stage)).count();
         let assistants = Assistants::start(jobs.min(open).saturating_sub(1), compute.precision)?;

@@ -15,7 +15,7 @@ use tutelage_reports::study::{
     self, Arm, Check, Curve, Factor, Model, Outcome, Role, STUDY_FORMAT, SideBySide, StageEnergy, Study,
 };
 
-use super::environment::Environment;
+use super::environment::Attempts;
 use super::event::{self, Event};
 use super::execute::Lost;
 use super::failure::Failure;
@@ -454,15 +454,18 @@ impl Collecting<'_> {
         let mut facts: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         let mut keys = Vec::new();
         for stage in self.done()? {
-            let environment: Environment = read_json(&self.store.folder_of(stage).environment_json())?;
-            let mut note = |name, value: String| facts.entry(name).or_default().insert(value);
-            note("Tutelage", environment.tutelage);
-            note("libtorch", environment.libtorch);
-            note("device", environment.device);
-            note("precision", format!("{:?} ({})", environment.precision, environment.precision_reason));
-            note("threads", environment.threads.to_string());
-            note("processor", environment.processor.unwrap_or_else(|| "unknown".to_owned()));
-            note("system", environment.system);
+            let file = self.store.folder_of(stage).environment_json();
+            let attempts = Attempts::read(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
+            for environment in attempts.used() {
+                let mut note = |name, value: &str| facts.entry(name).or_default().insert(value.to_owned());
+                note("Tutelage", &environment.tutelage);
+                note("libtorch", &environment.libtorch);
+                note("device", &environment.device);
+                note("precision", &format!("{} ({})", environment.precision.name(), environment.precision_reason));
+                note("threads", &environment.threads.to_string());
+                note("processor", environment.processor.as_deref().unwrap_or("unknown"));
+                note("system", &environment.system);
+            }
             if matches!(stage.kind, StageKind::Prepare | StageKind::Pretrain) {
                 keys.push((stage.title(), stage.key.to_string()));
             }
@@ -506,6 +509,7 @@ mod tests {
     use crate::data::Example;
     use crate::device::Compute;
     use crate::files;
+    use crate::orchestrate::environment::Environment;
     use crate::orchestrate::event::Step;
     use crate::orchestrate::execute::{Execution, Inputs, Listener, News, Worker};
     use crate::orchestrate::job::Job;

@@ -22,7 +22,7 @@ use tutelage_metrics::energy::PowerSource;
 
 use self::attempt::Attempt;
 pub use self::attempt::Lost;
-use super::environment::Environment;
+use super::environment::{Attempts, Environment};
 use super::event::Event;
 use super::failure::Failure;
 use super::manifest::{Damage, Depth};
@@ -359,8 +359,10 @@ impl Execution<'_> {
         self.listener.hear(stage, &News::Began);
         let inputs = Inputs::of(stage, self.store)?;
         files::write_json(&folder.stage_json(), stage)?;
-        files::write_json(&folder.environment_json(), self.environment)?;
-        let mut attempt = Attempt::start(stage, folder, (self.sources)(), &mut *self.listener);
+        // What cannot be read is no record of earlier attempts, and costs nothing else.
+        let mut attempts = Attempts::read(&folder.environment_json()).unwrap_or_default();
+        attempts.add(&folder.environment_json(), self.environment.clone())?;
+        let mut attempt = Attempt::start(stage, folder, attempts, (self.sources)(), &mut *self.listener);
         let start = Instant::now();
         let run = || self.worker.run(stage, &inputs, folder, &mut |event| attempt.tell(event), self.stop);
         let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(describe(&*panic)));
