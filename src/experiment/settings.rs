@@ -390,6 +390,8 @@ pub struct Training {
     pub validate: Validate,
     /// Optimiser steps between two saved states of the stage.
     pub checkpoint_every: usize,
+    /// Minutes after which a state is saved, too, where that is sooner.
+    pub checkpoint_minutes: f64,
 }
 
 impl Default for Training {
@@ -406,6 +408,7 @@ impl Default for Training {
             max_prompt: None,
             validate: Validate::Epoch,
             checkpoint_every: 200,
+            checkpoint_minutes: 5.0,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What each kind of stage is told to do.
 //!
 //! A job holds every setting that can change the stage's result, and beside them the few that say
-//! only how it is computed (`accumulation`, `checkpoint-every`, the batches of a capture and of
+//! only how it is computed (`accumulation`, when states are saved, the batches of a capture and of
 //! decoding): these are reset by [`Job::essential`] before the job is hashed, so that changing them
 //! invalidates nothing. They can change rounding and, with `accumulation`, which inputs dropout
 //! drops; never what is estimated.
@@ -251,6 +251,7 @@ impl Job {
 fn reset(training: &mut Training) {
     training.accumulation = 1;
     training.checkpoint_every = 0;
+    training.checkpoint_minutes = 0.0;
 }
 
 #[cfg(test)]
@@ -264,7 +265,8 @@ mod tests {
     #[test]
     fn settings_of_how_it_is_computed_are_not_hashed() {
         let plain = sft(Training::default(), 1);
-        let mut training = Training { accumulation: 8, checkpoint_every: 7, ..Training::default() };
+        let saved = Training { checkpoint_every: 7, checkpoint_minutes: 0.5, ..Training::default() };
+        let mut training = Training { accumulation: 8, ..saved };
         assert_eq!(sft(training.clone(), 1).essential(), plain.essential());
         training.lr *= 2.0;
         assert_ne!(sft(training, 1).essential(), plain.essential());

@@ -55,6 +55,7 @@ impl<'a> Checking<'a, '_> {
         self.require_count(training.batch, at.key("batch"));
         self.require_some(training.accumulation, at.key("accumulation"));
         self.require_some(training.checkpoint_every, at.key("checkpoint-every"));
+        self.require_positive(training.checkpoint_minutes, at.key("checkpoint-minutes"));
         let decay = training.weight_decay;
         self.require(decay >= 0.0 && decay.is_finite(), at.key("weight-decay"), "0 or above", decay);
         if let Some(clip) = training.clip {
