@@ -29,12 +29,13 @@ use crate::orchestrate::worker::Engine;
 /// Computes every stage that is not done, then writes the report.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Finished stages are verified and reused, also from other experiments in the same store; an
-interrupted stage goes on from its last saved state. Ctrl-C stops at the next safe point, a second
-Ctrl-C at once (exit code 130). Stages that fail are listed at the end and skip only what depends on
-them. Several processes may run on one store: each stage is computed by one of them, and whoever
-finds a stage taken goes on with another. That is how one run computes several stages at a time
-(`--jobs`).
+Finished stages are verified and reused, also from other experiments in the same store: checksums
+are compared, of weights and captured states only where size or time of change differ from when they
+were verified last (`--verify`: of every file). An interrupted stage goes on from its last saved
+state. Ctrl-C stops at the next safe point, a second Ctrl-C at once (exit code 130). Stages that
+fail are listed at the end and skip only what depends on them. Several processes may run on one
+store: each stage is computed by one of them, and whoever finds a stage taken goes on with another.
+That is how one run computes several stages at a time (`--jobs`).
 
 Records and report lie in experiments/NAME/ of the store, NAME being the experiment file's name
 without its ending: give two files of one name a store each.
@@ -53,6 +54,10 @@ pub struct Run {
     store: StoreArgs,
     #[command(flatten)]
     jobs: JobsArgs,
+    /// Verifies every byte of what is done. Without it, large files (weights and captured states) that are
+    /// as old and as long as when they were verified last are not read again.
+    #[arg(long)]
+    verify: bool,
     /// Helps the process that started this one: computes stages and tells nothing else.
     #[arg(long, hide = true)]
     assist: bool,
@@ -91,6 +96,7 @@ impl Run {
                 environment: &environment,
                 sources: &open_sources,
                 stop: &stop,
+                depth: if self.verify { Depth::Checksums } else { Depth::Changes },
                 listener,
             };
             execution.run(&plan)

@@ -606,6 +606,7 @@ mod tests {
             environment: &Environment::of(Compute::reference()),
             sources: &Vec::new,
             stop: &StopFlag::default(),
+            depth: Depth::Changes,
             listener: &mut Deaf,
         };
         let summary = execution.run(&plan);
