@@ -30,7 +30,7 @@ use super::score::{self, Value};
 use super::stage::{Stage, StageKind};
 use super::store::{State, Store};
 use crate::data::SplitName;
-use crate::experiment::settings::{self, Experiment};
+use crate::experiment::settings::{self, Experiment, Retrain};
 use crate::experiment::{Checked, FACTORS, Key, Part, resolve};
 use crate::models::config::Config;
 
@@ -58,6 +58,7 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
         factors: factors(&checked.experiment),
         arms: collecting.arms()?,
         seeds: checked.experiment.seeds.clone(),
+        retrained: retrained(&checked.experiment),
         baseline: baseline(checked),
         hypotheses: hypotheses(&checked.experiment),
         metrics,
@@ -104,6 +105,21 @@ fn baseline(checked: &Checked) -> Option<String> {
         return None;
     }
     checked.arms.iter().find(|arm| arm.matches(levels)).map(|arm| arm.name.clone())
+}
+
+/// Says what each seed trains anew; what the experiment does not train at all is not named.
+fn retrained(experiment: &Experiment) -> String {
+    let is_scratch = |model: &settings::Model| matches!(model, settings::Model::Scratch(_));
+    let any_scratch = experiment.models.values().any(is_scratch);
+    let teaches = experiment.factors.sft.iter().any(|level| level.tunes_teacher())
+        || experiment.factors.teacher.iter().any(|teacher| experiment.models.get(teacher).is_some_and(is_scratch));
+    match (experiment.retrain, teaches, any_scratch) {
+        (Retrain::Students, ..) | (Retrain::All, false, false) => "students",
+        (Retrain::All, true, false) => "students and teachers",
+        (Retrain::All, false, true) => "students and pretrained models",
+        (Retrain::All, true, true) => "students, teachers and pretrained models",
+    }
+    .to_owned()
 }
 
 fn hypotheses(experiment: &Experiment) -> Vec<study::Hypothesis> {
@@ -585,6 +601,29 @@ mod tests {
         let note = |title: &str, text: &str| (title.to_owned(), text.to_owned());
         let notes = vec![note("sft a", "2 prompts cut"), note("sft b", "none"), note("generate a", "2 prompts cut")];
         assert_eq!(merged(notes), ["sft a and another stage: 2 prompts cut", "sft b: none"]);
+    }
+
+    #[test]
+    fn what_a_seed_retrains_is_told() {
+        let told = |edit: fn(&mut Experiment)| retrained(&checked(edit).experiment);
+        assert_eq!(told(|_| ()), "students");
+        let all = |experiment: &mut Experiment| experiment.retrain = Retrain::All;
+        assert_eq!(told(all), "students, teachers and pretrained models");
+        let downloaded = |experiment: &mut Experiment| {
+            experiment.retrain = Retrain::All;
+            for model in experiment.models.values_mut() {
+                *model = settings::Model::Checkpoint("hf:org/name".to_owned());
+            }
+        };
+        assert_eq!(told(downloaded), "students and teachers");
+        let untaught = |experiment: &mut Experiment| {
+            for model in experiment.models.values_mut() {
+                *model = settings::Model::Checkpoint("hf:org/name".to_owned());
+            }
+            experiment.factors.sft = vec![settings::SftLevel::Student];
+            experiment.retrain = Retrain::All;
+        };
+        assert_eq!(told(untaught), "students");
     }
 
     #[test]
