@@ -31,6 +31,9 @@ pub struct Study {
     pub arms: Vec<Arm>,
     /// Seeds of the trials.
     pub seeds: Vec<u64>,
+    /// What each seed trained anew, in words: `students`, or `students, teachers and pretrained models`.
+    #[serde(default)]
+    pub retrained: String,
     /// The arm that tables compare with, if the experiment names one.
     pub baseline: Option<String>,
     /// Claims written before the run.
@@ -295,6 +298,7 @@ pub(crate) mod tests {
             factors: Vec::new(),
             arms: Vec::new(),
             seeds: Vec::new(),
+            retrained: "students".into(),
             baseline: None,
             hypotheses: Vec::new(),
             metrics: Vec::new(),

@@ -6,6 +6,10 @@ use super::example::Example;
 use super::template;
 use super::tokenizer::Tokenizer;
 
+/// Version of the encoding: raise it when the same words and tokenizer would give other sequences than
+/// before. It is part of the key of every stage that reads sequences.
+pub const VERSION: u32 = 1;
+
 /// Holds the tokens of one training sequence: prompt, response, end of sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sequence {
@@ -191,6 +195,42 @@ mod tests {
         assert_eq!(encode(limits(response, None)), Encoded::ResponseTooLong { response });
         let end = (prompt[prompt.len() - 3..].to_vec(), prompt.len() - 3);
         assert_eq!(encode_prompt(&tokenizer, &example, false, 3), end);
+    }
+
+    /// What a version stands for: where this fails, a stage would have another result under the same key.
+    /// Raise the version of what was changed (`VERSION` here, or that of the wording), then correct the
+    /// test.
+    #[test]
+    fn the_wording_and_the_encoding_are_those_of_their_versions() {
+        let tokenizer = tokenizer();
+        let (mut texts, mut numbers) = (Vec::new(), Vec::new());
+        for example in [example("the AMF"), Example { context: None, ..example(" 5G\n") }] {
+            for closed_book in [false, true] {
+                texts.push(template::prompt(&example, closed_book) + &template::response(&example.answer));
+                for (length, prompt) in [(1000, None), (40, None), (60, Some(9)), (4, None)] {
+                    match encode_example(&tokenizer, 0, &example, closed_book, limits(length, prompt)) {
+                        Encoded::Fits { sequence, clipped } => {
+                            numbers.extend([sequence.response_start as u32, clipped as u32]);
+                            numbers.extend(sequence.tokens);
+                        }
+                        Encoded::ResponseTooLong { response } => numbers.push(response as u32),
+                    }
+                    let (prompt, clipped) = encode_prompt(&tokenizer, &example, closed_book, length / 2);
+                    numbers.push(clipped as u32);
+                    numbers.extend(prompt);
+                }
+            }
+        }
+        for block in pretraining_sequences(&tokenizer, &texts, 7) {
+            numbers.push(block.response_start as u32);
+            numbers.extend(block.tokens);
+        }
+        let open = "Context: The AMF pages the terminal.\nQuestion: who pages?\nAnswer: the AMF";
+        let closed = "Question: who pages?\nAnswer: the AMF";
+        let spaced = "Question: who pages?\nAnswer:  5G\n";
+        assert_eq!((template::VERSION, texts), (1, [open, closed, spaced, spaced].map(str::to_owned).to_vec()));
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        assert_eq!((VERSION, &blake3::hash(&bytes).to_hex()[..16]), (1, "d2a050946dac502a"));
     }
 
     #[test]

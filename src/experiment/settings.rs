@@ -22,6 +22,9 @@ pub struct Experiment {
     pub reproduces: Option<String>,
     /// Seeds of the trials; each arm runs once per seed.
     pub seeds: Vec<u64>,
+    /// What each seed trains anew.
+    #[serde(default)]
+    pub retrain: Retrain,
     /// Levels of the arm that tables compare with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub baseline: BTreeMap<String, String>,
@@ -58,6 +61,17 @@ pub struct Experiment {
     /// Claims written before the run.
     #[serde(default)]
     pub hypotheses: Vec<Hypothesis>,
+}
+
+/// Says what each seed trains anew, hence what a result over seeds is generalised over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retrain {
+    /// Students: teachers and pretrained models are those of the first seed.
+    #[default]
+    Students,
+    /// Students, teachers and pretrained models, and so what teachers tell.
+    All,
 }
 
 /// Describes a data set: where it comes from and how it is divided.
@@ -401,6 +415,8 @@ pub struct Training {
     pub validate: Validate,
     /// Optimiser steps between two saved states of the stage.
     pub checkpoint_every: usize,
+    /// Minutes after which a state is saved, too, where that is sooner.
+    pub checkpoint_minutes: f64,
 }
 
 impl Default for Training {
@@ -417,6 +433,7 @@ impl Default for Training {
             max_prompt: None,
             validate: Validate::Epoch,
             checkpoint_every: 200,
+            checkpoint_minutes: 5.0,
         }
     }
 }
@@ -535,7 +552,8 @@ pub struct Compute {
     pub device: DeviceChoice,
     /// Number format of matrix products.
     pub precision: PrecisionChoice,
-    /// CPU threads; all cores by default.
+    /// CPU threads that a stage computes with, all cores by default. They decide how sums are rounded,
+    /// and so belong to results; on a GPU they do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
 }
@@ -562,7 +580,7 @@ pub enum DeviceChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PrecisionChoice {
-    /// bf16 where the hardware computes it faster, else f32.
+    /// bf16 on hardware known to compute it faster, else f32.
     Auto,
     /// 32-bit floating point.
     F32,

@@ -15,7 +15,7 @@ use tutelage_reports::study::{
     self, Arm, Check, Curve, Factor, Model, Outcome, Role, STUDY_FORMAT, SideBySide, StageEnergy, Study,
 };
 
-use super::environment::Environment;
+use super::environment::Attempts;
 use super::event::{self, Event};
 use super::execute::Lost;
 use super::failure::Failure;
@@ -30,7 +30,7 @@ use super::score::{self, Value};
 use super::stage::{Stage, StageKind};
 use super::store::{State, Store};
 use crate::data::SplitName;
-use crate::experiment::settings::{self, Experiment};
+use crate::experiment::settings::{self, Experiment, Retrain};
 use crate::experiment::{Checked, FACTORS, Key, Part, resolve};
 use crate::models::config::Config;
 
@@ -58,6 +58,7 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
         factors: factors(&checked.experiment),
         arms: collecting.arms()?,
         seeds: checked.experiment.seeds.clone(),
+        retrained: retrained(&checked.experiment),
         baseline: baseline(checked),
         hypotheses: hypotheses(&checked.experiment),
         metrics,
@@ -107,6 +108,21 @@ fn baseline(checked: &Checked) -> Option<String> {
     let control =
         || checked.controls.iter().find(|control| control.matches(levels)).map(|control| control.name.clone());
     arm.or_else(control)
+}
+
+/// Says what each seed trains anew; what the experiment does not train at all is not named.
+fn retrained(experiment: &Experiment) -> String {
+    let is_scratch = |model: &settings::Model| matches!(model, settings::Model::Scratch(_));
+    let any_scratch = experiment.models.values().any(is_scratch);
+    let teaches = experiment.factors.sft.iter().any(|level| level.tunes_teacher())
+        || experiment.factors.teacher.iter().any(|teacher| experiment.models.get(teacher).is_some_and(is_scratch));
+    match (experiment.retrain, teaches, any_scratch) {
+        (Retrain::Students, ..) | (Retrain::All, false, false) => "students",
+        (Retrain::All, true, false) => "students and teachers",
+        (Retrain::All, false, true) => "students and pretrained models",
+        (Retrain::All, true, true) => "students, teachers and pretrained models",
+    }
+    .to_owned()
 }
 
 fn hypotheses(experiment: &Experiment) -> Vec<study::Hypothesis> {
@@ -469,15 +485,18 @@ impl Collecting<'_> {
         let mut facts: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         let mut keys = Vec::new();
         for stage in self.done()? {
-            let environment: Environment = read_json(&self.store.folder_of(stage).environment_json())?;
-            let mut note = |name, value: String| facts.entry(name).or_default().insert(value);
-            note("Tutelage", environment.tutelage);
-            note("libtorch", environment.libtorch);
-            note("device", environment.device);
-            note("precision", format!("{:?} ({})", environment.precision, environment.precision_reason));
-            note("threads", environment.threads.to_string());
-            note("processor", environment.processor.unwrap_or_else(|| "unknown".to_owned()));
-            note("system", environment.system);
+            let file = self.store.folder_of(stage).environment_json();
+            let attempts = Attempts::read(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
+            for environment in attempts.used() {
+                let mut note = |name, value: &str| facts.entry(name).or_default().insert(value.to_owned());
+                note("Tutelage", &environment.tutelage);
+                note("libtorch", &environment.libtorch);
+                note("device", &environment.device);
+                note("precision", &format!("{} ({})", environment.precision.name(), environment.precision_reason));
+                note("threads", &environment.threads.to_string());
+                note("processor", environment.processor.as_deref().unwrap_or("unknown"));
+                note("system", &environment.system);
+            }
             if matches!(stage.kind, StageKind::Prepare | StageKind::Pretrain) {
                 keys.push((stage.title(), stage.key.to_string()));
             }
@@ -521,6 +540,7 @@ mod tests {
     use crate::data::Example;
     use crate::device::Compute;
     use crate::files;
+    use crate::orchestrate::environment::Environment;
     use crate::orchestrate::event::Step;
     use crate::orchestrate::execute::{Execution, Inputs, Listener, News, Worker};
     use crate::orchestrate::job::Job;
@@ -599,6 +619,29 @@ mod tests {
     }
 
     #[test]
+    fn what_a_seed_retrains_is_told() {
+        let told = |edit: fn(&mut Experiment)| retrained(&checked(edit).experiment);
+        assert_eq!(told(|_| ()), "students");
+        let all = |experiment: &mut Experiment| experiment.retrain = Retrain::All;
+        assert_eq!(told(all), "students, teachers and pretrained models");
+        let downloaded = |experiment: &mut Experiment| {
+            experiment.retrain = Retrain::All;
+            for model in experiment.models.values_mut() {
+                *model = settings::Model::Checkpoint("hf:org/name".to_owned());
+            }
+        };
+        assert_eq!(told(downloaded), "students and teachers");
+        let untaught = |experiment: &mut Experiment| {
+            for model in experiment.models.values_mut() {
+                *model = settings::Model::Checkpoint("hf:org/name".to_owned());
+            }
+            experiment.factors.sft = vec![settings::SftLevel::Student];
+            experiment.retrain = Retrain::All;
+        };
+        assert_eq!(told(untaught), "students");
+    }
+
+    #[test]
     fn a_run_becomes_records_a_study_and_a_report() {
         let edit = |experiment: &mut Experiment| {
             experiment.data.values_mut().for_each(|data| data.limit = Some(400));
@@ -617,6 +660,7 @@ mod tests {
             environment: &Environment::of(Compute::reference()),
             sources: &Vec::new,
             stop: &StopFlag::default(),
+            depth: Depth::Changes,
             listener: &mut Deaf,
         };
         let summary = execution.run(&plan);

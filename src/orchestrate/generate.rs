@@ -114,6 +114,7 @@ mod tests {
             dev: false,
             closed_book: true,
             precision: Precision::F32,
+            threads: None,
             seed: 1,
             batch: 1,
         };

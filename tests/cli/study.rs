@@ -325,6 +325,24 @@ fn one_run_computes_several_stages_at_a_time_and_leaves_no_process_behind() {
 }
 
 #[test]
+fn stages_at_a_time_do_not_change_the_threads_of_a_stage() {
+    let folder = study(STUDY);
+    let shown = tutelage(folder.path(), &["run", "study.toml", "--jobs", "64"]);
+    assert!(shown.starts_with("exit 2\n--- stdout\n--- stderr\nerror: "), "{shown}");
+    assert!(shown.contains("hint:") && shown.contains("--set compute.threads="), "{shown}");
+    assert!(!folder.path().join("runs").exists(), "nothing was written");
+    // What threads a plan has is shown where they change.
+    let keys = |threads: &str| {
+        let set = format!("compute.threads={threads}");
+        let plan = json(&folder, &["plan", "study.toml", "--set", &set, "--jobs", "2"]);
+        plan["stages"].as_array().unwrap().iter().map(|stage| stage["key"].to_string()).collect::<Vec<_>>()
+    };
+    let (one, two) = (keys("1"), keys("2"));
+    let alike = one.iter().zip(&two).filter(|(one, two)| one == two).count();
+    assert_eq!(alike, 2, "data and tokenizer");
+}
+
+#[test]
 fn a_store_that_cannot_be_made_is_an_error() {
     let folder = study(STUDY);
     write(folder.path(), "file", "");

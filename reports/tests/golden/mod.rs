@@ -52,6 +52,7 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
             factor("algorithm", &["kd", "dskd"]),
         ],
         seeds: SEEDS.to_vec(),
+        retrained: "students".into(),
         baseline: Some("same/none/kd".into()),
         hypotheses: hypotheses(),
         metrics: metrics(),

@@ -55,6 +55,7 @@ impl<'a> Checking<'a, '_> {
         self.require_count(training.batch, at.key("batch"));
         self.require_some(training.accumulation, at.key("accumulation"));
         self.require_some(training.checkpoint_every, at.key("checkpoint-every"));
+        self.require_positive(training.checkpoint_minutes, at.key("checkpoint-minutes"));
         let decay = training.weight_decay;
         self.require(decay >= 0.0 && decay.is_finite(), at.key("weight-decay"), "0 or above", decay);
         if let Some(clip) = training.clip {
@@ -146,19 +147,21 @@ impl<'a> Checking<'a, '_> {
         self.experiment.models.iter().filter_map(reach).collect()
     }
 
-    /// Checks that a prompt is left beside the longest answer: answers are decoded within the
-    /// length of fine-tuning, and a prompt that does not fit loses its left end.
+    /// Checks that a prompt is left beside the longest answer: a model answers within the length that
+    /// it was trained with, and a prompt that does not fit loses its left end.
     fn room_for_prompts(&mut self) {
         const ANSWER: &str = "evaluation.max-new-tokens";
-        const LENGTH: &str = "training.sft.max-length";
+        const LENGTHS: [&str; 2] = ["training.sft.max-length", "training.distill.max-length"];
         let answer = self.experiment.evaluation.max_new_tokens;
-        let length = self.experiment.training.sft.max_length;
-        if answer < length || length < 2 || !self.faults.is_sound(ANSWER) || !self.faults.is_sound(LENGTH) {
+        let training = &self.experiment.training;
+        let lengths = LENGTHS.into_iter().zip([training.sft.max_length, training.distill.max_length]);
+        let Some((key, length)) = lengths.min_by_key(|(_, length)| *length) else { return };
+        if answer < length || length < 2 || !self.faults.is_sound(ANSWER) || !self.faults.is_sound(key) {
             return;
         }
-        let message = format!("answers of {answer} tokens leave no room for prompts in `{LENGTH}`, {length}");
-        let help = format!("lower `{ANSWER}`, or raise `{LENGTH}`");
-        let at = if self.faults.is_stated(ANSWER) { ANSWER } else { LENGTH };
+        let message = format!("answers of {answer} tokens leave no room for prompts in `{key}`, {length}");
+        let help = format!("lower `{ANSWER}`, or raise `{key}`");
+        let at = if self.faults.is_stated(ANSWER) { ANSWER } else { key };
         self.faults.at(at, message, help);
     }
 
