@@ -278,6 +278,7 @@ impl Collecting<'_> {
                 name: stage.label.clone(),
                 splits: names.into_iter().zip(summary.examples).collect(),
                 skipped: summary.skipped.into_iter().collect(),
+                facts: summary.facts,
                 checksum: summary.checksum,
             });
         }
