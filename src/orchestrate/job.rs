@@ -143,7 +143,7 @@ pub struct GenerateJob {
     /// Longest prompt, in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_prompt: Option<usize>,
-    /// Answers the first so many examples of each split only.
+    /// Answers so many examples of each split only, drawn by the seed of its division.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Answers the dev split too.
@@ -215,7 +215,8 @@ impl Job {
             Self::Capture(_) => 2,
             Self::Distill(_) => 2,
             // 2: every end token that a checkpoint names ends an answer. 3: adapters stay beside bf16 weights.
-            Self::Generate(_) => 3,
+            // 4: references that training leaves out for their length are measured; a limit is a random sample.
+            Self::Generate(_) => 4,
             Self::Score(_) => 1,
         }
     }
