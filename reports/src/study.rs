@@ -212,6 +212,9 @@ pub struct Data {
     pub splits: Vec<(String, u64)>,
     /// Rows left out, by reason.
     pub skipped: Vec<(String, u64)>,
+    /// What a reader must know, name and value: what the test asks, what prompts show, what stands in
+    /// two splits, what pretraining read.
+    pub facts: Vec<(String, String)>,
     /// Checksum of the source file.
     pub checksum: String,
 }

@@ -111,6 +111,35 @@ pub fn encode_all(
     (sequences, misfits)
 }
 
+/// Encodes all examples to measure how likely their references are, and counts those that cannot be.
+///
+/// As [`encode_all`], but a response that does not fit `max_length` is measured within the `positions`
+/// of the model: training leaves it out, a loss is over the same questions for every model that can
+/// read them.
+pub fn encode_references(
+    tokenizer: &Tokenizer,
+    examples: &[Example],
+    closed_book: bool,
+    limits: Limits,
+    positions: usize,
+) -> (Vec<Sequence>, usize) {
+    let prompt = limits.max_prompt.unwrap_or(limits.max_length);
+    let longer = Limits { max_length: positions.max(limits.max_length), max_prompt: Some(prompt) };
+    let encode = |(index, example): (usize, &Example)| {
+        let encoded = match encode_example(tokenizer, index, example, closed_book, limits) {
+            Encoded::ResponseTooLong { .. } => encode_example(tokenizer, index, example, closed_book, longer),
+            fits => fits,
+        };
+        match encoded {
+            Encoded::Fits { sequence, .. } => Some(sequence),
+            Encoded::ResponseTooLong { .. } => None,
+        }
+    };
+    let sequences: Vec<Sequence> = examples.par_iter().enumerate().filter_map(encode).collect();
+    let lost = examples.len() - sequences.len();
+    (sequences, lost)
+}
+
 /// Encodes the prompt of an example for generation: its last `max_prompt` tokens, and how many were
 /// cut off before them.
 pub fn encode_prompt(
@@ -243,6 +272,26 @@ mod tests {
         assert_eq!(misfits, expected);
         let indices: Vec<_> = sequences.iter().map(|sequence| sequence.example).collect();
         assert_eq!(indices, [0, 2]);
+    }
+
+    #[test]
+    fn a_reference_longer_than_training_allows_is_measured_within_the_positions() {
+        let tokenizer = tokenizer();
+        let long = "the AMF ".repeat(12);
+        let examples = [example("the AMF"), example(long.trim()), example("AMF")];
+        let encode = |positions| encode_references(&tokenizer, &examples, true, limits(24, Some(3)), positions);
+        let indices = |sequences: &[Sequence]| sequences.iter().map(|sequence| sequence.example).collect::<Vec<_>>();
+        let (sequences, lost) = encode(1000);
+        assert_eq!((indices(&sequences), lost), (vec![0, 1, 2], 0));
+        let mut response = tokenizer.encode(&template::response(long.trim()));
+        response.push(tokenizer.eos());
+        assert!(response.len() > 24 && sequences[1].tokens.ends_with(&response));
+        // Others are as in training.
+        let (trained, misfits) = encode_all(&tokenizer, &examples, true, limits(24, Some(3)));
+        assert_eq!(misfits.rejected_responses, 1);
+        assert_eq!([&sequences[0], &sequences[2]], [&trained[0], &trained[1]]);
+        let (sequences, lost) = encode(response.len());
+        assert_eq!((indices(&sequences), lost), (vec![0, 2], 1));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 mod deserialize;
 mod document;
-mod nearest;
+pub(crate) mod nearest;
 mod structure;
 mod syntax;
 

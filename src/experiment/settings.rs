@@ -83,19 +83,34 @@ pub struct Data {
     /// The file to import; none for embedded data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Keeps this many characters of the context on each side of the answer; without it the whole
-    /// context is the passage.
+    /// Shows of each context a window of twice as many characters; without it, all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<usize>,
+    /// Where windows lie.
+    #[serde(default)]
+    pub window_at: WindowAt,
     /// Leaves the context out of the prompt.
     #[serde(default)]
     pub closed_book: bool,
-    /// Uses at most this many examples, taken after a seeded shuffle of groups.
+    /// Uses at most this many examples: whole groups in an order shuffled by the split's seed, of the
+    /// last one a part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Division into train, dev and test.
     #[serde(default)]
     pub split: Split,
+}
+
+/// Says where windows of contexts lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WindowAt {
+    /// In train at random around the answer; in dev and test where the question's words are, chosen
+    /// without the answer.
+    #[default]
+    Retrieved,
+    /// Centred on the gold answer, in dev and test too: a control, for the middle gives the answer away.
+    Answer,
 }
 
 /// Names a format of question-answer data.
@@ -104,9 +119,10 @@ pub struct Data {
 pub enum Importer {
     /// TeleQuAD's extractive files (SQuAD 2.0 with `docid` and per-document titles).
     Telequad,
-    /// SQuAD 1.1 and 2.0.
+    /// SQuAD 1.1 and 2.0: the nested file, or one row a question as model hubs export it.
     Squad,
-    /// One JSON object per line: `id`, `question`, `answer` or `answers`, optional `context`, `group`.
+    /// One JSON object per line: `id`, `question`, `answer` or `answers`, optional `context`, `group`,
+    /// `is_impossible`.
     Jsonl,
     /// The embedded telecom glossary with composed questions.
     Glossary,
@@ -138,9 +154,10 @@ impl Default for Split {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GroupBy {
-    /// All questions on one document share a split.
+    /// All questions on one document share a split, and so do documents that share a question with its
+    /// answer.
     Document,
-    /// Every question is on its own.
+    /// Every question is on its own, but for those that are the same and have the same answer.
     Example,
     /// The importer's own division (the glossary: held-out paraphrases are dev and test).
     Given,
@@ -498,7 +515,8 @@ pub struct Evaluation {
     /// Sequences at a time; changes no answer. References are measured in batches of it; of answers
     /// at most 16 on a CPU, 32 on a GPU are decoded at a time, and memory is that of a full tile.
     pub batch: usize,
-    /// Answers of the first so many test examples only.
+    /// Answers so many examples of a split only, drawn at random by the seed of the data's split: the
+    /// same ones for every arm and seed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Folder of the sentence-embedding model.

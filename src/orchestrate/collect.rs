@@ -309,6 +309,7 @@ impl Collecting<'_> {
                 name: stage.label.clone(),
                 splits: names.into_iter().zip(summary.examples).collect(),
                 skipped: summary.skipped.into_iter().collect(),
+                facts: summary.facts,
                 checksum: summary.checksum,
             });
         }

@@ -41,7 +41,7 @@ pub enum Job {
 }
 
 /// Imports and divides data. Input: `source` unless the data is embedded. Output: `train.jsonl`,
-/// `dev.jsonl`, `test.jsonl`, `corpus.jsonl`, `summary.json`.
+/// `dev.jsonl`, `test.jsonl`, `corpus.jsonl`, `wordings.jsonl`, `summary.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DataJob {
@@ -158,7 +158,7 @@ pub struct GenerateJob {
     /// Longest prompt, in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_prompt: Option<usize>,
-    /// Answers the first so many examples of each split only.
+    /// Answers so many examples of each split only, drawn by the seed of its division.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Answers the dev split too.
@@ -253,7 +253,9 @@ impl Job {
             // 2: a passage is followed by its questions, and blank contexts join no rows.
             // 3: a question asked in two documents stays with both, rows of one context are one group;
             // how a corpus is laid out is part of the key.
-            Self::Data(_) => 3,
+            // 4: windows are cut after the division and, in dev and test, without the answer; groups that
+            // share a question with its answer are in one split; corpora are passages without questions.
+            Self::Data(_) => 4,
             Self::Tokenizer(_) => 1,
             // 2: in bf16, a step in one piece that followed one in several had lost its gradient.
             Self::Pretrain(_) => 2,
@@ -262,7 +264,8 @@ impl Job {
             Self::Capture(_) => 2,
             Self::Distill(_) => 2,
             // 2: every end token that a checkpoint names ends an answer. 3: adapters stay beside bf16 weights.
-            Self::Generate(_) => 3,
+            // 4: references that training leaves out for their length are measured; a limit is a random sample.
+            Self::Generate(_) => 4,
             Self::Score(_) => 1,
         }
     }
@@ -330,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn data_are_known_by_their_source_and_by_how_the_corpus_is_laid_out() {
+    fn data_are_known_by_their_source_and_by_what_prompts_show() {
         let settings = "importer = \"glossary\"";
         let data: Data = toml::from_str(settings).unwrap();
         let essential =

@@ -94,6 +94,22 @@ error: the shares of train, dev and test sum to 1.1, not to 1
 }
 
 #[test]
+fn a_window_centred_on_the_answer_is_a_control_and_has_a_width() {
+    let edits = [("split = { group-by = \"given\" }", "split = { group-by = \"given\" }\nwindow-at = \"answer\"")];
+    assert_snapshot!(faults(&edits, &[]), @r#"
+error: there is no window to centre on the answer
+ --> study.toml:8:13
+  |
+8 | window-at = "answer"
+  |             ^^^^^^^^
+  |
+  = help: add `window = 100`, characters on each side of the answer
+
+1 fault in `study.toml`
+"#);
+}
+
+#[test]
 fn missing_checkpoints() {
     let edits = [
         (
