@@ -12,6 +12,7 @@ use super::output::Output;
 use super::plan::{on_this_machine, start};
 use super::study::{StoreArgs, StudyArgs, tell_waiting};
 use crate::experiment::Checked;
+use crate::experiment::load::quoted;
 use crate::orchestrate::environment::Environment;
 use crate::orchestrate::execute::{Execution, Listener, News, Summary};
 use crate::orchestrate::failure::brief;
@@ -206,15 +207,6 @@ fn program() -> String {
     quoted(&shown.to_string_lossy())
 }
 
-/// Quotes an argument for a POSIX shell where it needs it.
-fn quoted(argument: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !argument.is_empty() && argument.chars().all(plain) {
-        return argument.to_owned();
-    }
-    format!("'{}'", argument.replace('\'', r"'\''"))
-}
-
 /// A panic in a stage is kept whole in its `failure.json`; the terminal gets its place and first
 /// line, unless a backtrace is asked for.
 fn tell_panics_briefly(output: Output) {
@@ -274,17 +266,4 @@ fn on_interrupt(interrupt: impl FnMut() + Send + 'static) -> anyhow::Result<()> 
 #[expect(unsafe_code, reason = "`signal` with SIG_IGN only sets a flag of the process")]
 fn ignore_hangup() -> libc::sighandler_t {
     unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_are_quoted_where_a_shell_would_take_them_apart() {
-        assert_eq!(quoted("training.sft.lr=1e-4"), "training.sft.lr=1e-4");
-        assert_eq!(quoted("seeds=[1, 2]"), "'seeds=[1, 2]'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
-    }
 }

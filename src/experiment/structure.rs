@@ -6,11 +6,14 @@
 
 use serde::Deserialize;
 
+use super::check::TARGET_MODULES;
 use super::deserialize::{Kind, Problem, Reader};
 use super::document::{KeyPath, Node, Place, Step, Value};
 use super::faults::{Fault, Faults};
-use super::nearest::{nearest, remedy};
+use super::load::{as_list, quoted};
+use super::nearest::{listed, nearest, remedy};
 use super::settings::Experiment;
+use super::syntax::number;
 
 /// Faults of structure that are reported at most.
 const LIMIT: usize = 500;
@@ -36,20 +39,25 @@ fn recover(problem: Problem, faults: &mut Faults) {
         Kind::UnknownKey { name, allowed } => unknown_key(&path, &name, allowed, faults),
         Kind::UnknownChoice { name, allowed } => unknown_choice(&path, &name, allowed, faults),
         Kind::Missing(name) => missing(&path, name, faults),
-        Kind::NoChoice { found, allowed } => {
-            let message = format!("`{path}` needs one choice, found {found}");
-            faults.at(&path, message, format!("choose one of {}", super::nearest::listed(allowed.iter().copied())));
+        Kind::NoChoice { found, allowed } => no_choice(&path, &found, allowed, faults),
+        Kind::ChoiceForm { name, needs_table } => choice_form(&path, &name, needs_table, faults),
+        Kind::NoTable { found, keys } => {
+            let help = table_help(&path, keys, faults);
+            let message = format!("{} should be a table, found {found}", place_words(&path));
+            faults.add(Fault::new(&path, message).help(help));
             dig(&path, faults);
         }
-        Kind::ChoiceForm { name, needs_table } => choice_form(&path, &name, needs_table, faults),
         Kind::Type { found, expected } => {
-            let message = format!("`{path}` should be {expected}, found {found}");
+            let message = format!("{} should be {expected}, found {found}", place_words(&path));
             let mut fault = Fault::new(&path, message);
-            if let Some(help) = conversion(&path, &expected, faults) {
-                fault = fault.help(help);
-            }
+            fault.help = conversion(&path, &expected, faults);
+            let is_single = is_single_table(&path, &expected, faults);
             faults.add(fault);
-            dig(&path, faults);
+            match faults.root.get_mut(&path.0) {
+                // Read on as if the second pair of brackets were there.
+                Some(node) if is_single => node.value = Value::Array(vec![node.clone()]),
+                _ => dig(&path, faults),
+            }
         }
         Kind::Other(message) => {
             faults.add(Fault::new(&path, message));
@@ -64,9 +72,10 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
     let meant = nearest(name, allowed.iter().copied());
     let in_file = place.as_ref().is_some_and(|place| !faults.sources[place.source].is_override);
     let is_misplaced = in_file && !path.0.is_empty() && keys_of_experiment().contains(&name);
-    let help = match meant {
-        None if is_misplaced => move_up(name),
-        Some(meant) if is_misplaced => format!("{}, or did you mean `{meant}`?", move_up(name)),
+    let help = match (meant, belongs(name)) {
+        (None, _) if is_misplaced => move_up(name),
+        (Some(meant), _) if is_misplaced => format!("{}, or did you mean `{meant}`?", move_up(name)),
+        (None, Some(place)) => format!("write `{place}`"),
         _ => remedy(name, "keys here", allowed.iter().copied()),
     };
     let mut fault = Fault::new(path.key(name), format!("unknown key `{name}` in {inside}")).help(help);
@@ -108,18 +117,38 @@ fn keys_of_experiment() -> &'static [&'static str] {
     }
 }
 
+/// Shows where a setting stands that users expect elsewhere.
+fn belongs(key: &str) -> Option<&'static str> {
+    match key {
+        "warmup" | "warmup-ratio" | "warmup_ratio" | "warmup-steps" | "warmup_steps" | "floor" | "min-lr"
+        | "min_lr" => Some("schedule = { cosine = { warmup = 0.05, floor = 1e-7 } }"),
+        "temperature" | "top-p" | "top_p" | "top-k" | "top_k" => {
+            Some("decoding = { sample = { temperature = 0.7, top-p = 0.9 } }")
+        }
+        _ => None,
+    }
+}
+
 fn unknown_choice(path: &KeyPath, name: &str, allowed: &'static [&'static str], faults: &mut Faults) {
-    let message = format!("`{path}` has no choice `{name}`");
-    let help = remedy(name, "choices", allowed.iter().copied());
-    let mut fault = Fault::new(path, message).help(help);
     let meant = nearest(name, allowed.iter().copied());
     let is_table = matches!(faults.root.get(&path.0), Some(Node { value: Value::Table(_), .. }));
+    if is_table && settings_without_choice(path, allowed, faults) {
+        return;
+    }
+    let mut fault = if !is_table && allowed.iter().any(|choice| written(choice).is_some()) {
+        let message = format!("`{path}` should be a choice with its settings, found the text {name:?}");
+        Fault::new(path, message).help(choice_of_text(path, name, allowed, faults))
+    } else {
+        let message = format!("`{path}` has no choice `{name}`");
+        Fault::new(path, message).help(remedy(name, "choices", allowed.iter().copied()))
+    };
     if is_table {
         fault.place = key_place(&faults.root, &path.key(name));
     }
+    let is_word = fault.message.ends_with('`');
     faults.add(fault);
     match (faults.root.get_mut(&path.0).map(|node| &mut node.value), meant) {
-        (Some(Value::String(text)), Some(meant)) => *text = meant.to_owned(),
+        (Some(Value::String(text)), Some(meant)) if is_word => *text = meant.to_owned(),
         (Some(Value::Table(table)), Some(meant)) if !table.contains_key(meant) => {
             if let Some(node) = table.remove(name) {
                 table.insert(meant.to_owned(), node);
@@ -127,6 +156,167 @@ fn unknown_choice(path: &KeyPath, name: &str, allowed: &'static [&'static str], 
         }
         _ => dig(path, faults),
     }
+}
+
+/// Words the remedy for a text that stands where a choice with settings belongs.
+fn choice_of_text(path: &KeyPath, text: &str, allowed: &'static [&'static str], faults: &Faults) -> String {
+    let is_path = text.contains(['/', '\\']) || text.ends_with(".json");
+    let meant = nearest(text, allowed.iter().copied()).filter(|_| !is_path);
+    if let Some(meant) = meant {
+        return format!("did you mean `{}`?", stated(path, &choice(meant), faults));
+    }
+    if allowed.contains(&"checkpoint") {
+        let is_hub_name = is_path && text.split('/').count() == 2 && !text.starts_with(['.', '/', '~']);
+        let hub = if is_hub_name { format!(", or of the hub `\"hf:{text}\"`") } else { String::new() };
+        return format!("write `{}`{hub}", stated(path, &format!("{{ checkpoint = {text:?} }}"), faults));
+    }
+    if allowed.contains(&"file") && is_path {
+        return format!("write `{}`", stated(path, &format!("{{ file = {{ path = {text:?} }} }}"), faults));
+    }
+    let choices: Vec<String> = allowed.iter().map(|name| format!("`{}`", choice(name))).collect();
+    format!("choose one of {}", choices.join(", "))
+}
+
+/// Reports settings of a choice that stand where the choice belongs (`[tuning]` with `rank = 8`), and
+/// says whether that was it: whether they can be read inside one of the choices.
+fn settings_without_choice(path: &KeyPath, allowed: &'static [&'static str], faults: &mut Faults) -> bool {
+    let Some(Node { value: Value::Table(table), .. }) = faults.root.get(&path.0) else {
+        return false;
+    };
+    let is_choice = |name: &String| allowed.contains(&name.as_str());
+    let (chosen, loose): (Vec<_>, Vec<_>) = table.clone().into_iter().partition(|(name, _)| is_choice(name));
+    let reads_inside = |choice: &&&'static str| {
+        let mut inside = chosen.iter().find(|(name, _)| name == **choice).map_or_else(Node::empty, |(_, n)| n.clone());
+        let loose = Node { value: Value::Table(loose.iter().cloned().collect()), ..Node::empty() };
+        inside.merge(loose);
+        let mut root = faults.root.clone();
+        let Some(node) = root.get_mut(&path.0) else { return false };
+        node.value = Value::Table([((**choice).to_owned(), inside)].into());
+        match Experiment::deserialize(Reader::new(&root)) {
+            Ok(_) => true,
+            Err(Problem { path: Some(at), kind: Kind::Missing(_) }) => at == path.key(choice),
+            Err(Problem { path: Some(at), .. }) => !at.0.starts_with(&path.0),
+            Err(_) => false,
+        }
+    };
+    let candidates =
+        allowed.iter().filter(|choice| chosen.is_empty() || chosen.iter().any(|(name, _)| name == *choice));
+    let fitting: Vec<&str> = candidates.filter(reads_inside).copied().collect();
+    let (Some(first), Some((key, node))) = (fitting.first(), loose.first()) else {
+        return false;
+    };
+    let inside = path.key(first);
+    let is_override = faults.sources.get(node.place.source).is_some_and(|source| source.is_override);
+    let help = match is_override {
+        true => format!("write `--set {}=...`", inside.key(key)),
+        false => {
+            format!("write `[{inside}]` above it, or `{}`", stated(path, &format!("{{ {first} = {{ ... }} }}"), faults))
+        }
+    };
+    let choices = listed(fitting.iter().copied());
+    let plural = if loose.len() == 1 { "is a setting" } else { "are settings" };
+    let keys = listed(loose.iter().map(|(name, _)| name.as_str()));
+    let mut fault =
+        Fault::new(path, format!("{keys} {plural} of a choice of `{path}` ({choices}), not of itself")).help(help);
+    fault.place.clone_from(&node.key);
+    faults.add(fault);
+    dig(path, faults);
+    true
+}
+
+fn no_choice(path: &KeyPath, found: &str, allowed: &'static [&'static str], faults: &mut Faults) {
+    if settings_without_choice(path, allowed, faults) {
+        return;
+    }
+    let is_table = matches!(faults.root.get(&path.0), Some(Node { value: Value::Table(_), .. }));
+    let names = listed(allowed.iter().copied());
+    let help = match allowed.iter().find(|choice| written(choice).is_some()) {
+        Some(first) if !is_table => format!("write one of {names}, such as `{}`", stated(path, &choice(first), faults)),
+        _ => format!("choose one of {names}"),
+    };
+    faults.at(path, format!("`{path}` needs one choice, found {found}"), help);
+    dig(path, faults);
+}
+
+/// Shows the settings of a choice that has some, as far as they must be given or mostly are; none for a
+/// choice that is a word.
+fn written(choice: &str) -> Option<&'static str> {
+    Some(match choice {
+        "checkpoint" => "\"hf:organisation/model\"",
+        "scratch" => "{ tokenizer = \"a\", hidden = 128, layers = 2, heads = 4, feed-forward = 384 }",
+        "file" => "{ path = \"tokenizer.json\" }",
+        "byte-level-bpe" | "unigram" => "{ vocabulary = 4096 }",
+        "vanilla" | "dual-space" | "cross-entropy" | "full" | "lora" | "greedy" | "sample" | "constant" | "linear"
+        | "cosine" => "{}",
+        _ => return None,
+    })
+}
+
+/// Writes a choice with its settings.
+fn choice(name: &str) -> String {
+    format!("{{ {name} = {} }}", written(name).unwrap_or("{}"))
+}
+
+/// Writes a setting with another value, as where it stands: in a file or on the command line.
+fn stated(path: &KeyPath, value: &str, faults: &Faults) -> String {
+    let node = faults.root.get(&path.0);
+    let source = node.and_then(|node| faults.sources.get(node.place.source));
+    match path.0.last() {
+        Some(Step::Key(_)) if source.is_some_and(|source| source.is_override) => {
+            format!("--set {}", quoted(&format!("{path}={value}")))
+        }
+        Some(Step::Key(key)) => format!("{} = {value}", KeyPath::default().key(key)),
+        _ => value.to_owned(),
+    }
+}
+
+/// Words the remedy for what stands in place of a table with `keys`.
+fn table_help(path: &KeyPath, keys: &[&str], faults: &Faults) -> String {
+    let Some(node) = faults.root.get(&path.0) else { return String::new() };
+    let number = |node: &Node| match node.value {
+        Value::Integer(number) => Some(number as f64),
+        Value::Float(number) => Some(number),
+        _ => None,
+    };
+    if keys.starts_with(&["train", "dev", "test"]) {
+        let shares = match &node.value {
+            Value::Array(items) => items.iter().map(number).collect::<Option<Vec<f64>>>().unwrap_or_default(),
+            _ => number(node).filter(|train| (0.0..1.0).contains(train)).map_or(vec![], |train| {
+                let other = ((1.0 - train) / 2.0 * 1e6).round() / 1e6;
+                vec![train, other, other]
+            }),
+        };
+        let [train, dev, test] = shares[..] else {
+            return format!("write `{}`", stated(path, "{ train = 0.8, dev = 0.1, test = 0.1 }", faults));
+        };
+        let value = format!("{{ train = {train}, dev = {dev}, test = {test} }}");
+        return format!("write `{}`", stated(path, &value, faults));
+    }
+    let names = listed(keys.iter().copied());
+    if matches!(node.value, Value::Array(_)) && node.key.as_ref().is_some_and(|key| is_header(key, faults)) {
+        return format!("write `[{path}]` with one pair of brackets; keys of it: {names}");
+    }
+    let is_override = faults.sources.get(node.place.source).is_some_and(|source| source.is_override);
+    match keys.first() {
+        Some(first) if is_override => format!("set a key of it, such as `--set {}=...`: {names}", path.key(first)),
+        _ => format!("keys of it: {names}"),
+    }
+}
+
+/// Says whether a key stands in the header of a table: `[key]`.
+fn is_header(key: &Place, faults: &Faults) -> bool {
+    let text = faults.sources.get(key.source).map_or("", |source| source.text.as_str());
+    let before = text.get(..key.span.start).unwrap_or_default();
+    before.lines().next_back().is_some_and(|line| line.trim_start().starts_with('['))
+}
+
+/// Says whether one table stands where a list of tables belongs.
+fn is_single_table(path: &KeyPath, expected: &str, faults: &Faults) -> bool {
+    let is_element = |node: &Node| match &node.value {
+        Value::Table(table) => !table.is_empty() && !table.values().all(|node| matches!(node.value, Value::Table(_))),
+        _ => false,
+    };
+    expected == "a list" && path.0.len() == 1 && faults.root.get(&path.0).is_some_and(is_element)
 }
 
 fn missing(path: &KeyPath, name: &'static str, faults: &mut Faults) {
@@ -138,41 +328,27 @@ fn missing(path: &KeyPath, name: &'static str, faults: &mut Faults) {
         return;
     };
     let hole = Node { value: Value::Hole, unsound: true, ..node.clone() };
-    match &mut node.value {
-        Value::Table(table) => {
-            table.insert(name.to_owned(), hole);
-        }
-        // A hole that turns out to be a table with required keys.
-        _ => node.value = Value::Table([(name.to_owned(), hole)].into()),
+    if let Value::Table(table) = &mut node.value {
+        table.insert(name.to_owned(), hole);
     }
 }
 
 fn choice_form(path: &KeyPath, name: &str, needs_table: bool, faults: &mut Faults) {
-    let key = path.0.iter().rev().find_map(|step| match step {
-        Step::Key(key) if key != name => Some(key.as_str()),
-        _ => None,
-    });
-    let key = key.unwrap_or("choice");
-    if needs_table {
-        let message = format!("the choice `{name}` is a table of settings, found a word");
-        faults.at(
-            path,
-            message,
-            format!("write `{key} = {{ {name} = {{}} }}`, with its settings between the inner braces"),
-        );
-    } else {
-        let message = format!("the choice `{name}` has no settings, found a table");
-        faults.at(path, message, format!("write `{key} = \"{name}\"`"));
-    }
-    let Some(node) = faults.root.get_mut(&path.0) else {
-        return;
+    let place = match path.0.last() {
+        // Inside the choice, if that is a table.
+        Some(Step::Key(key)) if key == name && !needs_table => KeyPath(path.0[..path.0.len() - 1].to_vec()),
+        _ => path.clone(),
     };
-    if needs_table && node.value == Value::String(name.to_owned()) {
-        let inner = Node { value: Value::Table([].into()), unsound: true, ..node.clone() };
-        node.value = Value::Table([(name.to_owned(), inner)].into());
+    let (message, help) = if needs_table {
+        let between = if written(name) == Some("{}") { ", with its settings between the inner braces" } else { "" };
+        let help = format!("write `{}`{between}", stated(path, &choice(name), faults));
+        (format!("the choice `{name}` is a table of settings, found a word"), help)
     } else {
-        dig(path, faults);
-    }
+        let help = format!("write `{}`", stated(&place, &format!("{name:?}"), faults));
+        (format!("the choice `{name}` has no settings, found a table"), help)
+    };
+    faults.at(path, message, help);
+    dig(path, faults);
 }
 
 /// Shows how a required key is written.
@@ -207,20 +383,40 @@ fn dig(path: &KeyPath, faults: &mut Faults) {
 fn conversion(path: &KeyPath, expected: &str, faults: &Faults) -> Option<String> {
     let node = faults.root.get(&path.0)?;
     let source = faults.sources.get(node.place.source)?;
+    if expected == "a list" && path.0.last() == Some(&Step::Key("target-modules".to_owned())) {
+        return Some(format!("name them: `{}`", stated(path, &target_modules(), faults)));
+    }
+    if expected == "a list" && matches!(node.value, Value::Table(_)) {
+        let is_header = node.key.as_ref().is_some_and(|key| is_header(key, faults));
+        return Some(match is_header {
+            true => format!("write `[[{path}]]` with two pairs of brackets, once for each element"),
+            false => "put it in brackets: `[{ ... }]`".to_owned(),
+        });
+    }
+    if expected == "a table" {
+        return Some(format!("give each of its entries a name: `[{}]`", path.key("NAME")));
+    }
     let typed = source.text.get(node.place.span.clone()).filter(|text| !text.contains('\n'))?;
+    // In `--set` a text may stand without quotes.
+    let in_quotes = typed.starts_with(['"', '\'']);
+    let write = |value: &str| Some(format!("write `{}`", stated(path, value, faults)));
+    let unquoted = |value: &str| match in_quotes {
+        true => Some(format!("write it without quotes: `{value}`")),
+        false => write(value),
+    };
     match (&node.value, expected) {
-        (Value::String(text), "a number" | "a whole number (0 or more)") if text.parse::<f64>().is_ok() => {
-            Some(format!("write it without quotes: `{text}`"))
-        }
-        (Value::String(text), "`true` or `false`") if text == "true" || text == "false" => {
-            Some(format!("write it without quotes: `{text}`"))
-        }
+        (Value::String(text), "a number" | "a whole number (0 or more)") => unquoted(&number(text)?),
+        (Value::String(text), "`true` or `false`") => match text.to_lowercase().as_str() {
+            "true" | "yes" | "on" => unquoted("true"),
+            "false" | "no" | "off" => unquoted("false"),
+            _ => None,
+        },
+        (Value::Integer(0 | 1), "`true` or `false`") => write(if typed == "1" { "true" } else { "false" }),
         (Value::Integer(_) | Value::Float(_) | Value::Boolean(_), "text in quotes" | "a path in quotes") => {
             Some(format!("put it in quotes: `\"{typed}\"`"))
         }
-        // In `--set` a text may stand without quotes.
-        (Value::String(text), "a list") if !typed.starts_with(['"', '\'']) => {
-            Some(format!("put it in brackets: `[{text:?}]`"))
+        (Value::Integer(_) | Value::Float(_) | Value::String(_), "a list") if source.is_override => {
+            write(&as_list(typed))
         }
         (Value::Integer(_) | Value::Float(_) | Value::String(_), "a list") => {
             Some(format!("put it in brackets: `[{typed}]`"))
@@ -230,6 +426,12 @@ fn conversion(path: &KeyPath, expected: &str, faults: &Faults) -> Option<String>
         }
         _ => None,
     }
+}
+
+/// Writes the list of all modules that can carry an adapter.
+pub(super) fn target_modules() -> String {
+    let modules = TARGET_MODULES.map(|module| format!("{module:?}"));
+    format!("[{}]", modules.join(", "))
 }
 
 fn key_place(root: &Node, path: &KeyPath) -> Option<Place> {

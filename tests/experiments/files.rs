@@ -143,7 +143,7 @@ error: `training.sft.lr` has no `=`
 
 error: `[1,` is not TOML: unclosed array, expected `]`
 --> --set seeds=[1,
- = help: quote the whole argument against the shell
+ = help: write `--set 'seeds=[1]'`
 
 error: `a b` is not a key path
 --> --set a b=3

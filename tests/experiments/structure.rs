@@ -144,7 +144,7 @@ fn a_text_for_a_list_on_the_command_line() {
     assert_snapshot!(faults(&[], &["evaluation.metrics=bleu"]), @r#"
 error: `evaluation.metrics` should be a list, found the text "bleu"
 --> --set evaluation.metrics=bleu
- = help: put it in brackets: `["bleu"]`
+ = help: write `--set 'evaluation.metrics=["bleu"]'`
 
 1 fault in `study.toml`
 "#);

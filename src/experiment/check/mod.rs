@@ -21,6 +21,7 @@ use super::load::Loaded;
 use super::settings::Experiment;
 
 pub use objectives::same_vocabulary;
+pub(super) use training::TARGET_MODULES;
 
 /// Largest count that a setting may have: far above any model or batch of today, and low enough
 /// that no product of two overflows.

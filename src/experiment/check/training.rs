@@ -7,7 +7,7 @@ use crate::experiment::nearest::remedy;
 use crate::experiment::settings::{Lora, Model, Schedule, Training, Tuning};
 
 /// Linear layers of a decoder that can carry an adapter.
-pub(super) const TARGET_MODULES: [&str; 7] =
+pub(in crate::experiment) const TARGET_MODULES: [&str; 7] =
     ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 /// Where the length of pretraining stands.
