@@ -277,7 +277,9 @@ pub(super) fn as_list(typed: &str) -> String {
             _ => format!("{text:?}"),
         }
     };
-    let items: Vec<String> = inner.split([',', ';']).filter(|text| !text.trim().is_empty()).map(item).collect();
+    let are_numbers = inner.split_whitespace().all(|word| word.parse::<f64>().is_ok());
+    let between = |c: char| c == ',' || c == ';' || are_numbers && c.is_whitespace();
+    let items: Vec<String> = inner.split(between).filter(|text| !text.trim().is_empty()).map(item).collect();
     format!("[{}]", items.join(", "))
 }
 
@@ -401,6 +403,7 @@ mod tests {
     fn values_without_brackets_become_a_list() {
         assert_eq!(as_list("10,20"), "[10, 20]");
         assert_eq!(as_list("[bleu, “chrf”,"), "[\"bleu\", \"chrf\"]");
+        assert_eq!(as_list("10 20"), "[10, 20]");
         assert_eq!(as_list("1e-4"), "[1e-4]");
     }
 }

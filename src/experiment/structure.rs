@@ -2,7 +2,8 @@
 //!
 //! serde stops at the first fault. So each round reports one, repairs the tree in the way the user
 //! most likely meant (the nearest name), or else puts a hole there that reads as any type, and
-//! reads again, until the rest of the experiment is there to be checked for meaning.
+//! reads again, until the rest of the experiment is there to be checked for meaning. A hole makes no
+//! further fault, so there are as many rounds as faults.
 
 use serde::Deserialize;
 
@@ -72,10 +73,10 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
     let meant = nearest(name, allowed.iter().copied());
     let in_file = place.as_ref().is_some_and(|place| !faults.sources[place.source].is_override);
     let is_misplaced = in_file && !path.0.is_empty() && keys_of_experiment().contains(&name);
-    let help = match (meant, belongs(name)) {
+    let help = match (meant, advice(name)) {
         (None, _) if is_misplaced => move_up(name),
         (Some(meant), _) if is_misplaced => format!("{}, or did you mean `{meant}`?", move_up(name)),
-        (None, Some(place)) => format!("write `{place}`"),
+        (None, Some(advice)) => advice.to_owned(),
         _ => remedy(name, "keys here", allowed.iter().copied()),
     };
     let mut fault = Fault::new(path.key(name), format!("unknown key `{name}` in {inside}")).help(help);
@@ -89,7 +90,7 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
     };
     // Read on as if the nearest key had been written, or this one where it belongs, so that what is
     // under it is checked too.
-    if let Some(meant) = meant {
+    if let Some(meant) = meant.filter(|meant| !is_misplaced || !table.contains_key(*meant)) {
         match table.remove(meant) {
             None => drop(table.insert(meant.to_owned(), node)),
             Some(stated) if matches!((&node.value, &stated.value), (Value::Table(_), Value::Table(_))) => {
@@ -117,13 +118,15 @@ fn keys_of_experiment() -> &'static [&'static str] {
     }
 }
 
-/// Shows where a setting stands that users expect elsewhere.
-fn belongs(key: &str) -> Option<&'static str> {
-    match key {
-        "warmup" | "warmup-ratio" | "warmup_ratio" | "warmup-steps" | "warmup_steps" | "floor" | "min-lr"
-        | "min_lr" => Some("schedule = { cosine = { warmup = 0.05, floor = 1e-7 } }"),
-        "temperature" | "top-p" | "top_p" | "top-k" | "top_k" => {
-            Some("decoding = { sample = { temperature = 0.7, top-p = 0.9 } }")
+/// Says where a setting stands, or what stands for it, that users expect elsewhere.
+fn advice(key: &str) -> Option<&'static str> {
+    match key.to_lowercase().replace('_', "-").as_str() {
+        "warmup" | "warmup-ratio" | "warmup-steps" | "floor" | "min-lr" | "lr-scheduler" | "lr-scheduler-type" => {
+            Some("write `schedule = { cosine = { warmup = 0.05, floor = 1e-7 } }`")
+        }
+        "temperature" | "top-p" | "top-k" => Some("write `decoding = { sample = { temperature = 0.7, top-p = 0.9 } }`"),
+        "optimizer" | "optimiser" | "optim" => {
+            Some("remove it: the optimiser is AdamW; set its `lr` and `weight-decay`")
         }
         _ => None,
     }
@@ -136,7 +139,8 @@ fn unknown_choice(path: &KeyPath, name: &str, allowed: &'static [&'static str], 
         return;
     }
     let mut fault = if !is_table && allowed.iter().any(|choice| written(choice).is_some()) {
-        let message = format!("`{path}` should be a choice with its settings, found the text {name:?}");
+        let choices = listed(allowed.iter().copied());
+        let message = format!("`{path}` should be a table with one of {choices}, found the text {name:?}");
         Fault::new(path, message).help(choice_of_text(path, name, allowed, faults))
     } else {
         let message = format!("`{path}` has no choice `{name}`");
@@ -166,7 +170,8 @@ fn choice_of_text(path: &KeyPath, text: &str, allowed: &'static [&'static str], 
         return format!("did you mean `{}`?", stated(path, &choice(meant), faults));
     }
     if allowed.contains(&"checkpoint") {
-        let is_hub_name = is_path && text.split('/').count() == 2 && !text.starts_with(['.', '/', '~']);
+        let is_hub_name =
+            text.split('/').count() == 2 && !text.starts_with(['.', '/', '~']) && !text.starts_with("hf:");
         let hub = if is_hub_name { format!(", or of the hub `\"hf:{text}\"`") } else { String::new() };
         return format!("write `{}`{hub}", stated(path, &format!("{{ checkpoint = {text:?} }}"), faults));
     }
@@ -184,7 +189,8 @@ fn settings_without_choice(path: &KeyPath, allowed: &'static [&'static str], fau
         return false;
     };
     let is_choice = |name: &String| allowed.contains(&name.as_str());
-    let (chosen, loose): (Vec<_>, Vec<_>) = table.clone().into_iter().partition(|(name, _)| is_choice(name));
+    let (chosen, mut loose): (Vec<_>, Vec<_>) = table.clone().into_iter().partition(|(name, _)| is_choice(name));
+    loose.sort_by_key(|(_, node)| node.key.as_ref().map(|key| key.span.start));
     let reads_inside = |choice: &&&'static str| {
         let mut inside = chosen.iter().find(|(name, _)| name == **choice).map_or_else(Node::empty, |(_, n)| n.clone());
         let loose = Node { value: Value::Table(loose.iter().cloned().collect()), ..Node::empty() };
@@ -206,18 +212,21 @@ fn settings_without_choice(path: &KeyPath, allowed: &'static [&'static str], fau
         return false;
     };
     let inside = path.key(first);
-    let is_override = faults.sources.get(node.place.source).is_some_and(|source| source.is_override);
-    let help = match is_override {
-        true => format!("write `--set {}=...`", inside.key(key)),
-        false => {
-            format!("write `[{inside}]` above it, or `{}`", stated(path, &format!("{{ {first} = {{ ... }} }}"), faults))
+    let source = faults.sources.get(node.place.source);
+    let in_header = faults.root.get(&path.0).and_then(|n| n.key.as_ref()).is_some_and(|key| is_header(key, faults));
+    let help = match source {
+        Some(source) if source.is_override => {
+            let value = source.text.get(node.place.span.clone()).unwrap_or_default();
+            format!("write `--set {}`", quoted(&format!("{}={value}", inside.key(key))))
         }
+        _ if in_header => format!("write `[{inside}]`"),
+        _ => format!("write `{}`", stated(path, &format!("{{ {first} = {{ ... }} }}"), faults)),
     };
-    let choices = listed(fitting.iter().copied());
-    let plural = if loose.len() == 1 { "is a setting" } else { "are settings" };
+    let choices: Vec<String> = fitting.iter().map(|name| format!("`{name}`")).collect();
+    let belong = if loose.len() == 1 { "belongs" } else { "belong" };
     let keys = listed(loose.iter().map(|(name, _)| name.as_str()));
-    let mut fault =
-        Fault::new(path, format!("{keys} {plural} of a choice of `{path}` ({choices}), not of itself")).help(help);
+    let message = format!("{keys} {belong} to {} of `{path}`, not to `{path}` itself", choices.join(" or "));
+    let mut fault = Fault::new(path, message).help(help);
     fault.place.clone_from(&node.key);
     faults.add(fault);
     dig(path, faults);
@@ -228,13 +237,20 @@ fn no_choice(path: &KeyPath, found: &str, allowed: &'static [&'static str], faul
     if settings_without_choice(path, allowed, faults) {
         return;
     }
-    let is_table = matches!(faults.root.get(&path.0), Some(Node { value: Value::Table(_), .. }));
     let names = listed(allowed.iter().copied());
-    let help = match allowed.iter().find(|choice| written(choice).is_some()) {
-        Some(first) if !is_table => format!("write one of {names}, such as `{}`", stated(path, &choice(first), faults)),
-        _ => format!("choose one of {names}"),
+    // A number is most likely that of the tokens.
+    let example = allowed.iter().find(|name| **name == "byte-level-bpe").or(allowed.first());
+    let (message, help) = match (faults.root.get(&path.0).map(|node| &node.value), example) {
+        (Some(Value::Table(_)), _) | (_, None) => {
+            (format!("`{path}` needs one choice, found {found}"), format!("choose one of {names}"))
+        }
+        (_, Some(example)) if written(example).is_some() => (
+            format!("`{path}` should be a table with one of {names}, found {found}"),
+            format!("write it as in `{}`", stated(path, &choice(example), faults)),
+        ),
+        _ => (format!("`{path}` should be one of {names}, found {found}"), "write its name in quotes".to_owned()),
     };
-    faults.at(path, format!("`{path}` needs one choice, found {found}"), help);
+    faults.at(path, message, help);
     dig(path, faults);
 }
 
@@ -294,12 +310,12 @@ fn table_help(path: &KeyPath, keys: &[&str], faults: &Faults) -> String {
     }
     let names = listed(keys.iter().copied());
     if matches!(node.value, Value::Array(_)) && node.key.as_ref().is_some_and(|key| is_header(key, faults)) {
-        return format!("write `[{path}]` with one pair of brackets; keys of it: {names}");
+        return format!("write `[{path}]` with one pair of brackets; its keys: {names}");
     }
     let is_override = faults.sources.get(node.place.source).is_some_and(|source| source.is_override);
     match keys.first() {
-        Some(first) if is_override => format!("set a key of it, such as `--set {}=...`: {names}", path.key(first)),
-        _ => format!("keys of it: {names}"),
+        Some(first) if is_override => format!("set one of its keys, such as `--set {}=...`: {names}", path.key(first)),
+        _ => format!("its keys: {names}"),
     }
 }
 
@@ -307,7 +323,7 @@ fn table_help(path: &KeyPath, keys: &[&str], faults: &Faults) -> String {
 fn is_header(key: &Place, faults: &Faults) -> bool {
     let text = faults.sources.get(key.source).map_or("", |source| source.text.as_str());
     let before = text.get(..key.span.start).unwrap_or_default();
-    before.lines().next_back().is_some_and(|line| line.trim_start().starts_with('['))
+    before.rsplit('\n').next().is_some_and(|line| line.trim_start().starts_with('['))
 }
 
 /// Says whether one table stands where a list of tables belongs.
@@ -319,18 +335,27 @@ fn is_single_table(path: &KeyPath, expected: &str, faults: &Faults) -> bool {
     expected == "a list" && path.0.len() == 1 && faults.root.get(&path.0).is_some_and(is_element)
 }
 
+/// Reports all keys that a table lacks as one fault, and puts holes there.
 fn missing(path: &KeyPath, name: &'static str, faults: &mut Faults) {
-    let message = format!("missing key `{name}` in {}", place_words(path));
-    let mut fault = Fault::new(path, message).help(format!("add `{}`", example(name)));
+    let mut names = vec![name];
+    let mut lacking = Some(name);
+    while let (Some(name), Some(node)) = (lacking, faults.root.get_mut(&path.0)) {
+        let hole = Node { value: Value::Hole, unsound: true, ..node.clone() };
+        if let Value::Table(table) = &mut node.value {
+            table.insert(name.to_owned(), hole);
+        }
+        lacking = match Experiment::deserialize(Reader::new(&faults.root)) {
+            Err(Problem { path: at, kind: Kind::Missing(next) }) if at.as_ref() == Some(path) => Some(next),
+            _ => None,
+        };
+        names.extend(lacking);
+    }
+    let plural = if names.len() == 1 { "" } else { "s" };
+    let message = format!("missing key{plural} {} in {}", listed(names.iter().copied()), place_words(path));
+    let examples: Vec<String> = names.iter().map(|name| format!("`{}`", example(name))).collect();
+    let mut fault = Fault::new(path, message).help(format!("add {}", examples.join(", ")));
     fault.place = faults.root.get(&path.0).filter(|_| !path.0.is_empty()).map(|n| n.shown_at().clone());
     faults.add(fault);
-    let Some(node) = faults.root.get_mut(&path.0) else {
-        return;
-    };
-    let hole = Node { value: Value::Hole, unsound: true, ..node.clone() };
-    if let Value::Table(table) = &mut node.value {
-        table.insert(name.to_owned(), hole);
-    }
 }
 
 fn choice_form(path: &KeyPath, name: &str, needs_table: bool, faults: &mut Faults) {
@@ -394,7 +419,11 @@ fn conversion(path: &KeyPath, expected: &str, faults: &Faults) -> Option<String>
         });
     }
     if expected == "a table" {
-        return Some(format!("give each of its entries a name: `[{}]`", path.key("NAME")));
+        let entry = path.key("NAME");
+        return Some(match source.is_override {
+            true => format!("set its entries by name: `--set {entry}=...`"),
+            false => format!("give its entries names: `[{entry}]`"),
+        });
     }
     let typed = source.text.get(node.place.span.clone()).filter(|text| !text.contains('\n'))?;
     // In `--set` a text may stand without quotes.

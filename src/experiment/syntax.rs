@@ -86,6 +86,7 @@ fn typographic(text: &str, rest: &mut String) -> Vec<SyntaxFault> {
         };
         let message = match found.len() {
             1 => format!("`{shown}` is {what}"),
+            2 => format!("`{shown}` is {what}, here and on 1 more line"),
             lines => format!("`{shown}` is {what}, here and on {} more lines", lines - 1),
         };
         let help = match *meant {
@@ -140,7 +141,8 @@ fn advised(text: &str, message: &str, span: Range<usize>) -> SyntaxFault {
                 fault.help("a header has as many brackets at its end as at its start")
             }
             _ if rest.starts_with(',') && starts_number(&rest[1..]) => {
-                fault.help("write a decimal point, or brackets around several values")
+                let value = before.rsplit('=').next().unwrap_or_default().trim();
+                fault.help(format!("write `{value}.{}`, or brackets around several values", &rest[1..]))
             }
             _ if rest.starts_with(',') => fault.help("remove it, or put several values in brackets"),
             _ => fault,

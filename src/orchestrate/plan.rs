@@ -334,7 +334,9 @@ impl Planning<'_> {
     fn answers(&mut self, name: &str, weights: &Weights, dev: bool, seed: u64) -> anyhow::Result<Trial> {
         let (_, data) = self.data()?;
         let evaluation = &self.experiment.evaluation;
-        let training = &self.experiment.training.sft;
+        // What nothing in the design is trained with says nothing about its answers.
+        let plan = &self.experiment.training;
+        let training = if self.experiment.factors.tunes() { &plan.sft } else { &plan.distill };
         let job = GenerateJob {
             decoding: evaluation.decoding,
             max_new_tokens: evaluation.max_new_tokens,

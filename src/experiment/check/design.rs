@@ -62,7 +62,15 @@ impl Checking<'_, '_> {
             self.faults.at(&at, format!("the factor `{factor}` has no levels"), help);
         }
         self.require_distinct(levels, &at);
-        if !self.faults.is_sound(kinds.as_str()) && defined.is_empty() {
+        if defined.is_empty() {
+            if self.faults.is_sound(kinds.as_str()) && !levels.is_empty() {
+                let message = format!("the experiment defines no {kinds}, the factor `{factor}` names {}", {
+                    listed(levels.iter().map(String::as_str))
+                });
+                let settings = if kind == "algorithm" { ".vanilla" } else { "" };
+                let help = format!("define `[{}{settings}]`", KeyPath::from(kinds.as_str()).key(&levels[0]));
+                self.faults.at(&at, message, help);
+            }
             return;
         }
         for (index, level) in levels.iter().enumerate() {
