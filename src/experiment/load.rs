@@ -19,8 +19,9 @@ use toml::de::{DeTable, DeValue};
 use super::document::{KeyPath, Node, Place, Source, Value};
 use super::faults::{Fault, Faults};
 use super::nearest::nearest;
+use super::remedy::move_up;
 use super::settings::{Experiment, Model, TokenizerSource};
-use super::structure::{move_up, structure};
+use super::structure::structure;
 use super::syntax::SyntaxFault;
 
 /// Holds what was read, faults included.

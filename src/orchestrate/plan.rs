@@ -535,6 +535,24 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn answers_keep_to_lengths_of_a_stage_that_runs() {
+        let lengths = |sft: SftLevel| -> BTreeSet<usize> {
+            let plan = planned(|experiment| {
+                experiment.factors.sft = vec![sft];
+                experiment.training.sft.max_length = 100;
+                experiment.training.distill.max_length = 90;
+            });
+            let length = |stage: &Stage| match &stage.job {
+                Job::Generate(job) => Some(job.max_length),
+                _ => None,
+            };
+            plan.stages.iter().filter_map(length).collect()
+        };
+        assert_eq!(lengths(SftLevel::None), [90].into());
+        assert!(lengths(SftLevel::Both).contains(&100));
+    }
+
+    #[test]
     fn embedded_data_are_known_by_their_content_and_by_how_their_corpus_is_laid_out() {
         let data = |plan: &Plan| plan.stages.iter().find(|stage| stage.label == "glossary").unwrap().clone();
         let plan = planned(|_| ());

@@ -94,6 +94,38 @@ fn a_value_of_another_kind_is_one_fault_wherever_it_stands() {
     }
 }
 
+#[test]
+fn a_slip_of_the_pen_is_one_fault_at_most() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("study.toml");
+    let count = |text: String| {
+        fs::write(&path, text).expect("a file");
+        checked(&path, &[]).map_or_else(|faults| (faults.len(), faults.to_string()), |_| (0, String::new()))
+    };
+    let is_word = |c: char| c.is_ascii_alphabetic() || c == '-';
+    let mut faulty = 0;
+    for (start, word) in SOUND.match_indices(|c: char| !is_word(c)).map(|(at, sign)| at + sign.len()).filter_map(|at| {
+        let rest = &SOUND[at..];
+        let end = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+        (end > 2).then(|| (at, &rest[..end]))
+    }) {
+        let (first, rest) = word.split_at(1);
+        let (second, rest) = rest.split_at(1);
+        let last = &word[word.len() - 1..];
+        for slip in [format!("{second}{first}{rest}"), word[..word.len() - 1].to_owned(), format!("{word}{last}")] {
+            let (faults, shown) = count(format!("{}{slip}{}", &SOUND[..start], &SOUND[start + word.len()..]));
+            assert!(faults <= 1, "{word} -> {slip}\n{shown}");
+            faulty += faults;
+        }
+    }
+    assert!(faulty > 100, "{faulty}");
+    // Settings whose header is missing could be those of any algorithm.
+    for line in SOUND.lines().filter(|line| !line.is_empty() && *line != "[algorithms.kd.vanilla]") {
+        let (faults, shown) = count(SOUND.replacen(&format!("{line}\n"), "", 1));
+        assert!(faults <= 1, "without {line}\n{shown}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

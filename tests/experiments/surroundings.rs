@@ -127,6 +127,16 @@ error: 1024 tokens exceed the positions of `small` (512)
 }
 
 #[test]
+fn a_rank_above_the_width_of_a_checkpoint() {
+    let folder = with_checkpoint();
+    let study = fs::read_to_string(folder.path().join("study.toml")).expect("text");
+    fs::write(folder.path().join("study.toml"), format!("{study}\n[tuning.lora]\nrank = 40\n")).expect("a file");
+    let shown = faults(folder.path());
+    assert!(shown.contains("a rank of 40 is more than the width of `small`, 32"), "{shown}");
+    assert!(shown.contains("--------- as wide as this") && shown.contains("1 fault in"), "{shown}");
+}
+
+#[test]
 fn a_hub_checkpoint_that_is_not_downloaded_whole() {
     let folder = with_checkpoint();
     let text = fs::read_to_string(folder.path().join("study.toml")).expect("text");

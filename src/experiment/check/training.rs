@@ -5,8 +5,8 @@ use super::range::{CLIP, EPOCHS, LARGEST, LORA_ALPHA, LR, MOST_SEQUENCES, SEQUEN
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
 use crate::experiment::nearest::{listed, remedy};
+use crate::experiment::remedy::target_modules;
 use crate::experiment::settings::{Lora, Model, Schedule, Training, Tuning};
-use crate::experiment::structure::target_modules;
 
 /// Linear layers of a decoder that can carry an adapter.
 pub(in crate::experiment) const TARGET_MODULES: [&str; 7] =
