@@ -13,32 +13,52 @@ use super::nearest::listed;
 use super::remedy::{is_header, stated};
 use super::settings::Experiment;
 
-/// Reports settings of a choice that stand where the choice belongs (`[tuning]` with `rank = 8`), and
-/// says whether that was it: whether they can be read inside one of the choices.
-pub(super) fn settings_without_choice(path: &KeyPath, allowed: &'static [&'static str], faults: &mut Faults) -> bool {
+/// Says what the keys of a table are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// Choices, of which one is made.
+    Choices,
+    /// Settings side by side.
+    Settings,
+}
+
+/// Reports settings that stand beside the key that they belong to (`[tuning]` with `rank = 8`,
+/// `[training]` with `lr = 1e-4`), and says whether that was it: whether they read well inside one of
+/// the keys that the table at `path` may have.
+pub(super) fn beside_their_key(
+    path: &KeyPath,
+    allowed: &'static [&'static str],
+    keys: Keys,
+    faults: &mut Faults,
+) -> bool {
     let Some(Node { value: Value::Table(table), .. }) = faults.root.get(&path.0) else {
         return false;
     };
-    let is_choice = |name: &String| allowed.contains(&name.as_str());
-    let (chosen, mut loose): (Vec<_>, Vec<_>) = table.clone().into_iter().partition(|(name, _)| is_choice(name));
+    let is_allowed = |name: &String| allowed.contains(&name.as_str());
+    let (stated_keys, mut loose): (Vec<_>, Vec<_>) = table.clone().into_iter().partition(|(name, _)| is_allowed(name));
     loose.sort_by_key(|(_, node)| node.key.as_ref().map(|key| key.span.start));
-    let reads_inside = |choice: &&&'static str| {
-        let mut inside = chosen.iter().find(|(name, _)| name == **choice).map_or_else(Node::empty, |(_, n)| n.clone());
-        let loose = Node { value: Value::Table(loose.iter().cloned().collect()), ..Node::empty() };
-        inside.merge(loose);
+    let is_stated = |key: &str| stated_keys.iter().any(|(name, _)| name == key);
+    let reads_inside = |key: &&&'static str| {
+        let inside = stated_keys.iter().find(|(name, _)| name == **key);
+        let mut inside = inside.map_or_else(Node::empty, |(_, node)| node.clone());
+        inside.merge(Node { value: Value::Table(loose.iter().cloned().collect()), ..Node::empty() });
+        let mut tables: BTreeMap<String, Node> = match keys {
+            Keys::Choices => BTreeMap::new(),
+            Keys::Settings => stated_keys.iter().cloned().collect(),
+        };
+        tables.insert((**key).to_owned(), inside);
         let mut root = faults.root.clone();
         let Some(node) = root.get_mut(&path.0) else { return false };
-        node.value = Value::Table([((**choice).to_owned(), inside)].into());
+        node.value = Value::Table(tables);
         match Experiment::deserialize(Reader::new(&root)) {
             Ok(_) => true,
-            Err(Problem { path: Some(at), kind: Kind::Missing(_) }) => at == path.key(choice),
+            Err(Problem { path: Some(at), kind: Kind::Missing(_) }) => at == path.key(key),
             Err(Problem { path: Some(at), .. }) => !at.0.starts_with(&path.0),
             Err(_) => false,
         }
     };
-    let candidates =
-        allowed.iter().filter(|choice| chosen.is_empty() || chosen.iter().any(|(name, _)| name == *choice));
-    let fitting: Vec<&str> = candidates.filter(reads_inside).copied().collect();
+    let may_hold = |key: &&&str| keys == Keys::Settings || stated_keys.is_empty() || is_stated(key);
+    let fitting: Vec<&str> = allowed.iter().filter(may_hold).filter(reads_inside).copied().collect();
     let (Some(first), Some((key, node))) = (fitting.first(), loose.first()) else {
         return false;
     };
@@ -50,18 +70,67 @@ pub(super) fn settings_without_choice(path: &KeyPath, allowed: &'static [&'stati
             let value = source.text.get(node.place.span.clone()).unwrap_or_default();
             format!("write `--set {}`", quoted(&format!("{}={value}", inside.key(key))))
         }
+        _ if keys == Keys::Settings => format!("write `{first} = {{ {key} = ... }}`"),
         _ if in_header => format!("write `[{inside}]`"),
         _ => format!("write `{}`", stated(path, &format!("{{ {first} = {{ ... }} }}"), faults)),
     };
-    let choices: Vec<String> = fitting.iter().map(|name| format!("`{name}`")).collect();
-    let belong = if loose.len() == 1 { "belongs" } else { "belong" };
-    let keys = listed(loose.iter().map(|(name, _)| name.as_str()));
-    let message = format!("{keys} {belong} to {} of `{path}`, not to `{path}` itself", choices.join(" or "));
-    let mut fault = Fault::new(path, message).help(help);
-    fault.place.clone_from(&node.key);
-    faults.add(fault);
+    let holders: Vec<String> = fitting.iter().map(|name| format!("`{name}`")).collect();
+    let what = format!("to {} of `{path}`, not to `{path}` itself", holders.join(" or "));
+    report(&loose, path, &what, help, faults);
     faults.make_hole(path);
     true
+}
+
+/// Tables whose entries have names of the user's choice.
+const NAMED: [&str; 4] = ["data", "tokenizers", "models", "algorithms"];
+
+/// Reports settings of an entry that has no name (`[data]` with `importer = "glossary"`), and says whether
+/// that was it: whether the table that `path` lies in reads well as one entry.
+pub(super) fn without_name(path: &KeyPath, faults: &mut Faults) -> bool {
+    let Some(Step::Key(table)) = path.0.first().filter(|step| NAMED.iter().any(|name| is_key(step, name))) else {
+        return false;
+    };
+    let at = KeyPath::default().key(table);
+    let Some(node @ Node { value: Value::Table(settings), .. }) = faults.root.get(&at.0) else {
+        return false;
+    };
+    let named = Node { value: Value::Table([("NAME".to_owned(), node.clone())].into()), ..node.clone() };
+    let mut settings: Vec<(String, Node)> = settings.clone().into_iter().collect();
+    settings.sort_by_key(|(_, node)| node.key.as_ref().map(|key| key.span.start));
+    let alone = [(table.clone(), named)].into();
+    let is_hole = |node: &Node| node.value == Value::Hole;
+    if settings.is_empty() || settings.iter().any(|(_, node)| is_hole(node)) || !reads_alone(alone) {
+        return false;
+    }
+    let help = match faults.sources.get(node.place.source) {
+        Some(source) if source.is_override => format!("give the entry a name: `--set {}=...`", at.key("NAME")),
+        _ => format!("give the entry a name: `[{}]`", at.key("NAME")),
+    };
+    report(&settings, &at, &format!("to an entry of `{table}`, not to `{table}` itself"), help, faults);
+    faults.make_hole(&at);
+    true
+}
+
+fn is_key(step: &Step, name: &str) -> bool {
+    matches!(step, Step::Key(key) if key == name)
+}
+
+/// Says whether tables of the experiment can be read, whatever the others say.
+fn reads_alone(mut tables: BTreeMap<String, Node>) -> bool {
+    for key in keys_of_experiment() {
+        tables.entry((*key).to_owned()).or_insert_with(|| Node { value: Value::Hole, ..Node::empty() });
+    }
+    Experiment::deserialize(Reader::new(&Node { value: Value::Table(tables), ..Node::empty() })).is_ok()
+}
+
+/// Reports that settings belong elsewhere, at the first of them.
+fn report(settings: &[(String, Node)], path: &KeyPath, to: &str, help: String, faults: &mut Faults) {
+    let Some((first, node)) = settings.first() else { return };
+    let keys = listed(settings.iter().map(|(name, _)| name.as_str()));
+    let belong = if settings.len() == 1 { "belongs" } else { "belong" };
+    let mut fault = Fault::new(path.key(first), format!("{keys} {belong} {to}")).help(help);
+    fault.place.clone_from(&node.key);
+    faults.add(fault);
 }
 
 /// Lists the keys of the experiment itself: what serde allows instead of a nameless one.
@@ -93,7 +162,12 @@ pub(super) fn below_missing_header(path: &KeyPath, faults: &mut Faults) -> bool 
         let moved = &entries[cut..];
         for table in TABLES {
             if let Some((header, root)) = reads_in(table, moved, path, &faults.root) {
-                report_below(&header, moved, path, faults);
+                let to = match path.0.is_empty() {
+                    true => "below the header of a table".to_owned(),
+                    false => format!("to another table than `{path}`"),
+                };
+                let above = format!("write `{header}` above `{}`", entries[cut].0);
+                report(moved, path, &to, above, faults);
                 *faults.root = root;
                 return true;
             }
@@ -112,8 +186,6 @@ fn reads_in(table: &str, moved: &[(String, Node)], path: &KeyPath, root: &Node) 
     if tables.contains_key(table) {
         return None;
     }
-    let holes =
-        keys_of_experiment().iter().map(|key| ((*key).to_owned(), Node { value: Value::Hole, ..first.clone() }));
     let settings = Node { value: Value::Table(moved.iter().cloned().collect()), ..first.clone() };
     let forms = [
         (format!("[{table}]"), settings.value.clone()),
@@ -122,30 +194,14 @@ fn reads_in(table: &str, moved: &[(String, Node)], path: &KeyPath, root: &Node) 
     ];
     for (header, value) in forms {
         let node = Node { value, ..first.clone() };
-        // Other tables may have faults of their own, and say nothing about these settings.
-        let mut alone: BTreeMap<String, Node> = holes.clone().collect();
+        let mut alone: BTreeMap<String, Node> = [(table.to_owned(), node.clone())].into();
         if let Some(Step::Key(key)) = path.0.first() {
             alone.extend(tables.get(key).map(|rest| (key.clone(), rest.clone())));
         }
-        alone.insert(table.to_owned(), node.clone());
-        let alone = Node { value: Value::Table(alone), ..Node::empty() };
-        if Experiment::deserialize(Reader::new(&alone)).is_ok() {
+        if reads_alone(alone) {
             tables.insert(table.to_owned(), node);
             return Some((header, root));
         }
     }
     None
-}
-
-fn report_below(header: &str, moved: &[(String, Node)], path: &KeyPath, faults: &mut Faults) {
-    let Some((first, node)) = moved.first() else { return };
-    let keys = listed(moved.iter().map(|(name, _)| name.as_str()));
-    let belong = if moved.len() == 1 { "belongs" } else { "belong" };
-    let message = match path.0.is_empty() {
-        true => format!("{keys} {belong} below the header of a table"),
-        false => format!("{keys} {belong} to another table than `{path}`"),
-    };
-    let mut fault = Fault::new(path.key(first), message).help(format!("write `{header}` above `{first}`"));
-    fault.place.clone_from(&node.key);
-    faults.add(fault);
 }

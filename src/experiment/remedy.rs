@@ -36,7 +36,7 @@ pub(super) fn choice_of_text(path: &KeyPath, text: &str, allowed: &'static [&'st
     if let Some(meant) = meant {
         return format!("did you mean `{}`?", stated(path, &choice(meant), faults));
     }
-    if allowed.contains(&"checkpoint") {
+    if allowed.contains(&"checkpoint") && !text.is_empty() {
         let is_hub_name =
             text.split('/').count() == 2 && !text.starts_with(['.', '/', '~']) && !text.starts_with("hf:");
         let hub = if is_hub_name { format!(", or of the hub `\"hf:{text}\"`") } else { String::new() };
@@ -103,6 +103,9 @@ pub(super) fn table_help(path: &KeyPath, keys: &[&str], faults: &Faults) -> Stri
         let value = format!("{{ train = {train}, dev = {dev}, test = {test} }}");
         return format!("write `{}`", stated(path, &value, faults));
     }
+    if keys.contains(&"factor") {
+        return format!("write `{}`", example("contrast"));
+    }
     let names = listed(keys.iter().copied());
     if matches!(node.value, Value::Array(_)) && node.key.as_ref().is_some_and(|key| is_header(key, faults)) {
         return format!("write `[{path}]` with one pair of brackets; its keys: {names}");
@@ -145,7 +148,8 @@ pub(super) fn example(key: &str) -> String {
 pub(super) fn conversion(path: &KeyPath, expected: &str, faults: &Faults) -> Option<String> {
     let node = faults.root.get(&path.0)?;
     let source = faults.sources.get(node.place.source)?;
-    if expected == "a list" && path.0.last() == Some(&Step::Key("target-modules".to_owned())) {
+    let is_all = matches!(&node.value, Value::String(text) if text.starts_with("all"));
+    if expected == "a list" && is_all && path.0.last() == Some(&Step::Key("target-modules".to_owned())) {
         return Some(format!("name them: `{}`", stated(path, &target_modules(), faults)));
     }
     if expected == "a list" && matches!(node.value, Value::Table(_)) {
@@ -162,7 +166,19 @@ pub(super) fn conversion(path: &KeyPath, expected: &str, faults: &Faults) -> Opt
             false => format!("give its entries names: `[{entry}]`"),
         });
     }
+    if let (Value::Table(table), "text in quotes" | "a path in quotes") = (&node.value, expected) {
+        let mut values = table.values();
+        return match (values.next().map(|node| &node.value), values.next()) {
+            (Some(Value::String(text)), None) => {
+                Some(format!("write `{}`", stated(path, &format!("{text:?}"), faults)))
+            }
+            _ => None,
+        };
+    }
     let typed = source.text.get(node.place.span.clone()).filter(|text| !text.contains('\n'))?;
+    if typed.trim().is_empty() {
+        return None;
+    }
     // In `--set` a text may stand without quotes.
     let in_quotes = typed.starts_with(['"', '\'']);
     let write = |value: &str| Some(format!("write `{}`", stated(path, value, faults)));
@@ -185,7 +201,7 @@ pub(super) fn conversion(path: &KeyPath, expected: &str, faults: &Faults) -> Opt
             write(&as_list(typed))
         }
         (Value::Integer(_) | Value::Float(_) | Value::String(_), "a list") => {
-            Some(format!("put it in brackets: `[{typed}]`"))
+            Some(format!("put it in brackets: `{}`", as_list(typed)))
         }
         (Value::Float(number), "a whole number (0 or more)") if number.fract() == 0.0 && *number >= 0.0 => {
             Some(format!("write it without a decimal point: `{number:.0}`"))

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::deserialize::{Kind, Problem, Reader};
 use super::document::{KeyPath, Node, Place, Step, Value};
 use super::faults::{Fault, Faults};
-use super::misplaced::{below_missing_header, keys_of_experiment, settings_without_choice};
+use super::misplaced::{Keys, below_missing_header, beside_their_key, keys_of_experiment, without_name};
 use super::nearest::{listed, nearest, remedy};
 use super::remedy::{advice, choice, choice_of_text, conversion, example, move_up, stated, table_help, written};
 use super::settings::Experiment;
@@ -35,6 +35,9 @@ pub(crate) fn structure(faults: &mut Faults) -> Option<Experiment> {
 
 fn recover(problem: Problem, faults: &mut Faults) {
     let path = problem.path.unwrap_or_default();
+    if without_name(&path, faults) {
+        return;
+    }
     match problem.kind {
         Kind::UnknownKey { name, allowed } => unknown_key(&path, &name, allowed, faults),
         Kind::UnknownChoice { name, allowed } => unknown_choice(&path, &name, allowed, faults),
@@ -72,8 +75,12 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
     let meant = nearest(name, allowed.iter().copied());
     let in_file = place.as_ref().is_some_and(|place| !faults.sources[place.source].is_override);
     let is_misplaced = in_file && !path.0.is_empty() && keys_of_experiment().contains(&name);
-    if meant.is_none() && in_file && !is_misplaced && below_missing_header(path, faults) {
-        return;
+    if meant.is_none() && !is_misplaced {
+        let is_told = !path.0.is_empty() && beside_their_key(path, allowed, Keys::Settings, faults)
+            || in_file && below_missing_header(path, faults);
+        if is_told {
+            return;
+        }
     }
     let help = match (meant, advice(name, allowed)) {
         (None, _) if is_misplaced => move_up(name),
@@ -83,15 +90,37 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
     };
     let mut fault = Fault::new(path.key(name), format!("unknown key `{name}` in {inside}")).help(help);
     fault.place = place;
+    rename(path, name, meant, is_misplaced, faults);
+    if let Some(meant) = meant {
+        also_of_another_kind(&path.key(meant), &mut fault, faults);
+    }
     faults.add(fault);
+}
+
+/// Adds to the fault of a misspelt key how its value is written, if that is of another kind, too: one slip
+/// (`seed = 10` for `seeds = [10]`) is one fault.
+fn also_of_another_kind(path: &KeyPath, fault: &mut Fault, faults: &mut Faults) {
+    let Err(Problem { path: Some(at), kind: Kind::Type { expected, .. } }) =
+        Experiment::deserialize(Reader::new(&faults.root))
+    else {
+        return;
+    };
+    if at == *path {
+        let how = conversion(path, &expected, faults).unwrap_or_else(|| format!("it should be {expected}"));
+        fault.help = fault.help.take().map(|help| format!("{help}; {how}"));
+        faults.make_hole(path);
+    }
+}
+
+/// Reads on as if the nearest key had been written, or this one where it belongs, so that what is under it
+/// is checked too.
+fn rename(path: &KeyPath, name: &str, meant: Option<&str>, is_misplaced: bool, faults: &mut Faults) {
     let Some(Node { value: Value::Table(table), .. }) = faults.root.get_mut(&path.0) else {
         return;
     };
     let Some(mut node) = table.remove(name) else {
         return;
     };
-    // Read on as if the nearest key had been written, or this one where it belongs, so that what is
-    // under it is checked too.
     if let Some(meant) = meant.filter(|meant| !is_misplaced || !table.contains_key(*meant)) {
         match table.remove(meant) {
             None => drop(table.insert(meant.to_owned(), node)),
@@ -109,7 +138,7 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
 fn unknown_choice(path: &KeyPath, name: &str, allowed: &'static [&'static str], faults: &mut Faults) {
     let meant = nearest(name, allowed.iter().copied());
     let is_table = matches!(faults.root.get(&path.0), Some(Node { value: Value::Table(_), .. }));
-    if is_table && settings_without_choice(path, allowed, faults) {
+    if is_table && beside_their_key(path, allowed, Keys::Choices, faults) {
         return;
     }
     if meant.is_none() && below_missing_header(&above(path), faults) {
@@ -131,7 +160,9 @@ fn unknown_choice(path: &KeyPath, name: &str, allowed: &'static [&'static str], 
     match (faults.root.get_mut(&path.0).map(|node| &mut node.value), meant) {
         (Some(Value::String(text)), Some(meant)) if is_word => *text = meant.to_owned(),
         (Some(Value::Table(table)), Some(meant)) if !table.contains_key(meant) => {
-            if let Some(node) = table.remove(name) {
+            if let Some(mut node) = table.remove(name) {
+                // A text is checked once it stands below the right name.
+                node.unsound |= matches!(node.value, Value::String(_));
                 table.insert(meant.to_owned(), node);
             }
         }
@@ -140,7 +171,7 @@ fn unknown_choice(path: &KeyPath, name: &str, allowed: &'static [&'static str], 
 }
 
 fn no_choice(path: &KeyPath, found: &str, allowed: &'static [&'static str], faults: &mut Faults) {
-    if settings_without_choice(path, allowed, faults) || below_missing_header(&above(path), faults) {
+    if beside_their_key(path, allowed, Keys::Choices, faults) || below_missing_header(&above(path), faults) {
         return;
     }
     let names = listed(allowed.iter().copied());

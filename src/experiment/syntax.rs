@@ -189,7 +189,7 @@ fn bare_value(fault: SyntaxFault, before: &str, rest: &str) -> SyntaxFault {
 
 /// Reads a number that is not written as in TOML (`.5`, `1.`, `05`, `50%`, `−1`), and writes it so.
 pub(super) fn number(text: &str) -> Option<String> {
-    let text = text.trim().replace(['–', '−'], "-");
+    let text = text.trim().trim_end_matches([',', ';']).replace(['–', '−'], "-");
     let (text, scale) = match text.strip_suffix('%') {
         Some(share) => (share.trim_end(), 0.01),
         None => (text.as_str(), 1.0),

@@ -74,13 +74,11 @@ impl Checking<'_, '_> {
             return;
         }
         for (index, level) in levels.iter().enumerate() {
-            if !defined.contains(&level.as_str()) {
+            if !defined.contains(&level.as_str()) && self.faults.lacks(kinds.as_str(), level) {
                 let message = format!("no {kind} is named `{level}`");
-                let help = format!(
-                    "{}; or define `[{}]`",
-                    remedy(level, &kinds, defined.iter().copied()),
-                    KeyPath::from(kinds.as_str()).key(level)
-                );
+                let remedy = remedy(level, &kinds, defined.iter().copied());
+                let or = if remedy.ends_with('?') { " or" } else { "; or" };
+                let help = format!("{remedy}{or} define `[{}]`", KeyPath::from(kinds.as_str()).key(level));
                 self.faults.at(at.index(index), message, help);
             }
         }
