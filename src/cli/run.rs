@@ -13,6 +13,7 @@ use super::plan::{on_this_machine, start};
 use super::study::{StoreArgs, StudyArgs, tell_waiting};
 use crate::device;
 use crate::experiment::Checked;
+use crate::experiment::load::quoted;
 use crate::orchestrate::environment::Environment;
 use crate::orchestrate::execute::{Execution, Listener, News, Summary};
 use crate::orchestrate::failure::brief;
@@ -233,15 +234,6 @@ fn program() -> String {
     quoted(&shown.to_string_lossy())
 }
 
-/// Quotes an argument for a POSIX shell where it needs it.
-fn quoted(argument: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !argument.is_empty() && argument.chars().all(plain) {
-        return argument.to_owned();
-    }
-    format!("'{}'", argument.replace('\'', r"'\''"))
-}
-
 /// A panic in a stage is kept whole in its `failure.json`; the terminal gets its place and first
 /// line, unless a backtrace is asked for.
 fn tell_panics_briefly(output: Output) {
@@ -322,13 +314,5 @@ mod tests {
         );
         let told = other_numbers(&before, &planned(Precision::Bf16, None)).unwrap();
         assert!(told.contains("this one computes in bf16 on a GPU:"), "{told}");
-    }
-
-    #[test]
-    fn arguments_are_quoted_where_a_shell_would_take_them_apart() {
-        assert_eq!(quoted("training.sft.lr=1e-4"), "training.sft.lr=1e-4");
-        assert_eq!(quoted("seeds=[1, 2]"), "'seeds=[1, 2]'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
     }
 }

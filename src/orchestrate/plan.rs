@@ -249,8 +249,11 @@ impl Planning<'_> {
             Part::Teacher => self.teacher(&reference.model, reference.sft, seed)?,
             Part::Student => self.weights(&reference.model, reference.sft, seed)?,
         };
-        // A model that nothing was trained on answers as it would after fine-tuning.
-        self.answers(&reference.name, &weights, &self.experiment.training.sft, true, seed)
+        // A model that nothing was trained on answers as it would after fine-tuning; where nothing is
+        // fine-tuned, as the arms do.
+        let plan = &self.experiment.training;
+        let training = if self.experiment.factors.tunes() { &plan.sft } else { &plan.distill };
+        self.answers(&reference.name, &weights, training, true, seed)
     }
 
     fn teacher(&mut self, model: &str, sft: bool, seed: u64) -> anyhow::Result<Weights> {
@@ -699,6 +702,24 @@ pub(crate) mod tests {
         assert_eq!(before_keys.len(), after_keys.len());
         let accumulated = planned(|experiment| experiment.training.sft.accumulation = 4);
         assert_eq!(keys(&accumulated), before_keys);
+    }
+
+    #[test]
+    fn answers_keep_to_lengths_of_a_stage_that_runs() {
+        let lengths = |sft: SftLevel| -> BTreeSet<usize> {
+            let plan = planned(|experiment| {
+                experiment.factors.sft = vec![sft];
+                experiment.training.sft.max_length = 100;
+                experiment.training.distill.max_length = 90;
+            });
+            let length = |stage: &Stage| match &stage.job {
+                Job::Generate(job) => Some(job.max_length),
+                _ => None,
+            };
+            plan.stages.iter().filter_map(length).collect()
+        };
+        assert_eq!(lengths(SftLevel::None), [90].into());
+        assert!(lengths(SftLevel::Both).contains(&100));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use super::faults;
+use super::{faults, one_fault};
 
 #[test]
 fn a_misspelt_key() {
@@ -93,6 +93,55 @@ error: `models.large.scratch.hidden` should be at least 1, found 0
 }
 
 #[test]
+fn a_header_that_was_left_out() {
+    assert_snapshot!(one_fault(&[("[tokenizers]\n", "")], &[]), @r#"
+error: `a`, `b` belong to another table than `data.glossary`
+ --> study.toml:9:1
+  |
+9 | a = { byte-level-bpe = { vocabulary = 512 } }
+  | ^
+  |
+  = help: write `[tokenizers]` above `a`
+"#);
+    assert_snapshot!(one_fault(&[("[data.glossary]\n", "")], &[]), @r#"
+error: `importer`, `split` belong below the header of a table
+ --> study.toml:5:1
+  |
+5 | importer = "glossary"
+  | ^^^^^^^^
+  |
+  = help: write `[data.NAME]` above `importer`
+"#);
+    assert_snapshot!(one_fault(&[("[[hypotheses]]\n", "")], &[]), @r#"
+error: `name`, `contrast`, `metrics` belong to another table than `algorithms.kd.vanilla`
+  --> study.toml:27:1
+   |
+27 | name = "fine-tuning helps"
+   | ^^^^
+   |
+   = help: write `[[hypotheses]]` above `name`
+"#);
+    for header in ["[models]\n", "[factors]\n"] {
+        let shown = one_fault(&[(header, "")], &[]);
+        assert!(shown.contains(&format!("help: write `{}` above", header.trim())), "{shown}");
+    }
+}
+
+#[test]
+fn several_missing_keys_of_a_table() {
+    let sizes = "hidden = 32, layers = 1, heads = 2, feed-forward = 64";
+    assert_snapshot!(one_fault(&[(&format!("tokenizer = \"a\", {sizes}"), "")], &[]), @r#"
+error: missing keys `tokenizer`, `hidden`, `layers`, `heads`, `feed-forward` in `models.small.scratch`
+  --> study.toml:14:7
+   |
+14 | small.scratch = {  }
+   |       ^^^^^^^
+   |
+   = help: add `tokenizer = "..."`, `hidden = 128`, `layers = 1`, `heads = 4`, `feed-forward = 384`
+"#);
+}
+
+#[test]
 fn a_misspelt_choice() {
     let edit = ("importer = \"glossary\"", "importer = \"glosary\"");
     assert_snapshot!(faults(&[edit], &[]), @r#"
@@ -144,7 +193,7 @@ fn a_text_for_a_list_on_the_command_line() {
     assert_snapshot!(faults(&[], &["evaluation.metrics=bleu"]), @r#"
 error: `evaluation.metrics` should be a list, found the text "bleu"
 --> --set evaluation.metrics=bleu
- = help: put it in brackets: `["bleu"]`
+ = help: write `--set 'evaluation.metrics=["bleu"]'`
 
 1 fault in `study.toml`
 "#);
