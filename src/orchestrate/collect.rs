@@ -61,6 +61,8 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
         retrained: retrained(&checked.experiment),
         baseline: baseline(checked),
         hypotheses: hypotheses(&checked.experiment),
+        alpha: checked.experiment.alpha,
+        unit: study::Unit::default(),
         metrics,
         models: collecting.models()?,
         data: collecting.data()?,
@@ -133,7 +135,6 @@ fn hypotheses(experiment: &Experiment) -> Vec<study::Hypothesis> {
         worse: hypothesis.contrast.worse.clone(),
         within: hypothesis.contrast.within.clone(),
         metrics: hypothesis.metrics.clone(),
-        alpha: hypothesis.alpha,
     };
     experiment.hypotheses.iter().map(convert).collect()
 }
