@@ -82,10 +82,10 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
             return;
         }
     }
-    let help = match (meant, advice(name, allowed)) {
-        (None, _) if is_misplaced => move_up(name),
-        (Some(meant), _) if is_misplaced => format!("{}, or did you mean `{meant}`?", move_up(name)),
-        (None, Some(advice)) => advice.to_owned(),
+    let help = match (advice(name, allowed), meant) {
+        (Some(advice), _) => advice.to_owned(),
+        (None, None) if is_misplaced => move_up(name),
+        (None, Some(meant)) if is_misplaced => format!("{}, or did you mean `{meant}`?", move_up(name)),
         _ => remedy(name, "keys here", allowed.iter().copied()),
     };
     let mut fault = Fault::new(path.key(name), format!("unknown key `{name}` in {inside}")).help(help);
