@@ -24,6 +24,9 @@ pub(super) fn advice(key: &str, here: &[&str]) -> Option<&'static str> {
         "optimizer" | "optimiser" | "optim" => {
             ("lr", "remove it: the optimiser is AdamW; set its `lr` and `weight-decay`")
         }
+        "alpha" => {
+            ("contrast", "one significance level holds for all claims: write `alpha = 0.05` above the first `[table]`")
+        }
         _ => return None,
     };
     here.contains(&neighbour).then_some(advice)

@@ -75,22 +75,17 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
     let meant = nearest(name, allowed.iter().copied());
     let in_file = place.as_ref().is_some_and(|place| !faults.sources[place.source].is_override);
     let is_misplaced = in_file && !path.0.is_empty() && keys_of_experiment().contains(&name);
-    let of_a_claim = matches!(path.0.first(), Some(Step::Key(table)) if table == "hypotheses");
-    let moved_alpha = name == "alpha" && of_a_claim;
-    if meant.is_none() && !is_misplaced && !moved_alpha {
+    if meant.is_none() && !is_misplaced {
         let is_told = !path.0.is_empty() && beside_their_key(path, allowed, Keys::Settings, faults)
             || in_file && below_missing_header(path, faults);
         if is_told {
             return;
         }
     }
-    let help = match (meant, advice(name, allowed)) {
-        _ if moved_alpha => {
-            "one significance level holds for all claims of an experiment: write `alpha = 0.05` above the first `[table]`".to_owned()
-        }
-        (None, _) if is_misplaced => move_up(name),
-        (Some(meant), _) if is_misplaced => format!("{}, or did you mean `{meant}`?", move_up(name)),
-        (None, Some(advice)) => advice.to_owned(),
+    let help = match (advice(name, allowed), meant) {
+        (Some(advice), _) => advice.to_owned(),
+        (None, None) if is_misplaced => move_up(name),
+        (None, Some(meant)) if is_misplaced => format!("{}, or did you mean `{meant}`?", move_up(name)),
         _ => remedy(name, "keys here", allowed.iter().copied()),
     };
     let mut fault = Fault::new(path.key(name), format!("unknown key `{name}` in {inside}")).help(help);

@@ -2,11 +2,11 @@
 
 use insta::assert_snapshot;
 
-use super::one_fault;
+use super::{SMALL, one_fault};
 
 #[test]
 fn a_path_where_a_model_is_described() {
-    assert_snapshot!(one_fault(&[("small.scratch = { tokenizer = \"a\", hidden = 32, layers = 1, heads = 2, feed-forward = 64 }", "small = \"models/TinyLlama\"")], &[]), @r#"
+    assert_snapshot!(one_fault(&[(SMALL, "small = \"models/TinyLlama\"")], &[]), @r#"
 error: `models.small` should be a table with one of `checkpoint`, `scratch`, found the text "models/TinyLlama"
   --> study.toml:14:9
    |
@@ -15,7 +15,7 @@ error: `models.small` should be a table with one of `checkpoint`, `scratch`, fou
    |
    = help: write `small = { checkpoint = "models/TinyLlama" }`, or of the hub `"hf:models/TinyLlama"`
 "#);
-    assert_snapshot!(one_fault(&[("small.scratch = { tokenizer = \"a\", hidden = 32, layers = 1, heads = 2, feed-forward = 64 }", "small = \"./TinyLlama\"")], &[]), @r#"
+    assert_snapshot!(one_fault(&[(SMALL, "small = \"./TinyLlama\"")], &[]), @r#"
 error: `models.small` should be a table with one of `checkpoint`, `scratch`, found the text "./TinyLlama"
   --> study.toml:14:9
    |
@@ -24,7 +24,7 @@ error: `models.small` should be a table with one of `checkpoint`, `scratch`, fou
    |
    = help: write `small = { checkpoint = "./TinyLlama" }`
 "#);
-    assert_snapshot!(one_fault(&[("small.scratch = { tokenizer = \"a\", hidden = 32, layers = 1, heads = 2, feed-forward = 64 }", "small = \"hf:TinyLlama/TinyLlama_v1.1\"")], &[]), @r#"
+    assert_snapshot!(one_fault(&[(SMALL, "small = \"hf:TinyLlama/TinyLlama_v1.1\"")], &[]), @r#"
 error: `models.small` should be a table with one of `checkpoint`, `scratch`, found the text "hf:TinyLlama/TinyLlama_v1.1"
   --> study.toml:14:9
    |
@@ -132,7 +132,7 @@ error: `tokenizers.a` needs one choice, found `byte-level-bpe`, `unigram`
    |
    = help: choose one of `file`, `byte-level-bpe`, `unigram`
 "#);
-    assert_snapshot!(one_fault(&[("small.scratch = { tokenizer = \"a\", hidden = 32, layers = 1, heads = 2, feed-forward = 64 }", "small.scratch = { tokenizer = \"a\", hidden = 32, layers = 1, heads = 2, feed-forward = 64 }\nsmall.checkpoint = \"models/small\"")], &[]), @r#"
+    assert_snapshot!(one_fault(&[(SMALL, "small.scratch = { tokenizer = \"a\", hidden = 32, layers = 1, heads = 2, feed-forward = 64 }\nsmall.checkpoint = \"models/small\"")], &[]), @r#"
 error: `models.small` needs one choice, found `checkpoint`, `scratch`
   --> study.toml:14:1
    |
@@ -185,7 +185,7 @@ error: `temperature` belongs to `vanilla` of `algorithms.kd`, not to `algorithms
 --> --set algorithms.kd.temperature=3
  = help: write `--set algorithms.kd.vanilla.temperature=3`
 "#);
-    assert_snapshot!(one_fault(&[("small.scratch = { tokenizer = \"a\", hidden = 32, layers = 1, heads = 2, feed-forward = 64 }", "small = { tokenizer = \"a\", hidden = 32, layers = 1, heads = 2, feed-forward = 64 }")], &[]), @r#"
+    assert_snapshot!(one_fault(&[(SMALL, "small = { tokenizer = \"a\", hidden = 32, layers = 1, heads = 2, feed-forward = 64 }")], &[]), @r#"
 error: `tokenizer`, `hidden`, `layers`, `heads`, `feed-forward` belong to `scratch` of `models.small`, not to `models.small` itself
   --> study.toml:14:11
    |

@@ -69,6 +69,9 @@ contrast = { factor = "sft", better = "both", worse = "none" }
 metrics = ["rouge-l"]
 "#;
 
+/// The student of `SOUND`.
+const SMALL: &str = "small.scratch = { tokenizer = \"a\", hidden = 32, layers = 1, heads = 2, feed-forward = 64 }";
+
 /// Shows the faults of `SOUND` after replacing each `(from, to)`.
 fn faults(edits: &[(&str, &str)], overrides: &[&str]) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
