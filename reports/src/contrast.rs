@@ -33,6 +33,26 @@ impl Test {
             Self::Randomisation => "approximate randomisation",
         }
     }
+
+    /// What it tests.
+    pub(crate) fn purpose(self) -> &'static str {
+        match self {
+            Self::Wilcoxon => "check of a claim: ranks of differences over units",
+            Self::Mcnemar => "check of a claim: right and wrong answers of one pair",
+            Self::Randomisation => "check of a claim: corpus values, units swapped at random",
+        }
+    }
+
+    /// The publication that defines it.
+    pub(crate) fn source(self) -> &'static str {
+        match self {
+            Self::Wilcoxon => "Wilcoxon 1945, Individual comparisons by ranking methods",
+            Self::Mcnemar => {
+                "McNemar 1947, Note on the sampling error of the difference between correlated proportions"
+            }
+            Self::Randomisation => "Noreen 1989, Computer-Intensive Methods for Testing Hypotheses",
+        }
+    }
 }
 
 /// Holds a second opinion: it is shown beside the p value of the contrast and decides nothing.

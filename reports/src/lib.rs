@@ -23,6 +23,7 @@ mod pair;
 pub mod plots;
 pub mod record;
 pub mod report;
+pub mod rivals;
 pub mod scores;
 pub mod standings;
 pub mod statistics;

@@ -110,6 +110,11 @@ pub fn grouped(value: u64) -> String {
     text
 }
 
+/// Prints a count with its noun: 1 arm, 16 arms.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
+}
+
 /// Prints a number of parameters: 1.10 B, 5.8 M, 220 k.
 pub fn parameters(value: u64) -> String {
     let number = value as f64;
@@ -141,6 +146,22 @@ pub fn mass(kilograms: f64) -> String {
         g if g >= 1.0 => format!("{g:.2} g"),
         g => format!("{} mg", amount(1000.0 * g, 1)),
     }
+}
+
+/// Prints a number that is not negative with so many significant digits; an estimate is marked: ~0.23.
+pub fn approximate(value: f64, digits: usize, estimated: bool) -> String {
+    let mark = if estimated { "~" } else { "" };
+    if value <= 0.0 || !value.is_finite() {
+        return format!("{mark}{}", fixed(value, 0));
+    }
+    let places = |value: f64| digits as i32 - 1 - value.log10().floor() as i32;
+    let round = |value: f64, places: i32| {
+        let step = 10_f64.powi(places.abs());
+        if places < 0 { (value / step).round() * step } else { (value * step).round() / step }
+    };
+    // Rounded first: 0.0996 is 0.10 and not 0.100.
+    let rounded = round(value, places(value));
+    format!("{mark}{}", fixed(rounded, places(rounded).max(0) as usize))
 }
 
 /// Prints a duration: 42 s, 3 min 05 s, 2 h 10 min.
@@ -204,6 +225,13 @@ mod tests {
         let masses = [1.2, 0.0034, 5e-7, 1e-9, 0.0].map(mass);
         assert_eq!(masses, ["1.20 kg", "3.40 g", "0.5 mg", "<0.1 mg", "0.0 mg"]);
         assert_eq!(duration(185.0), "3 min 05 s");
+    }
+
+    #[test]
+    fn significant_digits() {
+        let two = [0.2257, 0.0996, 13.44, 996.0, 0.000_123, 0.0].map(|value| approximate(value, 2, true));
+        assert_eq!(two, ["~0.23", "~0.10", "~13", "~1000", "~0.00012", "~0"]);
+        assert_eq!(approximate(1.0 / 3.0, 3, false), "0.333");
     }
 
     #[test]

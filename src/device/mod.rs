@@ -279,10 +279,19 @@ pub fn resident_memory_bytes() -> Option<u64> {
     status_bytes("VmRSS:")
 }
 
+/// Returns the main memory of the machine, on Linux.
+pub fn memory_bytes() -> Option<u64> {
+    bytes_in(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")
+}
+
 fn status_bytes(field: &str) -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    bytes_in(&std::fs::read_to_string("/proc/self/status").ok()?, field)
+}
+
+/// Reads a field of a file of `/proc` that is given in kB.
+fn bytes_in(text: &str, field: &str) -> Option<u64> {
     let kibibytes =
-        status.lines().find_map(|line| line.strip_prefix(field))?.trim().trim_end_matches(" kB").parse::<u64>().ok()?;
+        text.lines().find_map(|line| line.strip_prefix(field))?.trim().trim_end_matches(" kB").parse::<u64>().ok()?;
     Some(kibibytes * 1024)
 }
 

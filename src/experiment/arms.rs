@@ -102,7 +102,7 @@ pub enum Part {
 /// Describes a model that is scored for comparison, without distillation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
-    /// Name in tables: `teacher llama (sft)`.
+    /// Name in tables: `teacher llama (sft)`, `student` where the model is called so, too.
     pub name: String,
     /// Name of the model.
     pub model: String,
@@ -245,7 +245,9 @@ pub fn references(experiment: &Experiment) -> Vec<Reference> {
         for model in models.iter().filter(|model| seen.insert((part, (*model).clone()))) {
             for sft in [false, true].into_iter().filter(|sft| tuned || !sft) {
                 let suffix = if sft { " (sft)" } else { "" };
-                references.push(Reference { name: format!("{word} {model}{suffix}"), model: model.clone(), part, sft });
+                // A student called `student` is named once.
+                let named = if model == word { word.to_owned() } else { format!("{word} {model}") };
+                references.push(Reference { name: format!("{named}{suffix}"), model: model.clone(), part, sft });
             }
         }
     }
@@ -319,5 +321,13 @@ mod tests {
         let references = references(&experiment(factors));
         let names: Vec<&str> = references.iter().map(|r| r.name.as_str()).collect();
         assert_eq!(names, ["teacher l", "teacher l (sft)", "student s"]);
+    }
+
+    #[test]
+    fn a_model_that_is_called_as_its_part_is_named_once() {
+        let factors = "student = ['student']\nteacher = ['student']\nsft = ['both']\nalgorithm = ['kd']";
+        let references = references(&experiment(factors));
+        let names: Vec<&str> = references.iter().map(|r| r.name.as_str()).collect();
+        assert_eq!(names, ["teacher student", "teacher student (sft)", "student", "student (sft)"]);
     }
 }

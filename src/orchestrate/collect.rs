@@ -10,12 +10,13 @@ use std::path::Path;
 use anyhow::Context;
 use serde::de::DeserializeOwned;
 use tutelage_metrics::energy::{Account, Component, Joules, State as EnergyState};
+use tutelage_metrics::metric::MetricName;
 use tutelage_reports::record::Record;
 use tutelage_reports::study::{
     self, Arm, Check, Curve, Factor, Model, Outcome, Role, STUDY_FORMAT, SideBySide, StageEnergy, Study,
 };
 
-use super::environment::Attempts;
+use super::environment::{Attempts, Environment};
 use super::event::{self, Event};
 use super::execute::Lost;
 use super::failure::Failure;
@@ -27,12 +28,17 @@ use super::prepare;
 use super::readiness::{self, Dev};
 use super::rows;
 use super::score::{self, Value};
+use super::sources;
 use super::stage::{Stage, StageKind};
 use super::store::{State, Store};
+use super::trained::Trained;
 use crate::data::SplitName;
 use crate::experiment::settings::{self, Experiment, Retrain};
 use crate::experiment::{Checked, FACTORS, Key, Part, resolve};
 use crate::models::config::Config;
+
+/// How [`Collecting::examples`] chooses.
+const EXAMPLES_CHOSEN: &str = "The questions stand at equal distances in the order of the test split, answers are those of the first seed; nobody picked them.";
 
 /// Gathers records and study of an experiment from a store.
 ///
@@ -50,6 +56,11 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
         let values = score::read_values(&output, SplitName::Test)?.unwrap_or_default();
         records.extend(values.into_iter().filter_map(|value| record(trial, value, &metrics)));
     }
+    for metric in &mut metrics {
+        metric.source =
+            metric.name.parse().map_or_else(|_| String::new(), |name: MetricName| name.metric().citation.to_owned());
+    }
+    let (environment, provenance) = collecting.environment_and_keys()?;
     let study = Study {
         format: STUDY_FORMAT,
         name: plan.name.clone(),
@@ -66,14 +77,18 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
         metrics,
         models: collecting.models()?,
         data: collecting.data()?,
+        training: collecting.training()?,
+        methods: sources::methods(&checked.experiment),
         curves: collecting.curves()?,
         energy: collecting.energy()?,
         energy_model: power::model(&checked.experiment.energy),
         checks: collecting.checks()?,
         examples: collecting.examples()?,
+        examples_chosen: EXAMPLES_CHOSEN.to_owned(),
         warnings: collecting.warnings()?,
         assumptions: checked.experiment.assumptions.clone(),
-        provenance: collecting.provenance()?,
+        environment,
+        provenance,
         resolved: resolve(&checked.experiment)?,
     };
     Ok((study, records))
@@ -84,6 +99,7 @@ fn record(trial: &Trial, value: Value, metrics: &[study::Metric]) -> Option<Reco
     Some(Record {
         arm: trial.arm.clone(),
         seed: trial.seed,
+        group: value.id.clone(),
         example: value.id,
         metric: value.metric,
         value: value.value,
@@ -192,6 +208,7 @@ impl Collecting<'_> {
                 levels: arm.levels(),
                 model: arm.student.clone(),
                 control: arm.control.clone(),
+                objective: None,
                 outcome: self.outcome(&arm.name)?,
             });
         }
@@ -202,6 +219,7 @@ impl Collecting<'_> {
                 levels: control.levels(),
                 model: control.student.clone(),
                 control: None,
+                objective: None,
                 outcome: self.outcome(&control.name)?,
             });
         }
@@ -212,6 +230,7 @@ impl Collecting<'_> {
                 levels: BTreeMap::new(),
                 model: reference.model.clone(),
                 control: None,
+                objective: None,
                 outcome: self.outcome(&reference.name)?,
             });
         }
@@ -277,6 +296,7 @@ impl Collecting<'_> {
                 architecture: format!("{:?}", config.architecture).to_lowercase(),
                 parameters: config.parameters(),
                 vocabulary: config.vocab_size.unsigned_abs(),
+                vocabulary_id: String::new(),
                 origin,
             });
         }
@@ -337,10 +357,7 @@ impl Collecting<'_> {
                     _ => {}
                 }
             }
-            let label = match (stage.kind, stage.seed) {
-                (_, Some(seed)) => stage.label.trim_end_matches(&format!(" seed {seed}")).to_owned(),
-                (_, None) => stage.label.clone(),
-            };
+            let label = label(stage);
             curves.extend(series.into_iter().map(|(series, points)| Curve {
                 stage: stage.kind.name().to_owned(),
                 label: label.clone(),
@@ -350,6 +367,18 @@ impl Collecting<'_> {
             }));
         }
         Ok(curves)
+    }
+
+    /// Says what was trained, with which settings, on how much.
+    fn training(&self) -> anyhow::Result<Vec<study::Training>> {
+        let mut trained = Trained::default();
+        for stage in self.done()? {
+            let folder = self.store.folder_of(stage);
+            let label = label(stage);
+            let is_control = self.checked.controls.iter().any(|control| control.name == label);
+            trained.add(stage, &label, is_control, &event::read(&folder.events_jsonl())?, &folder.output());
+        }
+        Ok(trained.training())
     }
 
     fn energy(&self) -> anyhow::Result<Vec<StageEnergy>> {
@@ -482,33 +511,36 @@ impl Collecting<'_> {
         Ok(self.checked.notes.iter().cloned().chain(merged(notes)).collect())
     }
 
-    /// Lists versions and machines of all stages, then the keys of data, models and tokenizers.
-    fn provenance(&self) -> anyhow::Result<Vec<(String, String)>> {
-        let mut facts: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    /// Lists code and machines of all stages, and the keys of data, models and tokenizers.
+    fn environment_and_keys(&self) -> anyhow::Result<(Facts, Facts)> {
+        let mut facts: Vec<(&str, BTreeSet<String>)> = Vec::new();
         let mut keys = Vec::new();
         for stage in self.done()? {
             let file = self.store.folder_of(stage).environment_json();
             let attempts = Attempts::read(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
-            for environment in attempts.used() {
-                let mut note = |name, value: &str| facts.entry(name).or_default().insert(value.to_owned());
-                note("Tutelage", &environment.tutelage);
-                note("libtorch", &environment.libtorch);
-                note("device", &environment.device);
-                note("precision", &format!("{} ({})", environment.precision.name(), environment.precision_reason));
-                note("threads", &environment.threads.to_string());
-                note("processor", environment.processor.as_deref().unwrap_or("unknown"));
-                note("system", &environment.system);
+            for (name, value) in attempts.used().iter().flat_map(Environment::facts) {
+                match facts.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, values)) => drop(values.insert(value)),
+                    None => facts.push((name, BTreeSet::from([value]))),
+                }
             }
             if matches!(stage.kind, StageKind::Prepare | StageKind::Pretrain) {
                 keys.push((stage.title(), stage.key.to_string()));
             }
         }
-        let mut provenance: Vec<(String, String)> = facts
-            .into_iter()
-            .map(|(name, values)| (name.to_owned(), values.into_iter().collect::<Vec<_>>().join("; ")))
-            .collect();
-        provenance.extend(keys);
-        Ok(provenance)
+        let joined = |values: BTreeSet<String>| values.into_iter().collect::<Vec<_>>().join("; ");
+        Ok((facts.into_iter().map(|(name, values)| (name.to_owned(), joined(values))).collect(), keys))
+    }
+}
+
+/// Names and values.
+type Facts = Vec<(String, String)>;
+
+/// Returns what a stage works on, without its seed.
+fn label(stage: &Stage) -> String {
+    match stage.seed {
+        Some(seed) => stage.label.trim_end_matches(&format!(" seed {seed}")).to_owned(),
+        None => stage.label.clone(),
     }
 }
 

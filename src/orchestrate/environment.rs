@@ -17,6 +17,9 @@ use crate::files;
 pub struct Environment {
     /// Version of Tutelage.
     pub tutelage: String,
+    /// Commit that Tutelage was built from, marked where files differed from it; none outside a repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// Version of libtorch, as found when Tutelage was built.
     pub libtorch: String,
     /// Device of tensors: `cpu`, `cuda:0`.
@@ -29,6 +32,12 @@ pub struct Environment {
     pub threads: usize,
     /// Name of the processor, if the system tells.
     pub processor: Option<String>,
+    /// Cores that the process may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores: Option<usize>,
+    /// Main memory of the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
     /// Operating system and instruction set.
     pub system: String,
     /// Step of the saved state that the attempt went on from; none if it began with nothing.
@@ -47,15 +56,39 @@ impl Environment {
         };
         Self {
             tutelage: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: option_env!("TUTELAGE_COMMIT").map(str::to_owned),
             libtorch: env!("TUTELAGE_LIBTORCH").to_owned(),
             device,
             precision: compute.precision,
             precision_reason: compute.reason.to_owned(),
             threads: device::threads(),
             processor: Processor::of_this_machine().name,
+            cores: Some(device::cores()),
+            memory_bytes: device::memory_bytes(),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             resumed_from: None,
         }
+    }
+
+    /// Lists all of it for a report: name and value.
+    pub(crate) fn facts(&self) -> Vec<(&'static str, String)> {
+        let code = match &self.commit {
+            Some(commit) => format!("Tutelage {}, commit {commit}", self.tutelage),
+            None => format!("Tutelage {}", self.tutelage),
+        };
+        let unknown = || "unknown".to_owned();
+        let gibibytes = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
+        vec![
+            ("code", code),
+            ("libtorch", self.libtorch.clone()),
+            ("device", self.device.clone()),
+            ("precision", format!("{} ({})", self.precision.name(), self.precision_reason)),
+            ("processor", self.processor.clone().unwrap_or_else(unknown)),
+            ("cores", self.cores.map_or_else(unknown, |cores| cores.to_string())),
+            ("threads of a stage", self.threads.to_string()),
+            ("memory", self.memory_bytes.map_or_else(unknown, gibibytes)),
+            ("system", self.system.clone()),
+        ]
     }
 
     /// Lists what of this may change rounding beside `earlier`, in words: name, then both values.

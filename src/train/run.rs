@@ -173,6 +173,7 @@ pub fn train(
             parts: parts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             grad_norm,
             lr,
+            examples: batch.len() as u64,
             tokens: objective.tokens(batch),
             seconds: started.elapsed().as_secs_f64(),
         });

@@ -16,7 +16,7 @@ pub(super) fn forest(study: &Study, answers: &[Answer], width: f64) -> Option<Sc
     }
     let (claim, metric_width, right) = (158.0, 58.0, 128.0);
     let (left, end) = (claim + metric_width, width - right);
-    let step = 14.0;
+    let step = 12.0;
     let top = 18.0;
     let lines: Vec<usize> = answers.iter().map(|answer| answer.metrics.len().max(2)).collect();
     let rows = lines.iter().sum::<usize>() as f64 + 0.4 * answers.len() as f64;

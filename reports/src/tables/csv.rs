@@ -26,7 +26,7 @@ pub(super) fn print(table: &Table) -> String {
         for (cell, &double) in row.cells.iter().zip(&doubled) {
             match &cell.value {
                 Value::Text(value) => fields.push(text(value)),
-                Value::Number(value, _) | Value::Amount(value, _) | Value::Signed(value, _) => {
+                Value::Number(value, _) | Value::Approximate(value, ..) | Value::Signed(value, _) => {
                     fields.push(value.to_string());
                 }
                 Value::P(p) => fields.push(p.value.to_string()),

@@ -81,6 +81,7 @@ pub fn hypotheses(study: &Study, answers: &[Answer]) -> Table {
             study.alpha
         ),
     ];
+    table.paper = Some(Box::new(narrow(&table, answers)));
     table
 }
 
@@ -91,7 +92,7 @@ fn checks(contrast: &Contrast) -> String {
 }
 
 /// Narrows [`hypotheses`] for a page: claims by number, without checks, verdicts without reasons.
-pub(crate) fn narrow(table: &Table, answers: &[Answer]) -> Table {
+fn narrow(table: &Table, answers: &[Answer]) -> Table {
     let mut narrow = table.clone();
     let rows = answers.iter().enumerate().flat_map(|(index, answer)| {
         answer.metrics.iter().enumerate().map(move |(position, metric)| (index, position, metric))
@@ -108,6 +109,9 @@ pub(crate) fn narrow(table: &Table, answers: &[Answer]) -> Table {
             narrow.remove_column(column);
         }
     }
+    narrow.stub = 2;
+    let claims = answers.iter().enumerate().map(|(index, answer)| format!("H{} {}", index + 1, answer.name));
+    narrow.notes.push(format!("{}.", claims.collect::<Vec<_>>().join("; ")));
     narrow
 }
 

@@ -11,8 +11,8 @@ use tutelage_metrics::energy::EnergyModel;
 use tutelage_metrics::ngram::{bleu, chrf};
 use tutelage_reports::record::{Direction, Record};
 use tutelage_reports::study::{
-    Aggregation, Arm, Check, Curve, Data, Factor, Hypothesis, Metric, Model, Outcome, Role, STUDY_FORMAT, SideBySide,
-    StageEnergy, Study, Unit,
+    Aggregation, Arm, Check, Curve, Data, Extent, Factor, Hypothesis, Method, Metric, Model, Outcome, Role,
+    STUDY_FORMAT, SideBySide, StageEnergy, Study, Training, Unit,
 };
 
 /// Questions in the test split.
@@ -69,7 +69,13 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
             skipped: vec![("impossible".into(), 57)],
             facts: Vec::new(),
             checksum: "blake3:9f2b6c0e4d".into(),
+            facts: vec![
+                ("the test asks".into(), "recall of trained facts, in other words than training asked for them".into()),
+                ("unit of the data".into(), "term: 52 in train, 52 in dev, 52 in test".into()),
+            ],
         }],
+        training: training(&arms),
+        methods: methods(),
         curves: curves(&arms),
         energy: energy(&arms),
         energy_model: EnergyModel { grid_kg_co2e_per_kwh: Some(0.4), ..EnergyModel::default() },
@@ -86,16 +92,26 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
             },
         ],
         examples: examples(&arms),
+        examples_chosen: "Questions are those at equal distances in the order of the test split; nobody picked them.".into(),
         warnings: vec!["12 prompts were cut on the left to 256 tokens".into()],
         assumptions: vec![
             "batch size 8: the publication gives none".into(),
             "learning rate 5e-4: the publication gives none".into(),
         ],
-        provenance: vec![
-            ("tutelage".into(), "0.1.0".into()),
-            ("libtorch".into(), "2.11.0".into()),
-            ("device".into(), "cpu, 2 threads, bf16".into()),
-        ],
+        environment: [
+            ("code", "tutelage 0.1.0, commit 0123456789ab"),
+            ("libtorch", "2.11.0"),
+            ("device", "cpu"),
+            ("processor", "Imaginary CPU 9000"),
+            ("cores", "2"),
+            ("threads", "1"),
+            ("memory", "16.0 GiB"),
+            ("precision", "f32 (the CPU has no bf16 instructions)"),
+            ("system", "linux x86_64"),
+        ]
+        .map(|(name, value)| (name.into(), value.into()))
+        .to_vec(),
+        provenance: vec![("prepare glossary".into(), "0123456789abcdef".repeat(4))],
         resolved: "version = 1\nquestion = \"Does it help?\"\nseeds = [10, 20]\n\n[factors]\nteacher = [\"same\", \"other\"]\n".into(),
         arms,
     };
@@ -126,6 +142,7 @@ fn model(name: &str, parameters: u64, vocabulary: u64) -> Model {
         architecture: "llama".into(),
         parameters,
         vocabulary,
+        vocabulary_id: format!("v{vocabulary}"),
         origin: "trained from scratch".into(),
     }
 }
@@ -141,11 +158,31 @@ fn arms() -> Vec<Arm> {
                     role: Role::Cell,
                     levels: levels.map(|(f, l)| (f.to_owned(), l.to_owned())).into(),
                     model: "student".into(),
-                    control: None,
+                    control: Some(if matches!(sft, "student" | "both") { "student/ce" } else { "none/ce" }.into()),
+                    objective: Some(
+                        match (algorithm, teacher) {
+                            ("kd", "same") => "vanilla distillation, one vocabulary",
+                            ("kd", _) => "universal logit distillation",
+                            (_, "same") => "DSKD, one vocabulary",
+                            _ => "DSKD with cross-model attention",
+                        }
+                        .into(),
+                    ),
                     outcome: Outcome::Done,
                 });
             }
         }
+    }
+    for sft in ["none", "student"] {
+        arms.push(Arm {
+            name: format!("{sft}/ce"),
+            role: Role::Control,
+            levels: [("sft", sft), ("algorithm", "ce")].map(|(f, l)| (f.to_owned(), l.to_owned())).into(),
+            model: "student".into(),
+            control: None,
+            objective: None,
+            outcome: Outcome::Done,
+        });
     }
     for (name, model) in [
         ("reference/student", "student"),
@@ -158,6 +195,7 @@ fn arms() -> Vec<Arm> {
             levels: BTreeMap::new(),
             model: model.into(),
             control: None,
+            objective: None,
             outcome: Outcome::Done,
         });
     }
@@ -173,6 +211,9 @@ fn skill(arm: &Arm) -> f64 {
             "teacher-other" => 0.70,
             _ => 0.15,
         };
+    }
+    if arm.role == Role::Control {
+        return if level("sft") == "student" { 0.37 } else { 0.33 };
     }
     let same = level("teacher") == "same";
     let tuned = match level("sft") {
@@ -255,6 +296,7 @@ fn metrics() -> Vec<Metric> {
         unit: unit.into(),
         direction,
         signature: format!("{name}|golden|v1"),
+        source: format!("Author 2001, On {label}"),
         aggregation,
     };
     let (up, down) = (Direction::Higher, Direction::Lower);
@@ -325,7 +367,9 @@ fn curves(arms: &[Arm]) -> Vec<Curve> {
         let noisy = (1..=steps).map(|step| (step, at(step) + rng.random_range(-0.25..0.25)));
         let points = noisy.collect();
         let dev = (0..=5).map(|i| (i * steps / 5, at(i * steps / 5) + 0.15)).collect();
-        for (series, points) in [("loss", points), ("dev-loss", dev)] {
+        let ce: Vec<(u64, f64)> = (1..=steps).map(|step| (step, at(step))).collect();
+        let all = [("loss", points), ("dev-loss", dev), ("ce", ce)];
+        for (series, points) in all.into_iter().take(if stage == "distill" { 3 } else { 2 }) {
             curves.push(Curve { stage: stage.into(), label: label.into(), seed, series: series.into(), points });
         }
     };
@@ -336,7 +380,7 @@ fn curves(arms: &[Arm]) -> Vec<Curve> {
         curve("sft", "teacher-same", seed, 5.0, 3.0, 200);
         curve("sft", "teacher-other", seed, 5.3, 5.2, 200);
         curve("sft", "student", seed, 5.2, 3.6, 200);
-        for arm in arms.iter().filter(|arm| arm.role == Role::Cell) {
+        for arm in arms.iter().filter(|arm| arm.role != Role::Reference) {
             curve("distill", &arm.name, seed, 5.0, 4.3 - 3.0 * skill(arm), 240);
         }
     }
@@ -365,16 +409,23 @@ fn energy(arms: &[Arm]) -> Vec<StageEnergy> {
             });
         }
     };
-    let cells: Vec<&Arm> = arms.iter().filter(|arm| arm.role == Role::Cell).collect();
+    let cells: Vec<&Arm> = arms.iter().filter(|arm| arm.role != Role::Reference).collect();
     let using = |wanted: &dyn Fn(&Arm) -> bool| -> Vec<String> {
         cells.iter().filter(|arm| wanted(arm)).map(|arm| arm.name.clone()).collect()
     };
     stage("pretrain", "student", using(&|_| true), 2_400.0);
     for (teacher, joules) in [("same", 5_200.0), ("other", 5_600.0)] {
         let label = format!("teacher-{teacher}");
-        stage("pretrain", &label, using(&|arm| arm.levels["teacher"] == teacher), joules);
-        let tuned =
-            |arm: &Arm| arm.levels["teacher"] == teacher && matches!(arm.levels["sft"].as_str(), "teacher" | "both");
+        stage(
+            "pretrain",
+            &label,
+            using(&|arm| arm.levels.get("teacher").is_some_and(|level| level == teacher)),
+            joules,
+        );
+        let tuned = |arm: &Arm| {
+            arm.levels.get("teacher").is_some_and(|level| level == teacher)
+                && matches!(arm.levels["sft"].as_str(), "teacher" | "both")
+        };
         stage("sft", &label, using(&tuned), joules / 2.0);
     }
     let tuned = |arm: &Arm| matches!(arm.levels["sft"].as_str(), "student" | "both");
@@ -391,9 +442,57 @@ fn energy(arms: &[Arm]) -> Vec<StageEnergy> {
     rows
 }
 
+fn training(arms: &[Arm]) -> Vec<Training> {
+    let names =
+        |roles: &[Role]| arms.iter().filter(|arm| roles.contains(&arm.role)).map(|arm| arm.name.clone()).collect();
+    let training = |stage: &str, labels: Vec<String>, seeds: &[u64], epochs: u64, dev: &str| Training {
+        stage: stage.into(),
+        labels,
+        seeds: seeds.to_vec(),
+        settings: [
+            ("epochs", epochs.to_string()),
+            ("batch", "16".into()),
+            ("learning rate", "1e-3, cosine to 1e-7".into()),
+            ("longest sequence", "128 tokens".into()),
+            ("kept weights", dev.into()),
+        ]
+        .map(|(name, value)| (name.into(), value))
+        .to_vec(),
+        steps: Extent { least: 115 * epochs, most: 115 * epochs },
+        examples: Extent::of([1_840 * epochs]),
+        tokens: Extent::of([31_000 * epochs, 36_500 * epochs]),
+        parameters: Extent::of([1_200_000]),
+    };
+    let models = ["student", "teacher-same", "teacher-other"].map(str::to_owned).to_vec();
+    vec![
+        training("pretrain", models.clone(), &SEEDS[..1], 6, "last"),
+        training("sft", models, &SEEDS, 4, "least dev loss"),
+        training("distill", names(&[Role::Cell, Role::Control]), &SEEDS, 3, "least dev loss"),
+    ]
+}
+
+fn methods() -> Vec<Method> {
+    let method = |part: &str, name: &str, says: &str, source: &str| Method {
+        part: part.into(),
+        name: name.into(),
+        says: says.into(),
+        source: source.into(),
+    };
+    vec![
+        method(
+            "objective",
+            "Vanilla distillation",
+            "(1 \u{2212} rate) CE + rate KL(p \u{2016} q)",
+            "Hinton et al. 2015, arXiv 1503.02531",
+        ),
+        method("objective", "DSKD", "dual-space distillation", "Zhang et al. 2024, arXiv 2406.17328"),
+        method("optimiser", "AdamW", "decoupled weight decay", "Loshchilov and Hutter 2019, arXiv 1711.05101"),
+    ]
+}
+
 fn examples(arms: &[Arm]) -> Vec<SideBySide> {
     let answers = |texts: [&str; 3]| -> Vec<(String, String)> {
-        [0, 7, 18].into_iter().zip(texts).map(|(arm, text)| (arms[arm].name.clone(), text.to_owned())).collect()
+        [0, 7, 20].into_iter().zip(texts).map(|(arm, text)| (arms[arm].name.clone(), text.to_owned())).collect()
     };
     vec![
         SideBySide {
