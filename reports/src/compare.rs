@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::statistics::{
-    Interval, Resampling, bootstrap, difference, effect, mcnemar::mcnemar, moments, paired_t::paired_t,
+    Interval, Resampling, Units, bootstrap, effect, mcnemar::mcnemar, moments, paired_t::paired_t,
     permutation::permutation, sign, wilcoxon::wilcoxon,
 };
 use crate::{Error, Result};
@@ -70,7 +70,7 @@ pub fn compare(a: &[(String, f64)], b: &[(String, f64)], resampling: Resampling)
     }
     let unpaired = a.len() + b.len() - 2 * shared.len();
     let (first, second): (Vec<f64>, Vec<f64>) = shared.into_iter().unzip();
-    let differences = difference::differences(&first, &second);
+    let differences = first.iter().zip(&second).map(|(a, b)| a - b).collect::<Vec<f64>>();
     Ok(Comparison {
         n: first.len(),
         mean_a: moments::mean(&first),
@@ -105,8 +105,8 @@ fn tests(first: &[f64], second: &[f64], differences: &[f64], resampling: Resampl
     if let Some(t) = paired_t(differences, resampling.level) {
         tests.push(TestResult { test: "paired-t", statistic: t.t, p: t.p });
     }
-    let signs = permutation(differences, resampling);
-    tests.push(TestResult { test: "permutation", statistic: signs.mean, p: signs.p });
+    let signs = permutation(&Units::each(differences), resampling);
+    tests.push(TestResult { test: "permutation", statistic: signs.mean, p: signs.p().value });
     tests.extend(bootstrap_test(differences, resampling));
     let counts = sign::counts(differences);
     tests.push(TestResult {
@@ -182,7 +182,7 @@ mod tests {
             let result = compare(&a, &b, Resampling::default()).unwrap();
             let p = |name: &str| result.tests.iter().find(|test| test.test == name).unwrap().p;
             assert_eq!(result.n, a.len());
-            // Some lists are rounded to tenths, whose differences tie only in exact arithmetic.
+            // As SciPy gives it for the same numbers: ties are equal differences.
             close(p("wilcoxon"), case["wilcoxon"]["p"].as_f64().unwrap(), 1e-9);
             close(p("paired-t"), case["paired_t"]["p"].as_f64().unwrap(), 1e-9);
             close(p("sign"), case["sign"]["p"].as_f64().unwrap(), 1e-9);

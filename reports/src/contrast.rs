@@ -6,7 +6,7 @@ use crate::number;
 use crate::record::Direction;
 use crate::scores::{Paired, sum};
 use crate::statistics::{
-    Interval, Resampling, bootstrap, detectable, difference, hierarchical, mcnemar::mcnemar, moments,
+    Interval, Resampling, Units, bootstrap, difference, hierarchical, mcnemar::mcnemar, moments,
     permutation::permutation, randomisation::randomisation, wilcoxon::wilcoxon,
 };
 use crate::study::Aggregation;
@@ -114,12 +114,12 @@ pub fn contrast(paired: &Paired, direction: Direction, resampling: Resampling) -
     let error = moments::deviation(&values);
     let (test, p, agrees) = if paired.aggregation != Aggregation::Mean {
         let result = randomisation(&paired.first, &paired.second, resampling, difference);
-        (Test::Randomisation, result.p, true)
+        (Test::Randomisation, result.p.value, true)
     } else if binary(paired) && paired.pairs == 1 {
         let count = |wanted: f64| differences.iter().filter(|&&d| d == wanted).count() as u64;
         (Test::Mcnemar, mcnemar(count(1.0), count(-1.0)), true)
     } else if binary(paired) {
-        (Test::Permutation, permutation(&differences, resampling).p, true)
+        (Test::Permutation, permutation(&Units::each(&differences), resampling).p().value, true)
     } else {
         let result = wilcoxon(&differences);
         let leaning = result.positive - result.negative;
@@ -138,7 +138,7 @@ pub fn contrast(paired: &Paired, direction: Direction, resampling: Resampling) -
         test,
         p,
         agrees,
-        detectable: detectable::detectable(error, 0.05, 0.8),
+        detectable: 2.801_585 * error,
         unpaired: paired.unpaired,
     }
 }

@@ -1,12 +1,18 @@
 //! How numbers are printed.
 
-use crate::statistics::Interval;
+use crate::statistics::{Interval, P};
 
 /// The proper minus sign, as wide as a plus.
 const MINUS: char = '\u{2212}';
 
 /// Prints a number with fixed decimals and a proper minus; values that round to zero get no sign.
+///
+/// What is not finite is the limit of an interval that has none, or no number at all.
 pub fn fixed(value: f64, digits: usize) -> String {
+    if !value.is_finite() {
+        let text = if value.is_nan() { "undefined" } else { "\u{221e}" };
+        return if value < 0.0 { format!("{MINUS}{text}") } else { text.to_owned() };
+    }
     let text = format!("{:.digits$}", value.abs());
     let zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
     if value < 0.0 && !zero { format!("{MINUS}{text}") } else { text }
@@ -25,19 +31,47 @@ pub fn signed(value: f64, digits: usize) -> String {
     if value > 0.0 && !zero { format!("+{text}") } else { text }
 }
 
-/// Prints a p value with three decimals, and none smaller than 0.001.
+/// Prints a p value: 0.032, 0.0004, 3.6e-8, or < 0.0001 where resampling gives none smaller.
 ///
-/// Where rounding would hide on which side of 0.05 or 0.01 it lies, it gets a fourth decimal.
-pub fn p_value(p: f64) -> String {
-    let hidden = |level: f64| p < level && format!("{p:.3}") == format!("{level:.3}");
-    if p < 0.001 {
-        "<0.001".to_owned()
-    } else if hidden(0.05) || hidden(0.01) {
-        // Cut, not rounded: 0.04996 must not become 0.0500.
-        format!("{:.4}", (p * 1e4).floor() / 1e4)
-    } else {
-        format!("{p:.3}")
+/// Never as zero. Where three decimals would hide on which side of a level it lies, it gets a fourth:
+/// 0.0499 is below 0.05.
+pub fn p_value(p: P) -> String {
+    let value = p.value;
+    if p.is_at_floor() {
+        return format!("< {}", rounded_up(value));
     }
+    let steps = value / 0.005;
+    if !value.is_finite() {
+        "undefined".to_owned()
+    } else if value <= 0.0 {
+        // Smaller than f64 can tell.
+        "< 1e-300".to_owned()
+    } else if value < 1e-4 {
+        // Two digits; to scientific notation belongs a number between 1 and 10.
+        format!("{value:.1e}")
+    } else if value < 1e-3 {
+        format!("{value:.4}")
+    } else if steps < steps.round() && steps.round() - steps <= 0.1 {
+        // Cut, not rounded: 0.04996 must not become 0.0500.
+        format!("{:.4}", (value * 1e4).floor() / 1e4)
+    } else {
+        format!("{value:.3}")
+    }
+}
+
+/// Prints a p value with what it is: p = 0.032, p < 0.0001.
+pub fn p_equation(p: P) -> String {
+    let text = p_value(p);
+    if text.starts_with('<') { format!("p {text}") } else { format!("p = {text}") }
+}
+
+/// Prints the next larger number of one digit: 0.00009999 is below 0.0001.
+fn rounded_up(value: f64) -> String {
+    let exponent = value.log10().floor();
+    let digit = (value / 10_f64.powf(exponent) - 1e-6).ceil();
+    let (digit, exponent) = if digit >= 10.0 { (1.0, exponent + 1.0) } else { (digit, exponent) };
+    let decimals = (-exponent).max(0.0) as usize;
+    format!("{:.decimals$}", digit * 10_f64.powf(exponent))
 }
 
 /// Chooses decimals for a column from its largest absolute value: about four significant digits.
@@ -136,10 +170,32 @@ mod tests {
     }
 
     #[test]
+    fn p_values_are_never_zero() {
+        let exact = |value| p_value(P::exact(value));
+        assert_eq!([0.032, 0.5, 1.0, 0.999_96].map(exact), ["0.032", "0.500", "1.000", "0.9999"]);
+        assert_eq!(
+            [0.049_96, 0.05, 0.050_3, 0.009_99, 0.024_96].map(exact),
+            ["0.0499", "0.050", "0.050", "0.0099", "0.0249"]
+        );
+        assert_eq!(
+            [0.000_2, 0.000_42, 3.6e-8, 1e-5, 0.0].map(exact),
+            ["0.0002", "0.0004", "3.6e-8", "1.0e-5", "< 1e-300"]
+        );
+        let least = P::resampled(0, 10_000);
+        assert_eq!((p_value(least), p_value(least.times(5.0))), ("< 0.0001".into(), "< 0.0005".into()));
+        assert_eq!(p_value(P::resampled(0, 999)), "< 0.001");
+        assert_eq!(p_value(P::resampled(1, 10_000)), "0.0002");
+        assert_eq!((p_equation(least), p_equation(P::exact(0.2))), ("p < 0.0001".into(), "p = 0.200".into()));
+    }
+
+    #[test]
+    fn limits_that_are_none_are_no_numbers() {
+        let [low, high, none] = [f64::NEG_INFINITY, f64::INFINITY, f64::NAN].map(|value| fixed(value, 3));
+        assert_eq!((low.as_str(), high.as_str(), none.as_str()), ("\u{2212}\u{221e}", "\u{221e}", "undefined"));
+    }
+
+    #[test]
     fn scales() {
-        assert_eq!(p_value(0.000_2), "<0.001");
-        assert_eq!(p_value(0.049_96), "0.0499");
-        assert_eq!(p_value(0.050_3), "0.050");
         assert_eq!((digits([0.4]), digits([38.0, 1.0]), digits([150.0])), (3, 2, 1));
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(parameters(1_100_048_384), "1.10 B");

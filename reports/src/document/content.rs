@@ -178,7 +178,7 @@ fn metric_value(findings: &Findings, overall: &Answer, answer: &MetricAnswer) ->
             number::fixed(contrast.interval.low, digits),
             number::fixed(contrast.interval.high, digits)
         ),
-        "p_adjusted": answer.p_adjusted.map_or_else(String::new, number::p_value),
+        "p_adjusted": answer.p_adjusted.map_or_else(String::new, |p| number::p_value(crate::statistics::P::exact(p))),
         "significant": matches!(answer.verdict, Verdict::Supported | Verdict::Reversed),
         "reason": "",
     })

@@ -98,7 +98,7 @@ fn answers(text: &mut String, findings: &Findings) {
                         number::signed(contrast.effect, digits),
                         number::fixed(contrast.interval.low, digits),
                         number::fixed(contrast.interval.high, digits),
-                        metric.p_adjusted.map_or_else(String::new, number::p_value),
+                        metric.p_adjusted.map_or_else(String::new, |p| number::p_value(crate::statistics::P::exact(p))),
                         verdict.label()
                     )
                     .replace("p = <", "p < ")

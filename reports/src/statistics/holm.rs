@@ -6,15 +6,29 @@
 /// becomes `max over j <= i of min(1, (m - j + 1) p_(j))`. Holds under any dependence. The result
 /// is in the order of the input.
 pub fn holm(p: &[f64]) -> Vec<f64> {
+    steps(p).into_iter().map(|step| step.min(1.0)).collect()
+}
+
+/// Returns what each p value is multiplied by when [`holm`] adjusts it, at least 1.
+///
+/// An interval of level `1 - alpha / multiplier` leaves zero out exactly where the adjusted p value is
+/// below alpha.
+pub fn multipliers(p: &[f64]) -> Vec<f64> {
+    let multiplier = |(step, p): (f64, &f64)| if *p > 0.0 { (step / p).max(1.0) } else { f64::from(u32::MAX) };
+    steps(p).into_iter().zip(p).map(multiplier).collect()
+}
+
+/// The adjusted values before they are cut at 1.
+fn steps(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
-    let mut adjusted = vec![0.0; p.len()];
+    let mut steps = vec![0.0; p.len()];
     let mut running: f64 = 0.0;
     for (rank, &index) in order.iter().enumerate() {
-        running = running.max((p[index] * (p.len() - rank) as f64).min(1.0));
-        adjusted[index] = running;
+        running = running.max(p[index] * (p.len() - rank) as f64);
+        steps[index] = running;
     }
-    adjusted
+    steps
 }
 
 #[cfg(test)]
@@ -31,6 +45,10 @@ mod tests {
             assert!((value - wanted).abs() < 1e-12);
         }
         assert!(holm(&[]).is_empty());
+        // The third falls in with the second: 0.06 / 0.04.
+        for (value, wanted) in multipliers(&[0.01, 0.04, 0.03, 0.005]).iter().zip([3.0, 1.5, 2.0, 4.0]) {
+            assert!((value - wanted).abs() < 1e-12);
+        }
     }
 
     proptest! {

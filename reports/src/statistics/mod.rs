@@ -1,6 +1,7 @@
 //! Statistics of paired measurements: free functions on slices, one idea per file.
 //!
-//! Knows nothing of studies, arms or metrics. Everything random takes a seed and gives the same
+//! [`units`] and [`inference`] give the effect, interval and test of a claim; the other tests stand beside
+//! them as checks. Knows nothing of studies, arms or metrics. Everything random takes a seed and gives the same
 //! result for any number of threads: resample `b` always draws from stream `b` of one ChaCha8 key.
 
 pub mod bootstrap;
@@ -9,17 +10,23 @@ pub mod difference;
 pub mod effect;
 pub mod hierarchical;
 pub mod holm;
+pub mod inference;
 pub mod mcnemar;
 pub mod moments;
+pub mod p_value;
 pub mod paired_t;
 pub mod permutation;
 pub mod randomisation;
 pub mod sign;
+pub mod units;
 pub mod wilcoxon;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+
+pub use p_value::P;
+pub use units::Units;
 
 /// Holds the limits of a confidence interval, in the unit of the estimate; `[low, high]` in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

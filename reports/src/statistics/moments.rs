@@ -1,8 +1,56 @@
-//! Mean and variance.
+//! Sum, mean and variance.
+
+/// Adds values up without rounding on the way: the exact sum, rounded once.
+///
+/// Shewchuk (1997), "Adaptive precision floating-point arithmetic and fast robust geometric
+/// predicates", as `math.fsum` of Python. The order of the values does not matter, so that means over
+/// the same values are equal, and `x + y - y - x` is zero. Values that are not finite, or whose sum
+/// is not, are added up plainly.
+pub fn sum(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut plain = 0.0;
+    // Parts of the sum that share no bit, smallest first.
+    let mut parts: Vec<f64> = Vec::new();
+    for value in values {
+        plain += value;
+        let mut rest = value;
+        let mut kept = 0;
+        for index in 0..parts.len() {
+            let (larger, smaller) =
+                if parts[index].abs() > rest.abs() { (parts[index], rest) } else { (rest, parts[index]) };
+            let total = larger + smaller;
+            let error = smaller - (total - larger);
+            if error != 0.0 {
+                parts[kept] = error;
+                kept += 1;
+            }
+            rest = total;
+        }
+        parts.truncate(kept);
+        parts.push(rest);
+    }
+    let Some(mut total) = parts.pop() else { return 0.0 };
+    let mut error = 0.0;
+    while let Some(part) = parts.pop() {
+        let before = total;
+        total = before + part;
+        error = part - (total - before);
+        if error != 0.0 {
+            break;
+        }
+    }
+    // Half of a last digit is rounded by what lies below it.
+    if parts.last().is_some_and(|below| (*below < 0.0) == (error < 0.0) && error != 0.0) {
+        let corrected = total + 2.0 * error;
+        if corrected - total == 2.0 * error {
+            total = corrected;
+        }
+    }
+    if total.is_finite() { total } else { plain }
+}
 
 /// Computes the arithmetic mean; NaN for no values.
 pub fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
+    sum(values.iter().copied()) / values.len() as f64
 }
 
 /// Computes the unbiased sample variance (denominator n - 1); NaN for fewer than two values.
@@ -17,8 +65,7 @@ pub fn variance(values: &[f64]) -> f64 {
         return 0.0;
     }
     let centre = mean(values);
-    let squares: f64 = values.iter().map(|value| (value - centre).powi(2)).sum();
-    squares / (values.len() - 1) as f64
+    sum(values.iter().map(|value| (value - centre).powi(2))) / (values.len() - 1) as f64
 }
 
 /// Computes the sample standard deviation.
@@ -28,6 +75,8 @@ pub fn deviation(values: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -37,5 +86,26 @@ mod tests {
         assert!((variance(&values) - 32.0 / 7.0).abs() < 1e-12);
         assert!(variance(&[1.0]).is_nan());
         assert_eq!(variance(&[0.1; 10]), 0.0);
+    }
+
+    #[test]
+    fn sums_are_rounded_once() {
+        // From the tests of Python's `math.fsum`.
+        assert_eq!(sum([1e100, 1.0, -1e100, 1e-100, 1e50, -1.0, -1e50]), 1e-100);
+        assert_eq!(sum([1e16, 1.0, 1e-16]), 10_000_000_000_000_002.0);
+        assert_eq!(sum([0.1; 10]), 1.0);
+        assert_eq!((sum([]), sum([f64::INFINITY, 1.0])), (0.0, f64::INFINITY));
+        assert!(sum([f64::NAN, 1.0]).is_nan());
+        assert_eq!(sum([f64::MAX, f64::MAX]), f64::INFINITY);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_values_does_not_matter(values in prop::collection::vec(-1e9..1e9f64, 0..30)) {
+            let mut reversed = values.clone();
+            reversed.reverse();
+            prop_assert_eq!(sum(values.clone()), sum(reversed.clone()));
+            prop_assert_eq!(sum(values.into_iter().chain(reversed.into_iter().map(|value| -value))), 0.0);
+        }
     }
 }

@@ -4,7 +4,7 @@ use rand::RngExt;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{Resampling, stream};
+use super::{P, Resampling, stream};
 
 /// Reports an approximate randomisation test.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -12,7 +12,7 @@ pub struct Randomisation {
     /// The observed difference of the two systems.
     pub difference: f64,
     /// Two-sided p value.
-    pub p: f64,
+    pub p: P,
 }
 
 /// Tests the difference of two systems on a metric that is a function of summed counts, two-sided.
@@ -22,7 +22,8 @@ pub struct Randomisation {
 /// them at random per item and recomputes `difference(first sums, second sums)`. With `b` of `m`
 /// trials at least as far from zero as observed, p is `(b + 1) / (m + 1)`. Noreen (1989),
 /// "Computer-intensive methods for testing hypotheses"; Riezler and Maxwell (2005), "On some
-/// pitfalls in automatic evaluation and significance testing for MT"; `--paired-ar` of sacrebleu.
+/// pitfalls in automatic evaluation and significance testing for MT"; `--paired-ar` of sacrebleu. Items
+/// that are not independent of each other belong into one row, summed.
 ///
 /// # Panics
 /// If the two sides differ in their number of items, or rows in their length.
@@ -68,13 +69,14 @@ pub fn randomisation(
             },
         )
         .sum::<usize>();
-    Randomisation { difference: observed, p: (hits + 1) as f64 / (resampling.resamples + 1) as f64 }
+    Randomisation { difference: observed, p: P::resampled(hits, resampling.resamples) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::expected::{expected, numbers};
     use super::super::permutation::permutation;
+    use super::super::units::Units;
     use super::*;
 
     fn rows(values: &[f64]) -> Vec<Vec<f64>> {
@@ -91,15 +93,15 @@ mod tests {
             let (a, b) = (numbers(&case["a"]), numbers(&case["b"]));
             let resampling = Resampling::default();
             let result = randomisation(&rows(&a), &rows(&b), resampling, of_means);
-            let wanted = permutation(&numbers(&case["differences"]), resampling);
+            let wanted = permutation(&Units::each(&numbers(&case["differences"])), resampling);
             assert!((result.difference - wanted.mean).abs() < 1e-9);
-            assert!((result.p - wanted.p).abs() < 0.015, "{} {}", result.p, wanted.p);
+            assert!((result.p.value - wanted.p().value).abs() < 0.015, "{:?} {:?}", result.p, wanted.p());
         }
     }
 
     #[test]
     fn equal_systems_give_one() {
         let same = rows(&[0.1, 0.5, 0.9]);
-        assert_eq!(randomisation(&same, &same, Resampling::default(), of_means).p, 1.0);
+        assert_eq!(randomisation(&same, &same, Resampling::default(), of_means).p.value, 1.0);
     }
 }

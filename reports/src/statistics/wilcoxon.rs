@@ -39,8 +39,7 @@ impl Wilcoxon {
 /// These choices are the defaults of `scipy.stats.wilcoxon` since 1.15 (`zero_method="wilcox"`,
 /// `correction=False`, `method="auto"`).
 ///
-/// Ties must be exact: take the differences from [`super::difference::differences`]. Returns p = 1
-/// when no difference is left.
+/// Ties are equal values, as in SciPy. Returns p = 1 when no difference is left.
 pub fn wilcoxon(differences: &[f64]) -> Wilcoxon {
     let mut kept: Vec<f64> = differences.iter().copied().filter(|&d| d != 0.0).collect();
     let zeros = differences.len() - kept.len();

@@ -184,7 +184,7 @@ impl Value {
             Self::Number(value, digits) => number::fixed(*value, *digits),
             Self::Amount(value, digits) => number::amount(*value, *digits),
             Self::Signed(value, digits) => number::signed(*value, *digits),
-            Self::P(p) => number::p_value(*p),
+            Self::P(p) => number::p_value(crate::statistics::P::exact(*p)),
             Self::Interval(low, high, digits) => {
                 format!("[{}, {}]", number::fixed(*low, *digits), number::fixed(*high, *digits))
             }

@@ -1,0 +1,117 @@
+//! One statistic for effect, interval and test: the mean difference over units, and over seeds too.
+
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use super::detectable::{self, Component};
+use super::moments;
+use super::p_value::P;
+use super::permutation::{Permutation, permutation};
+use super::units::Units;
+use super::{Interval, Resampling};
+
+/// Holds what can be said of a mean difference.
+///
+/// With one seed it is the [`Permutation`] test of units and its interval: it speaks of the models as
+/// they were trained, and of other units. With several, the spread over seeds comes on top, so that it
+/// speaks of models trained again: with `D_s` the difference at seed s, `A = s^2(D_s) / S` the variance
+/// of the mean (denominator S - 1 in `s^2`, so that a variance over few seeds is not too small) and
+/// `[L, U]` the interval over units, the interval is
+///
+/// `effect - sqrt(t^2 A + (effect - L)^2)` to `effect + sqrt(t^2 A + (U - effect)^2)`,
+///
+/// `t` being Student's with S - 1 degrees of freedom at the same level, and p is the smallest alpha
+/// whose interval leaves zero out. Banerjee (1961), "On confidence interval for two-means problem based
+/// on separate estimates of variances and tabulated values of t-table", shows that so adding squared
+/// limits of two components covers at least as often as it says; asymmetric limits after Zou and Donner
+/// (2008), "Construction of confidence limits about effect measures: a general approach". It is
+/// conservative: noise that seeds and units share is in both parts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inference {
+    effect: f64,
+    permutation: Permutation,
+    units: Component,
+    seeds: Option<Component>,
+}
+
+impl Inference {
+    /// Takes the units of a difference and its value at each seed.
+    pub fn new(units: &Units, by_seed: &[f64], resampling: Resampling) -> Self {
+        let seeds = by_seed.len() as f64;
+        Self {
+            effect: units.mean(),
+            permutation: permutation(units, resampling),
+            units: Component { variance: units.variance(), degrees: units.count() as f64 - 1.0 },
+            seeds: (by_seed.len() > 1)
+                .then(|| Component { variance: moments::variance(by_seed) / seeds, degrees: seeds - 1.0 }),
+        }
+    }
+
+    /// The mean difference.
+    pub fn effect(&self) -> f64 {
+        self.effect
+    }
+
+    /// Two-sided p value of no difference.
+    pub fn p(&self) -> P {
+        let Some(seeds) = self.seeds.filter(|seeds| seeds.variance > 0.0) else { return self.permutation.p() };
+        // What is left of the squared effect for the seeds, when so many patterns are as extreme.
+        let left = |hits: usize| {
+            let (low, high) = self.permutation.ends(hits);
+            let end = if self.effect > 0.0 { self.effect - low } else { high - self.effect };
+            self.effect * self.effect - end * end
+        };
+        let tail = |hits: usize| student_tail(seeds.degrees, (left(hits).max(0.0) / seeds.variance).sqrt());
+        // Between share(hits - 1) and share(hits) the interval over units stays as it is while Student's t falls.
+        let rejects = |hits: usize| left(hits) > 0.0 && tail(hits) < self.permutation.share(hits);
+        let (mut accepted, mut rejected) = (0, self.permutation.patterns() + 1);
+        while accepted + 1 < rejected {
+            let middle = usize::midpoint(accepted, rejected);
+            if rejects(middle) { rejected = middle } else { accepted = middle }
+        }
+        let value = if rejected > self.permutation.patterns() {
+            1.0
+        } else {
+            tail(rejected).max(self.permutation.share(rejected - 1))
+        };
+        P { value, floor: self.permutation.share(0) }
+    }
+
+    /// Returns the differences that the test does not reject at `alpha`; unbounded where there are too few
+    /// units to reject anything.
+    pub fn interval(&self, alpha: f64) -> Interval {
+        let Interval { low, high } = self.permutation.interval(alpha);
+        let Some(seeds) = self.seeds.filter(|seeds| seeds.variance > 0.0) else { return Interval { low, high } };
+        let reach = seeds.reach(alpha);
+        Interval {
+            low: self.effect - reach.hypot(self.effect - low),
+            high: self.effect + reach.hypot(high - self.effect),
+        }
+    }
+
+    /// Standard error of the effect, over units and, where there are several, seeds.
+    pub fn error(&self) -> f64 {
+        (self.units.variance + self.seeds.map_or(0.0, |seeds| seeds.variance)).sqrt()
+    }
+
+    /// Standard deviation over units of what the effect is the mean of: its error over units times the
+    /// root of their number.
+    pub fn spread(&self) -> f64 {
+        (self.units.variance * (self.units.degrees + 1.0)).sqrt()
+    }
+
+    /// Smallest p value that so few units can give.
+    pub fn least_p(&self) -> f64 {
+        if self.permutation.exact { self.permutation.share(1) } else { self.permutation.share(0) }
+    }
+
+    /// Smallest effect that this test would find at `alpha` with probability `power` if the components
+    /// are what they were estimated to be.
+    pub fn detectable(&self, alpha: f64, power: f64) -> f64 {
+        detectable::detectable(self.units, self.seeds, alpha, power)
+    }
+}
+
+/// Two-sided tail of Student's distribution.
+fn student_tail(degrees: f64, t: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, degrees).map_or(f64::NAN, |student| 2.0 * student.cdf(-t))
+}

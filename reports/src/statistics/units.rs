@@ -1,0 +1,180 @@
+//! Units: what was drawn independently of each other, such as documents that several questions are on.
+
+use super::moments;
+
+/// Rounding of one operation, as a share of its result.
+const EPSILON: f64 = f64::EPSILON / 2.0;
+
+/// Holds what is compared, added up within units.
+///
+/// The effect is `sum of sums / sum of sizes`: with a difference per question, their mean over all
+/// questions. Questions of one unit stay together in whatever is resampled, because they may share
+/// what makes them hard (Cameron and Miller 2015, "A practitioner's guide to cluster-robust
+/// inference").
+#[derive(Debug, Clone, PartialEq)]
+pub struct Units {
+    /// Sum of the unit's differences.
+    pub(super) sums: Vec<f64>,
+    /// Number, or weight, of its questions.
+    pub(super) sizes: Vec<f64>,
+    /// Bound on the rounding of any sum over units: sums closer than this are equal.
+    pub(super) rounding: f64,
+}
+
+impl Units {
+    /// Adds up paired values within units, `first - second`; an item is `(first, second, unit)` with
+    /// units counted from 0.
+    pub fn paired(items: impl IntoIterator<Item = (f64, f64, usize)>) -> Self {
+        Self::of(items.into_iter().map(|(first, second, unit)| Item {
+            unit,
+            sum: first - second,
+            size: 1.0,
+            magnitude: first.abs() + second.abs(),
+        }))
+    }
+
+    /// Takes every difference as a unit of its own.
+    pub fn each(differences: &[f64]) -> Self {
+        Self::paired(differences.iter().enumerate().map(|(unit, difference)| (*difference, 0.0, unit)))
+    }
+
+    /// Adds up items within units.
+    pub fn of(items: impl IntoIterator<Item = Item>) -> Self {
+        let (mut sums, mut sizes): (Vec<Vec<f64>>, Vec<Vec<f64>>) = (Vec::new(), Vec::new());
+        let mut rounding = 0.0;
+        for item in items {
+            if sums.len() <= item.unit {
+                sums.resize(item.unit + 1, Vec::new());
+                sizes.resize(item.unit + 1, Vec::new());
+            }
+            sums[item.unit].push(item.sum);
+            sizes[item.unit].push(item.size);
+            // Equal values differ by exactly nothing, however large they are.
+            if item.sum != 0.0 {
+                rounding += 4.0 * EPSILON * item.magnitude;
+            }
+        }
+        let added = |lists: Vec<Vec<f64>>| lists.into_iter().map(moments::sum).collect();
+        Self::new(added(sums), added(sizes), rounding)
+    }
+
+    /// Takes the units of a difference that is no mean, such as of two corpus scores.
+    ///
+    /// Each unit stands for its jackknife pseudo-value `n D - (n - 1) D_without`, with `D` the
+    /// difference over all n units and `without` that over all others; Tukey (1958), "Bias and
+    /// confidence in not-quite large samples". They are shifted so that their mean is `D`.
+    /// `magnitude` says how large the scores are that were subtracted, for the bound on rounding.
+    pub fn jackknife(whole: f64, without: &[f64], magnitude: f64) -> Self {
+        let count = without.len() as f64;
+        let pseudo: Vec<f64> = without.iter().map(|without| whole + (count - 1.0) * (whole - without)).collect();
+        let shift = whole - moments::mean(&pseudo);
+        let sums: Vec<f64> = pseudo.into_iter().map(|value| value + shift).collect();
+        let rounding = 8.0 * EPSILON * count * count * magnitude;
+        Self::new(sums, vec![1.0; without.len()], rounding)
+    }
+
+    fn new(mut sums: Vec<f64>, mut sizes: Vec<f64>, rounding: f64) -> Self {
+        // A unit without questions says nothing.
+        let kept: Vec<bool> = sizes.iter().map(|size| *size > 0.0).collect();
+        let mut keep = kept.iter();
+        sums.retain(|_| *keep.next().unwrap_or(&false));
+        sizes.retain(|size| *size > 0.0);
+        let total: f64 = sums.iter().map(|sum| sum.abs()).sum();
+        let rounding = rounding + sums.len() as f64 * EPSILON * total;
+        Self { sums, sizes, rounding }
+    }
+
+    /// Number of units.
+    pub fn count(&self) -> usize {
+        self.sums.len()
+    }
+
+    /// The effect: the mean difference over all questions. NaN without any.
+    pub fn mean(&self) -> f64 {
+        moments::sum(self.sums.iter().copied()) / self.size()
+    }
+
+    /// Mean difference of each unit.
+    pub fn means(&self) -> Vec<f64> {
+        self.sums.iter().zip(&self.sizes).map(|(sum, size)| sum / size).collect()
+    }
+
+    /// Variance of the mean over units, `n / (n - 1) sum (U - mean n_u)^2 / N^2`; NaN for fewer than
+    /// two units.
+    ///
+    /// The linearised variance of a ratio of cluster totals; Cochran (1977), "Sampling techniques",
+    /// equation 6.13. With one question per unit it is `s^2 / n`.
+    pub fn variance(&self) -> f64 {
+        let (mean, count) = (self.mean(), self.count() as f64);
+        let squares = self.sums.iter().zip(&self.sizes).map(|(sum, size)| {
+            let residual = sum - mean * size;
+            if residual.abs() <= self.rounding { 0.0 } else { residual * residual }
+        });
+        if self.count() < 2 {
+            return f64::NAN;
+        }
+        count / (count - 1.0) * moments::sum(squares) / self.size().powi(2)
+    }
+
+    fn size(&self) -> f64 {
+        moments::sum(self.sizes.iter().copied())
+    }
+}
+
+/// One question's part of its unit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Item {
+    /// Its unit, counted from 0.
+    pub unit: usize,
+    /// First side minus second, times the size.
+    pub sum: f64,
+    /// How much it counts: 1, or the number of its tokens.
+    pub size: f64,
+    /// How large the values are that were subtracted to give `sum`, for the bound on rounding.
+    pub magnitude: f64,
+}
+
+/// Numbers groups from 0 in the order of their first item.
+pub fn number<'g>(groups: impl IntoIterator<Item = &'g str>) -> Vec<usize> {
+    let mut known = std::collections::HashMap::new();
+    let number = |group| {
+        let next = known.len();
+        *known.entry(group).or_insert(next)
+    };
+    groups.into_iter().map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_count_alike_whatever_their_unit() {
+        let units = Units::paired([(1.0, 0.0, 0), (0.0, 0.0, 0), (1.0, 0.0, 1)]);
+        assert_eq!((units.count(), units.mean(), units.means()), (2, 2.0 / 3.0, vec![0.5, 1.0]));
+        // Residuals 1 - 4/3 and 1 - 2/3: 2 (2/9) / 9.
+        assert!((units.variance() - 4.0 / 81.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn single_questions_have_the_variance_of_a_mean() {
+        let values = [0.4, 0.1, -0.3, 0.9, 0.2];
+        assert!((Units::each(&values).variance() - moments::variance(&values) / 5.0).abs() < 1e-15);
+        assert_eq!(Units::each(&[0.1; 7]).variance(), 0.0);
+        assert!(Units::each(&[0.1]).variance().is_nan());
+    }
+
+    #[test]
+    fn the_jackknife_of_a_mean_is_its_values() {
+        let values = [0.4, 0.1, -0.3, 0.9];
+        let without: Vec<f64> = values.iter().map(|value| (1.1 - value) / 3.0).collect();
+        let units = Units::jackknife(1.1 / 4.0, &without, 1.0);
+        assert!(units.means().iter().zip(values).all(|(found, wanted)| (found - wanted).abs() < 1e-12));
+        assert_eq!(Units::jackknife(0.0, &[0.0; 3], 1.0).means(), [0.0; 3]);
+    }
+
+    #[test]
+    fn groups_are_numbered_as_they_come() {
+        assert_eq!(number(["b", "a", "b", "c"]), [0, 1, 0, 2]);
+    }
+}
