@@ -89,6 +89,12 @@ pub fn sentence_signature(tokenizer: Tokenizer, references: Option<usize>) -> St
     sign(tokenizer, references, EffectiveOrder::Yes)
 }
 
+/// Turns the signature of sentence scores into that of the corpus score from the same counts; signatures
+/// of other metrics stay as they are.
+pub fn corpus_signature(sentence: &str) -> String {
+    if sentence.contains("|smooth:exp|") { sentence.replace("|eff:yes|", "|eff:no|") } else { sentence.to_owned() }
+}
+
 fn sign(tokenizer: Tokenizer, references: Option<usize>, effective_order: EffectiveOrder) -> String {
     format!(
         "nrefs:{}|case:mixed|eff:{}|tok:{tokenizer}|smooth:exp|{}",
@@ -190,5 +196,8 @@ mod tests {
         assert!(corpus.starts_with("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:tutelage-"));
         let sentence = sentence_signature(Tokenizer::Chinese, None);
         assert!(sentence.starts_with("nrefs:var|case:mixed|eff:yes|tok:zh|smooth:exp|version:tutelage-"));
+        assert_eq!(corpus_signature(&sentence), signature(Tokenizer::Chinese, None));
+        let chrf = crate::ngram::chrf::signature(crate::ngram::chrf::Variant::Characters, None);
+        assert_eq!(corpus_signature(&chrf), chrf);
     }
 }
