@@ -292,12 +292,10 @@ pub struct Data {
     pub skipped: Vec<(String, u64)>,
     /// What a reader must know, name and value: what the test asks, what prompts show, what stands in
     /// two splits, what pretraining read.
+    #[serde(default)]
     pub facts: Vec<(String, String)>,
     /// Checksum of the source file.
     pub checksum: String,
-    /// What else a reader must know, name and value: duplicates over splits, what the test asks for.
-    #[serde(default)]
-    pub facts: Vec<(String, String)>,
 }
 
 /// Describes training stages of one kind that share their settings.

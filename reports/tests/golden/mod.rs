@@ -68,7 +68,6 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
             name: "glossary".into(),
             splits: vec![("train".into(), 1_840), ("dev".into(), 120), ("test".into(), QUESTIONS as u64)],
             skipped: vec![("impossible".into(), 57)],
-            facts: Vec::new(),
             checksum: "blake3:9f2b6c0e4d".into(),
             facts: vec![
                 ("the test asks".into(), "recall of trained facts, in other words than training asked for them".into()),
