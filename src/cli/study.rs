@@ -6,7 +6,6 @@ use clap::Args;
 use tutelage_metrics::metric::METRICS;
 
 use super::output::{Format, Output};
-use crate::data::corpus::texts;
 use crate::data::{ImportError, SplitError, Tokenizer, import, split};
 use crate::evaluate::locate::{self, LocateError};
 use crate::experiment::settings::{Experiment, Model, TokenizerSource};
@@ -15,7 +14,6 @@ use crate::models::ModelError;
 use crate::models::config::Config;
 use crate::models::weights::Checkpoint;
 use crate::orchestrate::hub;
-use crate::orchestrate::prepare::NO_PASSAGES;
 use crate::orchestrate::store::Store;
 
 /// Names an experiment and changes to it.
@@ -138,14 +136,7 @@ fn train_examples(loaded: &mut Loaded) -> Option<usize> {
     }
     let divided = match import(data, Path::new("")) {
         Ok(imported) => match split(&imported.examples, &data.split, data.limit) {
-            Ok(splits) => {
-                let scratch = experiment.models.iter().find(|(_, model)| matches!(model, Model::Scratch(_)));
-                if let (Some((model, _)), true) = (scratch, texts(&splits.train, &imported.passages).is_empty()) {
-                    let message = format!("`{at}` has no passages, and `{model}` is to be pretrained on them");
-                    loaded.faults.at(at.key("path"), message, NO_PASSAGES);
-                }
-                return Some(splits.train.len());
-            }
+            Ok(splits) => return Some(splits.train.len()),
             Err(SplitError::Shares(..) | SplitError::NotGiven(_)) => return None,
             Err(_) if data.limit == Some(0) => return None,
             Err(error) => (at.key("split"), error.to_string(), error.hint()),
