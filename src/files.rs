@@ -67,10 +67,18 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
 /// # Errors
 /// See [`write()`]; also a value that JSON cannot hold, as an input/output error.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), WriteError> {
-    let mut bytes = serde_json::to_vec_pretty(value)
-        .map_err(|error| WriteError::Io { path: path.to_owned(), source: error.into() })?;
-    bytes.push(b'\n');
+    let bytes = json(value).map_err(|error| WriteError::Io { path: path.to_owned(), source: error.into() })?;
     write(path, &bytes)
+}
+
+/// Returns what [`write_json`] writes.
+///
+/// # Errors
+/// A value that JSON cannot hold.
+pub fn json(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(value)?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }
 
 /// Writes a file piece by piece: `fill` gets a buffered writer on the temporary file.

@@ -1,4 +1,4 @@
-//! Percentile bootstrap over examples.
+//! Percentile bootstrap over examples, or over groups of them.
 //!
 //! Efron and Tibshirani 1993, "An Introduction to the Bootstrap", section 13.3; for corpus metrics
 //! on resampled sufficient statistics, Koehn 2004, "Statistical Significance Tests for Machine
@@ -17,22 +17,26 @@ pub const SEED: u64 = 12345;
 /// Computes a corpus value from the examples drawn, given by index with repeats.
 pub type Estimator<'a> = Box<dyn Fn(&[usize]) -> f64 + Sync + 'a>;
 
-/// Returns the 95 % percentile interval `[low, high]` of each estimator over `n` examples.
+/// Returns the 95 % percentile interval `[low, high]` of each estimator.
+///
+/// `units` are what is drawn, each a list of the examples that it brings: one example, or all those of
+/// a group, such as the questions on one document, which then stay together (Davison and Hinkley 1997,
+/// "Bootstrap Methods and their Application", section 3.8).
 ///
 /// All estimators see the same [`RESAMPLES`] resamples; resample r draws from stream r of one
-/// generator, so the intervals do not depend on the number of threads. With one example, low
-/// equals high.
+/// generator, so the intervals do not depend on the number of threads. With one unit, low equals high.
 ///
 /// # Panics
-/// If `n` is 0.
-pub fn intervals(n: usize, estimators: &[Estimator<'_>]) -> Vec<[f64; 2]> {
-    assert!(n > 0, "a bootstrap needs an example");
+/// If there is no unit.
+pub fn intervals(units: &[Vec<usize>], estimators: &[Estimator<'_>]) -> Vec<[f64; 2]> {
+    assert!(!units.is_empty(), "a bootstrap needs an example");
     let resamples: Vec<Vec<f64>> = (0..RESAMPLES)
         .into_par_iter()
         .map(|resample| {
             let mut random = ChaCha8Rng::seed_from_u64(SEED);
             random.set_stream(resample as u64);
-            let drawn: Vec<usize> = (0..n).map(|_| random.random_range(0..n)).collect();
+            let drawn = (0..units.len()).flat_map(|_| &units[random.random_range(0..units.len())]);
+            let drawn: Vec<usize> = drawn.copied().collect();
             estimators.iter().map(|estimator| estimator(&drawn)).collect()
         })
         .collect();
@@ -78,12 +82,27 @@ mod tests {
         // 1000 resamples have a standard error of their own, a twelfth of that.
         let values: Vec<f64> = (0..400).map(|i| (f64::from(i) + 0.5) / 400.0).collect();
         let mean = |drawn: &[usize]| drawn.iter().map(|&i| values[i]).sum::<f64>() / drawn.len() as f64;
-        let [low, high] = intervals(400, &[Box::new(mean)])[0];
+        let units: Vec<Vec<usize>> = (0..400).map(|i| vec![i]).collect();
+        let [low, high] = intervals(&units, &[Box::new(mean)])[0];
         let standard_error = (1.0f64 / 12.0).sqrt() / 20.0;
         for (bound, expected) in [(low, -1.96), (high, 1.96)] {
             let errors = (bound - 0.5) / standard_error;
             assert!((errors - expected).abs() < 0.2, "{errors}, {expected}");
         }
-        assert_eq!(intervals(400, &[Box::new(mean)])[0], [low, high], "the seed is fixed");
+        assert_eq!(intervals(&units, &[Box::new(mean)])[0], [low, high], "the seed is fixed");
+    }
+
+    #[test]
+    fn examples_of_a_group_are_drawn_together() {
+        // 100 groups of four equal values: as wide as 100 values, not as 400.
+        let mean = |drawn: &[usize]| drawn.iter().map(|&i| (i / 4) as f64).sum::<f64>() / drawn.len() as f64;
+        let width = |units: &[Vec<usize>]| {
+            let [low, high] = intervals(units, &[Box::new(mean)])[0];
+            high - low
+        };
+        let groups: Vec<Vec<usize>> = (0..100).map(|group| (4 * group..4 * group + 4).collect()).collect();
+        let singles: Vec<Vec<usize>> = (0..400).map(|i| vec![i]).collect();
+        let ratio = width(&groups) / width(&singles);
+        assert!((ratio - 2.0).abs() < 0.2, "{ratio}");
     }
 }

@@ -6,6 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`metric`] | the table of metrics: names, units, directions, citations |
+//! | [`blind`] | what a metric does not see in given texts, and what to use instead |
 //! | [`score`] | rows of text in; corpus values, intervals and example values out |
 //! | [`bootstrap`] | the interval's resamples |
 //! | [`ngram`] | BLEU, chrF, ROUGE, exact match, token F1: pure functions on text |
@@ -17,6 +18,7 @@
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests write small files of their own"))]
 
+pub mod blind;
 pub mod bootstrap;
 pub mod embedding;
 pub mod energy;

@@ -1,20 +1,23 @@
 //! Scores a corpus: rows of predictions and references in, values with intervals out.
 
+use crate::blind::{self, Blind};
 use crate::bootstrap::{self, Estimator};
 use crate::embedding::{Embedder, cosine};
 use crate::metric::{Direction, MetricName};
+use crate::ngram::tokenizer::Tokenizer;
 use crate::ngram::{bleu, chrf, exact, rouge, token_f1};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Holds one prediction and what it should have been.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// Identifier of the example, unique in the corpus.
     pub id: String,
-    /// What the model wrote; may be empty.
-    pub prediction: String,
+    /// What the model wrote; may be empty. None where it wrote nothing at all, which counts as the
+    /// empty text, but is wrong even where no answer is the right one.
+    pub prediction: Option<String>,
     /// What it should have written: at least one text, any of which is right.
     pub references: Vec<String>,
     /// The question that was asked.
@@ -23,6 +26,26 @@ pub struct Row {
     /// The passage the answer was to be taken from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
+    /// What examples share that do not count as independent, such as a document; given in all rows or
+    /// in none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+}
+
+impl Row {
+    /// Returns the prediction, empty where there is none.
+    pub(crate) fn text(&self) -> &str {
+        self.prediction.as_deref().unwrap_or_default()
+    }
+}
+
+/// Holds what scoring depends on besides the rows.
+#[derive(Default, Clone, Copy)]
+pub struct Settings<'a> {
+    /// The embedding model of `cosine`.
+    pub embedder: Option<&'a dyn Embedder>,
+    /// How BLEU cuts texts into tokens.
+    pub bleu_tokenizer: Tokenizer,
 }
 
 /// Holds the value of a metric on a corpus.
@@ -38,10 +61,16 @@ pub struct Scored {
     pub direction: Direction,
     /// Names tokenizer, smoothing, version: all that can change the value.
     pub signature: String,
+    /// Names what can change the values of examples: other than `signature` for BLEU.
+    pub example_signature: String,
     /// Number of examples.
     pub n: usize,
-    /// 95 % percentile bootstrap interval over examples, `[low, high]`.
+    /// Number of units that the interval resamples: groups where rows have them, else examples.
+    pub units: usize,
+    /// 95 % percentile bootstrap interval over units, `[low, high]`.
     pub ci: [f64; 2],
+    /// What this metric does not see in these texts.
+    pub blind: Vec<Blind>,
     /// Value of each example, in the order of the rows.
     pub examples: Vec<ExampleScore>,
 }
@@ -76,6 +105,16 @@ pub enum ScoreError {
         /// The identifier.
         id: String,
     },
+    /// Some rows have a group and some have none.
+    #[error("{with} of {of} rows have a group, row `{id}` has none: expected all or none")]
+    SomeGroups {
+        /// Rows with a group.
+        with: usize,
+        /// All rows.
+        of: usize,
+        /// The first row without one.
+        id: String,
+    },
     /// A metric needs an embedding model.
     #[error("metric `{metric}` needs an embedding model and none is given")]
     NoEmbedder {
@@ -100,6 +139,7 @@ impl ScoreError {
             Self::Empty | Self::Cosine(_) => None,
             Self::NoReference { .. } => Some("give every row at least one reference"),
             Self::DuplicateId { .. } => Some("give every row its own id, and all right answers as its references"),
+            Self::SomeGroups { .. } => Some("give every row its group: its own id where it belongs to no other"),
             Self::NoEmbedder { .. } => Some("give an embedding model or leave the metric out"),
             Self::NotOfText { .. } => Some("evaluate the model itself for this metric, or leave it out"),
         }
@@ -108,13 +148,15 @@ impl ScoreError {
 
 /// Scores `rows` with each of `metrics`, once each, in the order first named.
 ///
-/// All metrics share the resamples of the interval, whose seed is [`bootstrap::SEED`].
+/// All metrics share the resamples of the interval, whose seed is [`bootstrap::SEED`]; they draw whole
+/// groups where rows have them.
 ///
 /// # Errors
-/// If there is no row, a row has no reference, an identifier occurs twice, or a metric cannot be
-/// computed with what is given; see [`ScoreError::remedy`].
-pub fn score(rows: &[Row], metrics: &[MetricName], embedder: Option<&dyn Embedder>) -> Result<Vec<Scored>, ScoreError> {
+/// If there is no row, a row has no reference, an identifier occurs twice, only some rows have a group,
+/// or a metric cannot be computed with what is given; see [`ScoreError::remedy`].
+pub fn score(rows: &[Row], metrics: &[MetricName], settings: &Settings<'_>) -> Result<Vec<Scored>, ScoreError> {
     check(rows)?;
+    let units = units(rows)?;
     let mut distinct: Vec<MetricName> = Vec::new();
     for &metric in metrics {
         if !distinct.contains(&metric) {
@@ -125,23 +167,30 @@ pub fn score(rows: &[Row], metrics: &[MetricName], embedder: Option<&dyn Embedde
     let reference_count = reference_count(rows);
     let mut scored = Vec::with_capacity(distinct.len());
     for metric in distinct {
-        let (signature, examples) = examples(rows, metric, embedder, reference_count)?;
+        let (signature, examples) = examples(rows, metric, settings, reference_count)?;
         let all: Vec<usize> = (0..rows.len()).collect();
         let value = estimator(metric, &examples)(&all);
+        let example_signature = match metric {
+            MetricName::Bleu => bleu::sentence_signature(settings.bleu_tokenizer, reference_count),
+            _ => signature.clone(),
+        };
         scored.push(Scored {
             metric,
             value,
             unit: metric.metric().unit.to_owned(),
             direction: metric.metric().direction,
             signature,
+            example_signature,
             n: rows.len(),
+            units: units.len(),
             ci: [value; 2],
+            blind: blind::find(rows, metric, settings.bleu_tokenizer),
             examples,
         });
     }
     let estimators: Vec<Estimator<'_>> =
         scored.iter().map(|scored| estimator(scored.metric, &scored.examples)).collect();
-    let intervals = bootstrap::intervals(rows.len(), &estimators);
+    let intervals = bootstrap::intervals(&units, &estimators);
     drop(estimators);
     for (scored, interval) in scored.iter_mut().zip(intervals) {
         scored.ci = interval;
@@ -165,6 +214,27 @@ fn check(rows: &[Row]) -> Result<(), ScoreError> {
     Ok(())
 }
 
+/// Returns the examples of each group, in the order of their first, or each example by itself.
+fn units(rows: &[Row]) -> Result<Vec<Vec<usize>>, ScoreError> {
+    let with = rows.iter().filter(|row| row.group.is_some()).count();
+    if with == 0 {
+        return Ok((0..rows.len()).map(|index| vec![index]).collect());
+    }
+    let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut units: Vec<Vec<usize>> = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        let Some(group) = row.group.as_deref() else {
+            return Err(ScoreError::SomeGroups { with, of: rows.len(), id: row.id.clone() });
+        };
+        let unit = *numbers.entry(group).or_insert(units.len());
+        if unit == units.len() {
+            units.push(Vec::new());
+        }
+        units[unit].push(index);
+    }
+    Ok(units)
+}
+
 /// Returns the number of references of every row, `None` where it varies.
 fn reference_count(rows: &[Row]) -> Option<usize> {
     let count = rows[0].references.len();
@@ -175,24 +245,23 @@ fn reference_count(rows: &[Row]) -> Option<usize> {
 fn examples(
     rows: &[Row],
     metric: MetricName,
-    embedder: Option<&dyn Embedder>,
+    settings: &Settings<'_>,
     reference_count: Option<usize>,
 ) -> Result<(String, Vec<ExampleScore>), ScoreError> {
     let chrf = |variant: chrf::Variant| {
-        let examples =
-            each_counted(rows, chrf::from_counts, |row| chrf::counts(variant, &row.prediction, &row.references));
+        let examples = each_counted(rows, chrf::from_counts, |row| chrf::counts(variant, row.text(), &row.references));
         (chrf::signature(variant, reference_count), examples)
     };
     let rouge = |variant: rouge::Variant| {
         let stemming = rouge::Stemming::Porter;
-        let examples = each(rows, |row| rouge::sentence(variant, &row.prediction, &row.references, stemming).f1);
+        let examples = each(rows, |row| rouge::sentence(variant, row.text(), &row.references, stemming).f1);
         (rouge::signature(variant, stemming), examples)
     };
     Ok(match metric {
         MetricName::Bleu => {
-            let examples =
-                each_counted(rows, bleu::sentence_from_counts, |row| bleu::counts(&row.prediction, &row.references));
-            (bleu::signature(reference_count), examples)
+            let tokenizer = settings.bleu_tokenizer;
+            let counts = |row: &Row| bleu::counts(tokenizer, row.text(), &row.references);
+            (bleu::signature(tokenizer, reference_count), each_counted(rows, bleu::sentence_from_counts, counts))
         }
         MetricName::Chrf => chrf(chrf::Variant::Characters),
         MetricName::ChrfPlusPlus => chrf(chrf::Variant::CharactersAndWords),
@@ -200,16 +269,13 @@ fn examples(
         MetricName::Rouge2 => rouge(rouge::Variant::Two),
         MetricName::RougeL => rouge(rouge::Variant::L),
         MetricName::RougeLsum => rouge(rouge::Variant::Lsum),
-        MetricName::ExactMatch => {
-            (exact::signature(), each(rows, |row| exact::sentence(&row.prediction, &row.references)))
-        }
-        MetricName::TokenF1 => {
-            (token_f1::signature(), each(rows, |row| token_f1::sentence(&row.prediction, &row.references)))
-        }
+        // To these two an empty answer can be right, but none at all is not.
+        MetricName::ExactMatch => (exact::signature(), each_answered(rows, exact::sentence)),
+        MetricName::TokenF1 => (token_f1::signature(), each_answered(rows, token_f1::sentence)),
         MetricName::Cosine => {
-            let embedder = embedder.ok_or(ScoreError::NoEmbedder { metric })?;
+            let embedder = settings.embedder.ok_or(ScoreError::NoEmbedder { metric })?;
             let pairs: Vec<(&str, &[String])> =
-                rows.iter().map(|row| (row.prediction.as_str(), row.references.as_slice())).collect();
+                rows.iter().map(|row| (row.text(), row.references.as_slice())).collect();
             let values = cosine::sentences(&pairs, embedder)?;
             let examples = rows
                 .iter()
@@ -224,6 +290,10 @@ fn examples(
 
 fn each(rows: &[Row], value: impl Fn(&Row) -> f64 + Sync) -> Vec<ExampleScore> {
     rows.par_iter().map(|row| ExampleScore { id: row.id.clone(), value: value(row), counts: Vec::new() }).collect()
+}
+
+fn each_answered(rows: &[Row], value: impl Fn(&str, &[String]) -> f64 + Sync) -> Vec<ExampleScore> {
+    each(rows, |row| row.prediction.as_deref().map_or(0.0, |prediction| value(prediction, &row.references)))
 }
 
 fn each_counted(
@@ -269,10 +339,9 @@ mod tests {
     fn row(id: &str, prediction: &str, references: &[&str]) -> Row {
         Row {
             id: id.to_owned(),
-            prediction: prediction.to_owned(),
+            prediction: Some(prediction.to_owned()),
             references: references.iter().map(|text| (*text).to_owned()).collect(),
-            question: None,
-            context: None,
+            ..Row::default()
         }
     }
 
@@ -289,11 +358,15 @@ mod tests {
         }
     }
 
+    fn with_length() -> Settings<'static> {
+        Settings { embedder: Some(&Length), ..Settings::default() }
+    }
+
     #[test]
     fn corpus_values_pool_counts_and_average_the_rest() {
         let rows = [row("a", "the AMF selects an SMF", &["the AMF selects an SMF"]), row("b", "", &["UPF"])];
         let metrics = [MetricName::Bleu, MetricName::ExactMatch, MetricName::Cosine, MetricName::Bleu];
-        let scored = score(&rows, &metrics, Some(&Length)).unwrap();
+        let scored = score(&rows, &metrics, &with_length()).unwrap();
         assert_eq!(scored.iter().map(|scored| scored.metric).collect::<Vec<_>>(), metrics[..3]);
         // All n-grams right, five tokens against six: the brevity penalty alone.
         assert!((scored[0].value - 100.0 * (1.0f64 - 6.0 / 5.0).exp()).abs() < 1e-9);
@@ -314,7 +387,7 @@ mod tests {
     #[test]
     fn every_metric_of_text_is_computed_and_signed() {
         let rows = [row("a", "a session", &["the session", "sessions"])];
-        let scored = score(&rows, &MetricName::of_text(), Some(&Length)).unwrap();
+        let scored = score(&rows, &MetricName::of_text(), &with_length()).unwrap();
         assert_eq!(scored.len(), 10);
         for scored in scored {
             assert!(scored.signature.contains("version:tutelage-"), "{}", scored.signature);
@@ -324,7 +397,7 @@ mod tests {
 
     #[test]
     fn faults_are_named_with_their_remedy() {
-        let error = |rows: &[Row], metric| score(rows, &[metric], None).unwrap_err();
+        let error = |rows: &[Row], metric| score(rows, &[metric], &Settings::default()).unwrap_err();
         assert_eq!(error(&[], MetricName::Bleu).to_string(), "no predictions to score");
         let no_reference = error(&[row("a", "x", &[])], MetricName::Bleu);
         assert_eq!(no_reference.to_string(), "row `a` has no reference");
@@ -336,5 +409,35 @@ mod tests {
         assert_eq!(embedder.remedy(), Some("give an embedding model or leave the metric out"));
         let model = error(&[row("a", "x", &["x"])], MetricName::Perplexity);
         assert_eq!(model.to_string(), "metric `perplexity` is measured by the model, not from its text");
+    }
+
+    #[test]
+    fn no_answer_is_wrong_even_where_the_empty_one_is_right() {
+        let mut rows = [row("a", "", &[""]), row("b", "", &[""])];
+        rows[1].prediction = None;
+        for scored in score(&rows, &[MetricName::ExactMatch, MetricName::TokenF1], &Settings::default()).unwrap() {
+            assert_eq!(scored.value, 0.5);
+            assert_eq!(scored.examples.iter().map(|example| example.value).collect::<Vec<_>>(), [1.0, 0.0]);
+        }
+    }
+
+    #[test]
+    fn intervals_resample_groups_and_each_row_needs_one() {
+        let mut rows: Vec<Row> = (0..40).map(|i| row(&i.to_string(), ["x", "y"][i / 4 % 2], &["x"])).collect();
+        let width = |rows: &[Row]| {
+            let scored = score(rows, &[MetricName::ExactMatch], &Settings::default()).unwrap().remove(0);
+            (scored.units, scored.ci[1] - scored.ci[0])
+        };
+        let (questions, narrow) = width(&rows);
+        for (index, row) in rows.iter_mut().enumerate() {
+            row.group = Some((index / 4).to_string());
+        }
+        let (groups, wide) = width(&rows);
+        assert_eq!((questions, groups), (40, 10));
+        // Four equal values in each group: half the spread is that of a quarter of the values.
+        assert!((wide / narrow - 2.0).abs() < 0.3, "{wide} {narrow}");
+        rows[7].group = None;
+        let error = score(&rows, &[MetricName::ExactMatch], &Settings::default()).unwrap_err();
+        assert_eq!(error.to_string(), "39 of 40 rows have a group, row `7` has none: expected all or none");
     }
 }

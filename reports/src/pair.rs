@@ -114,7 +114,6 @@ mod tests {
             worse: worse.into(),
             within: within.iter().map(owned).collect(),
             metrics: vec!["m".into()],
-            alpha: 0.05,
         }
     }
 

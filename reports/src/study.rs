@@ -31,6 +31,9 @@ pub struct Study {
     pub arms: Vec<Arm>,
     /// Seeds of the trials.
     pub seeds: Vec<u64>,
+    /// What each seed trained anew, in words: `students`, or `students, teachers and pretrained models`.
+    #[serde(default)]
+    pub retrained: String,
     /// The arm that tables compare with, if the experiment names one.
     pub baseline: Option<String>,
     /// Claims written before the run.
@@ -287,11 +290,12 @@ pub struct Data {
     pub splits: Vec<(String, u64)>,
     /// Rows left out, by reason.
     pub skipped: Vec<(String, u64)>,
-    /// Checksum of the source file.
-    pub checksum: String,
-    /// What else a reader must know, name and value: duplicates over splits, what the test asks for.
+    /// What a reader must know, name and value: what the test asks, what prompts show, what stands in
+    /// two splits, what pretraining read.
     #[serde(default)]
     pub facts: Vec<(String, String)>,
+    /// Checksum of the source file.
+    pub checksum: String,
 }
 
 /// Describes training stages of one kind that share their settings.
@@ -431,6 +435,7 @@ pub(crate) mod tests {
             factors: Vec::new(),
             arms: Vec::new(),
             seeds: Vec::new(),
+            retrained: "students".into(),
             baseline: None,
             hypotheses: Vec::new(),
             alpha: 0.05,

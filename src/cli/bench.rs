@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::Verdict;
 use super::output::{Output, columns};
+use super::outputs::{self, Force};
 use super::precision::PrecisionName;
 use crate::data::encode::{Limits, Sequence, encode_all};
 use crate::data::import::{ImportError, import};
@@ -96,9 +97,12 @@ pub struct Common {
     /// too).
     #[arg(long, value_name = "RATE", default_value_t = 1e-3, value_parser = positive)]
     lr: f64,
-    /// Writes every step's loss parts (`loss`, `ce`, `kd`, ..., `grad_norm`) to this JSON file.
+    /// Writes every step's loss parts (`loss`, `ce`, `kd`, ..., `grad_norm`) to this JSON file; an
+    /// existing one is only replaced if it has the very form that this command writes.
     #[arg(long, value_name = "FILE")]
     losses: Option<PathBuf>,
+    #[command(flatten)]
+    force: Force,
 }
 
 /// Largest batch and length: their product counts tokens.
@@ -207,12 +211,31 @@ impl Bench {
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
         let (Self::Sft(SftBench { common }) | Self::Distill(DistillBench { common, .. })) = self;
         if let Some(path) = &common.losses {
-            files::try_write(path)?;
+            outputs::claim("--losses", path, &self.inputs(), common.force, is_losses)?;
         }
         let timing = time(self)?;
         output.result(&timing, || text(&timing))?;
         Ok(Verdict::Good)
     }
+
+    /// The files and folders that are read.
+    fn inputs(&self) -> Vec<(&str, &Path)> {
+        let (Self::Sft(SftBench { common }) | Self::Distill(DistillBench { common, .. })) = self;
+        let mut inputs = vec![("--model", common.model.as_path()), ("--data", common.data.as_path())];
+        if let Self::Distill(bench) = self {
+            inputs.push(("--teacher", &bench.teacher));
+            inputs.extend(bench.projectors.as_deref().map(|path| ("--projectors", path)));
+        }
+        inputs
+    }
+}
+
+/// Says whether a file is one that `--losses` wrote: the same bytes come out when it is written again.
+fn is_losses(path: &Path) -> bool {
+    let Ok(bytes) = std::fs::read(path) else { return false };
+    let Ok(log) = serde_json::from_slice::<Vec<BTreeMap<String, f64>>>(&bytes) else { return false };
+    let has_parts = log.iter().all(|parts| parts.contains_key("loss") && parts.contains_key("grad_norm"));
+    has_parts && files::json(&log).is_ok_and(|written| written == bytes)
 }
 
 fn time(bench: &Bench) -> anyhow::Result<Timing> {
@@ -342,6 +365,7 @@ impl Common {
             importer,
             path: Some(self.data.clone()),
             window: None,
+            window_at: settings::WindowAt::default(),
             closed_book: self.closed_book,
             limit: None,
             split: settings::Split::default(),

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Verdict;
 use super::output::Output;
+use super::outputs::{self, Force};
 use super::precision::PrecisionName;
 use crate::device;
 use crate::evaluate;
@@ -18,7 +19,8 @@ use crate::experiment::settings::{Compute, DeviceChoice};
 #[command(after_help = "\
 The input holds `input_ids` [batch, sequence] (int64, no padding), the output `logits` [batch,
 sequence, vocab] (f32), both safetensors. Compare them with those of the program that the
-checkpoint comes from; in f32 they agree to about 1e-4.
+checkpoint comes from; in f32 they agree to about 1e-4. An existing output file is only replaced if
+this command wrote it.
 
 Examples:
   tutelage logits --model TinyLlama --input ids.safetensors --output logits.safetensors
@@ -42,6 +44,8 @@ pub struct Logits {
     /// Number format of matrix products.
     #[arg(long, value_enum, default_value_t = PrecisionName::F32)]
     precision: PrecisionName,
+    #[command(flatten)]
+    force: Force,
 }
 
 #[derive(Serialize)]
@@ -56,6 +60,9 @@ impl Logits {
     /// # Errors
     /// Files that are missing, damaged or do not fit, ids outside the vocabulary.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
+        let mut inputs = vec![("--model", self.model.as_path()), ("--input", self.input.as_path())];
+        inputs.extend(self.adapter.as_deref().map(|path| ("--adapter", path)));
+        outputs::claim("--output", &self.output, &inputs, self.force, evaluate::is_logits)?;
         let settings = Compute { device: DeviceChoice::Auto, precision: self.precision.into(), threads: None };
         let compute = device::start(&settings)?;
         let shape = evaluate::logits(&self.model, self.adapter.as_deref(), &self.input, &self.output, compute)

@@ -10,13 +10,16 @@ pub mod doctor;
 pub mod jobs;
 pub mod logits;
 pub mod output;
+pub mod outputs;
 pub mod plan;
 pub mod precision;
+pub mod predictions;
 pub mod report;
 pub mod run;
 pub mod score;
 pub mod status;
 pub mod study;
+pub mod table;
 pub mod threads;
 
 use std::process::ExitCode;

@@ -68,7 +68,8 @@ impl StudyArgs {
             metrics: &metrics,
             same_vocabulary: &same_vocabulary,
             located: &|name| hub::locate(&format!("hf:{name}")),
-            positions: &positions,
+            positions: &|checkpoint| size(checkpoint, |config| config.max_position_embeddings),
+            width: &|checkpoint| size(checkpoint, |config| config.hidden_size),
             train_examples,
             default_embedding_model: default_embedding_model(),
         };
@@ -104,10 +105,10 @@ impl StoreArgs {
     }
 }
 
-/// Returns the longest sequence that a checkpoint was made for, if it is here.
-fn positions(checkpoint: &str) -> Option<usize> {
+/// Returns a size of a checkpoint, if it is here.
+fn size(checkpoint: &str, of: fn(&Config) -> i64) -> Option<usize> {
     let config = Config::read(&hub::locate(checkpoint)?).ok()?;
-    usize::try_from(config.max_position_embeddings).ok()
+    usize::try_from(of(&config)).ok()
 }
 
 /// Says why the default embedding model is not there, and what to do about it.
@@ -157,7 +158,9 @@ fn train_examples(loaded: &mut Loaded) -> Option<usize> {
 fn unreadable_models(loaded: &mut Loaded) {
     let Some(experiment) = &loaded.experiment else { return };
     let mut found = Vec::new();
-    for (name, model) in &experiment.models {
+    let factors = &experiment.factors;
+    let used = |name: &String| factors.student.contains(name) || factors.teacher.contains(name);
+    for (name, model) in experiment.models.iter().filter(|(name, _)| used(name)) {
         let Model::Checkpoint(checkpoint) = model else { continue };
         let at = KeyPath::from("models").key(name).key("checkpoint");
         let unusable = unusable(checkpoint).into_iter();

@@ -1,7 +1,10 @@
 //! Logits of given ids: the check that a checkpoint loads right.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use tch::{Kind, Tensor, no_grad};
 
 use crate::device::Compute;
@@ -9,7 +12,7 @@ use crate::models::ModelError;
 use crate::models::decoder::Decoder;
 use crate::models::layers::Mode;
 use crate::models::packed::Packed;
-use crate::models::weights::{Checkpoint, save_file};
+use crate::models::weights::{Checkpoint, save_file_about};
 use crate::tuning::peft;
 
 /// Why logits cannot be computed.
@@ -73,6 +76,26 @@ pub fn logits(
             })
             .collect()
     });
-    save_file(output, &[&("logits".to_owned(), Tensor::stack(&rows, 0))])?;
+    save_file_about(output, &[&("logits".to_owned(), Tensor::stack(&rows, 0))], MAKER)?;
     Ok([batch, sequence, vocabulary])
+}
+
+/// Says who wrote a file, in its metadata.
+const MAKER: (&str, &str) = ("made_by", "tutelage logits");
+
+/// Largest header that is read to tell whose file it is: one tensor takes a hundred bytes.
+const MOST_HEADER: u64 = 4096;
+
+/// Says whether a file is one that [`logits`] wrote, by its metadata.
+#[must_use]
+pub fn is_logits(path: &Path) -> bool {
+    let header = || {
+        let mut file = File::open(path).ok()?;
+        let mut length = [0; 8];
+        file.read_exact(&mut length).ok()?;
+        let mut header = Vec::new();
+        file.take(u64::from_le_bytes(length).min(MOST_HEADER)).read_to_end(&mut header).ok()?;
+        serde_json::from_slice::<Value>(&header).ok()
+    };
+    header().is_some_and(|header| header["__metadata__"][MAKER.0] == MAKER.1)
 }

@@ -8,4 +8,4 @@ pub mod logits;
 
 pub use embedder::SentenceEmbedder;
 pub use locate::embedding_model;
-pub use logits::logits;
+pub use logits::{is_logits, logits};

@@ -141,6 +141,12 @@ impl SftLevel {
 }
 
 impl Factors {
+    /// Says whether any level fine-tunes a model before distillation.
+    #[must_use]
+    pub fn tunes(&self) -> bool {
+        self.sft.iter().any(|level| level.tunes_teacher() || level.tunes_student())
+    }
+
     /// Returns the levels of a factor of [`FACTORS`], in file order.
     #[must_use]
     pub fn levels(&self, factor: &str) -> Option<Vec<&str>> {

@@ -8,7 +8,9 @@
 
 mod deserialize;
 mod document;
-mod nearest;
+mod misplaced;
+pub(crate) mod nearest;
+mod remedy;
 mod structure;
 mod syntax;
 

@@ -217,6 +217,16 @@ const PART: i64 = 1 << 24;
 /// # Errors
 /// When the file cannot be written; an older one is then untouched.
 pub fn save_file(path: &Path, tensors: &[&(String, Tensor)]) -> Result<(), ModelError> {
+    // transformers asks a file who wrote it.
+    save_file_about(path, tensors, ("format", "pt"))
+}
+
+/// Writes tensors as [`save_file`] does, with one name and value as the file's metadata: of several, the
+/// order would be another in every run.
+///
+/// # Errors
+/// As for [`save_file`].
+pub fn save_file_about(path: &Path, tensors: &[&(String, Tensor)], about: (&str, &str)) -> Result<(), ModelError> {
     let mut ordered = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let dtype = dtype_of(tensor.kind()).ok_or_else(|| {
@@ -236,8 +246,7 @@ pub fn save_file(path: &Path, tensors: &[&(String, Tensor)]) -> Result<(), Model
         described.push((name.clone(), TensorInfo { dtype, shape, data_offsets: (start, end) }));
     }
     let damaged = |problem: String| ModelError::Damaged { path: path.to_owned(), problem };
-    // transformers asks a file who wrote it.
-    let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let about = HashMap::from([(about.0.to_owned(), about.1.to_owned())]);
     let metadata = Metadata::new(Some(about), described).map_err(|error| damaged(error.to_string()))?;
     let mut header = serde_json::to_vec(&metadata).map_err(|error| damaged(error.to_string()))?;
     header.resize(header.len().next_multiple_of(8), b' ');

@@ -33,7 +33,7 @@ use super::stage::{Stage, StageKind};
 use super::store::{State, Store};
 use super::trained::Trained;
 use crate::data::SplitName;
-use crate::experiment::settings::{self, Experiment};
+use crate::experiment::settings::{self, Experiment, Retrain};
 use crate::experiment::{Checked, FACTORS, Key, Part, resolve};
 use crate::models::config::Config;
 
@@ -69,6 +69,7 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
         factors: factors(&checked.experiment),
         arms: collecting.arms()?,
         seeds: checked.experiment.seeds.clone(),
+        retrained: retrained(&checked.experiment),
         baseline: baseline(checked),
         hypotheses: hypotheses(&checked.experiment),
         alpha: checked.experiment.alpha,
@@ -125,6 +126,21 @@ fn baseline(checked: &Checked) -> Option<String> {
     let control =
         || checked.controls.iter().find(|control| control.matches(levels)).map(|control| control.name.clone());
     arm.or_else(control)
+}
+
+/// Says what each seed trains anew; what the experiment does not train at all is not named.
+fn retrained(experiment: &Experiment) -> String {
+    let is_scratch = |model: &settings::Model| matches!(model, settings::Model::Scratch(_));
+    let any_scratch = experiment.models.values().any(is_scratch);
+    let teaches = experiment.factors.sft.iter().any(|level| level.tunes_teacher())
+        || experiment.factors.teacher.iter().any(|teacher| experiment.models.get(teacher).is_some_and(is_scratch));
+    match (experiment.retrain, teaches, any_scratch) {
+        (Retrain::Students, ..) | (Retrain::All, false, false) => "students",
+        (Retrain::All, true, false) => "students and teachers",
+        (Retrain::All, false, true) => "students and pretrained models",
+        (Retrain::All, true, true) => "students, teachers and pretrained models",
+    }
+    .to_owned()
 }
 
 fn hypotheses(experiment: &Experiment) -> Vec<study::Hypothesis> {
@@ -314,8 +330,8 @@ impl Collecting<'_> {
                 name: stage.label.clone(),
                 splits: names.into_iter().zip(summary.examples).collect(),
                 skipped: summary.skipped.into_iter().collect(),
+                facts: summary.facts,
                 checksum: summary.checksum,
-                facts: Vec::new(),
             });
         }
         Ok(sets)
@@ -558,6 +574,7 @@ mod tests {
     use crate::data::Example;
     use crate::device::Compute;
     use crate::files;
+    use crate::orchestrate::environment::Environment;
     use crate::orchestrate::event::Step;
     use crate::orchestrate::execute::{Execution, Inputs, Listener, News, Worker};
     use crate::orchestrate::job::Job;
@@ -636,6 +653,29 @@ mod tests {
     }
 
     #[test]
+    fn what_a_seed_retrains_is_told() {
+        let told = |edit: fn(&mut Experiment)| retrained(&checked(edit).experiment);
+        assert_eq!(told(|_| ()), "students");
+        let all = |experiment: &mut Experiment| experiment.retrain = Retrain::All;
+        assert_eq!(told(all), "students, teachers and pretrained models");
+        let downloaded = |experiment: &mut Experiment| {
+            experiment.retrain = Retrain::All;
+            for model in experiment.models.values_mut() {
+                *model = settings::Model::Checkpoint("hf:org/name".to_owned());
+            }
+        };
+        assert_eq!(told(downloaded), "students and teachers");
+        let untaught = |experiment: &mut Experiment| {
+            for model in experiment.models.values_mut() {
+                *model = settings::Model::Checkpoint("hf:org/name".to_owned());
+            }
+            experiment.factors.sft = vec![settings::SftLevel::Student];
+            experiment.retrain = Retrain::All;
+        };
+        assert_eq!(told(untaught), "students");
+    }
+
+    #[test]
     fn a_run_becomes_records_a_study_and_a_report() {
         let edit = |experiment: &mut Experiment| {
             experiment.data.values_mut().for_each(|data| data.limit = Some(400));
@@ -654,6 +694,7 @@ mod tests {
             environment: &Environment::of(Compute::reference()),
             sources: &Vec::new,
             stop: &StopFlag::default(),
+            depth: Depth::Changes,
             listener: &mut Deaf,
         };
         let summary = execution.run(&plan);

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tutelage_metrics::embedding::Embedder;
 use tutelage_metrics::metric::{Family, MetricName};
-use tutelage_metrics::score::{Row, score};
+use tutelage_metrics::score::{Row, Settings, score};
 use tutelage_reports::study::{Aggregation, Metric};
 
 use super::execute::Inputs;
@@ -92,15 +92,16 @@ fn values(
         };
         rows.push(Row {
             id: generation.id.clone(),
-            prediction: generation.answer.clone(),
+            prediction: Some(generation.answer.clone()),
             references: example.references.clone(),
             question: Some(example.question.clone()),
             context: example.context.clone(),
+            ..Row::default()
         });
     }
     let of_text: Vec<MetricName> =
         metrics.iter().copied().filter(|name| name.metric().family != Family::Likelihood).collect();
-    let mut scored = score(&rows, &of_text, embedder)?;
+    let mut scored = score(&rows, &of_text, &Settings { embedder, ..Settings::default() })?;
     let (mut described, mut values) = (Vec::new(), Vec::new());
     for &name in metrics {
         let found = scored.iter().position(|scored| scored.metric == name);

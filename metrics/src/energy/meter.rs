@@ -2,9 +2,10 @@
 //!
 //! A counter is read at both ends, and in between so that it cannot turn over unseen; power is sampled
 //! and integrated by the trapezoidal rule. Where the process was stopped (by a terminal, a scheduler or
-//! a container) or the machine slept, nothing was sampled: a counter that may have turned over
-//! meanwhile, and power that nobody read, are not measured, which the account says. Work on a GPU runs
-//! on after the call that started it: the caller synchronises the device before start and finish.
+//! a container) or the machine slept, nothing was sampled: what a counter that may have turned over
+//! meanwhile counted is estimated at best, between bounds; power that nobody read is unavailable; both
+//! are said. Work on a GPU runs on after the call that started it: the caller synchronises the device
+//! before start and finish.
 
 use super::account::{Account, Measured};
 use super::source::{Joules, PowerSource, Reading, State, Turn, Unavailable};
@@ -21,6 +22,10 @@ pub const INTERVAL: Duration = Duration::from_millis(100);
 /// Longest time between two readings of a power sensor that its integral bridges, in seconds: far
 /// above [`INTERVAL`] on a busy machine, short beside any stop. An assumption.
 const BRIDGED_SECONDS: f64 = 5.0;
+
+/// How many times longer than it was read a counter may have been unread, for its mean power to tell how
+/// often it turned over meanwhile: an assumption.
+const LARGEST_UNREAD: f64 = 10.0;
 
 /// Sleep of the machine that is no rounding of its two clocks, in seconds.
 const SLEEP_SECONDS: f64 = 1.0;
@@ -120,6 +125,8 @@ struct Track {
     turn: Option<Turn>,
     /// Latest value of the counter, and what it counted since the first, turns unrolled.
     counter: Option<Counter>,
+    /// Times in which the counter may have turned over unread: not in what it counted.
+    gaps: Vec<Gap>,
     /// Latest power, and the energy integrated up to it.
     power: Option<Power>,
     /// Whether the first and the latest reading had a power: between them gaps are bridged.
@@ -158,6 +165,33 @@ struct Counter {
     at: Moment,
     value: Joules,
     counted: Joules,
+}
+
+/// What is known of a time in which a counter was not read, in which it counted `rest` and none or
+/// more whole turns.
+#[derive(Clone, Copy)]
+struct Gap {
+    seconds: f64,
+    rest: Joules,
+    turn: Turn,
+}
+
+impl Gap {
+    /// Returns the most turns there may have been.
+    fn most_turns(&self) -> f64 {
+        ((self.turn.highest_watts * self.seconds - self.rest.0) / self.turn.range.0).floor().max(0.0)
+    }
+
+    /// Returns what the counter counted, if it turned over that often.
+    fn with_turns(&self, turns: f64) -> Joules {
+        Joules(self.rest.0 + turns * self.turn.range.0)
+    }
+
+    /// Returns what it counted, of all that is possible that which is nearest to `watts`.
+    fn at(&self, watts: f64) -> Joules {
+        let turns = (watts * self.seconds - self.rest.0) / self.turn.range.0;
+        self.with_turns(turns.round().clamp(0.0, self.most_turns()))
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -199,6 +233,7 @@ impl Track {
             turn: source.turn(),
             source,
             counter: None,
+            gaps: Vec::new(),
             power: None,
             power_at_ends: (false, false),
             power_is_whole: true,
@@ -257,8 +292,9 @@ impl Track {
         self.counter = Some(Counter { at, value, counted });
     }
 
-    /// Returns what was counted between two values of the counter, or why that cannot be known.
-    fn step(&self, last: &Counter, at: Moment, value: Joules) -> Result<Joules, String> {
+    /// Returns what was counted between two values of the counter, or why that cannot be known; where
+    /// it may have turned over between them, nothing, and notes the gap.
+    fn step(&mut self, last: &Counter, at: Moment, value: Joules) -> Result<Joules, String> {
         let (seconds, slept) = (at.since(&last.at), at.slept_since(&last.at));
         let least = format!("at least {:.0} J were counted before", last.counted.0);
         if self.source.state() == State::Measured && slept > SLEEP_SECONDS {
@@ -269,12 +305,9 @@ impl Track {
             return if value < last.value { Err(fell()) } else { Ok(value - last.value) };
         };
         if seconds >= turn.seconds() {
-            return Err(format!(
-                "the counter was not read for {seconds:.1} s, as where a process is stopped, and may turn over in \
-                 {:.1} s (at {} W, assumed to be the highest power): turns may be missing; {least}",
-                turn.seconds(),
-                turn.highest_watts
-            ));
+            let rest = Joules((value - last.value).0.rem_euclid(turn.range.0));
+            self.gaps.push(Gap { seconds, rest, turn });
+            return Ok(Joules(0.0));
         }
         let turned = value < last.value;
         let step = if turned { turn.range - last.value + value } else { value - last.value };
@@ -315,21 +348,23 @@ impl Track {
     fn measured(&self, seconds: f64) -> Measured {
         let counted = self.counter.map(|counter| counter.counted);
         let integrated = self.power.map(|power| power.integral);
-        let joules = if self.failure.is_some() { None } else { counted.or(integrated) };
-        let method = match &self.failure {
-            Some(reason) => reason.text(),
-            None if self.failed_samples > 0 => format!(
-                "{}; {} of {} samples failed and are bridged",
-                self.source.method(),
-                self.failed_samples,
-                self.samples
-            ),
-            None => self.source.method(),
+        let found = match (&self.failure, counted.or(integrated)) {
+            (None, Some(joules)) if self.gaps.is_empty() => Ok((joules, self.source.state(), self.source.method())),
+            (None, Some(joules)) => self.estimated(joules, seconds),
+            (None, None) => Err("nothing was read".to_owned()),
+            (Some(reason), _) => Err(reason.text()),
         };
+        let (joules, state, mut method) = match found {
+            Ok((joules, state, method)) => (Some(joules), state, method),
+            Err(reason) => (None, State::Unavailable, reason),
+        };
+        if joules.is_some() && self.failed_samples > 0 {
+            method += &format!("; {} of {} samples failed and are bridged", self.failed_samples, self.samples);
+        }
         Measured {
             component: self.source.component(),
             name: self.source.name(),
-            state: if joules.is_some() { self.source.state() } else { State::Unavailable },
+            state,
             joules,
             method,
             seconds,
@@ -338,6 +373,32 @@ impl Track {
                 .and(integrated)
                 .filter(|_| self.power_at_ends == (true, true) && self.power_is_whole),
         }
+    }
+
+    /// Adds to what was `counted` in `seconds`, gaps left out, what the counter may have counted in them.
+    ///
+    /// # Errors
+    /// Too little was read to tell.
+    fn estimated(&self, counted: Joules, seconds: f64) -> Result<(Joules, State, String), String> {
+        let unread: f64 = self.gaps.iter().map(|gap| gap.seconds).sum();
+        let read = seconds - unread;
+        let turn = self.gaps.iter().map(|gap| gap.turn.seconds()).fold(f64::INFINITY, f64::min);
+        let total = |of: &dyn Fn(&Gap) -> Joules| counted + self.gaps.iter().map(of).sum();
+        let (low, high) = (total(&|gap| gap.rest), total(&|gap| gap.with_turns(gap.most_turns())));
+        let reason = format!(
+            "not read for {unread:.1} s, as where a process is stopped, and may turn over in {turn:.1} s at the highest \
+             power (assumed): {:.0} to {:.0} J",
+            low.0, high.0
+        );
+        if read * LARGEST_UNREAD < unread {
+            return Err(format!("the counter was {reason}, and what was read is too little to tell"));
+        }
+        let watts = counted.0 / read;
+        let method = format!(
+            "{}, {reason}, estimated as nearest to the mean power of the rest, {watts:.0} W",
+            self.source.method()
+        );
+        Ok((total(&|gap| gap.at(watts)), State::Estimated, method))
     }
 }
 
@@ -525,22 +586,32 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_may_have_been_missed_is_not_measured() {
-        // At 50 W and stopped from 8 to 32 s, the counter passes its end once, and where it was once more.
-        let measured = read_at([8, 32, 40], Script::turning([0.0, 400.0, 600.0, 0.0]));
-        assert_eq!((measured.state, measured.joules), (State::Unavailable, None));
+    fn a_turn_that_may_have_been_missed_is_estimated_between_bounds() {
+        // 50 W, at most 100 W: stopped from 8 to 32 s, the counter turns over once and ends above where
+        // it was, as it would without the turn.
+        let counter = |values: &[f64]| {
+            let turn = Some(Turn { range: Joules(1000.0), highest_watts: 100.0 });
+            Script { readings: values.iter().map(|&value| energy(value)).collect(), turn, state: State::Measured }
+        };
+        let measured = read_at([8, 32, 40], counter(&[0.0, 400.0, 600.0, 0.0]).boxed());
+        assert_eq!((measured.state, measured.joules), (State::Estimated, Some(Joules(2000.0))));
         assert_eq!(
             measured.method,
-            "the counter was not read for 24.0 s, as where a process is stopped, and may turn over in 20.0 s (at 50 W, \
-             assumed to be the highest power): turns may be missing; at least 400 J were counted before"
+            "script, not read for 24.0 s, as where a process is stopped, and may turn over in 10.0 s at the highest \
+             power (assumed): 1000 to 3000 J, estimated as nearest to the mean power of the rest, 50 W"
         );
+        // Twice; and a counter that fell, from 400 to 100 J.
+        let measured = read_at([8, 32, 40, 74], counter(&[0.0, 400.0, 600.0, 0.0, 700.0]).boxed());
+        assert_eq!(measured.joules, Some(Joules(3700.0)));
+        let measured = read_at([8, 22], counter(&[0.0, 400.0, 100.0]).boxed());
+        assert_eq!(measured.joules, Some(Joules(1100.0)));
         // Failed readings are no readings.
-        let failing = Script {
-            readings: [energy(0.0), failing(), energy(900.0)].into(),
-            turn: Some(Turn { range: Joules(1000.0), highest_watts: 50.0 }),
-            state: State::Measured,
-        };
-        assert_eq!(read_at([15, 25], failing.boxed()).joules, None);
+        let failing = Script { readings: [energy(0.0), failing(), energy(900.0)].into(), ..counter(&[]) };
+        assert_eq!(read_at([5, 11], failing.boxed()).state, State::Unavailable);
+        // The mean power of one second says nothing about minutes.
+        let measured = read_at([1, 61], counter(&[0.0, 50.0, 50.0]).boxed());
+        assert_eq!((measured.state, measured.joules), (State::Unavailable, None));
+        assert!(measured.method.ends_with("50 to 6050 J, and what was read is too little to tell"));
     }
 
     #[test]
@@ -575,7 +646,7 @@ mod tests {
         let mut ledger = Ledger::open(vec![Box::new(Stopped(clock.clone(), 0))], clock.clone());
         clock.put(1);
         ledger.sample();
-        assert_eq!(ledger.account().components[0].joules, None);
+        assert_ne!(ledger.account().components[0].state, State::Measured);
     }
 
     #[test]

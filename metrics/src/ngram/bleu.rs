@@ -1,4 +1,5 @@
-//! BLEU, equal to sacrebleu's defaults: 13a tokens, up to 4-grams, exponential smoothing.
+//! BLEU, equal to sacrebleu's defaults: up to 4-grams, exponential smoothing, 13a tokens unless others
+//! are asked for.
 //!
 //! `BLEU = 100 · BP · exp(¼ Σₙ log pₙ)` with `BP = min(1, exp(1 − r/c))`.
 //!
@@ -8,7 +9,7 @@
 //! 2018, "A Call for Clarity in Reporting BLEU Scores".
 
 use super::multiset::{Interner, Multiset, WORD_BITS};
-use super::tokenizer_13a::tokenize;
+use super::tokenizer::Tokenizer;
 
 /// Longest n-gram that counts.
 pub const MAX_ORDER: usize = 4;
@@ -24,10 +25,11 @@ pub const COUNTS: usize = 2 * MAX_ORDER + 2;
 ///
 /// # Panics
 /// If `references` is empty.
-pub fn counts(prediction: &str, references: &[impl AsRef<str>]) -> Vec<f64> {
+pub fn counts(tokenizer: Tokenizer, prediction: &str, references: &[impl AsRef<str>]) -> Vec<f64> {
     assert!(!references.is_empty(), "BLEU needs a reference");
     let mut interner = Interner::default();
-    let mut intern = |text: &str| -> Vec<u32> { tokenize(text).iter().map(|token| interner.intern(token)).collect() };
+    let mut intern =
+        |text: &str| -> Vec<u32> { tokenizer.tokenize(text).iter().map(|token| interner.intern(token)).collect() };
     let prediction = intern(prediction);
     let references: Vec<Vec<u32>> = references.iter().map(|text| intern(text.as_ref())).collect();
 
@@ -72,16 +74,32 @@ pub fn sentence_from_counts(counts: &[f64]) -> f64 {
 ///
 /// # Panics
 /// If `references` is empty.
-pub fn sentence(prediction: &str, references: &[impl AsRef<str>]) -> f64 {
-    sentence_from_counts(&counts(prediction, references))
+pub fn sentence(tokenizer: Tokenizer, prediction: &str, references: &[impl AsRef<str>]) -> f64 {
+    sentence_from_counts(&counts(tokenizer, prediction, references))
 }
 
-/// Names the variant as sacrebleu does, with our own version; `references` is the number per
-/// example, `None` where it varies.
-pub fn signature(references: Option<usize>) -> String {
+/// Names the variant of the corpus score as sacrebleu does, with our own version; `references` is the
+/// number per example, `None` where it varies.
+pub fn signature(tokenizer: Tokenizer, references: Option<usize>) -> String {
+    sign(tokenizer, references, EffectiveOrder::No)
+}
+
+/// Names the variant of a sentence score: as [`signature`], but with effective order.
+pub fn sentence_signature(tokenizer: Tokenizer, references: Option<usize>) -> String {
+    sign(tokenizer, references, EffectiveOrder::Yes)
+}
+
+/// Turns the signature of sentence scores into that of the corpus score from the same counts; signatures
+/// of other metrics stay as they are.
+pub fn corpus_signature(sentence: &str) -> String {
+    if sentence.contains("|smooth:exp|") { sentence.replace("|eff:yes|", "|eff:no|") } else { sentence.to_owned() }
+}
+
+fn sign(tokenizer: Tokenizer, references: Option<usize>, effective_order: EffectiveOrder) -> String {
     format!(
-        "nrefs:{}|case:mixed|eff:no|tok:13a|smooth:exp|{}",
+        "nrefs:{}|case:mixed|eff:{}|tok:{tokenizer}|smooth:exp|{}",
         super::chrf::reference_count(references),
+        if effective_order == EffectiveOrder::Yes { "yes" } else { "no" },
         crate::metric::implementation("sacrebleu-2.6.0")
     )
 }
@@ -130,17 +148,19 @@ fn compute(counts: &[f64], effective_order: EffectiveOrder) -> f64 {
 mod tests {
     use super::*;
 
+    const TOKENIZER: Tokenizer = Tokenizer::Mteval13a;
+
     #[test]
     fn a_copy_scores_100() {
         let text = "the AMF selects an SMF";
-        assert!((sentence(text, &[text]) - 100.0).abs() < 1e-9);
-        assert!((from_counts(&counts(text, &[text])) - 100.0).abs() < 1e-9);
+        assert!((sentence(TOKENIZER, text, &[text]) - 100.0).abs() < 1e-9);
+        assert!((from_counts(&counts(TOKENIZER, text, &[text])) - 100.0).abs() < 1e-9);
     }
 
     #[test]
     fn counts_follow_papineni_example_of_the_repeated_the() {
         let references = ["The cat is on the mat.", "There is a cat on the mat."];
-        let counts = counts("the the the the the the the", &references);
+        let counts = counts(TOKENIZER, "the the the the the the the", &references);
         // "the" occurs once in each reference (case matters), of 7 predicted.
         assert_eq!(counts[0], 1.0);
         assert_eq!(counts[4..8], [7.0, 6.0, 5.0, 4.0]);
@@ -150,14 +170,14 @@ mod tests {
 
     #[test]
     fn of_two_references_as_close_the_shorter_counts() {
-        assert_eq!(counts("a b c", &["a b c d", "a b"])[9], 2.0);
-        assert_eq!(counts("a b c", &["a b", "a b c d"])[9], 2.0);
+        assert_eq!(counts(TOKENIZER, "a b c", &["a b c d", "a b"])[9], 2.0);
+        assert_eq!(counts(TOKENIZER, "a b c", &["a b", "a b c d"])[9], 2.0);
     }
 
     #[test]
     fn brevity_and_smoothing_by_hand() {
         // 3 of 3 unigrams, 2 of 2 bigrams, 0 of 1 trigram... : prediction "a b c" against "a b x b c".
-        let counts = counts("a b c", &["a b x b c"]);
+        let counts = counts(TOKENIZER, "a b c", &["a b x b c"]);
         assert_eq!(counts, [3.0, 2.0, 0.0, 0.0, 3.0, 2.0, 1.0, 0.0, 3.0, 5.0]);
         let expected = (1.0f64 - 5.0 / 3.0).exp() * 100.0 * (0.5f64).powf(1.0 / 3.0);
         assert!((sentence_from_counts(&counts) - expected).abs() < 1e-9);
@@ -166,13 +186,18 @@ mod tests {
 
     #[test]
     fn an_empty_prediction_scores_0() {
-        assert_eq!(sentence("", &["a b"]), 0.0);
-        assert_eq!(from_counts(&counts("", &["a b"])), 0.0);
+        assert_eq!(sentence(TOKENIZER, "", &["a b"]), 0.0);
+        assert_eq!(from_counts(&counts(TOKENIZER, "", &["a b"])), 0.0);
     }
 
     #[test]
     fn the_signature_names_this_implementation() {
-        assert!(signature(Some(1)).starts_with("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:tutelage-"));
-        assert!(signature(None).starts_with("nrefs:var|"));
+        let corpus = signature(TOKENIZER, Some(1));
+        assert!(corpus.starts_with("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:tutelage-"));
+        let sentence = sentence_signature(Tokenizer::Chinese, None);
+        assert!(sentence.starts_with("nrefs:var|case:mixed|eff:yes|tok:zh|smooth:exp|version:tutelage-"));
+        assert_eq!(corpus_signature(&sentence), signature(Tokenizer::Chinese, None));
+        let chrf = crate::ngram::chrf::signature(crate::ngram::chrf::Variant::Characters, None);
+        assert_eq!(corpus_signature(&chrf), chrf);
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! | metric | file | built on |
 //! |---|---|---|
-//! | BLEU | [`bleu`] | [`tokenizer_13a`], [`multiset`] |
+//! | BLEU | [`bleu`] | [`tokenizer`], [`multiset`] |
 //! | chrF, chrF++ | [`chrf`] | [`multiset`] |
 //! | ROUGE-1, -2, -L, -Lsum | [`rouge`] | [`porter`], [`lcs`], [`multiset`] |
 //! | exact match | [`exact`] | [`squad`] |
@@ -21,6 +21,7 @@ pub mod porter;
 pub mod rouge;
 pub mod squad;
 pub mod token_f1;
+pub mod tokenizer;
 pub mod tokenizer_13a;
 pub mod whitespace;
 
@@ -34,7 +35,7 @@ mod tests {
         let chrf = |variant| chrf::sentence(variant, prediction, references);
         let rouge = |variant| rouge::sentence(variant, prediction, references, rouge::Stemming::Porter).f1;
         vec![
-            (bleu::sentence(prediction, references), 100.0),
+            (bleu::sentence(tokenizer::Tokenizer::default(), prediction, references), 100.0),
             (chrf(chrf::Variant::Characters), 100.0),
             (chrf(chrf::Variant::CharactersAndWords), 100.0),
             (rouge(rouge::Variant::One), 1.0),

@@ -87,6 +87,11 @@ pub fn signature(variant: Variant, stemming: Stemming) -> String {
     )
 }
 
+/// Splits text into the words that ROUGE sees: runs of ASCII letters and digits.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|character: char| !character.is_ascii_alphanumeric()).filter(|word| !word.is_empty())
+}
+
 /// Interned words of a text, one list for each line (ROUGE-Lsum) or one for all.
 struct Tokens {
     lines: Vec<Vec<u32>>,
@@ -96,8 +101,7 @@ impl Tokens {
     fn of(variant: Variant, text: &str, stemming: Stemming, interner: &mut Interner) -> Self {
         let lower = text.to_lowercase();
         let mut line = |text: &str| -> Vec<u32> {
-            text.split(|character: char| !character.is_ascii_alphanumeric())
-                .filter(|word| !word.is_empty())
+            words(text)
                 .map(|word| match stemming {
                     Stemming::Porter if word.len() > 3 => interner.intern(&porter::stem(word)),
                     _ => interner.intern(word),

@@ -16,10 +16,15 @@ pub fn tokenize(text: &str) -> Vec<String> {
             line = line.replace(entity, character);
         }
     }
-    let padded: Vec<char> = [' '].into_iter().chain(line.chars()).chain([' ']).collect();
+    part_punctuation([' '].into_iter().chain(line.chars()).chain([' ']))
+}
 
-    let mut spaced = Vec::with_capacity(padded.len() * 2);
-    for character in padded {
+/// Splits at white space, ASCII punctuation and symbols, but not inside a number.
+///
+/// The second half of 13a, which the tokenizer for Chinese shares.
+pub(super) fn part_punctuation(characters: impl IntoIterator<Item = char>) -> Vec<String> {
+    let mut spaced = Vec::new();
+    for character in characters {
         if stands_alone(character) {
             spaced.extend([' ', character, ' ']);
         } else {
@@ -45,7 +50,7 @@ fn is_mark(character: char) -> bool {
 }
 
 /// Replaces each pair of neighbours that `matches`, from the left, without overlap.
-fn substitute(
+pub(super) fn substitute(
     characters: &[char],
     matches: impl Fn(char, char) -> bool,
     replacement: impl Fn(char, char) -> [char; 4],

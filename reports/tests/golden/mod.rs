@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tutelage_metrics::energy::EnergyModel;
+use tutelage_metrics::ngram::tokenizer::Tokenizer;
 use tutelage_metrics::ngram::{bleu, chrf};
 use tutelage_reports::record::{Direction, Record};
 use tutelage_reports::study::{
@@ -52,6 +53,7 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
             factor("algorithm", &["kd", "dskd"]),
         ],
         seeds: SEEDS.to_vec(),
+        retrained: "students".into(),
         baseline: Some("same/none/kd".into()),
         hypotheses: hypotheses(),
         alpha: 0.05,
@@ -253,7 +255,7 @@ fn records(arms: &[Arm]) -> Vec<Record> {
                 let (prediction, reference) = (said.join(" "), [words.join(" ")]);
                 let loss = 4.2 - 3.0 * chance + rng.random_range(-0.3..0.3);
                 let tokens = (words.len() + 2) as f64;
-                let bleu_counts = bleu::counts(&prediction, &reference);
+                let bleu_counts = bleu::counts(Tokenizer::default(), &prediction, &reference);
                 let chrf_counts = chrf::counts(chrf::Variant::Characters, &prediction, &reference);
                 let values = [
                     ("bleu", bleu::sentence_from_counts(&bleu_counts), bleu_counts),

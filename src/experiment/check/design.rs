@@ -88,17 +88,23 @@ impl Checking<'_, '_> {
             self.faults.at(&at, format!("the factor `{factor}` has no levels"), help);
         }
         self.require_distinct(levels, &at);
-        if !self.faults.is_sound(kinds.as_str()) && defined.is_empty() {
+        if defined.is_empty() {
+            if self.faults.is_sound(kinds.as_str()) && !levels.is_empty() {
+                let message = format!("the experiment defines no {kinds}, the factor `{factor}` names {}", {
+                    listed(levels.iter().map(String::as_str))
+                });
+                let settings = if kind == "algorithm" { ".vanilla" } else { "" };
+                let help = format!("define `[{}{settings}]`", KeyPath::from(kinds.as_str()).key(&levels[0]));
+                self.faults.at(&at, message, help);
+            }
             return;
         }
         for (index, level) in levels.iter().enumerate() {
-            if !defined.contains(&level.as_str()) {
+            if !defined.contains(&level.as_str()) && self.faults.lacks(kinds.as_str(), level) {
                 let message = format!("no {kind} is named `{level}`");
-                let help = format!(
-                    "{}; or define `[{}]`",
-                    remedy(level, &kinds, defined.iter().copied()),
-                    KeyPath::from(kinds.as_str()).key(level)
-                );
+                let remedy = remedy(level, &kinds, defined.iter().copied());
+                let or = if remedy.ends_with('?') { " or" } else { "; or" };
+                let help = format!("{remedy}{or} define `[{}]`", KeyPath::from(kinds.as_str()).key(level));
                 self.faults.at(at.index(index), message, help);
             }
         }

@@ -159,6 +159,8 @@ pub struct Execution<'a> {
     pub sources: &'a dyn Fn() -> Vec<Box<dyn PowerSource>>,
     /// Raised when the user wants to stop.
     pub stop: &'a StopFlag,
+    /// How closely what is done is verified before it is used.
+    pub depth: Depth,
     /// Hears what happens.
     pub listener: &'a mut dyn Listener,
 }
@@ -277,7 +279,7 @@ impl Execution<'_> {
     /// Settles a stage that cannot run. What is done stays done, whatever became of the things it was
     /// made from.
     fn skip(&mut self, stage: &Stage, reason: String, before: &Before<'_>) -> Ending {
-        if self.store.folder_of(stage).state(Depth::Checksums).is_ok_and(|state| state == State::Done) {
+        if self.store.folder_of(stage).state(self.depth).is_ok_and(|state| state == State::Done) {
             return self.found(stage, before);
         }
         self.listener.hear(stage, &News::Skipped(&reason));
@@ -326,7 +328,7 @@ impl Execution<'_> {
         lock: &FolderLock,
         before: &Before<'_>,
     ) -> anyhow::Result<Ending> {
-        let state = folder.state(Depth::Checksums);
+        let state = folder.verify(lock, self.depth);
         match state.with_context(|| format!("cannot verify `{}`", folder.path().display()))? {
             State::Done => {
                 folder.tidy(lock);
