@@ -211,7 +211,8 @@ pub const METRICS: [Metric; 12] = [
         unit: "nats/token",
         direction: Direction::Lower,
         family: Family::Likelihood,
-        version: 1,
+        // 2: a loss that is no number stays, and is told, where its question was left out.
+        version: 2,
         citation: "Jelinek et al. 1977, Perplexity: a measure of the difficulty of speech recognition tasks",
     },
     Metric {
@@ -221,7 +222,8 @@ pub const METRICS: [Metric; 12] = [
         unit: "perplexity/token",
         direction: Direction::Lower,
         family: Family::Likelihood,
-        version: 1,
+        // 2: the logarithm goes along, as exp of a large loss is no number any more.
+        version: 2,
         citation: "Jelinek et al. 1977, Perplexity: a measure of the difficulty of speech recognition tasks",
     },
 ];

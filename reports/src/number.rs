@@ -40,7 +40,7 @@ pub fn p_value(p: P) -> String {
     if p.is_at_floor() {
         return format!("< {}", rounded_up(value));
     }
-    let steps = value / 0.005;
+    let hides = |level: f64| value < level && format!("{value:.3}") == format!("{level:.3}");
     if !value.is_finite() {
         "undefined".to_owned()
     } else if value <= 0.0 {
@@ -51,7 +51,7 @@ pub fn p_value(p: P) -> String {
         format!("{value:.1e}")
     } else if value < 1e-3 {
         format!("{value:.4}")
-    } else if steps < steps.round() && steps.round() - steps <= 0.1 {
+    } else if [0.1, 0.05, 0.025, 0.01, 0.005].into_iter().any(hides) {
         // Cut, not rounded: 0.04996 must not become 0.0500.
         format!("{:.4}", (value * 1e4).floor() / 1e4)
     } else {
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn p_values_are_never_zero() {
         let exact = |value| p_value(P::exact(value));
-        assert_eq!([0.032, 0.5, 1.0, 0.999_96].map(exact), ["0.032", "0.500", "1.000", "0.9999"]);
+        assert_eq!([0.032, 0.5, 1.0, 0.999_96].map(exact), ["0.032", "0.500", "1.000", "1.000"]);
         assert_eq!(
             [0.049_96, 0.05, 0.050_3, 0.009_99, 0.024_96].map(exact),
             ["0.0499", "0.050", "0.050", "0.0099", "0.0249"]

@@ -95,6 +95,8 @@ pub fn render(study: &Study, records: &[Record], out: &Path, options: Options) -
         format: SUMMARY_FORMAT,
         name: study.name.clone(),
         question: study.question.clone(),
+        alpha: study.alpha,
+        unit: (study.unit.clone(), scores.units()),
         hypotheses: findings.answers.clone(),
         standings: findings.standings.clone(),
         checks: study.checks.clone(),
@@ -156,12 +158,14 @@ fn set_pdf(_findings: &Findings) -> Result<Option<Pdf>> {
 fn warnings(study: &Study, scores: &Scores, answers: &[hypotheses::Answer]) -> Vec<String> {
     let mut warnings = study.warnings.clone();
     warnings.extend(scores.warnings().iter().cloned());
-    if study.seeds.len() < 3 {
-        warnings.push(format!(
-            "{} seed{}: the spread over seeds is hardly known; at least 3 are advised",
-            study.seeds.len(),
-            if study.seeds.len() == 1 { "" } else { "s" }
-        ));
+    match study.seeds.len() {
+        0 | 1 => warnings.push(
+            "1 seed: verdicts and intervals speak of the models as they were trained, not of models trained again; at least 3 seeds are advised".to_owned(),
+        ),
+        2 => warnings.push(
+            "2 seeds: the spread over seeds is hardly known, and intervals are wide; at least 3 are advised".to_owned(),
+        ),
+        _ => {}
     }
     for arm in study.arms.iter().filter(|arm| arm.outcome == Outcome::Done) {
         let metrics = study.metrics.iter();
@@ -182,12 +186,6 @@ fn warnings(study: &Study, scores: &Scores, answers: &[hypotheses::Answer]) -> V
                 warnings.push(format!(
                     "\u{201c}{}\u{201d} on `{}`: {} questions have no partner and take no part",
                     answer.name, metric.metric, contrast.unpaired
-                ));
-            }
-            if !contrast.agrees && metric.p_adjusted.is_some_and(|p| p < answer.alpha) {
-                warnings.push(format!(
-                    "\u{201c}{}\u{201d} on `{}`: the mean and the ranks of the differences point in opposite directions, so neither is claimed",
-                    answer.name, metric.metric
                 ));
             }
         }

@@ -11,7 +11,7 @@ use tutelage_metrics::energy::EnergyModel;
 use crate::record::Direction;
 
 /// Version of [`Study`].
-pub const STUDY_FORMAT: u32 = 1;
+pub const STUDY_FORMAT: u32 = 2;
 
 /// Describes one experiment and what its run left behind, without the records themselves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,10 @@ pub struct Study {
     pub baseline: Option<String>,
     /// Claims written before the run.
     pub hypotheses: Vec<Hypothesis>,
+    /// Significance level of the claims, all together.
+    pub alpha: f64,
+    /// What the groups of records are.
+    pub unit: Unit,
     /// Metrics in the order of tables.
     pub metrics: Vec<Metric>,
     /// The models, with their sizes.
@@ -139,8 +143,29 @@ pub struct Hypothesis {
     pub within: BTreeMap<String, String>,
     /// Metrics on which the claim is tested.
     pub metrics: Vec<String>,
-    /// Significance level after adjustment over the family.
-    pub alpha: f64,
+}
+
+/// Says what examples are grouped by: what counts as independent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unit {
+    /// What one group is called: `document`, `term`, `context`, `group`, or `question` where every question
+    /// is one of its own.
+    pub name: String,
+}
+
+impl Default for Unit {
+    fn default() -> Self {
+        Self { name: "group".to_owned() }
+    }
+}
+
+impl Unit {
+    /// What `count` of them are called.
+    pub fn counted(&self, count: usize) -> String {
+        let plural = if count == 1 { "" } else { "s" };
+        format!("{} {}{plural}", crate::number::grouped(count as u64), self.name)
+    }
 }
 
 /// Describes a metric.
@@ -170,7 +195,7 @@ pub enum Aggregation {
     /// `sum(value * counts[0]) / sum(counts[0])`: a loss per token over examples of many lengths.
     WeightedMean,
     /// exp of the weighted mean of ln(value): perplexity from example perplexities, `counts[0]`
-    /// tokens each.
+    /// tokens each; `counts[1]`, where it is given, is ln(value).
     WeightedGeometricMean,
     /// Corpus BLEU from the summed counts of [`tutelage_metrics::ngram::bleu`].
     Bleu,
@@ -292,6 +317,8 @@ pub(crate) mod tests {
             seeds: Vec::new(),
             baseline: None,
             hypotheses: Vec::new(),
+            alpha: 0.05,
+            unit: Unit::default(),
             metrics: Vec::new(),
             models: Vec::new(),
             data: Vec::new(),

@@ -25,6 +25,9 @@ pub struct Experiment {
     /// Levels of the arm that tables compare with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub baseline: BTreeMap<String, String>,
+    /// Significance level of the hypotheses, all together.
+    #[serde(default = "alpha")]
+    pub alpha: f64,
     /// Values that the publication does not give, in words; printed in the report.
     #[serde(default)]
     pub assumptions: Vec<String>,
@@ -587,9 +590,6 @@ pub struct Hypothesis {
     pub contrast: Contrast,
     /// Metrics on which it is tested.
     pub metrics: Vec<String>,
-    /// Significance level after adjustment over all hypotheses.
-    #[serde(default = "alpha")]
-    pub alpha: f64,
 }
 
 /// Compares two levels of a factor.

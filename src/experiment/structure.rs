@@ -64,7 +64,11 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
     let meant = nearest(name, allowed.iter().copied());
     let in_file = place.as_ref().is_some_and(|place| !faults.sources[place.source].is_override);
     let is_misplaced = in_file && !path.0.is_empty() && keys_of_experiment().contains(&name);
+    let of_a_claim = matches!(path.0.first(), Some(Step::Key(table)) if table == "hypotheses");
     let help = match meant {
+        _ if name == "alpha" && of_a_claim => {
+            "one significance level holds for all claims of an experiment: write `alpha = 0.05` above the first `[table]`".to_owned()
+        }
         None if is_misplaced => move_up(name),
         Some(meant) if is_misplaced => format!("{}, or did you mean `{meant}`?", move_up(name)),
         _ => remedy(name, "keys here", allowed.iter().copied()),

@@ -29,7 +29,7 @@ use super::rows;
 use super::score::{self, Value};
 use super::stage::{Stage, StageKind};
 use super::store::{State, Store};
-use crate::data::SplitName;
+use crate::data::{Example, SplitName};
 use crate::experiment::settings::{self, Experiment};
 use crate::experiment::{Checked, FACTORS, Key, Part, resolve};
 use crate::models::config::Config;
@@ -40,6 +40,7 @@ use crate::models::config::Config;
 /// Outputs of finished stages that cannot be read.
 pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<(Study, Vec<Record>)> {
     let collecting = Collecting { checked, plan, store, states: RefCell::default() };
+    let groups = collecting.groups(SplitName::Test)?;
     let mut records = Vec::new();
     let mut metrics: Vec<study::Metric> = Vec::new();
     for trial in &plan.trials {
@@ -48,7 +49,7 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
             metrics = score::read_metrics(&output)?;
         }
         let values = score::read_values(&output, SplitName::Test)?.unwrap_or_default();
-        records.extend(values.into_iter().filter_map(|value| record(trial, value, &metrics)));
+        records.extend(values.into_iter().filter_map(|value| record(trial, value, &metrics, &groups)));
     }
     let study = Study {
         format: STUDY_FORMAT,
@@ -60,6 +61,8 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
         seeds: checked.experiment.seeds.clone(),
         baseline: baseline(checked),
         hypotheses: hypotheses(&checked.experiment),
+        alpha: checked.experiment.alpha,
+        unit: collecting.unit()?,
         metrics,
         models: collecting.models()?,
         data: collecting.data()?,
@@ -76,11 +79,12 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
     Ok((study, records))
 }
 
-fn record(trial: &Trial, value: Value, metrics: &[study::Metric]) -> Option<Record> {
+fn record(trial: &Trial, value: Value, metrics: &[study::Metric], groups: &BTreeMap<String, String>) -> Option<Record> {
     let metric = metrics.iter().find(|metric| metric.name == value.metric)?;
     Some(Record {
         arm: trial.arm.clone(),
         seed: trial.seed,
+        group: groups.get(&value.id).cloned().unwrap_or_default(),
         example: value.id,
         metric: value.metric,
         value: value.value,
@@ -114,7 +118,6 @@ fn hypotheses(experiment: &Experiment) -> Vec<study::Hypothesis> {
         worse: hypothesis.contrast.worse.clone(),
         within: hypothesis.contrast.within.clone(),
         metrics: hypothesis.metrics.clone(),
-        alpha: hypothesis.alpha,
     };
     experiment.hypotheses.iter().map(convert).collect()
 }
@@ -368,6 +371,7 @@ impl Collecting<'_> {
     /// Verifies on dev that fine-tuning taught each teacher something before it taught others.
     fn checks(&self) -> anyhow::Result<Vec<Check>> {
         let mut checks = Vec::new();
+        let groups = self.groups(SplitName::Dev)?;
         let references = &self.checked.references;
         for tuned in references.iter().filter(|reference| reference.part == Part::Teacher && reference.sft) {
             let same = |other: &&crate::experiment::Reference| {
@@ -375,7 +379,7 @@ impl Collecting<'_> {
             };
             let Some(base) = references.iter().find(same) else { continue };
             let ((before, _), (after, seeds)) = (self.dev(&base.name)?, self.dev(&tuned.name)?);
-            checks.extend(readiness::checks(&tuned.model, &before, &after, seeds));
+            checks.extend(readiness::checks(&tuned.model, &before, &after, seeds, &groups));
         }
         Ok(checks)
     }
@@ -393,13 +397,35 @@ impl Collecting<'_> {
         Ok((dev, seeds))
     }
 
+    /// Reads a split of the data; none where it is not there or damaged.
+    fn split(&self, name: SplitName) -> anyhow::Result<Option<Vec<Example>>> {
+        let data = self.plan.stages.iter().find(|stage| matches!(stage.job, super::job::Job::Data(_)));
+        let Some(data) = data else { return Ok(None) };
+        self.output(&data.key)?.map(|folder| prepare::read_split(&folder, name)).transpose()
+    }
+
+    /// Says what the groups of the data are.
+    fn unit(&self) -> anyhow::Result<study::Unit> {
+        let data = self.plan.stages.iter().find(|stage| matches!(stage.job, super::job::Job::Data(_)));
+        let Some(data) = data else { return Ok(study::Unit::default()) };
+        let Some(folder) = self.output(&data.key)? else { return Ok(study::Unit::default()) };
+        let summary: serde_json::Value = read_json(&folder.join("summary.json"))?;
+        let name = summary.get("unit").and_then(|unit| unit.as_str());
+        Ok(name.map_or_else(study::Unit::default, |name| study::Unit { name: name.to_owned() }))
+    }
+
+    /// Says which group each example of a split belongs to. Nothing where the data is not there: all examples
+    /// are of one group then, so that nothing is tested as if they were independent.
+    fn groups(&self, name: SplitName) -> anyhow::Result<BTreeMap<String, String>> {
+        let examples = self.split(name)?.unwrap_or_default();
+        Ok(examples.into_iter().map(|example| (example.id, example.group)).collect())
+    }
+
     /// Sets the answers of all arms at the first seed side by side, for questions spread evenly
     /// over the test split.
     fn examples(&self) -> anyhow::Result<Vec<SideBySide>> {
         let show = self.checked.experiment.evaluation.show;
-        let data = self.plan.stages.iter().find(|stage| matches!(stage.job, super::job::Job::Data(_)));
-        let Some(data) = data else { return Ok(Vec::new()) };
-        let Some(folder) = self.output(&data.key)? else { return Ok(Vec::new()) };
+        let Some(mut test) = self.split(SplitName::Test)? else { return Ok(Vec::new()) };
         let mut answers: Vec<(&str, BTreeMap<String, String>)> = Vec::new();
         let mut seen = BTreeSet::new();
         for trial in &self.plan.trials {
@@ -409,7 +435,6 @@ impl Collecting<'_> {
                 answers.push((&trial.arm, rows.into_iter().map(|row| (row.id, row.answer)).collect()));
             }
         }
-        let mut test = prepare::read_split(&folder, SplitName::Test)?;
         test.retain(|example| answers.iter().any(|(_, answers)| answers.contains_key(&example.id)));
         let count = show.min(test.len());
         let pick = |position: usize| {
@@ -503,7 +528,6 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Example;
     use crate::device::Compute;
     use crate::files;
     use crate::orchestrate::event::Step;
@@ -620,7 +644,7 @@ mod tests {
         assert!(study.checks.iter().all(|check| check.passed), "{:?}", study.checks);
         assert_eq!(
             study.checks[0].evidence,
-            "2.000 -> 1.000 nats per token; 95 % interval of the difference -1.000 to -1.000, 48 questions, 1 seed"
+            "2.000 to 1.000 nats per token; 95 % interval of the difference \u{2212}1.000 to \u{2212}1.000, 48 questions in 12 groups, 1 seed"
         );
         // The tuned teacher, and students at two seeds; 16 trials; each a loss and a dev loss.
         assert_eq!(study.curves.len(), (1 + 2 + 16) * 2);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tutelage_metrics::embedding::Embedder;
 use tutelage_metrics::metric::{Family, MetricName};
 use tutelage_metrics::score::{Row, score};
+use tutelage_reports::record::null_is_nan;
 use tutelage_reports::study::{Aggregation, Metric};
 
 use super::execute::Inputs;
@@ -29,7 +30,8 @@ pub struct Value {
     pub id: String,
     /// Name of the metric.
     pub metric: String,
-    /// The value, in the metric's unit.
+    /// The value, in the metric's unit; not finite, and `null` in JSON, where the model diverged.
+    #[serde(deserialize_with = "null_is_nan")]
     pub value: f64,
     /// Sufficient statistics, or the weight; see [`tutelage_reports::record::Record::counts`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -124,14 +126,14 @@ fn values(
 }
 
 fn likelihood(name: MetricName, generation: &Generation) -> Option<Value> {
-    let nll = generation.nll?;
-    let value = if name == MetricName::Perplexity { nll.exp() } else { nll };
-    Some(Value {
-        id: generation.id.clone(),
-        metric: name.to_string(),
-        value,
-        counts: vec![generation.response_tokens as f64],
-    })
+    let diverged = (generation.response_tokens > 0).then_some(f64::NAN);
+    let nll = generation.nll.or(diverged)?;
+    let (value, mut counts) = (if name == MetricName::Perplexity { nll.exp() } else { nll }, Vec::new());
+    counts.push(generation.response_tokens as f64);
+    if name == MetricName::Perplexity && nll.is_finite() {
+        counts.push(nll);
+    }
+    Some(Value { id: generation.id.clone(), metric: name.to_string(), value, counts })
 }
 
 fn likelihood_signature(name: MetricName) -> String {
@@ -181,7 +183,8 @@ mod tests {
     #[test]
     fn text_and_likelihood_are_scored_side_by_side() {
         let examples = [example("a", "the base station"), example("b", "a slice")];
-        let generations = [generation("a", "the base station", Some(0.5)), generation("b", "no", None)];
+        let unread = Generation { response_tokens: 0, ..generation("b", "no", None) };
+        let generations = [generation("a", "the base station", Some(0.5)), unread];
         let metrics = [MetricName::Perplexity, MetricName::ExactMatch, MetricName::Nll];
         let (described, values) = values(&generations, &examples, &metrics, None).unwrap();
         let names: Vec<&str> = described.iter().map(|metric| metric.name.as_str()).collect();
@@ -195,7 +198,25 @@ mod tests {
             ("nll", "a", 0.5),
         ];
         assert_eq!(rows, expected);
-        assert_eq!(values[0].counts, [4.0]);
+        assert_eq!(values[0].counts, [4.0, 0.5]);
+        assert_eq!(values[3].counts, [4.0]);
+    }
+
+    #[test]
+    fn a_diverged_model_is_read_again_as_such() {
+        let read = |nll| {
+            let generation: Generation =
+                serde_json::from_str(&serde_json::to_string(&generation("a", "x", nll)).unwrap()).unwrap();
+            let value = likelihood(MetricName::Perplexity, &generation).unwrap();
+            serde_json::from_str::<Value>(&serde_json::to_string(&value).unwrap()).unwrap()
+        };
+        // exp(800) is beyond f64, its logarithm is not.
+        let large = read(Some(800.0));
+        assert!(large.value.is_nan() && large.counts == [4.0, 800.0]);
+        let none = read(Some(f64::NAN));
+        assert!(none.value.is_nan() && none.counts == [4.0]);
+        let too_long = Generation { response_tokens: 0, ..generation("a", "x", None) };
+        assert_eq!(likelihood(MetricName::Nll, &too_long), None);
     }
 
     #[test]

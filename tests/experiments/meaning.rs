@@ -180,13 +180,21 @@ error: no metric is named `bertscore`
    |
    = help: metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`
 
-error: `hypotheses[0].alpha` should be between 0 and 1, found 5
+error: unknown key `alpha` in `hypotheses[0]`
+  --> study.toml:34:1
+   |
+34 | alpha = 5
+   | ^^^^^
+   |
+   = help: one significance level holds for all claims of an experiment: write `alpha = 0.05` above the first `[table]`
+
+error: `alpha` should be above 0 and below 1, found 5
   --> study.toml:34:9
    |
 34 | alpha = 5
    |         ^
 
-6 faults in `study.toml`
+7 faults in `study.toml`
 "#);
 }
 

@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use super::soft::{shorten, soften, soften_code};
 use super::{Findings, Medium};
-use crate::contrast::Test;
-use crate::hypotheses::{ALPHA, Answer, MetricAnswer, Verdict};
+use crate::hypotheses::{Answer, MetricAnswer, PROCEDURE, Verdict};
 use crate::number;
 use crate::plots::Figure;
 use crate::study::Outcome;
@@ -57,7 +56,7 @@ pub fn content(findings: &Findings) -> Value {
             "passed": check.passed,
             "evidence": soften(&check.evidence),
         })).collect::<Vec<_>>(),
-        "methods": methods(findings, Medium::Page),
+        "methods": methods(findings),
         "hypotheses_table": details(findings).map(|table| table_value(&table)),
         "hypothesis_figures": hypothesis_figures,
         "overview": findings.table("overview").map(table_value),
@@ -85,14 +84,10 @@ pub fn content(findings: &Findings) -> Value {
 
 /// The rule of verdicts, printed under the answers.
 pub(super) fn rule(findings: &Findings, medium: Medium) -> String {
-    let alphas = || findings.answers.iter().map(|answer| answer.alpha);
-    let level = match alphas().next() {
-        Some(alpha) if alphas().all(|other| other == alpha) => format!("below {alpha}"),
-        _ => format!("below its significance level ({ALPHA} unless another is given)"),
-    };
+    let alpha = findings.study.alpha;
     let bold = if medium == Medium::Page { "; bold ones are significant" } else { "" };
     format!(
-        "A claim is supported when its effect is positive and its two-sided p value, Holm-adjusted over all declared hypotheses and metrics, is {level} on every metric it names; reversed when so in the opposite direction on every metric; otherwise, or where the ranks behind a test contradict the mean, not supported. Positive effects favour the claim, whichever way the metric improves{bold}."
+        "A claim is supported when its effects are positive and its two-sided p value, after Holm, is below {alpha}; reversed when so in the opposite direction; otherwise not supported. {PROCEDURE}. The intervals of claims are simultaneous with the adjusted p: they leave zero out exactly where it is below {alpha}. Positive effects favour the claim, whichever way the metric improves{bold}."
     )
 }
 
@@ -134,14 +129,15 @@ fn failures(findings: &Findings) -> Vec<Value> {
 
 fn answer_value(findings: &Findings, answer: &Answer) -> Value {
     let detail = match &answer.verdict {
-        Verdict::Untestable { reason } => reason,
-        _ => &answer.detail,
+        Verdict::Untestable { reason } => reason.clone(),
+        _ if answer.detail.is_empty() => format!("Holds for {}", answer.scope),
+        _ => format!("{}. Holds for {}", answer.detail, answer.scope),
     };
     json!({
         "verdict": answer.verdict.label(),
         "name": soften(&answer.name),
         "contrast": soften(&contrast_line(answer)),
-        "detail": soften(detail),
+        "detail": soften(&detail),
         "metrics": answer.metrics.iter().map(|metric| metric_value(findings, answer, metric)).collect::<Vec<_>>(),
     })
 }
@@ -151,9 +147,6 @@ pub(super) fn contrast_line(answer: &Answer) -> String {
     let mut line = answer.contrast.clone();
     if !answer.averaged.is_empty() {
         line.push_str(&format!("; mean over {}", answer.averaged.join(", ")));
-    }
-    if answer.alpha != ALPHA {
-        line.push_str(&format!("; significance level {}", answer.alpha));
     }
     line
 }
@@ -170,15 +163,16 @@ fn metric_value(findings: &Findings, overall: &Answer, answer: &MetricAnswer) ->
         return json!({ "label": label, "effect": null, "reason": soften(reason) });
     };
     let digits = contrast.decimals();
+    let interval = answer.interval.unwrap_or(contrast.interval);
     json!({
         "label": label,
         "effect": number::signed(contrast.effect, digits),
         "interval": format!(
             "[{}, {}]",
-            number::fixed(contrast.interval.low, digits),
-            number::fixed(contrast.interval.high, digits)
+            number::fixed(interval.low, digits),
+            number::fixed(interval.high, digits)
         ),
-        "p_adjusted": answer.p_adjusted.map_or_else(String::new, |p| number::p_value(crate::statistics::P::exact(p))),
+        "p_adjusted": answer.p_adjusted.map_or_else(String::new, number::p_value),
         "significant": matches!(answer.verdict, Verdict::Supported | Verdict::Reversed),
         "reason": "",
     })
@@ -253,16 +247,19 @@ fn design(findings: &Findings) -> Vec<String> {
 }
 
 /// Says how intervals and tests were made.
-pub(super) fn methods(findings: &Findings, medium: Medium) -> Vec<String> {
+pub(super) fn methods(findings: &Findings) -> Vec<String> {
     let Resampled { count, level, seed } = resampled(findings);
-    let mut contrasts = findings.answers.iter().flat_map(|answer| &answer.metrics).filter_map(|m| m.contrast.as_ref());
-    let over_seeds = contrasts.any(|contrast| contrast.interval_with_seeds.is_some());
-    let seeds = if over_seeds { "; those with seeds resample seeds as well" } else { "" };
-    let letter = |test: Test| if medium == Medium::Page { format!(" ({})", test.letter()) } else { String::new() };
-    let [wilcoxon, mcnemar, permutation, randomisation] =
-        [Test::Wilcoxon, Test::Mcnemar, Test::Permutation, Test::Randomisation].map(letter);
+    let study = findings.study;
+    let units = &study.unit.name;
+    let seeds = match study.seeds.len() {
+        0 | 1 => String::new(),
+        _ => {
+            ", and with Student's t for the seeds, whose squared limits are added (Banerjee 1961; Zou and Donner 2008)"
+                .to_owned()
+        }
+    };
     vec![format!(
-        "All comparisons are paired by question. The value of a side is the mean over its seeds and over the factors that are averaged out. Intervals are {level} % percentile intervals of a paired bootstrap over questions ({count} resamples, seed {seed}), with the seeds as they are{seeds}. Metrics that are plain means over questions are tested by Wilcoxon's signed-rank test{wilcoxon}, values of right or wrong by McNemar's exact test{mcnemar} or, averaged over several pairs, by random signs{permutation}; metrics of the whole corpus and means over tokens by approximate randomisation{randomisation} with {count} trials. All tests are two-sided."
+        "All comparisons are paired by question. The value of a side is the mean over its seeds and over the factors that are averaged out. What is independent of each other is the {units}, not the question. Effect, interval and p value are of one statistic, the mean difference (for corpus scores their difference, by jackknife pseudo-values of {units}s): the sign of whole {units}s is flipped, in all ways or in {count} random ones (seed {seed}), and the interval holds the differences that this test does not reject{seeds}. Intervals of arms are {level} % each. All tests are two-sided."
     )]
 }
 

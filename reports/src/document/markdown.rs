@@ -40,7 +40,7 @@ pub fn markdown(findings: &Findings) -> String {
     tables(&mut text, findings, &["arms", "models", "data", "metrics", "checks"]);
     if !findings.answers.is_empty() {
         text.push_str("## Hypotheses in detail\n\n");
-        text.push_str(&content::methods(findings, Medium::Markdown).join("\n\n"));
+        text.push_str(&content::methods(findings).join("\n\n"));
         text.push_str("\n\n");
         tables(&mut text, findings, &["hypotheses"]);
         figures(&mut text, findings, "forest");
@@ -85,6 +85,9 @@ fn answers(text: &mut String, findings: &Findings) {
             escape(&answer.name),
             escape(&content::contrast_line(answer))
         ));
+        if !answer.scope.is_empty() {
+            text.push_str(&format!("   - holds for {}\n", escape(&answer.scope)));
+        }
         if !answer.detail.is_empty() {
             text.push_str(&format!("   - {}\n", escape(&answer.detail)));
         }
@@ -93,15 +96,15 @@ fn answers(text: &mut String, findings: &Findings) {
             let line = match (&metric.contrast, &metric.verdict) {
                 (Some(contrast), verdict) => {
                     let digits = contrast.decimals();
+                    let interval = metric.interval.unwrap_or(contrast.interval);
                     format!(
-                        "{} (95 % CI {} to {}), p = {} after Holm: {}",
+                        "{} (CI {} to {}), {} after Holm: {}",
                         number::signed(contrast.effect, digits),
-                        number::fixed(contrast.interval.low, digits),
-                        number::fixed(contrast.interval.high, digits),
-                        metric.p_adjusted.map_or_else(String::new, |p| number::p_value(crate::statistics::P::exact(p))),
+                        number::fixed(interval.low, digits),
+                        number::fixed(interval.high, digits),
+                        metric.p_adjusted.map_or_else(String::new, number::p_equation),
                         verdict.label()
                     )
-                    .replace("p = <", "p < ")
                 }
                 (None, Verdict::Untestable { reason }) => format!("untestable: {}", escape(reason)),
                 (None, verdict) => verdict.label().to_owned(),

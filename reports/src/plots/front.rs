@@ -516,6 +516,7 @@ mod tests {
             seeds: 1,
             against_baseline: None,
             p_adjusted: None,
+            diverged: false,
             best: false,
         };
         Standings { metric: "m".into(), arms: study.arms.iter().enumerate().map(standing).collect() }

@@ -5,6 +5,7 @@ use super::panel::{MEDIUM, SMALL, fit, wrap};
 use super::scene::{Scene, Style};
 use crate::contrast::Contrast;
 use crate::number;
+use crate::statistics::P;
 
 /// Effect at which colour is full: a large effect after Cohen (1988).
 const FULL: f64 = 0.8;
@@ -17,24 +18,21 @@ pub(super) struct Cell {
     /// Standardised effect; positive favours the row.
     pub(super) effect: f64,
     /// Adjusted p value.
-    pub(super) p: f64,
-    /// Whether the test leans to the side that the effect favours.
-    pub(super) agrees: bool,
+    pub(super) p: P,
     /// Whether the experiment declared this test.
     pub(super) declared: bool,
 }
 
 impl Cell {
     /// Takes the cell of a contrast; nothing where it has no standardised effect.
-    pub(super) fn of(contrast: &Contrast, p: f64, declared: bool) -> Option<Self> {
+    pub(super) fn of(contrast: &Contrast, p: P, declared: bool) -> Option<Self> {
         let effect = contrast.standardised?;
-        Some(Self { effect, p, agrees: contrast.agrees, declared })
+        Some(Self { effect, p, declared })
     }
 
-    /// Stars of significance; none where mean and ranks contradict each other, as nothing is claimed.
+    /// Stars of significance.
     fn stars(&self) -> &'static str {
-        match self.p {
-            _ if !self.agrees => "",
+        match self.p.value {
             p if p < 0.001 => "***",
             p if p < 0.01 => "**",
             p if p < 0.05 => "*",
@@ -145,9 +143,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mean_against_its_ranks_gets_no_stars() {
-        let stars = |p, agrees| Cell { effect: 0.3, p, agrees, declared: true }.stars();
-        assert_eq!((stars(0.0005, true), stars(0.005, true), stars(0.04, true)), ("***", "**", "*"));
-        assert_eq!((stars(0.05, true), stars(0.0005, false)), ("", ""));
+    fn stars_say_how_small_p_is() {
+        let stars = |p| Cell { effect: 0.3, p: P::exact(p), declared: true }.stars();
+        assert_eq!([0.0005, 0.005, 0.04, 0.05].map(stars), ["***", "**", "*", ""]);
     }
 }

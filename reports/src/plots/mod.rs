@@ -22,7 +22,7 @@ use crate::energy::Account;
 use crate::hypotheses::{self, Answer};
 use crate::scores::Scores;
 use crate::standings::Standings;
-use crate::statistics::{Resampling, holm::holm};
+use crate::statistics::{P, Resampling, holm::multipliers};
 use crate::study::{Role, Study};
 use crate::{Error, Result};
 
@@ -106,20 +106,20 @@ pub fn figures(
         figures.push(Figure::new("front", front.caption, front.scene));
     }
     if let Some(scene) = forest::forest(study, answers, FULL_WIDTH) {
-        let caption = "Effects of the declared hypotheses with 95 % bootstrap intervals, each over its bootstrap standard error times the root of n (for a mean, d_z but for resampling). Filled: significant after Holm; hollow: not; no mark: the difference never varies.";
+        let caption = "Effects of the declared hypotheses with intervals at the level of the adjusted p, each over the standard deviation of units (d_z where every question is one). Filled: significant after Holm; hollow: not; no mark: the difference never varies, or its interval has no limits.";
         figures.push(Figure::new("forest", caption, scene));
     }
     let columns: Vec<String> = study.metrics.iter().map(|metric| metric.label.clone()).collect();
     let rows = contrast_rows(study, scores, answers, resampling);
     if !rows.is_empty() && !columns.is_empty() {
-        let caption = "Every hypothesis on every metric: standardised effect, positive (blue) where it favours the claim. Outlined cells were declared and carry their p values; the others are exploratory, with Holm's adjustment over them. *, **, ***: adjusted p below 0.05, 0.01, 0.001, unless ranks and mean disagree.";
+        let caption = "Every hypothesis on every metric: standardised effect, positive (blue) where it favours the claim. Outlined cells were declared and carry their p values; the others are exploratory, with Holm's adjustment over them. *, **, ***: adjusted p below 0.05, 0.01, 0.001.";
         let scene = heatmap::heatmap(&columns, &rows, FULL_WIDTH);
         figures.push(Figure::new("heatmap-hypotheses", caption, scene));
     }
     let rows = arm_rows(study, standings);
     if !rows.is_empty() && !columns.is_empty() {
         let caption = format!(
-            "Every arm against the baseline {}: standardised effect, positive (blue) where the arm is better. *, **, ***: p below 0.05, 0.01, 0.001 after Holm over the arms, metric by metric (exploratory), unless ranks and mean disagree.",
+            "Every arm against the baseline {}: standardised effect, positive (blue) where the arm is better. *, **, ***: p below 0.05, 0.01, 0.001 after Holm over the arms, metric by metric (exploratory).",
             study.baseline.as_deref().unwrap_or_default()
         );
         let scene = heatmap::heatmap(&columns, &rows, FULL_WIDTH);
@@ -167,12 +167,13 @@ fn contrast_rows(study: &Study, scores: &Scores, answers: &[Answer], resampling:
             }
         })
         .collect();
-    let mut adjusted = holm(&exploratory(&tested)).into_iter();
+    let mut multipliers = multipliers(&exploratory(&tested)).into_iter();
     let mut cells = tested.into_iter().map(|tested| match tested {
         Tested::Declared(contrast, p) => heatmap::Cell::of(&contrast?, p?, true),
         Tested::Exploratory(contrast) => {
-            let p = adjusted.next()?;
-            heatmap::Cell::of(&contrast?, p, false)
+            let multiplier = multipliers.next()?;
+            let contrast = contrast?;
+            heatmap::Cell::of(&contrast, contrast.p.times(multiplier), false)
         }
     });
     study
@@ -189,7 +190,7 @@ fn contrast_rows(study: &Study, scores: &Scores, answers: &[Answer], resampling:
 /// A hypothesis on a metric, which it names or not.
 enum Tested {
     /// With the p value adjusted over the declared family.
-    Declared(Option<Contrast>, Option<f64>),
+    Declared(Option<Contrast>, Option<P>),
     Exploratory(Option<Contrast>),
 }
 
@@ -198,7 +199,7 @@ enum Tested {
 fn exploratory(tested: &[Tested]) -> Vec<f64> {
     let p = |tested: &Tested| match tested {
         Tested::Declared(..) => None,
-        Tested::Exploratory(contrast) => Some(contrast.as_ref().map_or(1.0, |contrast| contrast.p)),
+        Tested::Exploratory(contrast) => Some(contrast.as_ref().map_or(1.0, |contrast| contrast.p.value)),
     };
     tested.iter().filter_map(p).collect()
 }

@@ -7,9 +7,6 @@ use crate::record::Direction;
 use crate::standings::{Standing, Standings};
 use crate::study::{Arm, Metric, Outcome, Role, Study};
 
-/// Level of significance of the exploratory marks.
-const ALPHA: f64 = 0.05;
-
 /// Tabulates all arms on all metrics, best cell values marked.
 pub fn overview(study: &Study, standings: &[Standings]) -> Table {
     let mut columns = vec![Column::left("Arm")];
@@ -22,7 +19,7 @@ pub fn overview(study: &Study, standings: &[Standings]) -> Table {
         let mut cells = vec![Cell::text(name(arm, study))];
         for standings in standings {
             let digits = digits(&standings.arms);
-            cells.push(marked(&standings.arms[index], digits));
+            cells.push(marked(&standings.arms[index], study.alpha, digits));
         }
         table.push(cells);
         divide(&mut table, study, index);
@@ -64,8 +61,11 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
     for (index, standing) in standings.arms.iter().enumerate() {
         let interval =
             standing.interval.map_or(Value::Absent, |interval| Value::Interval(interval.low, interval.high, digits));
-        let mut cells =
-            vec![Cell::text(name(&study.arms[index], study)), marked(standing, digits), Cell::new(interval)];
+        let mut cells = vec![
+            Cell::text(name(&study.arms[index], study)),
+            marked(standing, study.alpha, digits),
+            Cell::new(interval),
+        ];
         if spread {
             cells.push(Cell::number(standing.deviation, digits));
         }
@@ -91,12 +91,15 @@ fn name(arm: &Arm, study: &Study) -> String {
     format!("{}{remark}", arm.name)
 }
 
-fn marked(standing: &Standing, digits: usize) -> Cell {
+fn marked(standing: &Standing, alpha: f64, digits: usize) -> Cell {
     let mark = match (&standing.against_baseline, standing.p_adjusted) {
-        (Some(gain), Some(p)) if p < ALPHA && gain.agrees && gain.effect > 0.0 => "+",
-        (Some(gain), Some(p)) if p < ALPHA && gain.agrees && gain.effect < 0.0 => "\u{2212}",
+        (Some(gain), Some(p)) if p.value < alpha && gain.effect > 0.0 => "+",
+        (Some(gain), Some(p)) if p.value < alpha && gain.effect < 0.0 => "\u{2212}",
         _ => "",
     };
+    if standing.diverged {
+        return Cell::text("diverged");
+    }
     Cell { best: standing.best, mark, ..Cell::number(standing.value, digits) }
 }
 
@@ -116,7 +119,8 @@ fn notes(study: &Study) -> Vec<String> {
     let mut notes = vec!["Bold: best arm of the design (references apart).".to_owned()];
     if let Some(baseline) = &study.baseline {
         notes.push(format!(
-            "+ / \u{2212}: better / worse than the baseline {baseline}, p < {ALPHA} after Holm over the arms, metric by metric (exploratory)."
+            "+ / \u{2212}: better / worse than the baseline {baseline}, p < {} after Holm over the arms, metric by metric (exploratory).",
+            study.alpha
         ));
     }
     notes

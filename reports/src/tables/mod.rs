@@ -21,6 +21,7 @@ pub use scores::records_csv;
 use serde::Serialize;
 
 use crate::number;
+use crate::statistics::P;
 
 /// Holds a table, independent of any format.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -91,7 +92,7 @@ pub enum Value {
     /// A difference: printed with its sign.
     Signed(f64, usize),
     /// A p value.
-    P(f64),
+    P(P),
     /// A confidence interval: low, high, decimals.
     Interval(f64, f64, usize),
     /// Nothing to say: not measured, not defined.
@@ -184,7 +185,7 @@ impl Value {
             Self::Number(value, digits) => number::fixed(*value, *digits),
             Self::Amount(value, digits) => number::amount(*value, *digits),
             Self::Signed(value, digits) => number::signed(*value, *digits),
-            Self::P(p) => number::p_value(crate::statistics::P::exact(*p)),
+            Self::P(p) => number::p_value(*p),
             Self::Interval(low, high, digits) => {
                 format!("[{}, {}]", number::fixed(*low, *digits), number::fixed(*high, *digits))
             }

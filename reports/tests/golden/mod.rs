@@ -1,4 +1,4 @@
-//! A made-up study that exercises every part of a report: 16 arms, 2 seeds, 120 questions.
+//! A made-up study that exercises every part of a report: 16 arms, 3 seeds, 120 questions on 40 documents.
 //!
 //! Seeded, so that it is the same everywhere. Same-vocabulary teachers gain from SFT of both
 //! models, DSKD helps across vocabularies, and one arm may fail.
@@ -11,13 +11,13 @@ use tutelage_metrics::energy::EnergyModel;
 use tutelage_metrics::ngram::{bleu, chrf};
 use tutelage_reports::record::{Direction, Record};
 use tutelage_reports::study::{
-    Aggregation, Arm, Check, Curve, Data, Factor, Hypothesis, Metric, Model, Outcome, Role, SideBySide, StageEnergy,
-    Study,
+    Aggregation, Arm, Check, Curve, Data, Factor, Hypothesis, Metric, Model, Outcome, Role, STUDY_FORMAT, SideBySide,
+    StageEnergy, Study, Unit,
 };
 
 /// Questions in the test split.
 pub(crate) const QUESTIONS: usize = 120;
-const SEEDS: [u64; 2] = [10, 20];
+const SEEDS: [u64; 3] = [10, 20, 30];
 const WORDS: [&str; 16] = [
     "the",
     "base",
@@ -42,7 +42,7 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
     let arms = arms();
     let records = records(&arms);
     let study = Study {
-        format: 1,
+        format: STUDY_FORMAT,
         name: "golden".into(),
         question: "Does fine-tuning before distillation help, and does it depend on whether teacher and student share a vocabulary?".into(),
         reproduces: Some("arXiv:2504.20000".into()),
@@ -54,6 +54,8 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
         seeds: SEEDS.to_vec(),
         baseline: Some("same/none/kd".into()),
         hypotheses: hypotheses(),
+        alpha: 0.05,
+        unit: Unit { name: "document".into() },
         metrics: metrics(),
         models: vec![
             model("student", 1_200_000, 2_048),
@@ -176,8 +178,12 @@ fn skill(arm: &Arm) -> f64 {
         "both" => 0.10,
         _ => 0.0,
     };
-    let algorithm = if level("algorithm") == "dskd" && !same { 0.09 } else { 0.0 };
-    0.34 + tuned + algorithm + if same { 0.03 } else { 0.0 }
+    let algorithm = match level("algorithm") {
+        "dskd" if same => -0.02,
+        "dskd" => 0.16,
+        _ => 0.0,
+    };
+    0.34 + tuned + algorithm + if same { 0.065 } else { 0.0 }
 }
 
 fn records(arms: &[Arm]) -> Vec<Record> {
@@ -222,6 +228,8 @@ fn records(arms: &[Arm]) -> Vec<Record> {
                         arm: arm.name.clone(),
                         seed,
                         example: format!("q{index:03}"),
+                        // Three questions on each document.
+                        group: format!("d{:02}", index / 3),
                         metric: metric.name,
                         value,
                         unit: metric.unit,
@@ -267,7 +275,6 @@ fn hypotheses() -> Vec<Hypothesis> {
             worse: worse.into(),
             within: within.iter().map(|(f, l)| ((*f).into(), (*l).into())).collect(),
             metrics: metrics.iter().map(|m| (*m).into()).collect(),
-            alpha: 0.05,
         };
     vec![
         claim(

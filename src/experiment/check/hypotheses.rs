@@ -3,11 +3,12 @@
 use super::Checking;
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
-use crate::experiment::settings::Hypothesis;
+use crate::experiment::settings::{Experiment, Hypothesis};
 
 impl Checking<'_, '_> {
     pub(super) fn hypotheses(&mut self) {
-        let hypotheses = &self.experiment.hypotheses;
+        let Experiment { hypotheses, alpha, .. } = self.experiment;
+        self.require(*alpha > 0.0 && *alpha < 1.0, "alpha", "above 0 and below 1", alpha);
         for (index, hypothesis) in hypotheses.iter().enumerate() {
             let at = KeyPath::from("hypotheses").index(index);
             if hypothesis.name.trim().is_empty() {
@@ -17,8 +18,6 @@ impl Checking<'_, '_> {
                 let message = format!("two hypotheses are named `{}`", hypothesis.name);
                 self.faults.at(at.key("name"), message, "rename one: the report lists them by name");
             }
-            let alpha = hypothesis.alpha;
-            self.require(alpha > 0.0 && alpha < 1.0, at.key("alpha"), "between 0 and 1", alpha);
             self.contrast(hypothesis, &at.key("contrast"));
             self.tested_metrics(hypothesis, &at.key("metrics"));
         }
