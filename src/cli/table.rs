@@ -279,7 +279,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t");
         crate::files::write(&path, bytes).unwrap();
-        read(&path).map_err(|error| anyhow!("{}", format!("{error:#}").replace(&folder.path().display().to_string(), "")))
+        read(&path)
+            .map_err(|error| anyhow!("{}", format!("{error:#}").replace(&folder.path().display().to_string(), "")))
     }
 
     fn told(text: &str) -> String {
