@@ -25,10 +25,12 @@ impl Aggregation {
             Self::Mean => Ok(vec![record.value, 1.0]),
             Self::WeightedMean => weight().map(|weight| vec![record.value * weight, weight]),
             Self::WeightedGeometricMean => {
+                // exp of a large logarithm is no number any more, the logarithm is.
+                let logarithm = record.counts.get(1).copied().unwrap_or_else(|| record.value.ln());
                 if record.value <= 0.0 {
                     return Err("expected a positive `value` for a geometric mean");
                 }
-                weight().map(|weight| vec![record.value.ln() * weight, weight])
+                weight().map(|weight| vec![logarithm * weight, weight])
             }
             Self::Bleu if record.counts.len() == bleu::COUNTS => Ok(record.counts.clone()),
             Self::Bleu => Err("expected the 10 counts of BLEU in `counts`"),
@@ -45,6 +47,11 @@ impl Aggregation {
             Self::Bleu => bleu::from_counts(sums),
             Self::Chrf => chrf::from_counts(sums),
         }
+    }
+
+    /// Whether it is a mean of values, with or without weights.
+    pub fn is_mean(self) -> bool {
+        matches!(self, Self::Mean | Self::WeightedMean)
     }
 
     /// Says the formula in words, for the methods section.
@@ -68,6 +75,7 @@ mod tests {
             arm: "a".into(),
             seed: 1,
             example: "q".into(),
+            group: "q".into(),
             metric: "m".into(),
             value,
             unit: "fraction".into(),
@@ -95,6 +103,9 @@ mod tests {
         let records = [record(short.exp(), &[10.0]), record(long.exp(), &[30.0])];
         let perplexity = over(Aggregation::WeightedGeometricMean, &records);
         assert!((perplexity - ((20.0 + 15.0) / 40.0_f64).exp()).abs() < 1e-12);
+        // exp(800) is beyond f64; its logarithm stands beside the weight.
+        let records = [record(f64::INFINITY, &[1.0, 800.0]), record(1.0, &[399.0, 0.0])];
+        assert!((over(Aggregation::WeightedGeometricMean, &records) - 2_f64.exp()).abs() < 1e-12);
     }
 
     #[test]

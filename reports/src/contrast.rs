@@ -5,23 +5,22 @@ use serde::Serialize;
 use crate::number;
 use crate::record::Direction;
 use crate::scores::{Paired, sum};
-use crate::statistics::{
-    Interval, Resampling, Units, bootstrap, difference, hierarchical, mcnemar::mcnemar, moments,
-    permutation::permutation, randomisation::randomisation, wilcoxon::wilcoxon,
-};
-use crate::study::Aggregation;
+use crate::statistics::inference::Inference;
+use crate::statistics::units::Item;
+use crate::statistics::{Interval, P, Resampling, Units, mcnemar::mcnemar, moments, randomisation, wilcoxon::wilcoxon};
 
-/// Names the test behind a p value.
+/// Power that the minimum detectable effect is stated for.
+pub const POWER: f64 = 0.8;
+
+/// Names a test that stands beside the one that decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Test {
-    /// Wilcoxon's signed-rank test over questions.
+    /// Wilcoxon's signed-rank test of the means of units.
     Wilcoxon,
-    /// Random signs over questions, for averaged 0/1 values.
-    Permutation,
-    /// McNemar's exact test, for 0/1 values of one pair.
+    /// McNemar's exact test, for 0/1 values of one pair with a question per unit.
     Mcnemar,
-    /// Approximate randomisation of the corpus value.
+    /// Approximate randomisation of the corpus value, whole units at a time.
     Randomisation,
 }
 
@@ -30,53 +29,79 @@ impl Test {
     pub fn label(self) -> &'static str {
         match self {
             Self::Wilcoxon => "Wilcoxon signed-rank",
-            Self::Permutation => "paired permutation",
             Self::Mcnemar => "McNemar (exact)",
             Self::Randomisation => "approximate randomisation",
         }
     }
 
-    /// Letter that stands for it on a p value.
-    pub(crate) fn letter(self) -> &'static str {
+    /// What it tests.
+    pub(crate) fn purpose(self) -> &'static str {
         match self {
-            Self::Wilcoxon => "W",
-            Self::Permutation => "P",
-            Self::Mcnemar => "M",
-            Self::Randomisation => "R",
+            Self::Wilcoxon => "check of a claim: ranks of differences over units",
+            Self::Mcnemar => "check of a claim: right and wrong answers of one pair",
+            Self::Randomisation => "check of a claim: corpus values, units swapped at random",
+        }
+    }
+
+    /// The publication that defines it.
+    pub(crate) fn source(self) -> &'static str {
+        match self {
+            Self::Wilcoxon => "Wilcoxon 1945, Individual comparisons by ranking methods",
+            Self::Mcnemar => {
+                "McNemar 1947, Note on the sampling error of the difference between correlated proportions"
+            }
+            Self::Randomisation => "Noreen 1989, Computer-Intensive Methods for Testing Hypotheses",
         }
     }
 }
 
+/// Holds a second opinion: it is shown beside the p value of the contrast and decides nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Check {
+    /// The test.
+    pub test: Test,
+    /// Its two-sided p value, not adjusted.
+    pub p: P,
+}
+
 /// Holds what comparing a first side with a second one gives.
+///
+/// Effect, interval, error and p are of one statistic, the mean difference (for a corpus metric the
+/// difference of corpus values): see [`Inference`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Contrast {
     /// Number of paired examples.
     pub n: usize,
+    /// Number of units that they belong to: what intervals and p values count as independent.
+    pub units: usize,
     /// Number of pairs (arm against arm at one seed) averaged over.
     pub pairs: usize,
+    /// Number of seeds; from two on, interval and p speak of models trained again.
+    pub seeds: usize,
     /// Value of the first side.
     pub first: f64,
     /// Value of the second side.
     pub second: f64,
     /// Difference signed so that positive means the first side is better.
     pub effect: f64,
-    /// Bootstrap interval of the effect over questions, seeds as they are.
+    /// Interval of the effect at the level of the resampling, by itself.
     pub interval: Interval,
-    /// Interval that resamples seeds as well, where it was asked for; absent with one seed.
-    pub interval_with_seeds: Option<Interval>,
-    /// Bootstrap standard error of the effect over questions.
+    /// Standard error of the effect.
     pub error: f64,
-    /// `effect / (error * sqrt(n))`: for a mean, Cohen's d_z but for the noise of resampling
-    /// ([`crate::statistics::effect::d_z`]). Absent when resampling never changes the effect.
+    /// Standard deviation over units of what the effect is the mean of.
+    pub spread: f64,
+    /// The effect over that; with a question per unit, Cohen's d_z. Absent when units do not vary.
     pub standardised: Option<f64>,
-    /// The test.
-    pub test: Test,
-    /// Two-sided p value, not adjusted.
-    pub p: f64,
-    /// Whether the test leans to the side that the effect favours; ranks and means can disagree.
-    pub agrees: bool,
-    /// Smallest effect that 80 % of such experiments would find at 5 %, unadjusted.
-    pub detectable: f64,
+    /// Two-sided p value, not adjusted: below alpha if and only if the interval of level 1 - alpha leaves
+    /// zero out.
+    pub p: P,
+    /// Other tests of the same sides.
+    pub checks: Vec<Check>,
+    /// Smallest effect that 80 % of such experiments would find at the study's alpha, unadjusted; absent
+    /// where units are too few to say.
+    pub detectable: Option<f64>,
+    /// Smallest p value that so few units can give.
+    pub least_p: f64,
     /// Examples without a partner.
     pub unpaired: usize,
 }
@@ -86,88 +111,174 @@ impl Contrast {
     pub fn decimals(&self) -> usize {
         number::decimals([self.first, self.second], [self.interval])
     }
+
+    /// Puts a value in the unit of the effect on the scale of [`Contrast::standardised`].
+    pub fn standardise(&self, value: f64) -> Option<f64> {
+        (self.spread > 0.0).then(|| value / self.spread)
+    }
 }
 
-/// Compares the two sides of `paired`.
+/// Compares the two sides of `paired`; `alpha` is the level of the minimum detectable effect.
 ///
-/// The effect is the difference of corpus values, averaged over pairs. The test goes by the
-/// metric: approximate randomisation where the value is not a plain mean; McNemar for 0/1 values
-/// of a single pair; random signs for 0/1 values averaged over pairs; Wilcoxon otherwise.
-pub fn contrast(paired: &Paired, direction: Direction, resampling: Resampling) -> Contrast {
-    let sign = direction.sign();
-    let all: Vec<usize> = (0..paired.pairs).collect();
-    let difference = |first: &[f64], second: &[f64]| sign * paired.difference_over(&all, first, second);
-    let first_sums = sum(paired.first.iter().map(Vec::as_slice));
-    let second_sums = sum(paired.second.iter().map(Vec::as_slice));
-    let effect = difference(&first_sums, &second_sums);
-    let n = paired.first.len();
-
-    let mut differences = difference::differences(&paired.first_values, &paired.second_values);
-    differences.iter_mut().for_each(|difference| *difference *= sign);
-    let values = bootstrap::distribution(n, resampling, |items| {
-        if paired.aggregation == Aggregation::Mean {
-            // The same number as below, without summing rows.
-            return items.iter().map(|&item| differences[item]).sum::<f64>() / n as f64;
-        }
-        difference(&over(items, &paired.first), &over(items, &paired.second))
-    });
-    let error = moments::deviation(&values);
-    let (test, p, agrees) = if paired.aggregation != Aggregation::Mean {
-        let result = randomisation(&paired.first, &paired.second, resampling, difference);
-        (Test::Randomisation, result.p.value, true)
-    } else if binary(paired) && paired.pairs == 1 {
-        let count = |wanted: f64| differences.iter().filter(|&&d| d == wanted).count() as u64;
-        (Test::Mcnemar, mcnemar(count(1.0), count(-1.0)), true)
-    } else if binary(paired) {
-        (Test::Permutation, permutation(&Units::each(&differences), resampling).p().value, true)
-    } else {
-        let result = wilcoxon(&differences);
-        let leaning = result.positive - result.negative;
-        (Test::Wilcoxon, result.p, leaning * effect >= 0.0)
-    };
-    Contrast {
-        n,
+/// # Errors
+/// Why they cannot be compared, in words.
+pub fn contrast(
+    paired: &Paired,
+    direction: Direction,
+    alpha: f64,
+    resampling: Resampling,
+) -> Result<(Contrast, Inference), String> {
+    let sides = Sides::new(paired, direction);
+    let first = paired.value(&sides.first);
+    let second = paired.value(&sides.second);
+    let units = sides.units();
+    let effect = units.mean();
+    if !effect.is_finite() {
+        return Err(format!("the difference is not a finite number: {effect}"));
+    }
+    if units.count() < 2 {
+        return Err("all questions belong to one unit: nothing says how others would differ".to_owned());
+    }
+    let inference = Inference::new(&units, &sides.by_seed(), resampling);
+    let spread = inference.spread();
+    let contrast = Contrast {
+        n: paired.first.len(),
+        units: units.count(),
         pairs: paired.pairs,
-        first: paired.value(&first_sums),
-        second: paired.value(&second_sums),
+        seeds: paired.seeds.len(),
+        first,
+        second,
         effect,
-        interval: bootstrap::percentile(&values, resampling.level),
-        interval_with_seeds: None,
-        error,
-        standardised: (error > 0.0).then(|| effect / (error * (n as f64).sqrt())),
-        test,
-        p,
-        agrees,
-        detectable: 2.801_585 * error,
+        interval: inference.interval(1.0 - resampling.level),
+        error: inference.error(),
+        spread,
+        standardised: (spread > 0.0).then(|| effect / spread),
+        p: inference.p(),
+        checks: sides.checks(&units, resampling),
+        detectable: Some(inference.detectable(alpha, POWER)).filter(|effect| effect.is_finite()),
+        least_p: inference.least_p(),
         unpaired: paired.unpaired,
+    };
+    Ok((contrast, inference))
+}
+
+/// Returns the units and the values per seed of a first side by itself, as if the second were nothing.
+pub fn alone(paired: &Paired) -> (Units, Vec<f64>) {
+    let sides = Sides { alone: true, ..Sides::new(paired, Direction::Higher) };
+    (sides.units(), sides.by_seed())
+}
+
+/// The sides of a comparison with their sums.
+struct Sides<'p> {
+    paired: &'p Paired,
+    sign: f64,
+    /// Whether the second side is left out.
+    alone: bool,
+    /// Sums of rows over all examples, `[pair * width]`.
+    first: Vec<f64>,
+    second: Vec<f64>,
+}
+
+impl<'p> Sides<'p> {
+    fn new(paired: &'p Paired, direction: Direction) -> Self {
+        Self {
+            paired,
+            sign: direction.sign(),
+            alone: false,
+            first: sum(paired.first.iter().map(Vec::as_slice)),
+            second: sum(paired.second.iter().map(Vec::as_slice)),
+        }
     }
-}
 
-/// Bootstraps the effect over seeds as well as questions; nothing with a single seed.
-pub fn interval_with_seeds(paired: &Paired, direction: Direction, resampling: Resampling) -> Option<Interval> {
-    if paired.seeds.len() < 2 {
-        return None;
+    fn difference(&self, pairs: &[usize], first: &[f64], second: &[f64]) -> f64 {
+        if self.alone {
+            return self.paired.value_over(pairs, first);
+        }
+        self.sign * self.paired.difference_over(pairs, first, second)
     }
-    let (seeds, items) = (paired.seeds.len(), paired.first.len());
-    let values = hierarchical::distribution(seeds, items, resampling, |seeds, items| {
-        let pairs: Vec<usize> = seeds.iter().flat_map(|&seed| paired.seeds[seed].iter().copied()).collect();
-        let (first, second) = (over(items, &paired.first), over(items, &paired.second));
-        direction.sign() * paired.difference_over(&pairs, &first, &second)
-    });
-    Some(bootstrap::percentile(&values, resampling.level))
-}
 
-fn over(items: &[usize], rows: &[Vec<f64>]) -> Vec<f64> {
-    sum(items.iter().map(|&item| rows[item].as_slice()))
-}
+    fn all(&self) -> Vec<usize> {
+        (0..self.paired.pairs).collect()
+    }
 
-/// Whether every value of every pair is 0 or 1: rows of a mean are `[value, 1]`.
-fn binary(paired: &Paired) -> bool {
-    paired.aggregation == Aggregation::Mean
-        && paired
-            .first
+    fn by_seed(&self) -> Vec<f64> {
+        self.paired.seeds.iter().map(|pairs| self.difference(pairs, &self.first, &self.second)).collect()
+    }
+
+    /// Takes the units of the effect: sums of differences where it is a mean of such, pseudo-values
+    /// otherwise.
+    fn units(&self) -> Units {
+        match self.items() {
+            Some(items) => Units::of(items),
+            None => self.pseudo_values(),
+        }
+    }
+
+    /// Returns the difference of every example, if both sides are means over the same weights.
+    fn items(&self) -> Option<Vec<Item>> {
+        let paired = self.paired;
+        let rows = paired.first.iter().zip(&paired.second).zip(&paired.units);
+        rows.map(|((first, second), &unit)| {
+            let weight = paired.aggregation.is_mean().then(|| first[1])?;
+            let alike = |row: &[f64]| row.chunks_exact(2).all(|pair| pair[1] == weight);
+            if !alike(first) || !alike(second) {
+                return None;
+            }
+            let firsts = first.iter().step_by(2).map(|value| self.sign * value);
+            let seconds = second.iter().step_by(2).map(|value| if self.alone { 0.0 } else { -self.sign * value });
+            let values: Vec<f64> = firsts.chain(seconds).collect();
+            Some(Item {
+                unit,
+                size: weight * paired.pairs as f64,
+                magnitude: values.iter().map(|value| value.abs()).sum(),
+                sum: moments::sum(values),
+            })
+        })
+        .collect()
+    }
+
+    fn pseudo_values(&self) -> Units {
+        let all = self.all();
+        let less = |sums: &[f64], unit: &[f64]| sums.iter().zip(unit).map(|(sum, part)| sum - part).collect::<Vec<_>>();
+        let (first, second) = (self.by_unit(&self.paired.first), self.by_unit(&self.paired.second));
+        let without: Vec<f64> = first
             .iter()
-            .chain(&paired.second)
-            .flat_map(|row| row.iter().step_by(2))
-            .all(|&value| value == 0.0 || value == 1.0)
+            .zip(&second)
+            .map(|(one, other)| self.difference(&all, &less(&self.first, one), &less(&self.second, other)))
+            .collect();
+        let magnitude = self.paired.value(&self.first).abs() + self.paired.value(&self.second).abs();
+        Units::jackknife(self.difference(&all, &self.first, &self.second), &without, magnitude)
+    }
+
+    /// Adds rows up within units.
+    fn by_unit(&self, rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let count = self.paired.units.iter().max().map_or(0, |last| last + 1);
+        let mut sums = vec![Vec::new(); count];
+        for (row, &unit) in rows.iter().zip(&self.paired.units) {
+            sums[unit] = if sums[unit].is_empty() { row.clone() } else { sum([sums[unit].as_slice(), row]) };
+        }
+        sums
+    }
+
+    fn checks(&self, units: &Units, resampling: Resampling) -> Vec<Check> {
+        let Some(items) = self.items() else {
+            let (first, second) = (self.by_unit(&self.paired.first), self.by_unit(&self.paired.second));
+            let all = self.all();
+            let difference = |first: &[f64], second: &[f64]| self.difference(&all, first, second);
+            let p = randomisation::randomisation(&first, &second, resampling, difference).p;
+            return vec![Check { test: Test::Randomisation, p }];
+        };
+        let mut checks = vec![Check { test: Test::Wilcoxon, p: P::exact(wilcoxon(&units.means()).p) }];
+        if self.paired.pairs == 1 && units.count() == items.len() && self.is_binary() {
+            let count = |wanted: f64| items.iter().filter(|item| item.sum == wanted).count() as u64;
+            checks.insert(0, Check { test: Test::Mcnemar, p: P::exact(mcnemar(count(1.0), count(-1.0))) });
+        }
+        checks
+    }
+
+    /// Whether every value is 0 or 1: rows of a mean are `[value, 1]`.
+    fn is_binary(&self) -> bool {
+        let mut rows = self.paired.first.iter().chain(&self.paired.second);
+        rows.all(|row| row.chunks_exact(2).all(|pair| pair[1] == 1.0 && (pair[0] == 0.0 || pair[0] == 1.0)))
+    }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use tutelage_metrics::energy::Joules;
 use tutelage_metrics::energy::model::Emissions;
 
+use crate::number;
 use crate::study::{Outcome, Role, StageEnergy, Study};
 
 /// Kinds of stages in the order in which their work is done; others come after them.
@@ -15,18 +16,23 @@ const PIPELINE: [&str; 9] =
 /// Joules in a watt-hour.
 pub const JOULES_PER_WATT_HOUR: f64 = 3600.0;
 
-/// Decimals that show the largest of several amounts in watt-hours to four significant digits, six
-/// at most: small studies take less than a watt-hour.
-pub(crate) fn watt_hour_digits<'a>(amounts: impl IntoIterator<Item = &'a Amount>) -> usize {
-    let largest = amounts.into_iter().filter_map(Amount::joules).fold(0.0, f64::max) / JOULES_PER_WATT_HOUR;
-    match largest {
-        hours if hours >= 100.0 => 1,
-        hours if hours >= 10.0 => 2,
-        hours if hours >= 1.0 => 3,
-        hours if hours >= 0.1 => 4,
-        hours if hours >= 0.01 => 5,
-        _ => 6,
-    }
+/// Smallest difference that estimates can tell, as a share of the energy: an assumption. CPU time times
+/// a declared power takes one power for every kind of work, clock and temperature, which change the
+/// power of a busy core by about this much.
+pub const ESTIMATED_RESOLUTION: f64 = 0.25;
+
+/// Smallest difference that counters can tell, as a share of the energy: an assumption. NVIDIA states
+/// 5 % for the power that NVML reads; of RAPL no better is known for every processor.
+pub const MEASURED_RESOLUTION: f64 = 0.05;
+
+/// Prints an energy given in joules in a unit that suits it: kWh, Wh down to their hundredths, or J.
+pub(crate) fn in_units(joules: f64, digits: usize, estimated: bool) -> String {
+    let (unit, name) = match joules / JOULES_PER_WATT_HOUR {
+        hours if hours >= 1000.0 => (1e3 * JOULES_PER_WATT_HOUR, "kWh"),
+        hours if hours >= 0.01 => (JOULES_PER_WATT_HOUR, "Wh"),
+        _ => (1.0, "J"),
+    };
+    format!("{} {name}", number::approximate(joules / unit, digits, estimated))
 }
 
 /// Says how much of an amount is known, and how.
@@ -62,6 +68,36 @@ impl Amount {
             (true, true) if self.measured + self.estimated == 0.0 => Some(0.0),
             (true, true) => Some(self.estimated / (self.measured + self.estimated)),
         }
+    }
+
+    /// Smallest difference from another amount that can be told, as a share of this one: that of counters
+    /// and that of estimates, by their shares. Absent when nothing is known.
+    pub fn resolution(&self) -> Option<f64> {
+        let share = self.estimated_share()?;
+        Some(share * ESTIMATED_RESOLUTION + (1.0 - share) * MEASURED_RESOLUTION)
+    }
+
+    /// Significant digits that the amount is printed with: three of what counters read, two of the rest.
+    pub(crate) fn digits(&self) -> usize {
+        if self.resolution().is_some_and(|resolution| resolution <= MEASURED_RESOLUTION) { 3 } else { 2 }
+    }
+
+    /// Whether any part of it is an estimate.
+    pub(crate) fn is_estimate(&self) -> bool {
+        self.estimated_share().is_some_and(|share| share > 0.0)
+    }
+
+    /// The amount in a unit that suits it, with the digits that it has: `~0.23 Wh`, `13.4 Wh`; absent
+    /// when nothing is known.
+    pub(crate) fn shown(&self) -> Option<String> {
+        Some(in_units(self.joules()?, self.digits(), self.is_estimate()))
+    }
+
+    /// A mass of emissions that follows from the amount, given in kilograms.
+    pub(crate) fn mass(&self, kilograms: f64) -> String {
+        const UNITS: [(f64, &str); 3] = [(1.0, "kg"), (1e-3, "g"), (1e-6, "mg")];
+        let (unit, name) = UNITS.into_iter().find(|(unit, _)| kilograms >= *unit).unwrap_or(UNITS[2]);
+        format!("{} {name}", number::approximate(kilograms / unit, self.digits(), self.is_estimate()))
     }
 
     /// Says in words how the amount is known, with the share that is estimated.
@@ -186,6 +222,23 @@ pub struct CrossCheck {
     pub integrated: f64,
 }
 
+impl Account {
+    /// Says which differences of this account can be told; nothing where no energy is known.
+    pub(crate) fn precision(&self) -> Option<String> {
+        let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+        let estimated = format!(
+            "~ marks estimates, which are taken to tell energies apart that differ by {}",
+            percent(ESTIMATED_RESOLUTION)
+        );
+        let measured = format!("counters are taken to tell {} apart", percent(MEASURED_RESOLUTION));
+        Some(match self.total.estimated_share()? {
+            0.0 => format!("Energy: {measured}, an assumption."),
+            1.0 => format!("{estimated}, an assumption."),
+            _ => format!("{estimated}, {measured}, mixtures what their shares give: assumptions."),
+        })
+    }
+}
+
 /// Draws up the account of a study.
 pub fn account(study: &Study) -> Account {
     let mut account = Account {
@@ -262,6 +315,26 @@ fn add_stage(stages: &mut Vec<StageAccount>, row: &StageEnergy, first: bool, sec
 mod tests {
     use super::*;
     use crate::study::tests::{empty, energy};
+
+    #[test]
+    fn an_amount_has_the_digits_that_its_method_can_tell() {
+        let of = |states: &[(&str, f64)]| {
+            let mut study = empty();
+            let rows = states.iter().enumerate();
+            study.energy = rows.map(|(i, (state, j))| energy(&i.to_string(), "a", "cpu", state, Some(*j))).collect();
+            account(&study).total
+        };
+        let estimated = of(&[("estimated", 812.4)]);
+        assert_eq!((estimated.resolution(), estimated.shown().unwrap()), (Some(0.25), "~0.23 Wh".into()));
+        let measured = of(&[("measured", 48_234.0)]);
+        assert_eq!((measured.resolution(), measured.shown().unwrap()), (Some(0.05), "13.4 Wh".into()));
+        // Half of either: 15 %.
+        let mixed = of(&[("measured", 5.0), ("estimated", 5.0)]);
+        assert!((mixed.resolution().unwrap() - 0.15).abs() < 1e-12);
+        assert_eq!((mixed.shown().unwrap(), mixed.mass(5.37e-3)), ("~10 J".into(), "~5.4 g".into()));
+        assert_eq!(of(&[("measured", 4.32e6)]).shown().unwrap(), "1.20 kWh");
+        assert_eq!((Amount::default().resolution(), Amount::default().shown()), (None, None));
+    }
 
     #[test]
     fn emissions_are_those_of_what_is_known_and_never_zero_by_default() {

@@ -29,21 +29,15 @@ pub enum Error {
         /// Name of the metric.
         metric: String,
     },
-    /// A value is not a finite number.
-    #[error(
-        "arm `{arm}`, seed {seed}, example `{example}`, metric `{metric}`: expected a finite number, found {value}"
-    )]
-    NotFinite {
-        /// Name of the arm.
-        arm: String,
-        /// Seed of the trial.
-        seed: u64,
+    /// An example belongs to two groups.
+    #[error("example `{example}` is in group `{first}` and in group `{second}`: expected one group in all records")]
+    Group {
         /// Identifier of the example.
         example: String,
-        /// Name of the metric.
-        metric: String,
-        /// The value.
-        value: f64,
+        /// One group.
+        first: String,
+        /// The other.
+        second: String,
     },
     /// A record lacks what its metric is computed from.
     #[error("arm `{arm}`, example `{example}`, metric `{metric}`: {needs}")]

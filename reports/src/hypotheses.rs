@@ -2,14 +2,12 @@
 
 use serde::Serialize;
 
-use crate::contrast::{Contrast, contrast, interval_with_seeds};
+use crate::contrast::{Contrast, contrast};
 use crate::number;
+use crate::pair::pair;
 use crate::scores::Scores;
-use crate::statistics::{Interval, Resampling, holm::holm};
-use crate::study::{Arm, Hypothesis, Metric, Outcome, Role, Study};
-
-/// Significance level of claims that declare none.
-pub const ALPHA: f64 = 0.05;
+use crate::statistics::{Interval, P, Resampling, holm::multipliers, inference::Inference};
+use crate::study::{Hypothesis, Metric, Study, Unit};
 
 /// Answers a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,9 +45,11 @@ pub struct MetricAnswer {
     pub metric: String,
     /// The comparison; absent when it could not be made.
     pub contrast: Option<Contrast>,
-    /// p value after Holm over the whole declared family.
-    pub p_adjusted: Option<f64>,
-    /// The answer.
+    /// p value on this metric, multiplied as that of the claim is.
+    pub p_adjusted: Option<P>,
+    /// Interval at the level of that p value: it leaves zero out if and only if `p_adjusted` is below alpha.
+    pub interval: Option<Interval>,
+    /// What this metric says by itself; the claim needs all of its metrics.
     pub verdict: Verdict,
 }
 
@@ -62,62 +62,82 @@ pub struct Answer {
     pub contrast: String,
     /// Factors that are averaged over.
     pub averaged: Vec<String>,
-    /// Significance level.
-    pub alpha: f64,
+    /// What it holds for beyond what was measured: other units, and models trained again where there are
+    /// seeds to tell; empty for what could not be tested.
+    pub scope: String,
     /// Per metric, in the order of the claim.
     pub metrics: Vec<MetricAnswer>,
+    /// p value of the claim: the largest of its metrics, 1 where they point in different directions or one
+    /// could not be tested.
+    pub p: P,
+    /// That after Holm over all claims.
+    pub p_adjusted: P,
     /// The overall verdict: supported (or reversed) only when it is so on every metric.
     pub verdict: Verdict,
-    /// Where metrics disagree, which say what, and which of their answers do not hold over seeds;
-    /// empty otherwise.
+    /// Where metrics disagree, which say what, and where there are too few units for any verdict; empty
+    /// otherwise.
     pub detail: String,
 }
 
-/// Answers every hypothesis of a study.
+/// Names the procedure of [`answer`], for a report.
+pub const PROCEDURE: &str = "A claim on several metrics holds only where each of them says so by itself (an \
+    intersection-union test), so its p value is the largest of theirs; Holm adjusts over the claims";
+
+/// Answers every hypothesis of a study at its one level of significance.
 ///
-/// The family of Holm's adjustment is every declared hypothesis on every metric it names, also
-/// those that cannot be tested (they count with p = 1), so that a failed arm never makes another
-/// claim easier to support.
+/// A claim on several metrics is the union of what would refute it: rejecting each null hypothesis at
+/// alpha rejects their union at alpha, without adjusting for their number (Berger 1982, "Multiparameter
+/// hypothesis testing and acceptance sampling": intersection-union test). So the p value of a claim is the
+/// largest over its metrics, 1 where their effects have different signs. Holm adjusts over the declared
+/// claims, also those that cannot be tested (they count with p = 1), so that a failed arm never makes
+/// another claim easier to support.
 pub fn answer(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<Answer> {
-    let contrasts: Vec<Vec<Result<Contrast, String>>> = study
+    let tested: Vec<Vec<Tested>> = study
         .hypotheses
         .iter()
         .map(|hypothesis| {
             let metrics = hypothesis.metrics.iter();
-            metrics.map(|metric| test(study, scores, hypothesis, metric, resampling)).collect()
+            metrics.map(|metric| compare(study, scores, hypothesis, metric, resampling)).collect()
         })
         .collect();
-    let raw: Vec<f64> =
-        contrasts.iter().flatten().map(|result| result.as_ref().map_or(1.0, |contrast| contrast.p)).collect();
-    let mut adjusted = holm(&raw).into_iter();
+    let raw: Vec<P> = tested.iter().map(|metrics| joint_p(metrics)).collect();
+    let multipliers = multipliers(&raw.iter().map(|p| p.value).collect::<Vec<_>>());
     study
         .hypotheses
         .iter()
-        .zip(contrasts)
-        .map(|(hypothesis, results)| {
+        .zip(tested)
+        .zip(raw.into_iter().zip(multipliers))
+        .map(|((hypothesis, tested), (p, multiplier))| {
+            // Where metrics contradict each other the claim is lost, and its place in the order of p values says
+            // nothing on a single one: as if it came first.
+            let multiplier = if p.value < 1.0 { multiplier } else { study.hypotheses.len() as f64 };
+            let scope =
+                tested.iter().find_map(|result| result.as_ref().ok()).map(|(contrast, _)| scope(study, contrast));
             let metrics: Vec<MetricAnswer> = hypothesis
                 .metrics
                 .iter()
-                .zip(results)
-                .map(|(metric, result)| {
-                    let p = adjusted.next().unwrap_or(1.0);
-                    conclude(metric, result, p, hypothesis.alpha)
-                })
+                .zip(tested)
+                .map(|(metric, result)| conclude(metric, result, multiplier, study.alpha))
                 .collect();
             let (verdict, mixed) = overall(study, &metrics);
-            let details = [mixed, over_seeds(study, &metrics)];
+            let details = [mixed, too_few(study, &metrics)];
             Answer {
                 name: hypothesis.name.clone(),
                 contrast: symbols(hypothesis),
                 averaged: averaged(study, hypothesis),
-                alpha: hypothesis.alpha,
+                scope: scope.unwrap_or_default(),
                 metrics,
+                p,
+                p_adjusted: p.times(multiplier),
                 verdict,
                 detail: details.into_iter().flatten().collect::<Vec<_>>().join("; "),
             }
         })
         .collect()
 }
+
+/// A comparison, or why there is none.
+type Tested = Result<(Contrast, Inference), String>;
 
 /// Compares the two sides of a hypothesis on any metric, declared or not.
 ///
@@ -130,83 +150,79 @@ pub fn test(
     metric: &str,
     resampling: Resampling,
 ) -> Result<Contrast, String> {
+    compare(study, scores, hypothesis, metric, resampling).map(|(contrast, _)| contrast)
+}
+
+fn compare(study: &Study, scores: &Scores, hypothesis: &Hypothesis, metric: &str, resampling: Resampling) -> Tested {
     let metric: &Metric = study
         .metrics
         .iter()
         .find(|candidate| candidate.name == metric)
         .ok_or_else(|| format!("the study has no metric `{metric}`"))?;
-    let arms = pair_arms(study, hypothesis)?;
-    let paired = scores.pair(&metric.name, &arms)?;
-    if paired.first.len() < 2 {
-        return Err("fewer than two questions are paired".to_owned());
-    }
-    let direction = metric.direction;
-    let contrast = contrast(&paired, direction, resampling);
-    if !contrast.effect.is_finite() {
-        return Err(format!("the difference is not a finite number: {}", contrast.effect));
-    }
-    Ok(Contrast { interval_with_seeds: interval_with_seeds(&paired, direction, resampling), ..contrast })
+    let arms = pair(study, hypothesis)?;
+    contrast(&scores.pair(&metric.name, &arms)?, metric.direction, study.alpha, resampling)
 }
 
-/// Pairs the arms of both sides that agree in every other factor.
-fn pair_arms<'s>(study: &'s Study, hypothesis: &Hypothesis) -> Result<Vec<(&'s str, &'s str)>, String> {
-    let side = |level: &str| -> Vec<&'s Arm> {
-        let selected = |arm: &&Arm| {
-            arm.role == Role::Cell
-                && arm.levels.get(&hypothesis.factor).is_some_and(|l| l == level)
-                && hypothesis.within.iter().all(|(factor, level)| arm.levels.get(factor) == Some(level))
-        };
-        study.arms.iter().filter(selected).collect()
-    };
-    let (better, worse) = (side(&hypothesis.better), side(&hypothesis.worse));
-    let mut gaps = Vec::new();
-    for (arms, level) in [(&better, &hypothesis.better), (&worse, &hypothesis.worse)] {
-        if arms.is_empty() {
-            gaps.push(format!("no arm has `{}` = `{level}`", hypothesis.factor));
-        }
-        gaps.extend(arms.iter().filter_map(|arm| match &arm.outcome {
-            Outcome::Done => None,
-            Outcome::Failed { reason } => Some(format!("arm `{}` failed: {reason}", arm.name)),
-            Outcome::Missing => Some(format!("arm `{}` has not run", arm.name)),
-        }));
-    }
-    if !gaps.is_empty() {
-        return Err(gaps.join("; "));
-    }
-    let others = |arm: &Arm| {
-        let mut levels = arm.levels.clone();
-        levels.remove(&hypothesis.factor);
-        levels
-    };
-    let partner = |arm: &Arm| worse.iter().find(|other| others(other) == others(arm));
-    if better.len() != worse.len() {
-        return Err(format!("the sides differ in their number of arms: {}, {}", better.len(), worse.len()));
-    }
-    better
-        .iter()
-        .map(|arm| match partner(arm) {
-            Some(other) => Ok((arm.name.as_str(), other.name.as_str())),
-            None => Err(format!("arm `{}` has no counterpart", arm.name)),
-        })
-        .collect()
+/// p value of a claim: the largest over its metrics, if all point one way.
+fn joint_p(metrics: &[Tested]) -> P {
+    let contrasts: Result<Vec<&Contrast>, ()> =
+        metrics.iter().map(|result| result.as_ref().map(|(contrast, _)| contrast).map_err(|_| ())).collect();
+    let Ok(contrasts) = contrasts else { return P::exact(1.0) };
+    let one_way = |sign: f64| contrasts.iter().all(|contrast| contrast.effect * sign > 0.0);
+    let largest = contrasts.iter().map(|contrast| contrast.p).max_by(|a, b| a.value.total_cmp(&b.value));
+    largest.filter(|_| one_way(1.0) || one_way(-1.0)).unwrap_or(P::exact(1.0))
 }
 
-fn conclude(metric: &str, result: Result<Contrast, String>, p_adjusted: f64, alpha: f64) -> MetricAnswer {
-    let (contrast, verdict) = match result {
-        Err(reason) => (None, Verdict::Untestable { reason }),
-        Ok(contrast) => {
-            let significant = p_adjusted < alpha && contrast.agrees;
-            let verdict = if significant && contrast.effect > 0.0 {
-                Verdict::Supported
-            } else if significant && contrast.effect < 0.0 {
-                Verdict::Reversed
-            } else {
-                Verdict::NotSupported
+fn conclude(metric: &str, result: Tested, multiplier: f64, alpha: f64) -> MetricAnswer {
+    let metric = metric.to_owned();
+    match result {
+        Err(reason) => MetricAnswer {
+            metric,
+            contrast: None,
+            p_adjusted: None,
+            interval: None,
+            verdict: Verdict::Untestable { reason },
+        },
+        Ok((contrast, inference)) => {
+            let p = contrast.p.times(multiplier);
+            let verdict = match contrast.effect {
+                effect if p.value < alpha && effect > 0.0 => Verdict::Supported,
+                effect if p.value < alpha && effect < 0.0 => Verdict::Reversed,
+                _ => Verdict::NotSupported,
             };
-            (Some(contrast), verdict)
+            let interval = Some(inference.interval(alpha / multiplier));
+            MetricAnswer { metric, contrast: Some(contrast), p_adjusted: Some(p), interval, verdict }
         }
+    }
+}
+
+/// Says what a comparison generalises over.
+fn scope(study: &Study, contrast: &Contrast) -> String {
+    let questions = Unit { name: "question".into() };
+    let questions_count = questions.counted(contrast.n);
+    let (others, count) = if contrast.units == contrast.n {
+        ("questions".to_owned(), questions_count)
+    } else {
+        (format!("{}s", study.unit.name), format!("{}, {questions_count}", study.unit.counted(contrast.units)))
     };
-    MetricAnswer { metric: metric.to_owned(), p_adjusted: contrast.is_some().then_some(p_adjusted), contrast, verdict }
+    match contrast.seeds {
+        1 => format!("these trained models (1 seed), other {others} ({count})"),
+        2 => format!(
+            "retrained models (2 seeds) and other {others} ({count}); two seeds say little: their 95 % limits are 12.7 standard errors wide"
+        ),
+        seeds => format!("retrained models ({seeds} seeds) and other {others} ({count})"),
+    }
+}
+
+/// Says where there are so few units that no effect would be significant.
+fn too_few(study: &Study, metrics: &[MetricAnswer]) -> Option<String> {
+    let contrasts = metrics.iter().filter_map(|answer| answer.contrast.as_ref());
+    let most = contrasts.max_by(|a, b| a.least_p.total_cmp(&b.least_p))?;
+    let name = if most.units == most.n { Unit { name: "question".into() } } else { study.unit.clone() };
+    (most.least_p >= study.alpha).then(|| {
+        let least = number::p_value(P::exact(most.least_p));
+        format!("{} can give no p value below {least}, whatever the effect", name.counted(most.units))
+    })
 }
 
 /// Joins the verdicts of all metrics; where they differ, says which say what.
@@ -230,23 +246,6 @@ fn overall(study: &Study, metrics: &[MetricAnswer]) -> (Verdict, Option<String>)
         })
         .collect();
     (Verdict::NotSupported, Some(format!("mixed: {}", parts.join("; "))))
-}
-
-/// Names the significant answers that other seeds could turn: a verdict holds the seeds as they are.
-fn over_seeds(study: &Study, metrics: &[MetricAnswer]) -> Option<String> {
-    let doubts: Vec<String> = metrics
-        .iter()
-        .filter(|answer| matches!(answer.verdict, Verdict::Supported | Verdict::Reversed))
-        .filter_map(|answer| {
-            let contrast = answer.contrast.as_ref()?;
-            let Interval { low, high } = contrast.interval_with_seeds?;
-            let digits = contrast.decimals();
-            let limits = format!("[{}, {}]", number::fixed(low, digits), number::fixed(high, digits));
-            (low <= 0.0 && high >= 0.0).then(|| format!("{} {limits}", label(study, &answer.metric)))
-        })
-        .collect();
-    let which = if doubts.len() == 1 { "interval with seeds contains 0" } else { "intervals with seeds contain 0" };
-    (!doubts.is_empty()).then(|| format!("does not hold over seeds: {which} on {}", doubts.join(", ")))
 }
 
 fn label(study: &Study, name: &str) -> String {
@@ -277,28 +276,39 @@ fn averaged(study: &Study, hypothesis: &Hypothesis) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contrast::Test;
     use crate::record::Direction;
     use crate::scores::Paired;
     use crate::study::Aggregation;
 
+    /// One seed and a question per unit.
     fn paired(first: &[f64], second: &[f64]) -> Paired {
-        let rows = |values: &[f64]| values.iter().map(|value| vec![*value, 1.0]).collect();
+        seeds(&[(first, second)], 1)
+    }
+
+    /// Sides at several seeds, with so many questions per unit.
+    fn seeds(seeds: &[(&[f64], &[f64])], per_unit: usize) -> Paired {
+        let questions = seeds[0].0.len();
+        let rows = |side: fn(&(&[f64], &[f64])) -> Vec<f64>| {
+            (0..questions).map(|question| seeds.iter().flat_map(|seed| [side(seed)[question], 1.0]).collect()).collect()
+        };
         Paired {
             aggregation: Aggregation::Mean,
-            pairs: 1,
-            seeds: vec![vec![0]],
-            first: rows(first),
-            second: rows(second),
-            first_values: first.to_vec(),
-            second_values: second.to_vec(),
+            pairs: seeds.len(),
+            seeds: (0..seeds.len()).map(|seed| vec![seed]).collect(),
+            first: rows(|seed| seed.0.to_vec()),
+            second: rows(|seed| seed.1.to_vec()),
+            units: (0..questions).map(|question| question / per_unit).collect(),
             unpaired: 0,
         }
     }
 
+    fn compared(paired: &Paired, direction: Direction) -> (Contrast, Inference) {
+        contrast(paired, direction, 0.05, Resampling::default()).unwrap()
+    }
+
     fn verdict(paired: &Paired, direction: Direction) -> Verdict {
-        let contrast = contrast(paired, direction, Resampling::default());
-        let p = contrast.p;
-        conclude("m", Ok(contrast), p, 0.05).verdict
+        conclude("m", Ok(compared(paired, direction)), 1.0, 0.05).verdict
     }
 
     #[test]
@@ -311,13 +321,15 @@ mod tests {
     }
 
     #[test]
-    fn a_mean_against_its_ranks_claims_nothing() {
-        // Nineteen small gains and one large loss: ranks say better, the mean says worse.
+    fn the_mean_decides_and_ranks_are_a_check() {
+        // Nineteen small gains and one large loss: ranks say better, the mean cannot tell.
         let mut first: Vec<f64> = (1..20).map(|i| 0.01 * f64::from(i)).collect();
         first.push(-9.0);
         let sides = paired(&first, &[0.0; 20]);
-        let contrast = contrast(&sides, Direction::Higher, Resampling::default());
-        assert!(contrast.p < 0.05 && contrast.effect < 0.0 && !contrast.agrees);
+        let (contrast, _) = compared(&sides, Direction::Higher);
+        assert!(contrast.effect < 0.0 && contrast.p.value > 0.5);
+        let [check] = contrast.checks[..] else { panic!("{:?}", contrast.checks) };
+        assert!(check.test == Test::Wilcoxon && check.p.value < 0.05);
         assert_eq!(verdict(&sides, Direction::Higher), Verdict::NotSupported);
     }
 
@@ -325,45 +337,96 @@ mod tests {
     fn a_gain_that_never_varies_is_supported_without_a_standardised_effect() {
         // 0.3 - 0.2 is no 0.1 in f64, and its mean over twenty is another number still.
         let sides = paired(&[0.3; 20], &[0.2; 20]);
-        let contrast = contrast(&sides, Direction::Higher, Resampling::default());
+        let (contrast, _) = compared(&sides, Direction::Higher);
         assert!((contrast.effect - 0.1).abs() < 1e-12);
         assert_eq!((contrast.error, contrast.standardised), (0.0, None));
-        assert_eq!(contrast.interval.low, contrast.interval.high);
+        assert!(contrast.interval.high - contrast.interval.low < 1e-12);
         assert_eq!(verdict(&sides, Direction::Higher), Verdict::Supported);
         assert_eq!(verdict(&sides, Direction::Lower), Verdict::Reversed);
     }
 
     #[test]
     fn equal_sides_claim_nothing_whatever_the_order_of_their_seeds() {
-        // Means over three seeds of the same values, added in another order.
-        let first: Vec<f64> = (1..20).map(|i| (0.1 + 0.2 + 0.3) * f64::from(i)).collect();
-        let second: Vec<f64> = (1..20).map(|i| (0.3 + 0.2 + 0.1) * f64::from(i)).collect();
-        assert_ne!(first, second);
-        let sides = paired(&first, &second);
-        assert_eq!(contrast(&sides, Direction::Higher, Resampling::default()).p, 1.0);
+        let [one, two, three] = [0.1, 0.2, 0.3].map(|step| (1..20).map(|i| step * f64::from(i)).collect::<Vec<f64>>());
+        let sides = seeds(&[(&one, &three), (&two, &two), (&three, &one)], 1);
+        let (contrast, _) = compared(&sides, Direction::Higher);
+        assert_eq!((contrast.effect, contrast.p.value), (0.0, 1.0));
         assert_eq!(verdict(&sides, Direction::Higher), Verdict::NotSupported);
     }
 
     #[test]
-    fn what_other_seeds_could_turn_is_told() {
-        let study = crate::study::tests::empty();
-        let first: Vec<f64> = (0..20).map(|i| 0.5 + 0.01 * f64::from(i)).collect();
-        let contrast = contrast(&paired(&first, &[0.4; 20]), Direction::Higher, Resampling::default());
-        let answer = |name: &str, verdict, low, high| {
-            let interval_with_seeds = Some(Interval { low, high });
-            let contrast = Some(Contrast { interval_with_seeds, ..contrast.clone() });
-            MetricAnswer { metric: name.into(), contrast, p_adjusted: Some(0.01), verdict }
+    fn questions_of_one_document_are_no_more_evidence_than_it_is() {
+        // Six documents, four better and two worse, each with ten questions that all say the same.
+        let first: Vec<f64> = (0..60).map(|question| if question < 40 { 0.6 } else { 0.5 }).collect();
+        let second: Vec<f64> = (0..60).map(|question| if question < 40 { 0.4 } else { 0.6 }).collect();
+        let one_each = compared(&seeds(&[(&first, &second)], 1), Direction::Higher).0;
+        let by_document = compared(&seeds(&[(&first, &second)], 10), Direction::Higher).0;
+        assert_eq!((one_each.effect, one_each.units, by_document.units), (by_document.effect, 60, 6));
+        assert!(one_each.p.value < 0.001 && by_document.p.value > 0.1, "{:?} {:?}", one_each.p, by_document.p);
+        assert!(by_document.error > 3.0 * one_each.error);
+    }
+
+    #[test]
+    fn gains_that_change_their_sign_between_seeds_are_not_supported() {
+        // +0.25, -0.15 and +0.02 over three seeds, on 60 questions that hardly vary.
+        let base: Vec<f64> = (0..60).map(|i| 0.4 + 0.001 * f64::from(i % 7)).collect();
+        let at = |gain: f64| -> Vec<f64> { (0..60).map(|i| base[i] + gain + 0.001 * (i % 5) as f64).collect() };
+        let [one, two, three] = [0.25, -0.15, 0.02].map(at);
+        let (contrast, inference) =
+            compared(&seeds(&[(&one, &base), (&two, &base), (&three, &base)], 1), Direction::Higher);
+        // scipy.stats.ttest_1samp of the three gains gives 0.757.
+        assert!(contrast.effect > 0.03 && (contrast.p.value - 0.757).abs() < 0.01, "{:?}", contrast.p);
+        assert!(inference.interval(0.05).low < -0.4);
+        // Any one of them by itself would be.
+        assert_eq!(verdict(&paired(&one, &base), Direction::Higher), Verdict::Supported);
+        assert_eq!(verdict(&paired(&two, &base), Direction::Higher), Verdict::Reversed);
+    }
+
+    fn tested(effect: f64) -> Tested {
+        let first: Vec<f64> = (0..40).map(|i| effect + f64::from(i % 5) - 2.0).collect();
+        Ok(compared(&paired(&first, &[0.0; 40]), Direction::Higher))
+    }
+
+    #[test]
+    fn a_claim_is_as_sure_as_its_least_sure_metric() {
+        let p = |effect: f64| tested(effect).unwrap().0.p;
+        assert_eq!(joint_p(&[tested(1.0), tested(0.4), tested(2.0)]), p(0.4));
+        assert_eq!(joint_p(&[tested(-1.0), tested(-0.4)]), p(-0.4));
+        assert_eq!(joint_p(&[tested(1.0), tested(-1.0)]), P::exact(1.0));
+        assert_eq!(joint_p(&[tested(1.0), Err("gone".into())]), P::exact(1.0));
+        assert_eq!(joint_p(&[]), P::exact(1.0));
+    }
+
+    #[test]
+    fn the_interval_of_a_claim_goes_with_its_adjusted_p() {
+        for (effect, multiplier) in [(0.4, 1.0), (0.5, 1.0), (0.5, 2.0), (0.5, 5.0), (0.7, 5.0), (0.9, 5.0)] {
+            let answer = conclude("m", tested(effect), multiplier, 0.05);
+            let significant = answer.p_adjusted.unwrap().value < 0.05;
+            assert_eq!(answer.interval.unwrap().low > 0.0, significant, "{effect} {multiplier} {answer:?}");
+            assert_eq!(answer.verdict == Verdict::Supported, significant);
+        }
+    }
+
+    #[test]
+    fn the_scope_says_what_is_generalised_over() {
+        let study = Study { unit: Unit { name: "document".into() }, ..crate::study::tests::empty() };
+        let values: Vec<f64> = (0..60).map(|i| f64::from(i % 7)).collect();
+        let of = |count: usize, per_unit: usize| {
+            let sides: Vec<(&[f64], &[f64])> = vec![(&values, &[1.0; 60]); count];
+            scope(&study, &compared(&seeds(&sides, per_unit), Direction::Higher).0)
         };
-        let doubtful = answer("a", Verdict::Supported, -0.05, 0.45);
-        let safe = answer("b", Verdict::Supported, 0.05, 0.35);
-        let open = answer("c", Verdict::NotSupported, -0.05, 0.45);
-        assert_eq!(
-            over_seeds(&study, &[doubtful.clone(), safe.clone(), open.clone()]).unwrap(),
-            "does not hold over seeds: interval with seeds contains 0 on a [\u{2212}0.050, 0.450]"
-        );
-        assert_eq!(over_seeds(&study, &[safe, open]), None);
-        let both = over_seeds(&study, &[doubtful, answer("d", Verdict::Reversed, -0.3, 0.0)]).unwrap();
-        assert!(both.ends_with("intervals with seeds contain 0 on a [\u{2212}0.050, 0.450], d [\u{2212}0.300, 0.000]"));
+        assert_eq!(of(1, 10), "these trained models (1 seed), other documents (6 documents, 60 questions)");
+        assert_eq!(of(3, 1), "retrained models (3 seeds) and other questions (60 questions)");
+        assert!(of(2, 10).contains("two seeds say little"));
+    }
+
+    #[test]
+    fn too_few_units_for_any_verdict_are_told() {
+        let study = crate::study::tests::empty();
+        let answer = conclude("m", Ok(compared(&seeds(&[(&[1.0; 20], &[0.0; 20])], 5), Direction::Higher)), 1.0, 0.05);
+        let told = too_few(&study, &[answer]).unwrap();
+        assert_eq!(told, "4 groups can give no p value below 0.125, whatever the effect");
+        assert_eq!(too_few(&study, &[conclude("m", tested(0.1), 1.0, 0.05)]), None);
     }
 
     #[test]
@@ -382,7 +445,6 @@ mod tests {
             worse: "none".into(),
             within: std::collections::BTreeMap::new(),
             metrics: Vec::new(),
-            alpha: 0.05,
         };
         assert_eq!(averaged(&study, &hypothesis), ["teacher"]);
     }
@@ -391,19 +453,20 @@ mod tests {
     fn the_standardised_effect_of_a_mean_is_d_z() {
         let first: Vec<f64> = (0..200).map(|i| f64::from(i % 7) + 0.01 * f64::from(i)).collect();
         let sides = paired(&first, &[2.0; 200]);
-        let found = contrast(&sides, Direction::Higher, Resampling::default()).standardised.unwrap();
+        let found = compared(&sides, Direction::Higher).0.standardised.unwrap();
         let differences: Vec<f64> = first.iter().map(|value| value - 2.0).collect();
         let (wanted, _) = crate::statistics::effect::d_z(&differences, 0.95).unwrap();
-        assert!((found / wanted - 1.0).abs() < 0.03, "{found} {wanted}");
+        assert!((found / wanted - 1.0).abs() < 1e-9, "{found} {wanted}");
     }
 
     #[test]
     fn right_and_wrong_of_one_pair_go_to_mcnemar() {
         let mut first = [1.0; 12];
         first[11] = 0.0;
-        let contrast = contrast(&paired(&first, &[0.0; 12]), Direction::Higher, Resampling::default());
-        assert_eq!(contrast.test, crate::contrast::Test::Mcnemar);
-        // Eleven against none: 2 / 2^11.
-        assert!((contrast.p - 2.0 / 2048.0).abs() < 1e-12);
+        let (contrast, _) = compared(&paired(&first, &[0.0; 12]), Direction::Higher);
+        assert_eq!(contrast.checks[0].test, Test::Mcnemar);
+        // Eleven against none: 2 / 2^11, as flipping signs says, too.
+        assert!((contrast.checks[0].p.value - 2.0 / 2048.0).abs() < 1e-12);
+        assert!((contrast.p.value - 2.0 / 2048.0).abs() < 1e-12);
     }
 }

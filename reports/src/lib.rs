@@ -19,9 +19,11 @@ pub mod energy;
 pub mod error;
 pub mod hypotheses;
 pub mod number;
+mod pair;
 pub mod plots;
 pub mod record;
 pub mod report;
+pub mod rivals;
 pub mod scores;
 pub mod standings;
 pub mod statistics;
@@ -37,7 +39,7 @@ pub use summary::Summary;
 
 /// Version of a report's results and look: raise it when the same study and records would give another
 /// report than before.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;

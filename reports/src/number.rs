@@ -40,7 +40,7 @@ pub fn p_value(p: P) -> String {
     if p.is_at_floor() {
         return format!("< {}", rounded_up(value));
     }
-    let steps = value / 0.005;
+    let hides = |level: f64| value < level && format!("{value:.3}") == format!("{level:.3}");
     if !value.is_finite() {
         "undefined".to_owned()
     } else if value <= 0.0 {
@@ -51,7 +51,7 @@ pub fn p_value(p: P) -> String {
         format!("{value:.1e}")
     } else if value < 1e-3 {
         format!("{value:.4}")
-    } else if steps < steps.round() && steps.round() - steps <= 0.1 {
+    } else if [0.1, 0.05, 0.025, 0.01, 0.005].into_iter().any(hides) {
         // Cut, not rounded: 0.04996 must not become 0.0500.
         format!("{:.4}", (value * 1e4).floor() / 1e4)
     } else {
@@ -110,6 +110,11 @@ pub fn grouped(value: u64) -> String {
     text
 }
 
+/// Prints a count with its noun: 1 arm, 16 arms.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
+}
+
 /// Prints a number of parameters: 1.10 B, 5.8 M, 220 k.
 pub fn parameters(value: u64) -> String {
     let number = value as f64;
@@ -143,6 +148,22 @@ pub fn mass(kilograms: f64) -> String {
     }
 }
 
+/// Prints a number that is not negative with so many significant digits; an estimate is marked: ~0.23.
+pub fn approximate(value: f64, digits: usize, estimated: bool) -> String {
+    let mark = if estimated { "~" } else { "" };
+    if value <= 0.0 || !value.is_finite() {
+        return format!("{mark}{}", fixed(value, 0));
+    }
+    let places = |value: f64| digits as i32 - 1 - value.log10().floor() as i32;
+    let round = |value: f64, places: i32| {
+        let step = 10_f64.powi(places.abs());
+        if places < 0 { (value / step).round() * step } else { (value * step).round() / step }
+    };
+    // Rounded first: 0.0996 is 0.10 and not 0.100.
+    let rounded = round(value, places(value));
+    format!("{mark}{}", fixed(rounded, places(rounded).max(0) as usize))
+}
+
 /// Prints a duration: 42 s, 3 min 05 s, 2 h 10 min.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
@@ -172,7 +193,7 @@ mod tests {
     #[test]
     fn p_values_are_never_zero() {
         let exact = |value| p_value(P::exact(value));
-        assert_eq!([0.032, 0.5, 1.0, 0.999_96].map(exact), ["0.032", "0.500", "1.000", "0.9999"]);
+        assert_eq!([0.032, 0.5, 1.0, 0.999_96].map(exact), ["0.032", "0.500", "1.000", "1.000"]);
         assert_eq!(
             [0.049_96, 0.05, 0.050_3, 0.009_99, 0.024_96].map(exact),
             ["0.0499", "0.050", "0.050", "0.0099", "0.0249"]
@@ -204,6 +225,13 @@ mod tests {
         let masses = [1.2, 0.0034, 5e-7, 1e-9, 0.0].map(mass);
         assert_eq!(masses, ["1.20 kg", "3.40 g", "0.5 mg", "<0.1 mg", "0.0 mg"]);
         assert_eq!(duration(185.0), "3 min 05 s");
+    }
+
+    #[test]
+    fn significant_digits() {
+        let two = [0.2257, 0.0996, 13.44, 996.0, 0.000_123, 0.0].map(|value| approximate(value, 2, true));
+        assert_eq!(two, ["~0.23", "~0.10", "~13", "~1000", "~0.00012", "~0"]);
+        assert_eq!(approximate(1.0 / 3.0, 3, false), "0.333");
     }
 
     #[test]

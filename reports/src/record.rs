@@ -1,6 +1,6 @@
 //! The contract between running and reporting: one row per measured value.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 pub use tutelage_metrics::metric::Direction;
 
 /// Holds one value of one metric for one example of one trial (an arm at a seed).
@@ -17,9 +17,13 @@ pub struct Record {
     pub seed: u64,
     /// Identifier of the test example.
     pub example: String,
+    /// What the example belongs to that others may belong to as well: a document, a term. Examples of one
+    /// group are not independent of each other. The example's own identifier where there is no such thing.
+    pub group: String,
     /// Name of the metric, as in [`crate::study::Metric::name`].
     pub metric: String,
-    /// The value, in `unit`.
+    /// The value, in `unit`. Not finite where the model diverged; `null` in JSON.
+    #[serde(deserialize_with = "null_is_nan")]
     pub value: f64,
     /// Unit of the value (`fraction`, `0-100`, `nats/token`, ...).
     pub unit: String,
@@ -28,4 +32,12 @@ pub struct Record {
     /// Sufficient statistics of a corpus metric, or weights of a weighted mean; empty otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counts: Vec<f64>,
+}
+
+/// Reads what JSON writes for a number that is not finite.
+///
+/// # Errors
+/// Neither a number nor `null`.
+pub fn null_is_nan<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Option::<f64>::deserialize(from).map(|value| value.unwrap_or(f64::NAN))
 }

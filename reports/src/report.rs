@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::document::{Findings, Pdf, markdown::markdown};
+use crate::document::block::Document;
+use crate::document::{Findings, Pdf, markdown::markdown, outline};
+use crate::plots::Figure;
 use crate::record::Record;
+use crate::rivals::Rivals;
 use crate::scores::Scores;
 use crate::statistics::Resampling;
 use crate::study::{Outcome, Study};
 use crate::summary::{Outcomes, SUMMARY_FORMAT, Summary};
 use crate::write::{create_folder, write};
-use crate::{Result, energy, hypotheses, plots, standings, tables};
+use crate::{Result, energy, hypotheses, plots, rivals, standings, tables};
 
 /// Says how a report is made.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,9 +63,13 @@ pub fn render(study: &Study, records: &[Record], out: &Path, options: Options) -
     let answers = hypotheses::answer(study, &scores, resampling);
     let standings = standings::standings(study, &scores, resampling);
     let account = energy::account(study);
+    let rivals = match study.metrics.iter().find(|metric| metric.name == plots::chief_metric(study)) {
+        Some(metric) => rivals::rivals(study, &scores, metric, resampling),
+        None => Rivals::default(),
+    };
     let warnings = warnings(study, &scores, &answers);
     let figures = if options.figures {
-        plots::figures(study, &scores, &answers, &standings, &account, resampling)
+        plots::figures(study, &scores, &answers, &standings, &account, &rivals, resampling)?
     } else {
         Vec::new()
     };
@@ -85,7 +92,9 @@ pub fn render(study: &Study, records: &[Record], out: &Path, options: Options) -
         answers,
         standings,
         account,
+        rivals,
         questions: scores.examples(),
+        units: scores.units(),
         resampling,
         warnings,
         tables,
@@ -95,6 +104,8 @@ pub fn render(study: &Study, records: &[Record], out: &Path, options: Options) -
         format: SUMMARY_FORMAT,
         name: study.name.clone(),
         question: study.question.clone(),
+        alpha: study.alpha,
+        unit: (study.unit.clone(), scores.units()),
         hypotheses: findings.answers.clone(),
         standings: findings.standings.clone(),
         checks: study.checks.clone(),
@@ -132,23 +143,24 @@ fn write_all(
     let folder = out.join("figures");
     create_folder(&folder)?;
     for figure in &findings.figures {
-        put(folder.join(format!("{}.svg", figure.name)), figure.svg()?.as_bytes())?;
+        put(folder.join(format!("{}.svg", figure.name)), figure.svg.as_bytes())?;
         put(folder.join(format!("{}.png", figure.name)), &figure.png()?)?;
     }
-    let markdown = put(out.join("report.md"), markdown(findings).as_bytes())?;
-    let set = if options.pdf { set_pdf(findings)? } else { None };
+    let document = outline(findings);
+    let markdown = put(out.join("report.md"), markdown(&document).as_bytes())?;
+    let set = if options.pdf { set_pdf(&document, &findings.figures)? } else { None };
     let pages = set.as_ref().map(|pdf| pdf.pages);
     let pdf = set.map(|pdf| put(out.join("report.pdf"), &pdf.bytes)).transpose()?;
     Ok(Rendered { pdf, pages, markdown, files, warnings: summary.warnings.clone(), summary })
 }
 
 #[cfg(feature = "pdf")]
-fn set_pdf(findings: &Findings) -> Result<Option<Pdf>> {
-    crate::document::pdf::pdf(findings).map(Some)
+fn set_pdf(document: &Document<'_>, figures: &[Figure]) -> Result<Option<Pdf>> {
+    crate::document::pdf::pdf(document, figures).map(Some)
 }
 
 #[cfg(not(feature = "pdf"))]
-fn set_pdf(_findings: &Findings) -> Result<Option<Pdf>> {
+fn set_pdf(_document: &Document<'_>, _figures: &[Figure]) -> Result<Option<Pdf>> {
     Ok(None)
 }
 
@@ -156,12 +168,14 @@ fn set_pdf(_findings: &Findings) -> Result<Option<Pdf>> {
 fn warnings(study: &Study, scores: &Scores, answers: &[hypotheses::Answer]) -> Vec<String> {
     let mut warnings = study.warnings.clone();
     warnings.extend(scores.warnings().iter().cloned());
-    if study.seeds.len() < 3 {
-        warnings.push(format!(
-            "{} seed{}: the spread over seeds is hardly known; at least 3 are advised",
-            study.seeds.len(),
-            if study.seeds.len() == 1 { "" } else { "s" }
-        ));
+    match study.seeds.len() {
+        0 | 1 => warnings.push(
+            "1 seed: verdicts and intervals speak of the models as they were trained, not of models trained again; at least 3 seeds are advised".to_owned(),
+        ),
+        2 => warnings.push(
+            "2 seeds: the spread over seeds is hardly known, and intervals are wide; at least 3 are advised".to_owned(),
+        ),
+        _ => {}
     }
     for arm in study.arms.iter().filter(|arm| arm.outcome == Outcome::Done) {
         let metrics = study.metrics.iter();
@@ -182,12 +196,6 @@ fn warnings(study: &Study, scores: &Scores, answers: &[hypotheses::Answer]) -> V
                 warnings.push(format!(
                     "\u{201c}{}\u{201d} on `{}`: {} questions have no partner and take no part",
                     answer.name, metric.metric, contrast.unpaired
-                ));
-            }
-            if !contrast.agrees && metric.p_adjusted.is_some_and(|p| p < answer.alpha) {
-                warnings.push(format!(
-                    "\u{201c}{}\u{201d} on `{}`: the mean and the ranks of the differences point in opposite directions, so neither is claimed",
-                    answer.name, metric.metric
                 ));
             }
         }

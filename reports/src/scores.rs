@@ -3,23 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::record::Record;
+use crate::statistics::{moments, units};
 use crate::study::{Aggregation, Metric, Study};
 use crate::{Error, Result};
 
-/// One example's value and its row of sufficient statistics.
-#[derive(Debug, Clone)]
-struct Score {
-    value: f64,
-    row: Vec<f64>,
-}
-
-type Trials<'a> = BTreeMap<u64, BTreeMap<&'a str, Score>>;
+/// By seed, the row of sufficient statistics of every example.
+type Trials<'a> = BTreeMap<u64, BTreeMap<&'a str, Vec<f64>>>;
 
 /// Holds every score of a study, by metric and arm.
 #[derive(Debug)]
 pub struct Scores<'a> {
     by_metric: BTreeMap<&'a str, BTreeMap<&'a str, Trials<'a>>>,
     aggregations: BTreeMap<&'a str, Aggregation>,
+    /// Unit of each example.
+    groups: BTreeMap<&'a str, &'a str>,
+    /// Why an arm has no scores of a metric although it was measured, by metric and arm.
+    diverged: BTreeMap<(&'a str, &'a str), String>,
     warnings: Vec<String>,
 }
 
@@ -37,10 +36,8 @@ pub struct Paired {
     pub first: Vec<Vec<f64>>,
     /// Rows of the second side.
     pub second: Vec<Vec<f64>>,
-    /// Value per example of the first side, averaged over pairs.
-    pub first_values: Vec<f64>,
-    /// Value per example of the second side.
-    pub second_values: Vec<f64>,
+    /// Unit of each example, counted from 0.
+    pub units: Vec<usize>,
     /// Examples that only one side, or only some pairs, have; they take no part.
     pub unpaired: usize,
 }
@@ -48,16 +45,19 @@ pub struct Paired {
 impl<'a> Scores<'a> {
     /// Arranges records.
     ///
-    /// Records of arms or metrics that the study does not name are left out with a warning.
+    /// Records of arms or metrics that the study does not name are left out with a warning. So are all
+    /// values of an arm on a metric of which one is not finite, or whose value over all examples is not:
+    /// without the worst ones the rest would look better than it is.
     ///
     /// # Errors
-    /// A duplicate, a value that is not finite, missing sufficient statistics, or a metric whose
-    /// unit or direction is not the study's.
+    /// A duplicate, an example in two groups, missing sufficient statistics, or a metric whose unit or
+    /// direction is not the study's.
     pub fn new(study: &'a Study, records: &'a [Record]) -> Result<Self> {
         let metrics: BTreeMap<&str, &Metric> = study.metrics.iter().map(|m| (m.name.as_str(), m)).collect();
         let arms: BTreeSet<&str> = study.arms.iter().map(|arm| arm.name.as_str()).collect();
         let mut strangers: BTreeMap<String, usize> = BTreeMap::new();
         let mut by_metric: BTreeMap<&str, BTreeMap<&str, Trials>> = BTreeMap::new();
+        let mut groups: BTreeMap<&str, &str> = BTreeMap::new();
         for record in records {
             let Some(metric) = metrics.get(record.metric.as_str()) else {
                 *strangers.entry(format!("metric `{}`", record.metric)).or_default() += 1;
@@ -67,6 +67,14 @@ impl<'a> Scores<'a> {
                 *strangers.entry(format!("arm `{}`", record.arm)).or_default() += 1;
                 continue;
             }
+            let group = *groups.entry(&record.example).or_insert(&record.group);
+            if group != record.group {
+                return Err(Error::Group {
+                    example: record.example.clone(),
+                    first: group.to_owned(),
+                    second: record.group.clone(),
+                });
+            }
             let row = checked_row(metric, record)?;
             let before = by_metric
                 .entry(&record.metric)
@@ -75,7 +83,7 @@ impl<'a> Scores<'a> {
                 .or_default()
                 .entry(record.seed)
                 .or_default()
-                .insert(record.example.as_str(), Score { value: record.value, row });
+                .insert(record.example.as_str(), row);
             if before.is_some() {
                 return Err(Error::Duplicate {
                     arm: record.arm.clone(),
@@ -89,10 +97,22 @@ impl<'a> Scores<'a> {
             .into_iter()
             .map(|(what, count)| format!("{count} records left out: the study names no {what}"))
             .collect();
+        let mut diverged = BTreeMap::new();
+        for metric in &study.metrics {
+            let Some(arms) = by_metric.get_mut(metric.name.as_str()) else { continue };
+            arms.retain(|arm, trials| {
+                let Some(reason) = divergence(metric, trials) else { return true };
+                warnings.push(format!("arm `{arm}` diverged on metric `{}`: {reason}; none is used", metric.name));
+                diverged.insert((metric.name.as_str(), *arm), reason);
+                false
+            });
+        }
         warnings.extend(uneven(&by_metric));
         Ok(Self {
             by_metric,
             aggregations: study.metrics.iter().map(|metric| (metric.name.as_str(), metric.aggregation)).collect(),
+            groups,
+            diverged,
             warnings,
         })
     }
@@ -100,6 +120,16 @@ impl<'a> Scores<'a> {
     /// What was left out or is uneven.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Whether an arm was measured on a metric, and the values are no finite numbers.
+    pub fn has_diverged(&self, metric: &str, arm: &str) -> bool {
+        self.diverged.contains_key(&(metric, arm))
+    }
+
+    /// Number of distinct units that the examples of the study belong to.
+    pub fn units(&self) -> usize {
+        self.groups.values().collect::<BTreeSet<_>>().len()
     }
 
     /// Seeds at which an arm has scores of a metric.
@@ -123,10 +153,7 @@ impl<'a> Scores<'a> {
         };
         trials
             .iter()
-            .map(|(seed, examples)| {
-                let rows = examples.values().map(|score| score.row.as_slice());
-                (*seed, aggregation.value(&sum(rows)))
-            })
+            .map(|(seed, examples)| (*seed, aggregation.value(&sum(examples.values().map(Vec::as_slice)))))
             .collect()
     }
 
@@ -140,13 +167,13 @@ impl<'a> Scores<'a> {
         let mut sides = Vec::new();
         let mut seeds: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         for (first, second) in arms {
-            let left = self.trials(metric, first).ok_or_else(|| absent(first, metric))?;
-            let right = self.trials(metric, second).ok_or_else(|| absent(second, metric))?;
+            let left = self.trials(metric, first).ok_or_else(|| self.absent(first, metric))?;
+            let right = self.trials(metric, second).ok_or_else(|| self.absent(second, metric))?;
             if let Some(seed) = left.keys().find(|seed| !right.contains_key(seed)) {
-                return Err(format!("{} at seed {seed}", absent(second, metric)));
+                return Err(format!("{} at seed {seed}", self.absent(second, metric)));
             }
             if let Some(seed) = right.keys().find(|seed| !left.contains_key(seed)) {
-                return Err(format!("{} at seed {seed}", absent(first, metric)));
+                return Err(format!("{} at seed {seed}", self.absent(first, metric)));
             }
             for (seed, examples) in left {
                 seeds.entry(*seed).or_default().push(sides.len());
@@ -163,32 +190,27 @@ impl<'a> Scores<'a> {
         if shared.is_empty() {
             return Err(format!("the two sides share no example of metric `{metric}`"));
         }
-        let count = sides.len() as f64;
         let mut paired = Paired {
             aggregation,
             pairs: sides.len(),
             seeds: seeds.into_values().collect(),
             first: Vec::new(),
             second: Vec::new(),
-            first_values: Vec::new(),
-            second_values: Vec::new(),
+            units: units::number(shared.iter().map(|id| self.groups[id])),
             unpaired: all.len() - shared.len(),
         };
         for id in shared {
-            let mut rows = (Vec::new(), Vec::new());
-            let mut values = (0.0, 0.0);
-            for (left, right) in &sides {
-                rows.0.extend_from_slice(&left[id].row);
-                rows.1.extend_from_slice(&right[id].row);
-                values.0 += left[id].value / count;
-                values.1 += right[id].value / count;
-            }
-            paired.first.push(rows.0);
-            paired.second.push(rows.1);
-            paired.first_values.push(values.0);
-            paired.second_values.push(values.1);
+            paired.first.push(sides.iter().flat_map(|(left, _)| &left[id]).copied().collect());
+            paired.second.push(sides.iter().flat_map(|(_, right)| &right[id]).copied().collect());
         }
         Ok(paired)
+    }
+
+    fn absent(&self, arm: &str, metric: &str) -> String {
+        match self.diverged.get(&(metric, arm)) {
+            Some(reason) => format!("arm `{arm}` diverged on metric `{metric}`: {reason}"),
+            None => format!("arm `{arm}` has no records of metric `{metric}`"),
+        }
     }
 
     fn trials(&self, metric: &str, arm: &str) -> Option<&Trials<'a>> {
@@ -199,22 +221,19 @@ impl<'a> Scores<'a> {
 impl Paired {
     /// Computes the mean over pairs of the value of summed rows.
     pub fn value(&self, sums: &[f64]) -> f64 {
+        self.value_over(&(0..self.pairs).collect::<Vec<_>>(), sums)
+    }
+
+    /// Computes the mean value over some pairs of summed rows.
+    pub fn value_over(&self, pairs: &[usize], sums: &[f64]) -> f64 {
         let width = sums.len() / self.pairs;
-        let total: f64 = sums.chunks_exact(width).map(|row| self.aggregation.value(row)).sum();
-        total / self.pairs as f64
+        let values = pairs.iter().map(|pair| self.aggregation.value(&sums[pair * width..(pair + 1) * width]));
+        moments::sum(values) / pairs.len() as f64
     }
 
     /// Computes the mean difference, first minus second, over some pairs of summed rows.
     pub fn difference_over(&self, pairs: &[usize], first: &[f64], second: &[f64]) -> f64 {
-        let width = first.len() / self.pairs;
-        let total: f64 = pairs
-            .iter()
-            .map(|pair| {
-                let row = pair * width..(pair + 1) * width;
-                self.aggregation.value(&first[row.clone()]) - self.aggregation.value(&second[row])
-            })
-            .sum();
-        total / pairs.len() as f64
+        self.value_over(pairs, first) - self.value_over(pairs, second)
     }
 }
 
@@ -230,8 +249,19 @@ pub(crate) fn sum<'r>(rows: impl IntoIterator<Item = &'r [f64]>) -> Vec<f64> {
     sums
 }
 
-fn absent(arm: &str, metric: &str) -> String {
-    format!("arm `{arm}` has no records of metric `{metric}`")
+/// Says why an arm has no value of a metric, if it has none.
+fn divergence(metric: &Metric, trials: &Trials) -> Option<String> {
+    let rows = trials.values().flat_map(BTreeMap::values);
+    let count = rows.clone().filter(|row| row.iter().any(|value| !value.is_finite())).count();
+    if count > 0 {
+        return Some(format!("{count} of {} values are not finite numbers", rows.count()));
+    }
+    let whole =
+        |examples: &BTreeMap<&str, Vec<f64>>| metric.aggregation.value(&sum(examples.values().map(Vec::as_slice)));
+    trials
+        .values()
+        .any(|examples| !whole(examples).is_finite())
+        .then(|| "the value over all examples is not a finite number".to_owned())
 }
 
 fn checked_row(metric: &Metric, record: &Record) -> Result<Vec<f64>> {
@@ -243,15 +273,6 @@ fn checked_row(metric: &Metric, record: &Record) -> Result<Vec<f64>> {
     }
     if record.unit != metric.unit {
         return Err(differs("unit", metric.unit.clone(), record.unit.clone()));
-    }
-    if let Some(value) = std::iter::once(&record.value).chain(&record.counts).find(|value| !value.is_finite()) {
-        return Err(Error::NotFinite {
-            arm: record.arm.clone(),
-            seed: record.seed,
-            example: record.example.clone(),
-            metric: record.metric.clone(),
-            value: *value,
-        });
     }
     metric.aggregation.row(record).map_err(|needs| Error::Counts {
         arm: record.arm.clone(),

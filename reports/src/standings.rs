@@ -3,11 +3,11 @@
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::contrast::{Contrast, contrast};
+use crate::contrast::{self, Contrast};
 use crate::record::Direction;
-use crate::scores::{Scores, sum};
-use crate::statistics::{Interval, Resampling, bootstrap, holm::holm, moments};
-use crate::study::{Aggregation, Arm, Metric, Outcome, Role, Study};
+use crate::scores::Scores;
+use crate::statistics::{Interval, P, Resampling, holm::multipliers, inference::Inference, moments};
+use crate::study::{Arm, Metric, Outcome, Role, Study};
 
 /// Holds how one arm stands on one metric.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -16,7 +16,7 @@ pub struct Standing {
     pub arm: String,
     /// Value, mean over seeds; absent when there are no records.
     pub value: Option<f64>,
-    /// Bootstrap interval over questions.
+    /// Interval of the value by itself, over units and, from two on, seeds; within the bounds of the metric.
     pub interval: Option<Interval>,
     /// Standard deviation of the values of the seeds; absent with one seed.
     pub deviation: Option<f64>,
@@ -26,7 +26,9 @@ pub struct Standing {
     /// is not done.
     pub against_baseline: Option<Contrast>,
     /// p value of that comparison after Holm over all arms on the metric.
-    pub p_adjusted: Option<f64>,
+    pub p_adjusted: Option<P>,
+    /// Whether the arm was measured and its values are no finite numbers: it has no value then.
+    pub diverged: bool,
     /// Whether no other cell of the design that is done has a better value.
     pub best: bool,
 }
@@ -68,24 +70,18 @@ fn stand(study: &Study, scores: &Scores, metric: &Metric, arm: usize, resampling
     let by_seed: Vec<f64> = scores.by_seed(&metric.name, name).into_iter().map(|(_, v)| v).collect();
     // An arm paired with itself: its rows over seeds, joined by example.
     let own = scores.pair(&metric.name, &[(name, name)]).ok();
-    let interval = own.filter(|own| own.first.len() > 1).map(|own| {
-        let n = own.first.len();
-        let values = bootstrap::distribution(n, resampling, |items| {
-            if own.aggregation == Aggregation::Mean {
-                // The same number as below, without summing rows.
-                return items.iter().map(|&i| own.first_values[i]).sum::<f64>() / n as f64;
-            }
-            own.value(&sum(items.iter().map(|&i| own.first[i].as_slice())))
+    let interval =
+        own.map(|own| contrast::alone(&own)).filter(|(units, _)| units.count() > 1).map(|(units, by_seed)| {
+            let inference = Inference::new(&units, &by_seed, resampling);
+            within(&metric.unit, inference.interval(1.0 - resampling.level))
         });
-        bootstrap::percentile(&values, resampling.level)
-    });
     let against_baseline = study
         .baseline
         .as_deref()
         .filter(|_| is_compared(study, &study.arms[arm]) && study.arms[arm].outcome == Outcome::Done)
         .and_then(|baseline| scores.pair(&metric.name, &[(name, baseline)]).ok())
-        .filter(|paired| paired.first.len() > 1)
-        .map(|paired| contrast(&paired, metric.direction, resampling));
+        .and_then(|paired| contrast::contrast(&paired, metric.direction, study.alpha, resampling).ok())
+        .map(|(contrast, _)| contrast);
     Standing {
         arm: name.to_owned(),
         value: (!by_seed.is_empty()).then(|| moments::mean(&by_seed)),
@@ -94,8 +90,22 @@ fn stand(study: &Study, scores: &Scores, metric: &Metric, arm: usize, resampling
         seeds: by_seed.len(),
         against_baseline,
         p_adjusted: None,
+        diverged: scores.has_diverged(&metric.name, name),
         best: false,
     }
+}
+
+/// Cuts an interval where a metric of this unit has its bounds.
+fn within(unit: &str, Interval { low, high }: Interval) -> Interval {
+    let (least, most) = match unit {
+        "fraction" => (0.0, 1.0),
+        "0-100" => (0.0, 100.0),
+        "cosine" => (-1.0, 1.0),
+        unit if unit.starts_with("perplexity") => (1.0, f64::INFINITY),
+        unit if unit.starts_with("nats") || unit.starts_with("bits") => (0.0, f64::INFINITY),
+        _ => (f64::NEG_INFINITY, f64::INFINITY),
+    };
+    Interval { low: low.max(least), high: high.min(most) }
 }
 
 /// Whether an arm is meant to be compared with a baseline.
@@ -106,11 +116,11 @@ fn is_compared(study: &Study, arm: &Arm) -> bool {
 /// Adjusts the p values of all arms on one metric.
 fn adjust(study: &Study, standings: &mut [Standing]) {
     let family = study.arms.iter().zip(&*standings).filter(|(arm, _)| is_compared(study, arm));
-    let raw: Vec<f64> = family.map(|(_, standing)| standing.against_baseline.as_ref().map_or(1.0, |c| c.p)).collect();
-    let adjusted = holm(&raw);
+    let p = |standing: &Standing| standing.against_baseline.as_ref().map_or(1.0, |contrast| contrast.p.value);
+    let multipliers = multipliers(&family.map(|(_, standing)| p(standing)).collect::<Vec<_>>());
     let family = study.arms.iter().zip(standings).filter(|(arm, _)| is_compared(study, arm));
-    for ((_, standing), p) in family.zip(adjusted) {
-        standing.p_adjusted = standing.against_baseline.as_ref().map(|_| p);
+    for ((_, standing), multiplier) in family.zip(multipliers) {
+        standing.p_adjusted = standing.against_baseline.as_ref().map(|contrast| contrast.p.times(multiplier));
     }
 }
 

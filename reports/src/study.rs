@@ -3,7 +3,7 @@
 //! Drawn up by whoever ran the experiment, who keeps it as `study.json`. Nothing in it is text to be
 //! interpreted: names, answers and questions are data and never markup.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use tutelage_metrics::energy::EnergyModel;
@@ -11,7 +11,7 @@ use tutelage_metrics::energy::EnergyModel;
 use crate::record::Direction;
 
 /// Version of [`Study`].
-pub const STUDY_FORMAT: u32 = 1;
+pub const STUDY_FORMAT: u32 = 2;
 
 /// Describes one experiment and what its run left behind, without the records themselves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,20 +27,33 @@ pub struct Study {
     pub reproduces: Option<String>,
     /// The crossed factors in the order of the experiment file.
     pub factors: Vec<Factor>,
-    /// Every arm, with reference arms (teachers, untrained students) last.
+    /// Every arm: cells, then controls, then references (teachers, untrained students).
     pub arms: Vec<Arm>,
     /// Seeds of the trials.
     pub seeds: Vec<u64>,
+    /// What each seed trained anew, in words: `students`, or `students, teachers and pretrained models`.
+    #[serde(default)]
+    pub retrained: String,
     /// The arm that tables compare with, if the experiment names one.
     pub baseline: Option<String>,
     /// Claims written before the run.
     pub hypotheses: Vec<Hypothesis>,
+    /// Significance level of the claims, all together.
+    pub alpha: f64,
+    /// What the groups of records are.
+    pub unit: Unit,
     /// Metrics in the order of tables.
     pub metrics: Vec<Metric>,
     /// The models, with their sizes.
     pub models: Vec<Model>,
     /// Data sets with the size of each split and what was left out.
     pub data: Vec<Data>,
+    /// What was trained, with which settings, on how much.
+    #[serde(default)]
+    pub training: Vec<Training>,
+    /// Objectives, optimisers and tokenizers that were used, each with its source.
+    #[serde(default)]
+    pub methods: Vec<Method>,
     /// Loss and validation curves.
     pub curves: Vec<Curve>,
     /// What each stage consumed.
@@ -51,14 +64,51 @@ pub struct Study {
     pub checks: Vec<Check>,
     /// Answers side by side.
     pub examples: Vec<SideBySide>,
+    /// How these were chosen, in a sentence.
+    #[serde(default)]
+    pub examples_chosen: String,
     /// Reservations of the run: clipped prompts, few seeds, failed arms.
     pub warnings: Vec<String>,
     /// Values that the experiment assumes because the publication does not give them.
     pub assumptions: Vec<String>,
-    /// Versions, hashes, hardware: name and value.
+    /// Code, machine and number format: name and value.
+    #[serde(default)]
+    pub environment: Vec<(String, String)>,
+    /// Keys of what others build on, such as data and weights: name and value.
     pub provenance: Vec<(String, String)>,
     /// The resolved experiment with every default written out (TOML).
     pub resolved: String,
+}
+
+impl Study {
+    /// Names of the arms that are trained in this study: cells and controls.
+    pub(crate) fn trained(&self) -> impl Iterator<Item = &Arm> {
+        self.arms.iter().filter(|arm| arm.role != Role::Reference)
+    }
+
+    /// Number of vocabularies that the models have.
+    pub(crate) fn vocabularies(&self) -> usize {
+        let all: BTreeSet<_> = self.models.iter().map(|model| (model.vocabulary, &model.vocabulary_id)).collect();
+        all.len()
+    }
+
+    /// Whether values of a metric can be compared over all trained arms: those per token only between
+    /// models that count the same tokens.
+    pub(crate) fn is_comparable(&self, metric: &Metric) -> bool {
+        let vocabulary = |arm: &Arm| {
+            let model = self.models.iter().find(|model| model.name == arm.model)?;
+            Some((model.vocabulary, model.vocabulary_id.as_str()))
+        };
+        let vocabularies: BTreeSet<_> = self.trained().map(vocabulary).collect();
+        !metric.is_per_token() || vocabularies.len() < 2
+    }
+}
+
+impl Metric {
+    /// Whether a value is of a token, so that it depends on what a token is.
+    pub(crate) fn is_per_token(&self) -> bool {
+        self.unit.ends_with("/token")
+    }
 }
 
 /// Names a factor and its levels.
@@ -79,10 +129,17 @@ pub struct Arm {
     pub name: String,
     /// Whether it belongs to the crossed design.
     pub role: Role,
-    /// Level of each factor; empty for a reference.
+    /// Level of each factor; of a control without the teacher, empty for a reference.
     pub levels: BTreeMap<String, String>,
     /// Name of the model that answers, as in [`Model::name`].
     pub model: String,
+    /// Of a cell: the control whose student starts as its own does.
+    #[serde(default)]
+    pub control: Option<String>,
+    /// The form of the objective that ran, such as `DSKD with cross-model attention`; none where nothing
+    /// was distilled.
+    #[serde(default)]
+    pub objective: Option<String>,
     /// How the run ended.
     pub outcome: Outcome,
 }
@@ -93,6 +150,8 @@ pub struct Arm {
 pub enum Role {
     /// A cell of the design.
     Cell,
+    /// A student that trained without a teacher for as many steps as the cells distil.
+    Control,
     /// A model scored for comparison: a teacher, an untrained student.
     Reference,
 }
@@ -139,8 +198,29 @@ pub struct Hypothesis {
     pub within: BTreeMap<String, String>,
     /// Metrics on which the claim is tested.
     pub metrics: Vec<String>,
-    /// Significance level after adjustment over the family.
-    pub alpha: f64,
+}
+
+/// Says what examples are grouped by: what counts as independent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unit {
+    /// What one group is called: `document`, `term`, `context`, `group`, or `question` where every question
+    /// is one of its own.
+    pub name: String,
+}
+
+impl Default for Unit {
+    fn default() -> Self {
+        Self { name: "group".to_owned() }
+    }
+}
+
+impl Unit {
+    /// What `count` of them are called.
+    pub fn counted(&self, count: usize) -> String {
+        let plural = if count == 1 { "" } else { "s" };
+        format!("{} {}{plural}", crate::number::grouped(count as u64), self.name)
+    }
 }
 
 /// Describes a metric.
@@ -157,6 +237,9 @@ pub struct Metric {
     pub direction: Direction,
     /// How it was computed, as the reference tools print it.
     pub signature: String,
+    /// The publication that defines it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
     /// How example values combine.
     pub aggregation: Aggregation,
 }
@@ -170,7 +253,7 @@ pub enum Aggregation {
     /// `sum(value * counts[0]) / sum(counts[0])`: a loss per token over examples of many lengths.
     WeightedMean,
     /// exp of the weighted mean of ln(value): perplexity from example perplexities, `counts[0]`
-    /// tokens each.
+    /// tokens each; `counts[1]`, where it is given, is ln(value).
     WeightedGeometricMean,
     /// Corpus BLEU from the summed counts of [`tutelage_metrics::ngram::bleu`].
     Bleu,
@@ -190,6 +273,9 @@ pub struct Model {
     pub parameters: u64,
     /// Tokens of its vocabulary.
     pub vocabulary: u64,
+    /// Hash of its tokens: models that share it count the same tokens.
+    #[serde(default)]
+    pub vocabulary_id: String,
     /// Where its weights come from: a path, a hub name or `trained from scratch`.
     pub origin: String,
 }
@@ -204,8 +290,67 @@ pub struct Data {
     pub splits: Vec<(String, u64)>,
     /// Rows left out, by reason.
     pub skipped: Vec<(String, u64)>,
+    /// What a reader must know, name and value: what the test asks, what prompts show, what stands in
+    /// two splits, what pretraining read.
+    #[serde(default)]
+    pub facts: Vec<(String, String)>,
     /// Checksum of the source file.
     pub checksum: String,
+}
+
+/// Describes training stages of one kind that share their settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Stage kind: `pretrain`, `sft`, `distill`.
+    pub stage: String,
+    /// What was trained: models or arms, in order.
+    pub labels: Vec<String>,
+    /// Seeds it was trained at; one where all trials share the result.
+    pub seeds: Vec<u64>,
+    /// Settings in words: name and value.
+    pub settings: Vec<(String, String)>,
+    /// Optimiser steps of a stage.
+    pub steps: Extent,
+    /// Examples that a stage saw, repetitions counted.
+    pub examples: Option<Extent>,
+    /// Tokens that a stage saw, prompts and repetitions counted.
+    pub tokens: Option<Extent>,
+    /// Parameters that were trained.
+    pub parameters: Option<Extent>,
+}
+
+/// Least and most of a count over several stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    /// The least.
+    pub least: u64,
+    /// The most.
+    pub most: u64,
+}
+
+impl Extent {
+    /// Spans counts; nothing where there are none.
+    pub fn of(counts: impl IntoIterator<Item = u64>) -> Option<Self> {
+        counts
+            .into_iter()
+            .map(|count| Self { least: count, most: count })
+            .reduce(|a, b| Self { least: a.least.min(b.least), most: a.most.max(b.most) })
+    }
+}
+
+/// Names something that was used, and where it is from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Method {
+    /// What it is for: `objective`, `optimiser`, `tokenizer`.
+    pub part: String,
+    /// Its name.
+    pub name: String,
+    /// What it computes, in a line.
+    pub says: String,
+    /// The publication that defines it.
+    pub source: String,
 }
 
 /// One series of values over optimiser steps.
@@ -290,18 +435,25 @@ pub(crate) mod tests {
             factors: Vec::new(),
             arms: Vec::new(),
             seeds: Vec::new(),
+            retrained: "students".into(),
             baseline: None,
             hypotheses: Vec::new(),
+            alpha: 0.05,
+            unit: Unit::default(),
             metrics: Vec::new(),
             models: Vec::new(),
             data: Vec::new(),
+            training: Vec::new(),
+            methods: Vec::new(),
             curves: Vec::new(),
             energy: Vec::new(),
             energy_model: EnergyModel::default(),
             checks: Vec::new(),
             examples: Vec::new(),
+            examples_chosen: String::new(),
             warnings: Vec::new(),
             assumptions: Vec::new(),
+            environment: Vec::new(),
             provenance: Vec::new(),
             resolved: String::new(),
         }
@@ -309,7 +461,15 @@ pub(crate) mod tests {
 
     /// A finished arm without levels.
     pub(crate) fn arm(name: &str, role: Role) -> Arm {
-        Arm { name: name.into(), role, levels: BTreeMap::new(), model: "m".into(), outcome: Outcome::Done }
+        Arm {
+            name: name.into(),
+            role,
+            levels: BTreeMap::new(),
+            model: "m".into(),
+            control: None,
+            objective: None,
+            outcome: Outcome::Done,
+        }
     }
 
     /// What one component used for one arm.

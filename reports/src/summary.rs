@@ -6,10 +6,10 @@ use crate::energy::Account;
 use crate::hypotheses::Answer;
 use crate::standings::Standings;
 use crate::statistics::Resampling;
-use crate::study::{Check, Outcome, Study};
+use crate::study::{Check, Outcome, Study, Unit};
 
 /// Version of this format.
-pub const SUMMARY_FORMAT: u32 = 1;
+pub const SUMMARY_FORMAT: u32 = 2;
 
 /// Holds the findings of a study: what `--format json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,6 +20,10 @@ pub struct Summary {
     pub name: String,
     /// Its question.
     pub question: String,
+    /// Significance level of the hypotheses, all together.
+    pub alpha: f64,
+    /// What counts as independent, and how many of them there are.
+    pub unit: (Unit, usize),
     /// Answers to its hypotheses.
     pub hypotheses: Vec<Answer>,
     /// Arms on metrics.

@@ -365,6 +365,7 @@ impl Common {
             importer,
             path: Some(self.data.clone()),
             window: None,
+            window_at: settings::WindowAt::default(),
             closed_book: self.closed_book,
             limit: None,
             split: settings::Split::default(),

@@ -9,10 +9,9 @@ use tutelage_metrics::energy::Component;
 use super::Verdict;
 use super::output::{Output, columns};
 use super::study::StoreArgs;
-use crate::device;
+use crate::device::{self, Precision, Processor};
 use crate::evaluate::locate;
 use crate::experiment::settings::{Compute, DeviceChoice, Energy, PrecisionChoice};
-use crate::orchestrate::environment::processor;
 use crate::orchestrate::power::sources;
 
 /// Free disk below which a quickstart may not fit: an assumption, ten times what it writes.
@@ -100,21 +99,19 @@ fn engine() -> Vec<Finding> {
         ),
     });
     findings.push(match device::start(&automatic) {
-        Ok(compute) => {
-            let format = format!("{:?}", compute.precision).to_lowercase();
-            Finding::ok("precision", format!("{format}: {}", compute.reason))
-        }
+        Ok(compute) => Finding::ok("precision", format!("{}: {}", compute.precision.name(), compute.reason)),
         Err(error) => Finding::bad("precision", error.to_string(), "set `compute.device = \"cpu\"`"),
     });
-    let processor = processor().unwrap_or_else(|| "unknown processor".to_owned());
-    findings.push(Finding::ok("threads", format!("{} on {processor}", device::threads())));
+    let processor = Processor::of_this_machine();
+    let name = processor.name.as_deref().unwrap_or("unknown processor");
+    findings.push(Finding::ok("threads", format!("{} on {name}", device::threads())));
     findings.push(waiting());
-    findings.push(match device::bf16_instructions() {
-        Some(name) => Finding::ok("bf16 on the CPU", name),
-        None => Finding::none(
+    findings.push(match processor.precision() {
+        (Precision::Bf16, reason) => Finding::ok("bf16 on the CPU", reason),
+        (Precision::F32, reason) => Finding::none(
             "bf16 on the CPU",
-            "no `amx_bf16` or `avx512_bf16`",
-            "`precision = \"auto\"` computes in f32; a newer server processor is several times faster",
+            reason,
+            "`precision = \"auto\"` computes in f32 there; a processor with AMX is several times faster",
         ),
     });
     findings

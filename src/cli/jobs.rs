@@ -1,7 +1,8 @@
 //! Several stages at a time: further processes of this program that share the work of a run.
 //!
-//! Each computes whole stages with threads of its own. Small models gain most: their products are
-//! too small to be divided among cores.
+//! Each computes whole stages with threads of its own, as many as the experiment gives a stage: they
+//! are part of its result, which how many stages run at a time must not change. Small models gain most:
+//! their products are too small to be divided among cores.
 
 use std::io::{self, Read};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -23,25 +24,20 @@ const MOST: usize = 4;
 /// Says how many stages are computed at a time.
 #[derive(Debug, Args)]
 pub struct JobsArgs {
-    /// Stages computed at a time, each by a process of its own. By default as many as the cores have
-    /// room for with `compute.threads` each, at most 4; one where `compute.threads` is not set, on a
-    /// GPU, and where a counter measures the energy of all processes together.
+    /// Stages computed at a time, each by a process of its own; changes no result. By default as many as
+    /// the cores have room for with `compute.threads` each, at most 4; one where `compute.threads` is
+    /// not set, on a GPU, and where a counter measures the energy of all processes together.
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=64))]
     pub jobs: Option<usize>,
 }
 
 impl JobsArgs {
-    /// Divides the cores among the processes where the experiment leaves their threads open.
-    pub fn divide(&self, compute: &mut settings::Compute) {
-        if let (Some(jobs @ 2..), None) = (self.jobs, compute.threads) {
-            compute.threads = Some((device::cores() / jobs).max(1));
-        }
-    }
-
     /// Returns how many stages are computed at a time.
     ///
     /// # Errors
-    /// More than one asked for where their energy could not be told apart.
+    /// More than one asked for where their energy could not be told apart, or where the threads of a
+    /// stage are not fixed: all cores for each would be slower than one after another, and fewer would
+    /// be another result.
     pub fn count(
         &self,
         settings: &settings::Compute,
@@ -59,6 +55,15 @@ impl JobsArgs {
                 "{jobs} stages at a time would share {shared}, and their energy could not be told apart\n\
                  hint: leave out `--jobs`"
             ),
+            (Some(jobs @ 2..), None) if settings.threads.is_none() => {
+                let threads = (device::cores() / jobs).max(1);
+                bail!(
+                    "{jobs} stages at a time share the cores, and the threads of a stage, all cores by default, are \
+                     part of its result\n\
+                     hint: fix them in the experiment: `[compute] threads = {threads}`, or \
+                     `--set compute.threads={threads}` with every command"
+                )
+            }
             (Some(jobs), _) => Ok(jobs),
             (None, Some(_)) => Ok(1),
             (None, None) => {
@@ -79,18 +84,20 @@ pub struct Assistants {
 }
 
 impl Assistants {
-    /// Starts this program `count` times more, with the arguments of this one and its number format.
+    /// Starts this program `count` times more, with the arguments of this one, its number format and its
+    /// threads.
     ///
     /// # Errors
     /// A process that cannot be started.
-    pub fn start(count: usize, precision: Precision) -> anyhow::Result<Self> {
+    pub fn start(count: usize, precision: Precision, threads: usize) -> anyhow::Result<Self> {
         let mut assistants = Self::default();
-        let format = format!("compute.precision={precision:?}").to_lowercase();
+        let format = format!("compute.precision={}", precision.name());
+        let threads = format!("compute.threads={threads}");
         for _ in 0..count {
             let program = std::env::current_exe().context("this program cannot be found")?;
             let mut child = Command::new(program)
                 .args(std::env::args_os().skip(1))
-                .args(["--assist", "--set", &format])
+                .args(["--assist", "--set", &format, "--set", &threads])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())
                 .spawn()
@@ -175,10 +182,15 @@ mod tests {
         assert_eq!(count(None, None, &[]).unwrap(), 1);
         assert_eq!(count(None, Some(1), &[]).unwrap(), device::cores().clamp(1, MOST));
         assert_eq!(count(None, Some(1000), &[]).unwrap(), 1);
-        assert_eq!(count(Some(7), None, &[]).unwrap(), 7);
-        let mut compute = settings::Compute::default();
-        JobsArgs { jobs: Some(64) }.divide(&mut compute);
-        assert_eq!(compute.threads, Some((device::cores() / 64).max(1)));
+        assert_eq!(count(Some(7), Some(1), &[]).unwrap(), 7);
+        assert_eq!(count(Some(1), None, &[]).unwrap(), 1);
+    }
+
+    #[test]
+    fn stages_at_a_time_do_not_choose_their_threads() {
+        let error = count(Some(64), None, &[]).unwrap_err().to_string();
+        let threads = (device::cores() / 64).max(1);
+        assert!(error.contains(&format!("`--set compute.threads={threads}`")), "{error}");
     }
 
     #[test]

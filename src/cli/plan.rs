@@ -54,8 +54,8 @@ pub fn start(checked: &Checked) -> anyhow::Result<Compute> {
 /// # Errors
 /// Source files that cannot be read.
 pub fn on_this_machine(checked: &Checked, compute: Compute) -> anyhow::Result<Plan> {
-    let elsewhere = BTreeMap::new();
-    plan(checked, &Site { precision: compute.precision, embedding_model: embedding_model(), elsewhere })
+    let (precision, threads) = (compute.precision, device::dividing_threads(compute.device));
+    plan(checked, &Site { precision, threads, embedding_model: embedding_model(), elsewhere: BTreeMap::new() })
 }
 
 /// Plans to look at what is in a store, perhaps computed on another machine; tells what it took from
@@ -103,8 +103,7 @@ impl PlanCommand {
     /// # Errors
     /// A store that cannot be read; see also [`start`] and [`on_this_machine`].
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let Some(mut checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
-        self.jobs.divide(&mut checked.experiment.compute);
+        let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
         let compute = start(&checked)?;
         let plan = on_this_machine(&checked, compute)?;
         let sources = sources(compute.device, &checked.experiment.energy);

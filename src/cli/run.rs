@@ -11,7 +11,9 @@ use super::jobs::{Assistants, JobsArgs, stop_when_dismissed};
 use super::output::Output;
 use super::plan::{on_this_machine, start};
 use super::study::{StoreArgs, StudyArgs, tell_waiting};
+use crate::device;
 use crate::experiment::Checked;
+use crate::experiment::load::quoted;
 use crate::orchestrate::environment::Environment;
 use crate::orchestrate::execute::{Execution, Listener, News, Summary};
 use crate::orchestrate::failure::brief;
@@ -21,7 +23,7 @@ use crate::orchestrate::power::sources;
 use crate::orchestrate::progress::Printer;
 use crate::orchestrate::report::{Written, report};
 use crate::orchestrate::stage::Stage;
-use crate::orchestrate::standing::record;
+use crate::orchestrate::standing::{record, recorded};
 use crate::orchestrate::stop::StopFlag;
 use crate::orchestrate::store::{State, Store};
 use crate::orchestrate::worker::Engine;
@@ -29,12 +31,13 @@ use crate::orchestrate::worker::Engine;
 /// Computes every stage that is not done, then writes the report.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Finished stages are verified and reused, also from other experiments in the same store; an
-interrupted stage goes on from its last saved state. Ctrl-C stops at the next safe point, a second
-Ctrl-C at once (exit code 130). Stages that fail are listed at the end and skip only what depends on
-them. Several processes may run on one store: each stage is computed by one of them, and whoever
-finds a stage taken goes on with another. That is how one run computes several stages at a time
-(`--jobs`).
+Finished stages are verified and reused, also from other experiments in the same store: checksums
+are compared, of weights and captured states only where size or time of change differ from when they
+were verified last (`--verify`: of every file). An interrupted stage goes on from its last saved
+state. Ctrl-C stops at the next safe point, a second Ctrl-C at once (exit code 130). Stages that
+fail are listed at the end and skip only what depends on them. Several processes may run on one
+store: each stage is computed by one of them, and whoever finds a stage taken goes on with another.
+That is how one run computes several stages at a time (`--jobs`).
 
 Records and report lie in experiments/NAME/ of the store, NAME being the experiment file's name
 without its ending: give two files of one name a store each.
@@ -53,6 +56,10 @@ pub struct Run {
     store: StoreArgs,
     #[command(flatten)]
     jobs: JobsArgs,
+    /// Verifies every byte of what is done. Without it, large files (weights and captured states) that are
+    /// as old and as long as when they were verified last are not read again.
+    #[arg(long)]
+    verify: bool,
     /// Helps the process that started this one: computes stages and tells nothing else.
     #[arg(long, hide = true)]
     assist: bool,
@@ -72,8 +79,7 @@ impl Run {
     /// A device or store that cannot be used, a report that cannot be written. Failed stages are
     /// told and make a bad verdict.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let Some(mut checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
-        self.jobs.divide(&mut checked.experiment.compute);
+        let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
         // Before anything is written: a device that is not there leaves no store behind.
         let compute = start(&checked)?;
         let plan = on_this_machine(&checked, compute)?;
@@ -91,6 +97,7 @@ impl Run {
                 environment: &environment,
                 sources: &open_sources,
                 stop: &stop,
+                depth: if self.verify { Depth::Checksums } else { Depth::Changes },
                 listener,
             };
             execution.run(&plan)
@@ -106,13 +113,16 @@ impl Run {
         for note in &checked.notes {
             output.say(&format!("note: {note}"));
         }
+        if let Some(told) = recorded(&store, &plan.name).and_then(|before| other_numbers(&before, &plan)) {
+            output.say(&format!("note: {told}"));
+        }
         record(&store, &plan, || tell_waiting(&plan.name, output))?;
         let mut printer = Printer::new(output.verbosity(), plan.stages.len());
-        let format = format!("{:?}", compute.precision).to_lowercase();
-        printer.say(&format!("device {}, {format} ({})", environment.device, compute.reason));
+        let (device, format) = (&environment.device, compute.precision.name());
+        printer.say(&format!("device {device}, {format} ({})", compute.reason));
         // No more processes than there is work for.
         let open = plan.stages.iter().filter(|stage| !is_done(&store, stage)).count();
-        let assistants = Assistants::start(jobs.min(open).saturating_sub(1), compute.precision)?;
+        let assistants = Assistants::start(jobs.min(open).saturating_sub(1), compute.precision, device::threads())?;
         if jobs > 1 && open > 1 {
             printer.say(&format!("{} stages at a time", jobs.min(open)));
         }
@@ -188,6 +198,24 @@ impl Run {
     }
 }
 
+/// Says that the last run of an experiment computed in another format or with other threads, which are
+/// part of results: none if it did not.
+fn other_numbers(before: &Plan, now: &Plan) -> Option<String> {
+    let numbers = |plan: &Plan| {
+        let threads =
+            plan.threads().map_or("on a GPU".to_owned(), |threads| format!("with `compute.threads` {threads}"));
+        Some(format!("in {} {threads}", plan.precision()?.name()))
+    };
+    let (was, is) = (numbers(before)?, numbers(now)?);
+    (was != is).then(|| {
+        format!(
+            "the last run of `{}` computed {was}, this one computes {is}: sums are rounded in another way, and stages \
+             are computed anew",
+            now.name
+        )
+    })
+}
+
 /// Returns what starts this program from here: its name if the shell finds it, else its path.
 fn program() -> String {
     const NAME: &str = "tutelage";
@@ -204,15 +232,6 @@ fn program() -> String {
         Err(_) => program,
     };
     quoted(&shown.to_string_lossy())
-}
-
-/// Quotes an argument for a POSIX shell where it needs it.
-fn quoted(argument: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !argument.is_empty() && argument.chars().all(plain) {
-        return argument.to_owned();
-    }
-    format!("'{}'", argument.replace('\'', r"'\''"))
 }
 
 /// A panic in a stage is kept whole in its `failure.json`; the terminal gets its place and first
@@ -279,12 +298,21 @@ fn ignore_hangup() -> libc::sighandler_t {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Precision;
+    use crate::orchestrate::plan::tests::{checked, site};
+    use crate::orchestrate::plan::{Site, plan};
 
     #[test]
-    fn arguments_are_quoted_where_a_shell_would_take_them_apart() {
-        assert_eq!(quoted("training.sft.lr=1e-4"), "training.sft.lr=1e-4");
-        assert_eq!(quoted("seeds=[1, 2]"), "'seeds=[1, 2]'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
+    fn a_run_in_another_format_or_with_other_threads_says_that_it_starts_anew() {
+        let planned = |precision, threads| plan(&checked(|_| ()), &Site { threads, ..site(precision) }).unwrap();
+        let before = planned(Precision::F32, Some(1));
+        assert_eq!(other_numbers(&before, &before), None);
+        assert_eq!(
+            other_numbers(&before, &planned(Precision::F32, Some(2))).unwrap(),
+            "the last run of `study` computed in f32 with `compute.threads` 1, this one computes in f32 with \
+             `compute.threads` 2: sums are rounded in another way, and stages are computed anew"
+        );
+        let told = other_numbers(&before, &planned(Precision::Bf16, None)).unwrap();
+        assert!(told.contains("this one computes in bf16 on a GPU:"), "{told}");
     }
 }

@@ -19,7 +19,7 @@ use crate::orchestrate::store::Store;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 States:
-  done      all outputs are there (their sizes are compared; `tutelage run` compares checksums)
+  done      all outputs are there (their sizes are compared; `tutelage run` verifies them)
   partial   a saved state is there: `tutelage run` goes on from its step
   missing   nothing is there yet, or it runs and has saved nothing so far
   stale     it was planned before with other settings or inputs; `tutelage plan` says which

@@ -6,6 +6,7 @@ use clap::Args;
 use tutelage_metrics::metric::METRICS;
 
 use super::output::{Format, Output};
+use crate::data::corpus::texts;
 use crate::data::{ImportError, SplitError, Tokenizer, import, split};
 use crate::evaluate::locate::{self, LocateError};
 use crate::experiment::settings::{Experiment, Model, TokenizerSource};
@@ -14,6 +15,7 @@ use crate::models::ModelError;
 use crate::models::config::Config;
 use crate::models::weights::Checkpoint;
 use crate::orchestrate::hub;
+use crate::orchestrate::prepare::NO_PASSAGES;
 use crate::orchestrate::store::Store;
 
 /// Names an experiment and changes to it.
@@ -68,7 +70,8 @@ impl StudyArgs {
             metrics: &metrics,
             same_vocabulary: &same_vocabulary,
             located: &|name| hub::locate(&format!("hf:{name}")),
-            positions: &positions,
+            positions: &|checkpoint| size(checkpoint, |config| config.max_position_embeddings),
+            width: &|checkpoint| size(checkpoint, |config| config.hidden_size),
             train_examples,
             default_embedding_model: default_embedding_model(),
         };
@@ -104,10 +107,10 @@ impl StoreArgs {
     }
 }
 
-/// Returns the longest sequence that a checkpoint was made for, if it is here.
-fn positions(checkpoint: &str) -> Option<usize> {
+/// Returns a size of a checkpoint, if it is here.
+fn size(checkpoint: &str, of: fn(&Config) -> i64) -> Option<usize> {
     let config = Config::read(&hub::locate(checkpoint)?).ok()?;
-    usize::try_from(config.max_position_embeddings).ok()
+    usize::try_from(of(&config)).ok()
 }
 
 /// Says why the default embedding model is not there, and what to do about it.
@@ -135,7 +138,14 @@ fn train_examples(loaded: &mut Loaded) -> Option<usize> {
     }
     let divided = match import(data, Path::new("")) {
         Ok(imported) => match split(&imported.examples, &data.split, data.limit) {
-            Ok(splits) => return Some(splits.train.len()),
+            Ok(splits) => {
+                let scratch = experiment.models.iter().find(|(_, model)| matches!(model, Model::Scratch(_)));
+                if let (Some((model, _)), true) = (scratch, texts(&splits.train, &imported.passages).is_empty()) {
+                    let message = format!("`{at}` has no passages, and `{model}` is to be pretrained on them");
+                    loaded.faults.at(at.key("path"), message, NO_PASSAGES);
+                }
+                return Some(splits.train.len());
+            }
             Err(SplitError::Shares(..) | SplitError::NotGiven(_)) => return None,
             Err(_) if data.limit == Some(0) => return None,
             Err(error) => (at.key("split"), error.to_string(), error.hint()),
@@ -157,7 +167,9 @@ fn train_examples(loaded: &mut Loaded) -> Option<usize> {
 fn unreadable_models(loaded: &mut Loaded) {
     let Some(experiment) = &loaded.experiment else { return };
     let mut found = Vec::new();
-    for (name, model) in &experiment.models {
+    let factors = &experiment.factors;
+    let used = |name: &String| factors.student.contains(name) || factors.teacher.contains(name);
+    for (name, model) in experiment.models.iter().filter(|(name, _)| used(name)) {
         let Model::Checkpoint(checkpoint) = model else { continue };
         let at = KeyPath::from("models").key(name).key("checkpoint");
         let unusable = unusable(checkpoint).into_iter();

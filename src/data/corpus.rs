@@ -5,32 +5,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::example::Example;
 use super::template;
 
-/// Collects the texts of `train`: one for each of its groups, the full passage followed by the
-/// group's distinct questions with their answers, worded as in closed-book training. Two groups may
-/// ask the same.
+/// Collects what pretraining reads: the passages of the groups of `train`, and nothing else. No question
+/// and no prompt is among them, so a model that is pretrained only has been shown no answer as one.
 ///
-/// A passage and what is asked about it stand together where prompts show a context, so that a model
-/// learns to look back; a question that is asked without one is a text of its own, so that its answer
-/// is learned and not looked up (token F1 of the quickstart's teacher on dev: 96 % so, 45 % together).
-/// Such a text comes once.
-/// Groups come in the order of their first example; those outside `train` are ignored, so nothing of a
-/// held-out document is learned.
-pub fn texts(train: &[Example], passages: &BTreeMap<String, String>, closed_book: bool) -> Vec<String> {
-    let (mut texts, mut alone): (Vec<Vec<String>>, Vec<String>) = Default::default();
-    let mut places = BTreeMap::new();
-    let mut pairs = BTreeSet::new();
-    for example in train {
-        let place = *places.entry(&example.group).or_insert_with(|| {
-            texts.push(passages.get(&example.group).cloned().into_iter().collect());
-            texts.len() - 1
-        });
-        let document = (example.context.is_some() && !closed_book).then_some(&example.group);
-        if pairs.insert((document, &example.question, &example.answer)) {
-            let text = template::prompt(example, true) + &template::response(&example.answer);
-            if document.is_some() { texts[place].push(text) } else { alone.push(text) }
-        }
-    }
-    texts.into_iter().map(|parts| parts.join("\n")).filter(|text| !text.is_empty()).chain(alone).collect()
+/// Groups come in the order of their first example. Where a group has several texts, which tell the same
+/// in other words, all groups' first ones come first: one after the other, a model would look the second
+/// up in the first and learn neither. Passages of groups outside `train` are ignored.
+pub fn texts(train: &[Example], passages: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let groups: Vec<&[String]> = train
+        .iter()
+        .filter(|example| seen.insert(&example.group))
+        .filter_map(|example| passages.get(&example.group).map(Vec::as_slice))
+        .collect();
+    let rounds = groups.iter().map(|texts| texts.len()).max().unwrap_or(0);
+    let round = |round: usize| groups.iter().filter_map(move |texts| texts.get(round).cloned());
+    (0..rounds).flat_map(round).collect()
+}
+
+/// Collects what tokenizers are trained on: the texts of pretraining, then each question of `train` with
+/// its answer once, in the wording of prompts. Vocabularies know how often words stand together, not
+/// what answers what.
+pub fn wordings(train: &[Example], passages: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let pairs = train.iter().filter(|example| seen.insert((&example.question, &example.answer)));
+    let wording = |example: &Example| template::prompt(example, true) + &template::response(&example.answer);
+    texts(train, passages).into_iter().chain(pairs.map(wording)).collect()
 }
 
 #[cfg(test)]
@@ -49,24 +49,24 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_passage_comes_once_with_its_questions_and_only_from_train() {
-        let train = [example("b", "q1?"), example("a", "q2?"), example("b", "q1?")];
-        let passages = ["a", "b", "held-out"].map(|group| (group.into(), format!("full {group}")));
-        let passages = passages.into();
-        let alone = texts(&train, &passages, true);
-        assert_eq!(alone, ["full b", "full a", "Question: q1?\nAnswer: yes", "Question: q2?\nAnswer: yes"]);
-        let texts = texts(&train, &passages, false);
-        let expected = ["full b\nQuestion: q1?\nAnswer: yes", "full a\nQuestion: q2?\nAnswer: yes"];
-        assert_eq!(texts, expected);
+    fn passages(texts: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
+        let texts = texts.iter();
+        texts.map(|(group, texts)| ((*group).into(), texts.iter().map(|&text| text.into()).collect())).collect()
     }
 
     #[test]
-    fn a_question_of_two_documents_stands_with_both_passages_and_alone_once() {
+    fn pretraining_reads_passages_of_train_once_and_no_question() {
+        let train = [example("b", "q1?"), example("a", "q2?"), example("b", "q1?"), example("none", "q3?")];
+        let passages = passages(&[("a", &["full a"]), ("b", &["full b"]), ("held-out", &["full held-out"])]);
+        assert_eq!(texts(&train, &passages), ["full b", "full a"]);
+        let pairs = ["Question: q1?\nAnswer: yes", "Question: q2?\nAnswer: yes", "Question: q3?\nAnswer: yes"];
+        assert_eq!(wordings(&train, &passages), [&["full b", "full a"][..], &pairs].concat());
+    }
+
+    #[test]
+    fn texts_that_tell_the_same_lie_apart() {
         let train = [example("a", "q?"), example("b", "q?")];
-        let passages = ["a", "b"].map(|group| (group.into(), format!("full {group}"))).into();
-        let together = ["full a\nQuestion: q?\nAnswer: yes", "full b\nQuestion: q?\nAnswer: yes"];
-        assert_eq!(texts(&train, &passages, false), together);
-        assert_eq!(texts(&train, &passages, true), ["full a", "full b", "Question: q?\nAnswer: yes"]);
+        let passages = passages(&[("a", &["a1", "a2", "a3"]), ("b", &["b1", "b2"])]);
+        assert_eq!(texts(&train, &passages), ["a1", "b1", "a2", "b2", "a3"]);
     }
 }

@@ -6,6 +6,10 @@ use super::example::Example;
 use super::template;
 use super::tokenizer::Tokenizer;
 
+/// Version of the encoding: raise it when the same words and tokenizer would give other sequences than
+/// before. It is part of the key of every stage that reads sequences.
+pub const VERSION: u32 = 1;
+
 /// Holds the tokens of one training sequence: prompt, response, end of sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sequence {
@@ -107,6 +111,35 @@ pub fn encode_all(
     (sequences, misfits)
 }
 
+/// Encodes all examples to measure how likely their references are, and counts those that cannot be.
+///
+/// As [`encode_all`], but a response that does not fit `max_length` is measured within the `positions`
+/// of the model: training leaves it out, a loss is over the same questions for every model that can
+/// read them.
+pub fn encode_references(
+    tokenizer: &Tokenizer,
+    examples: &[Example],
+    closed_book: bool,
+    limits: Limits,
+    positions: usize,
+) -> (Vec<Sequence>, usize) {
+    let prompt = limits.max_prompt.unwrap_or(limits.max_length);
+    let longer = Limits { max_length: positions.max(limits.max_length), max_prompt: Some(prompt) };
+    let encode = |(index, example): (usize, &Example)| {
+        let encoded = match encode_example(tokenizer, index, example, closed_book, limits) {
+            Encoded::ResponseTooLong { .. } => encode_example(tokenizer, index, example, closed_book, longer),
+            fits => fits,
+        };
+        match encoded {
+            Encoded::Fits { sequence, .. } => Some(sequence),
+            Encoded::ResponseTooLong { .. } => None,
+        }
+    };
+    let sequences: Vec<Sequence> = examples.par_iter().enumerate().filter_map(encode).collect();
+    let lost = examples.len() - sequences.len();
+    (sequences, lost)
+}
+
 /// Encodes the prompt of an example for generation: its last `max_prompt` tokens, and how many were
 /// cut off before them.
 pub fn encode_prompt(
@@ -193,6 +226,42 @@ mod tests {
         assert_eq!(encode_prompt(&tokenizer, &example, false, 3), end);
     }
 
+    /// What a version stands for: where this fails, a stage would have another result under the same key.
+    /// Raise the version of what was changed (`VERSION` here, or that of the wording), then correct the
+    /// test.
+    #[test]
+    fn the_wording_and_the_encoding_are_those_of_their_versions() {
+        let tokenizer = tokenizer();
+        let (mut texts, mut numbers) = (Vec::new(), Vec::new());
+        for example in [example("the AMF"), Example { context: None, ..example(" 5G\n") }] {
+            for closed_book in [false, true] {
+                texts.push(template::prompt(&example, closed_book) + &template::response(&example.answer));
+                for (length, prompt) in [(1000, None), (40, None), (60, Some(9)), (4, None)] {
+                    match encode_example(&tokenizer, 0, &example, closed_book, limits(length, prompt)) {
+                        Encoded::Fits { sequence, clipped } => {
+                            numbers.extend([sequence.response_start as u32, clipped as u32]);
+                            numbers.extend(sequence.tokens);
+                        }
+                        Encoded::ResponseTooLong { response } => numbers.push(response as u32),
+                    }
+                    let (prompt, clipped) = encode_prompt(&tokenizer, &example, closed_book, length / 2);
+                    numbers.push(clipped as u32);
+                    numbers.extend(prompt);
+                }
+            }
+        }
+        for block in pretraining_sequences(&tokenizer, &texts, 7) {
+            numbers.push(block.response_start as u32);
+            numbers.extend(block.tokens);
+        }
+        let open = "Context: The AMF pages the terminal.\nQuestion: who pages?\nAnswer: the AMF";
+        let closed = "Question: who pages?\nAnswer: the AMF";
+        let spaced = "Question: who pages?\nAnswer:  5G\n";
+        assert_eq!((template::VERSION, texts), (1, [open, closed, spaced, spaced].map(str::to_owned).to_vec()));
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        assert_eq!((VERSION, &blake3::hash(&bytes).to_hex()[..16]), (1, "d2a050946dac502a"));
+    }
+
     #[test]
     fn misfits_are_counted_and_indices_kept() {
         let tokenizer = tokenizer();
@@ -203,6 +272,26 @@ mod tests {
         assert_eq!(misfits, expected);
         let indices: Vec<_> = sequences.iter().map(|sequence| sequence.example).collect();
         assert_eq!(indices, [0, 2]);
+    }
+
+    #[test]
+    fn a_reference_longer_than_training_allows_is_measured_within_the_positions() {
+        let tokenizer = tokenizer();
+        let long = "the AMF ".repeat(12);
+        let examples = [example("the AMF"), example(long.trim()), example("AMF")];
+        let encode = |positions| encode_references(&tokenizer, &examples, true, limits(24, Some(3)), positions);
+        let indices = |sequences: &[Sequence]| sequences.iter().map(|sequence| sequence.example).collect::<Vec<_>>();
+        let (sequences, lost) = encode(1000);
+        assert_eq!((indices(&sequences), lost), (vec![0, 1, 2], 0));
+        let mut response = tokenizer.encode(&template::response(long.trim()));
+        response.push(tokenizer.eos());
+        assert!(response.len() > 24 && sequences[1].tokens.ends_with(&response));
+        // Others are as in training.
+        let (trained, misfits) = encode_all(&tokenizer, &examples, true, limits(24, Some(3)));
+        assert_eq!(misfits.rejected_responses, 1);
+        assert_eq!([&sequences[0], &sequences[2]], [&trained[0], &trained[1]]);
+        let (sequences, lost) = encode(response.len());
+        assert_eq!((indices(&sequences), lost), (vec![0, 2], 1));
     }
 
     #[test]

@@ -1,22 +1,30 @@
 //! Question-answer data: import, division, tokenizers and token sequences.
 //!
-//! The way of an example: `import` reads it, `split` assigns it, `template` words its prompt,
-//! `encode` turns it into tokens, `order` places it in a batch; `corpus` and `tokenizer` serve
+//! The way of an example: `import` reads it, `split` assigns it (`overlap` tells what is asked twice),
+//! `window` cuts its passage, by the words of the question where `retrieve` finds them, `template`
+//! words its prompt, `encode` turns it into tokens, `order` places it in a batch, `sample` draws those
+//! that are answered; `facts` words what a reader must know of all this. `corpus` and `tokenizer` serve
 //! models trained from scratch. Knows nothing of tensors, models or stores.
 
 pub mod corpus;
 pub mod encode;
 pub mod example;
+pub mod facts;
 pub mod glossary;
 pub mod import;
 pub mod order;
+pub mod overlap;
+mod retrieve;
+pub mod sample;
 mod shuffle;
 pub mod split;
 pub mod template;
 pub mod tokenizer;
+pub mod window;
 
 pub use encode::{Encoded, Sequence};
 pub use example::{Example, SplitName};
 pub use import::{ImportError, Imported, import};
+pub use sample::sample;
 pub use split::{SplitError, Splits, split};
 pub use tokenizer::{Tokenizer, TokenizerError};

@@ -14,6 +14,22 @@ pub(super) fn shuffle<T>(items: &mut [T], seed: u64, stream: u64) {
     }
 }
 
+/// Draws from `0..bound` for one example: by `seed`, the `purpose` and its id alone, so that neither
+/// the other examples nor their order matter.
+pub(super) fn draw(seed: u64, purpose: &str, id: &str, bound: u64) -> u64 {
+    below(&mut ChaCha8Rng::seed_from_u64(rank(seed, purpose, id)), bound)
+}
+
+/// Returns a number that is random by `seed` and `purpose` and fixed for an id: examples sorted by it
+/// are shuffled.
+pub(super) fn rank(seed: u64, purpose: &str, id: &str) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes()).update(purpose.as_bytes()).update(&[0]).update(id.as_bytes());
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(bytes)
+}
+
 /// Draws from `0..bound` without bias: draws from the incomplete last range are repeated.
 fn below(rng: &mut impl Rng, bound: u64) -> u64 {
     let limit = u64::MAX - u64::MAX % bound;
@@ -27,7 +43,7 @@ fn below(rng: &mut impl Rng, bound: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::shuffle;
+    use super::{draw, rank, shuffle};
 
     #[test]
     fn the_permutation_is_fixed_by_seed_and_stream() {
@@ -41,6 +57,19 @@ mod tests {
         assert_eq!(permutation(3, 0), [0, 7, 3, 6, 1, 2, 4, 5]);
         assert_ne!(permutation(1, 0), permutation(1, 1));
         assert_ne!(permutation(1, 0), permutation(2, 0));
+    }
+
+    #[test]
+    fn what_is_drawn_for_an_example_is_fixed_by_seed_purpose_and_id() {
+        // Stored once: a change would move the windows of published studies.
+        assert_eq!(draw(1, "window", "a", 1000), 525);
+        assert_ne!(rank(1, "window", "a"), rank(2, "window", "a"));
+        assert_ne!(rank(1, "window", "a"), rank(1, "limit", "a"));
+        let mut counts = [0_u32; 8];
+        for id in 0..8000 {
+            counts[draw(1, "window", &id.to_string(), 8) as usize] += 1;
+        }
+        assert!(counts.iter().all(|count| count.abs_diff(1000) < 150), "{counts:?}");
     }
 
     #[test]

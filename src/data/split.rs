@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use super::example::{Example, SplitName};
+use super::overlap;
 use super::shuffle::shuffle;
 use crate::experiment::settings;
 use crate::experiment::settings::GroupBy;
@@ -18,6 +19,8 @@ pub struct Splits {
     pub dev: Vec<Example>,
     /// Results are reported on these.
     pub test: Vec<Example>,
+    /// Groups that were kept together with another one, since they share a question with its answer.
+    pub joined: usize,
 }
 
 /// Says why examples cannot be divided as asked.
@@ -56,15 +59,17 @@ impl SplitError {
 
 /// Divides `examples`; the result depends on nothing but the arguments.
 ///
-/// Groups (documents, or single examples) are sorted by name and shuffled by `settings.seed`. At
-/// most `limit` examples are taken in this order, the last group in part. Each group then goes to
-/// the split that lacks most examples of its share, so that shares are met in examples, not in
-/// groups. [`GroupBy::Given`] keeps the importer's division (after `limit`) and ignores the shares.
+/// Groups (documents, or single examples) are sorted by name and shuffled by `settings.seed`; those
+/// that share a question with its answer count as one: see [`overlap::joined`]. At most `limit`
+/// examples are taken in this order, the last group in part. Each group then goes to the split that
+/// lacks most examples of its share, so that shares are met in examples, not in groups.
+/// [`GroupBy::Given`] keeps the importer's division (after `limit`) and ignores the shares.
 ///
 /// # Errors
 /// If a split would be empty, the shares are no division of 1, or an example lacks its given split.
 pub fn split(examples: &[Example], settings: &settings::Split, limit: Option<usize>) -> Result<Splits, SplitError> {
-    let groups = limited(shuffled_groups(examples, settings), limit);
+    let (groups, joined) = groups(examples, settings.group_by);
+    let groups = limited(shuffled(groups, settings.seed), limit);
     let assigned = match settings.group_by {
         GroupBy::Given => given(examples, &groups)?,
         GroupBy::Document | GroupBy::Example => fill(&groups, shares(settings)?)?,
@@ -74,7 +79,7 @@ pub fn split(examples: &[Example], settings: &settings::Split, limit: Option<usi
         splits[name as usize].push(Example { split: Some(name), ..examples[index].clone() });
     }
     let [train, dev, test] = splits;
-    Ok(Splits { train, dev, test })
+    Ok(Splits { train, dev, test, joined })
 }
 
 const NAMES: [SplitName; 3] = [SplitName::Train, SplitName::Dev, SplitName::Test];
@@ -89,18 +94,26 @@ fn shares(settings: &settings::Split) -> Result<[f64; 3], SplitError> {
     }
 }
 
-/// Returns the indices of each group, groups in shuffled order.
-fn shuffled_groups(examples: &[Example], settings: &settings::Split) -> Vec<Vec<usize>> {
+/// Returns the indices of each group that may not be divided, sorted by their names, and how many of
+/// the data's own groups were joined.
+fn groups(examples: &[Example], group_by: GroupBy) -> (Vec<Vec<usize>>, usize) {
     let mut groups = BTreeMap::<&str, Vec<usize>>::new();
     for (index, example) in examples.iter().enumerate() {
-        let name = match settings.group_by {
+        let name = match group_by {
             GroupBy::Example => &example.id,
             GroupBy::Document | GroupBy::Given => &example.group,
         };
         groups.entry(name).or_default().push(index);
     }
-    let mut groups: Vec<_> = groups.into_values().collect();
-    shuffle(&mut groups, settings.seed, 0);
+    let groups = groups.into_values().collect();
+    match group_by {
+        GroupBy::Given => (groups, 0),
+        GroupBy::Document | GroupBy::Example => overlap::joined(examples, groups),
+    }
+}
+
+fn shuffled(mut groups: Vec<Vec<usize>>, seed: u64) -> Vec<Vec<usize>> {
+    shuffle(&mut groups, seed, 0);
     groups
 }
 
@@ -177,7 +190,7 @@ mod tests {
             id: format!("{group}-{row}"),
             group: format!("document {group}"),
             context: None,
-            question: "q?".into(),
+            question: format!("{group}-{row}?"),
             answer: "a".into(),
             references: vec!["a".into()],
             split: None,
@@ -231,6 +244,22 @@ mod tests {
             let settings = settings::Split { train, dev, test, ..seeded(1) };
             let error = split(&examples(&[1; 30]), &settings, None).unwrap_err();
             assert!(matches!(error, SplitError::Shares(..)));
+        }
+    }
+
+    #[test]
+    fn a_question_with_its_answer_is_in_one_split() {
+        let mut all = examples(&[3; 60]);
+        // Of every third document, the first question is that of the one before it.
+        for group in (1..60).step_by(3) {
+            all[3 * group].question = all[3 * group - 3].question.to_uppercase();
+        }
+        for group_by in [GroupBy::Document, GroupBy::Example] {
+            for seed in 0..20 {
+                let splits = split(&all, &settings::Split { group_by, ..seeded(seed) }, None).unwrap();
+                assert_eq!(splits.joined, 40);
+                assert_eq!(overlap::overlaps(&splits), []);
+            }
         }
     }
 

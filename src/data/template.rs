@@ -5,6 +5,10 @@
 
 use super::example::Example;
 
+/// Version of the wording: raise it when the same example would be put into other words than before.
+/// It is part of the key of every stage that reads prompts.
+pub const VERSION: u32 = 1;
+
 /// Words the prompt; the context is left out if `closed_book` or if the example has none.
 pub fn prompt(example: &Example, closed_book: bool) -> String {
     let question = &example.question;

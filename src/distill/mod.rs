@@ -51,6 +51,9 @@ pub enum DistillError {
         "vocabularies of student and teacher differ and `alignment` is not set, expected `uld`, `min-edit` or `naive`"
     )]
     NoAlignment,
+    /// The algorithm learns from no teacher: fine-tuning computes it.
+    #[error("`cross-entropy` learns from no teacher, expected an algorithm that distils")]
+    NoTeacher,
     /// The alignment needs more than tensors of this micro-batch.
     #[error("`alignment` is `{}`, expected one that compares logits directly: `uld` or `naive`", kebab(*.0))]
     Alignment(Alignment),

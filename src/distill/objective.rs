@@ -42,8 +42,8 @@ impl Objective {
     /// An alignment is used when the vocabularies differ and has no effect otherwise.
     ///
     /// # Errors
-    /// When the vocabularies differ and no usable alignment is declared, and when a temperature is
-    /// not positive or a rate not in 0 to 1.
+    /// When the vocabularies differ and no usable alignment is declared, when a temperature is not
+    /// positive or a rate not in 0 to 1, and for an algorithm without a teacher.
     pub fn new(
         algorithm: &Algorithm,
         vocabularies: Vocabularies,
@@ -76,6 +76,7 @@ impl Objective {
                     }
                 })
             }
+            Algorithm::CrossEntropy {} => Err(DistillError::NoTeacher),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::settings::{Experiment, Factors, SftLevel};
+use super::settings::{Algorithm, Experiment, Factors, SftLevel};
 
 /// Names of the factors, in the order of arm names.
 pub const FACTORS: [&str; 4] = ["student", "teacher", "sft", "algorithm"];
@@ -21,6 +21,8 @@ pub struct Arm {
     pub sft: SftLevel,
     /// Algorithm of distillation.
     pub algorithm: String,
+    /// Name of its control, if the experiment has one.
+    pub control: Option<String>,
 }
 
 impl Arm {
@@ -50,6 +52,44 @@ impl Arm {
     }
 }
 
+/// Describes a student that trains without a teacher for as many steps as the arms distil: what
+/// arms are compared with to see what the teacher adds.
+///
+/// It stands beside the crossed design, as teachers make no difference to it: one control serves
+/// all arms whose student starts alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// The levels of its factors that vary, joined by `/`: `student/ce`; the algorithm when none does.
+    pub name: String,
+    /// Model that learns.
+    pub student: String,
+    /// [`SftLevel::None`], or [`SftLevel::Student`] where the student is fine-tuned before.
+    pub sft: SftLevel,
+    /// Algorithm without a teacher.
+    pub algorithm: String,
+}
+
+impl Control {
+    /// Returns the levels of the factors that it has: all but the teacher.
+    #[must_use]
+    pub fn levels(&self) -> BTreeMap<String, String> {
+        let levels = [("student", self.student.as_str()), ("sft", self.sft.name()), ("algorithm", &self.algorithm)];
+        levels.map(|(factor, level)| (factor.to_owned(), level.to_owned())).into()
+    }
+
+    /// Says whether the control has all these levels, whichever the teacher.
+    #[must_use]
+    pub fn matches(&self, levels: &BTreeMap<String, String>) -> bool {
+        let own = self.levels();
+        levels.iter().all(|(factor, level)| factor == "teacher" || own.get(factor) == Some(level))
+    }
+
+    /// Says whether it is the control of an arm: the same student from the same start.
+    fn serves(&self, arm: &Arm) -> bool {
+        self.student == arm.student && self.sft.tunes_student() == arm.sft.tunes_student()
+    }
+}
+
 /// Says which part a reference model has in the design.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
@@ -62,7 +102,7 @@ pub enum Part {
 /// Describes a model that is scored for comparison, without distillation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
-    /// Name in tables: `teacher llama (sft)`.
+    /// Name in tables: `teacher llama (sft)`, `student` where the model is called so, too.
     pub name: String,
     /// Name of the model.
     pub model: String,
@@ -101,6 +141,12 @@ impl SftLevel {
 }
 
 impl Factors {
+    /// Says whether any level fine-tunes a model before distillation.
+    #[must_use]
+    pub fn tunes(&self) -> bool {
+        self.sft.iter().any(|level| level.tunes_teacher() || level.tunes_student())
+    }
+
     /// Returns the levels of a factor of [`FACTORS`], in file order.
     #[must_use]
     pub fn levels(&self, factor: &str) -> Option<Vec<&str>> {
@@ -114,29 +160,65 @@ impl Factors {
     }
 }
 
-/// Crosses the factors; the last one varies fastest.
+/// Crosses the factors; the last one varies fastest. Algorithms without a teacher are left to
+/// [`controls`].
 #[must_use]
 pub fn arms(experiment: &Experiment) -> Vec<Arm> {
     let factors = &experiment.factors;
+    let controls = controls(experiment);
+    let taught: Vec<&String> = factors.algorithm.iter().filter(|name| has_teacher(experiment, name)).collect();
     let mut arms = Vec::new();
     for student in &factors.student {
         for teacher in &factors.teacher {
             for &sft in &factors.sft {
-                for algorithm in &factors.algorithm {
+                for &algorithm in &taught {
                     let mut arm = Arm {
                         name: String::new(),
                         student: student.clone(),
                         teacher: teacher.clone(),
                         sft,
                         algorithm: algorithm.clone(),
+                        control: None,
                     };
                     arm.name = name(&arm, factors);
+                    arm.control = controls.iter().find(|control| control.serves(&arm)).map(|c| c.name.clone());
                     arms.push(arm);
                 }
             }
         }
     }
     arms
+}
+
+/// Says whether an algorithm learns from a teacher; one that is not defined is a fault elsewhere.
+fn has_teacher(experiment: &Experiment, algorithm: &str) -> bool {
+    experiment.algorithms.get(algorithm).is_none_or(Algorithm::has_teacher)
+}
+
+/// Lists the controls: for every algorithm without a teacher, each student from each of its starts.
+#[must_use]
+pub fn controls(experiment: &Experiment) -> Vec<Control> {
+    let factors = &experiment.factors;
+    let mut starts: Vec<SftLevel> = Vec::new();
+    for level in &factors.sft {
+        let start = if level.tunes_student() { SftLevel::Student } else { SftLevel::None };
+        if !starts.contains(&start) {
+            starts.push(start);
+        }
+    }
+    let untaught = factors.algorithm.iter().filter(|name| !has_teacher(experiment, name));
+    let mut controls = Vec::new();
+    for algorithm in untaught {
+        for student in &factors.student {
+            for &sft in &starts {
+                let parts = [(factors.student.len(), student.as_str()), (starts.len(), sft.name())];
+                let varying = parts.into_iter().filter(|(levels, _)| *levels > 1).map(|(_, level)| level);
+                let name = varying.chain([algorithm.as_str()]).collect::<Vec<_>>().join("/");
+                controls.push(Control { name, student: student.clone(), sft, algorithm: algorithm.clone() });
+            }
+        }
+    }
+    controls
 }
 
 fn name(arm: &Arm, factors: &Factors) -> String {
@@ -163,7 +245,9 @@ pub fn references(experiment: &Experiment) -> Vec<Reference> {
         for model in models.iter().filter(|model| seen.insert((part, (*model).clone()))) {
             for sft in [false, true].into_iter().filter(|sft| tuned || !sft) {
                 let suffix = if sft { " (sft)" } else { "" };
-                references.push(Reference { name: format!("{word} {model}{suffix}"), model: model.clone(), part, sft });
+                // A student called `student` is named once.
+                let named = if model == word { word.to_owned() } else { format!("{word} {model}") };
+                references.push(Reference { name: format!("{named}{suffix}"), model: model.clone(), part, sft });
             }
         }
     }
@@ -207,10 +291,43 @@ mod tests {
     }
 
     #[test]
+    fn algorithms_without_a_teacher_are_controls_and_not_crossed() {
+        let factors = "student = ['s']\nteacher = ['l', 'm']\nsft = ['none', 'teacher', 'both']\n\
+                       algorithm = ['kd', 'ce']\n[algorithms.kd.vanilla]\n[algorithms.ce.cross-entropy]";
+        let experiment = experiment(factors);
+        let controls = controls(&experiment);
+        let names: Vec<&str> = controls.iter().map(|control| control.name.as_str()).collect();
+        assert_eq!(names, ["none/ce", "student/ce"]);
+        let arms = arms(&experiment);
+        let served: Vec<(&str, &str)> =
+            arms.iter().map(|arm| (arm.name.as_str(), arm.control.as_deref().unwrap())).collect();
+        let expected = [
+            ("l/none/kd", "none/ce"),
+            ("l/teacher/kd", "none/ce"),
+            ("l/both/kd", "student/ce"),
+            ("m/none/kd", "none/ce"),
+            ("m/teacher/kd", "none/ce"),
+            ("m/both/kd", "student/ce"),
+        ];
+        assert_eq!(served, expected);
+        let levels = [("teacher", "l"), ("sft", "student"), ("algorithm", "ce")];
+        let levels = levels.map(|(factor, level)| (factor.to_owned(), level.to_owned())).into();
+        assert!(controls[1].matches(&levels) && !controls[0].matches(&levels));
+    }
+
+    #[test]
     fn references_are_tuned_only_where_an_arm_needs_it() {
         let factors = "student = ['s']\nteacher = ['l']\nsft = ['none', 'teacher']\nalgorithm = ['kd']";
         let references = references(&experiment(factors));
         let names: Vec<&str> = references.iter().map(|r| r.name.as_str()).collect();
         assert_eq!(names, ["teacher l", "teacher l (sft)", "student s"]);
+    }
+
+    #[test]
+    fn a_model_that_is_called_as_its_part_is_named_once() {
+        let factors = "student = ['student']\nteacher = ['student']\nsft = ['both']\nalgorithm = ['kd']";
+        let references = references(&experiment(factors));
+        let names: Vec<&str> = references.iter().map(|r| r.name.as_str()).collect();
+        assert_eq!(names, ["teacher student", "teacher student (sft)", "student", "student (sft)"]);
     }
 }

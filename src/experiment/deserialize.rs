@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     NoChoice { found: String, allowed: &'static [&'static str] },
     /// A choice that needs a table was written as a word, or the reverse.
     ChoiceForm { name: String, needs_table: bool },
+    /// The setting is a table with keys.
+    NoTable { found: String, keys: &'static [&'static str] },
     /// The value has another type or range than the setting.
     Type { found: String, expected: String },
     /// The table lacks a key that has no default.
@@ -153,14 +155,23 @@ impl<'a> Reader<'a> {
                     _ => super::nearest::listed(table.keys().map(String::as_str)),
                 }
             }
-            Value::Array(_) => "a list".to_owned(),
+            _ => self.found(),
+        };
+        let allowed = variants;
+        Err(Problem::new(Kind::NoChoice { found, allowed }))
+    }
+
+    /// Names what stands here.
+    fn found(&self) -> String {
+        match &self.node.value {
+            Value::String(text) => in_words(Unexpected::Str(text)),
             Value::Integer(value) => format!("the number {value}"),
             Value::Float(value) => format!("the number {value:?}"),
             Value::Boolean(value) => format!("`{value}`"),
             Value::Datetime(_) => "a date".to_owned(),
-        };
-        let allowed = variants;
-        Err(Problem::new(Kind::NoChoice { found, allowed }))
+            Value::Array(_) => "a list".to_owned(),
+            Value::Table(_) | Value::Hole => "a table".to_owned(),
+        }
     }
 }
 
@@ -212,7 +223,20 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
         deserialize_string() => |v| v.visit_str("");
         deserialize_seq() => |v| v.visit_seq(Items { items: [].iter().enumerate(), path: &KeyPath::default() });
         deserialize_map() => |v| v.visit_map(Entries::empty());
-        deserialize_struct(name: &'static str, fields: &'static [&'static str]) => |v| v.visit_map(Entries::empty());
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Problem> {
+        match &self.node.value {
+            Value::Table(_) => self.deserialize_any(visitor),
+            // Every key is there and reads as any type, so that none is missing.
+            Value::Hole => visitor.visit_map(Holes { fields: fields.iter(), node: self.node }),
+            _ => Err(Problem::new(Kind::NoTable { found: self.found(), keys: fields }).at(&self.path)),
+        }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
@@ -291,6 +315,25 @@ impl<'de> de::MapAccess<'de> for Entries<'_, 'de> {
             self.value.take().ok_or_else(|| <Problem as de::Error>::custom("value read before its key"))?;
         let path = self.path.key(key);
         seed.deserialize(Reader { node, path })
+    }
+}
+
+/// Gives every field of a struct the same hole.
+struct Holes<'de> {
+    fields: std::slice::Iter<'static, &'static str>,
+    node: &'de Node,
+}
+
+impl<'de> de::MapAccess<'de> for Holes<'de> {
+    type Error = Problem;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Problem> {
+        let field = self.fields.next();
+        field.map(|field| seed.deserialize(StrDeserializer::new(field))).transpose()
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Problem> {
+        seed.deserialize(Reader::new(self.node))
     }
 }
 

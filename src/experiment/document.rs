@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use super::syntax::syntax_faults;
+use super::syntax::{SyntaxFault, syntax_faults};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -160,8 +160,8 @@ impl Node {
         }
     }
 
-    /// Parses a whole file; the error lists every fault of syntax with its span.
-    pub(crate) fn parse(text: &str, source: usize, layer: isize) -> Result<Self, Vec<(String, Range<usize>)>> {
+    /// Parses a whole file; the error lists every fault of syntax.
+    pub(crate) fn parse(text: &str, source: usize, layer: isize) -> Result<Self, Vec<SyntaxFault>> {
         let table = DeTable::parse(text).map_err(|_| syntax_faults(text))?;
         let span = table.span();
         let table = Spanned::new(span, DeValue::Table(table.into_inner()));

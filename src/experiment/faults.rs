@@ -98,6 +98,14 @@ impl Faults {
         self.add(fault);
     }
 
+    /// Puts a hole at a path: nothing more is concluded from what stands there.
+    pub(crate) fn make_hole(&mut self, path: &KeyPath) {
+        if let Some(node) = self.root.get_mut(&path.0) {
+            node.value = Value::Hole;
+            node.unsound = true;
+        }
+    }
+
     /// Says whether a setting was read as typed: no fault of structure at, above or below it.
     pub(crate) fn is_sound(&self, path: impl Into<KeyPath>) -> bool {
         let path = path.into();

@@ -10,6 +10,7 @@
 //!   in the shell.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf, absolute};
 
 use toml::Spanned;
@@ -18,8 +19,10 @@ use toml::de::{DeTable, DeValue};
 use super::document::{KeyPath, Node, Place, Source, Value};
 use super::faults::{Fault, Faults};
 use super::nearest::nearest;
+use super::remedy::move_up;
 use super::settings::{Experiment, Model, TokenizerSource};
-use super::structure::{move_up, structure};
+use super::structure::structure;
+use super::syntax::SyntaxFault;
 
 /// Holds what was read, faults included.
 #[derive(Debug, Clone)]
@@ -78,7 +81,7 @@ impl Reading {
         let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let text = if self.open.contains(&identity) {
             let message = format!("`{shown}` extends itself");
-            Err((message, "remove one `extends` of the circle"))
+            Err(Unread::new(message, "remove one `extends` of the circle"))
         } else {
             read_text(path)
         };
@@ -89,7 +92,7 @@ impl Reading {
         let source = self.sources.len();
         self.sources.push(Source {
             name: shown.to_string(),
-            text: text.as_ref().cloned().unwrap_or_default(),
+            text: text.as_ref().unwrap_or_else(|unread| &unread.text).clone(),
             folder: absolute(folder).unwrap_or_else(|_| folder.to_owned()),
             is_override: false,
         });
@@ -100,12 +103,12 @@ impl Reading {
                 self.open.pop();
                 node
             }
-            Err((message, help)) => {
+            Err(Unread { message, help, span, .. }) => {
                 let mut fault = Fault::new("", message).help(help);
                 if asked.is_some() {
                     fault.path = KeyPath::from("extends");
                 }
-                fault.place = asked;
+                fault.place = span.map(|span| Place { source, span }).or(asked);
                 self.faults.push(fault);
                 None
             }
@@ -117,9 +120,10 @@ impl Reading {
         let mut node = match Node::parse(text, source, layer) {
             Ok(node) => node,
             Err(errors) => {
-                for (message, span) in errors {
+                for SyntaxFault { message, span, help } in errors {
                     let mut fault = Fault::new("", format!("invalid TOML: {message}"));
                     fault.place = Some(Place { source, span });
+                    fault.help = help;
                     self.faults.push(fault);
                 }
                 return None;
@@ -207,22 +211,77 @@ fn take_extends(node: &mut Node, path: &KeyPath) -> Option<(KeyPath, Node)> {
     }
 }
 
-/// Reads a file; the error is a message and its remedy.
-fn read_text(path: &Path) -> Result<String, (String, &'static str)> {
+/// Says why a file could not be read.
+struct Unread {
+    message: String,
+    help: String,
+    /// What can be shown of it, and where it goes wrong.
+    text: String,
+    span: Option<Range<usize>>,
+}
+
+impl Unread {
+    fn new(message: String, help: impl Into<String>) -> Self {
+        Self { message, help: help.into(), text: String::new(), span: None }
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, Unread> {
     let shown = path.display();
-    match std::fs::read(path).map(String::from_utf8) {
+    let bytes = std::fs::read(path).map_err(|error| {
+        let help = "name an experiment file, such as `experiments/quickstart.toml`; `extends` is \
+                    relative to the file that states it";
+        Unread::new(format!("cannot read `{shown}`: {error}"), help)
+    })?;
+    if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
+        let message = format!("`{shown}` is text in UTF-16, expected UTF-8");
+        return Err(Unread::new(message, "save it as UTF-8: an experiment file is TOML in UTF-8"));
+    }
+    match String::from_utf8(bytes) {
         // Some editors on Windows start a file with a byte order mark.
-        Ok(Ok(text)) => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
-        Ok(Err(_)) => {
-            let help = "an experiment file is TOML in UTF-8";
-            Err((format!("`{shown}` is not text"), help))
-        }
+        Ok(text) => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
         Err(error) => {
-            let help = "name an experiment file, such as `experiments/quickstart.toml`; `extends` is \
-                        relative to the file that states it";
-            Err((format!("cannot read `{shown}`: {error}"), help))
+            // Up to here the lossy text is the same, and then comes one sign in place of the byte.
+            let start = error.utf8_error().valid_up_to();
+            let byte = error.as_bytes()[start];
+            let message = format!("`{shown}` is not UTF-8: byte {} of the file is 0x{byte:02X}", start + 1);
+            let latin = char::from(byte);
+            let help = match latin.is_alphanumeric() {
+                true => {
+                    format!("save it as UTF-8: an experiment file is TOML in UTF-8; in Latin-1 the byte is `{latin}`")
+                }
+                false => "save it as UTF-8: an experiment file is TOML in UTF-8".to_owned(),
+            };
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let span = Some(start..start + char::REPLACEMENT_CHARACTER.len_utf8());
+            Err(Unread { text, span, ..Unread::new(message, help) })
         }
     }
+}
+
+/// Quotes an argument for a POSIX shell where it needs it.
+pub(crate) fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !argument.is_empty() && argument.chars().all(plain) {
+        return argument.to_owned();
+    }
+    format!("'{}'", argument.replace('\'', r"'\''"))
+}
+
+/// Writes what was typed as several values (`10,20`, `[bleu, chrf]`) as a list of TOML.
+pub(super) fn as_list(typed: &str) -> String {
+    let inner = typed.trim().trim_start_matches('[').trim_end_matches(']');
+    let item = |text: &str| {
+        let text = text.trim_matches(|c: char| c.is_whitespace() || "\"'“”‘’".contains(c));
+        match DeValue::parse(text) {
+            Ok(value) if matches!(value.get_ref(), DeValue::Integer(_) | DeValue::Float(_)) => text.to_owned(),
+            _ => format!("{text:?}"),
+        }
+    };
+    let are_numbers = inner.split_whitespace().all(|word| word.parse::<f64>().is_ok());
+    let between = |c: char| c == ',' || c == ';' || are_numbers && c.is_whitespace();
+    let items: Vec<String> = inner.split(between).filter(|text| !text.trim().is_empty()).map(item).collect();
+    format!("[{}]", items.join(", "))
 }
 
 /// Makes the tree that `a.b=value` stands for.
@@ -254,7 +313,14 @@ fn override_tree(argument: &str, source: usize) -> Result<Node, (String, String)
         Ok(value) => Node::convert(value, source, layer).value,
         Err(error) if text.starts_with(['[', '{', '"', '\'']) => {
             let message = format!("`{text}` is not TOML: {}", error.message());
-            return Err((message, "quote the whole argument against the shell".to_owned()));
+            // Without inner brackets it is clear what was meant.
+            let help = match text.strip_prefix('[').map(|rest| rest.trim_end_matches(']')) {
+                Some(items) if !items.contains(['[', ']', '{', '}']) => {
+                    format!("write `--set {}`", quoted(&format!("{}={}", key.trim(), as_list(items))))
+                }
+                _ => "quote the whole argument against the shell".to_owned(),
+            };
+            return Err((message, help));
         }
         Err(_) => Value::String(text.to_owned()),
     };
@@ -320,4 +386,25 @@ fn anchored(mut experiment: Experiment, faults: &Faults) -> Experiment {
         anchor(path, KeyPath::from("evaluation.embedding-model"));
     }
     experiment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_quoted_where_a_shell_would_take_them_apart() {
+        assert_eq!(quoted("training.sft.lr=1e-4"), "training.sft.lr=1e-4");
+        assert_eq!(quoted("seeds=[1, 2]"), "'seeds=[1, 2]'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn values_without_brackets_become_a_list() {
+        assert_eq!(as_list("10,20"), "[10, 20]");
+        assert_eq!(as_list("[bleu, “chrf”,"), "[\"bleu\", \"chrf\"]");
+        assert_eq!(as_list("10 20"), "[10, 20]");
+        assert_eq!(as_list("1e-4"), "[1e-4]");
+    }
 }

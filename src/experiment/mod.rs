@@ -8,7 +8,9 @@
 
 mod deserialize;
 mod document;
-mod nearest;
+mod misplaced;
+pub(crate) mod nearest;
+mod remedy;
 mod structure;
 mod syntax;
 
@@ -20,7 +22,7 @@ pub mod load;
 pub mod resolve;
 pub mod settings;
 
-pub use arms::{Arm, FACTORS, Part, Reference, arms, references};
+pub use arms::{Arm, Control, FACTORS, Part, Reference, arms, controls, references};
 pub use check::{Checked, Surroundings, check};
 pub use document::{KeyPath, Place, Source, Step};
 pub use faults::{Fault, Faults};

@@ -1,41 +1,98 @@
-//! Suggestions: the valid name closest to a misspelt one.
+//! Suggestions: the valid name that was meant by one that is not.
 
-/// Returns the candidate with the smallest edit distance to `name`, if it is close enough to be
-/// what was meant: at most a third of the longer name or one edit, but not every character.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let normal = |text: &str| text.to_lowercase().replace('_', "-");
-    let name = normal(name);
-    candidates
-        .into_iter()
-        .map(|candidate| {
-            let other = normal(candidate);
-            let longest = name.chars().count().max(other.chars().count());
-            let most = (longest / 3).max(1).min(longest.saturating_sub(1));
-            (edit_distance(&name, &other), most, candidate)
-        })
-        .filter(|(distance, most, _)| distance <= most)
-        .min_by_key(|(distance, _, _)| *distance)
-        .map(|(_, _, candidate)| candidate)
+/// What a setting or choice is called here, with the names it has elsewhere: in transformers, PEFT, TRL,
+/// papers and everyday speech. Lower case, words joined by `-`.
+const SYNONYMS: [(&str, &[&str]); 54] = [
+    // Devices and number formats.
+    ("cuda", &["gpu", "nvidia", "cuda:0", "gpu:0"]),
+    ("f32", &["fp32", "float32", "float", "single", "full", "32"]),
+    ("bf16", &["bfloat16", "bf", "half", "fp16", "float16", "f16", "mixed", "16"]),
+    // Metrics.
+    ("token-f1", &["f1", "f1-score", "squad-f1"]),
+    ("exact-match", &["em", "accuracy", "acc", "exact"]),
+    ("rouge-l", &["rouge"]),
+    ("rouge-lsum", &["rouge-sum"]),
+    ("bleu", &["sacrebleu", "bleu-4", "bleu4"]),
+    ("chrf++", &["chrfpp", "chrf2"]),
+    ("cosine", &["similarity", "cosine-similarity", "sbert"]),
+    ("perplexity", &["ppl"]),
+    ("nll", &["loss", "cross-entropy", "log-likelihood"]),
+    // Algorithms, divergences, alignments.
+    ("vanilla", &["kd", "logits", "word-level"]),
+    ("dual-space", &["dskd", "dskd-cma"]),
+    ("cross-entropy", &["ce", "sft", "no-teacher"]),
+    ("forward-kl", &["kl", "fkl", "kld", "kl-divergence"]),
+    ("reverse-kl", &["rkl"]),
+    ("js-divergence", &["js", "jsd", "jensen-shannon"]),
+    ("adaptive-kl", &["akl"]),
+    ("skewed-forward-kl", &["sfkl", "skew-kl", "skewed-kl", "skl"]),
+    ("skewed-reverse-kl", &["srkl"]),
+    // Models and tokenizers.
+    ("checkpoint", &["pretrained", "path", "hf", "hub", "huggingface", "name-or-path", "model-name-or-path"]),
+    ("llama", &["tinyllama", "llama2", "llama3", "llama-2", "llama-3"]),
+    ("qwen2", &["qwen", "qwen2.5"]),
+    ("byte-level-bpe", &["bpe", "bbpe", "gpt2"]),
+    ("unigram", &["sentencepiece", "spm"]),
+    ("vocabulary", &["vocab", "vocab-size", "vocabulary-size", "size"]),
+    ("hidden", &["hidden-size", "width", "d-model", "n-embd", "dim"]),
+    ("layers", &["num-hidden-layers", "num-layers", "n-layers", "n-layer", "depth"]),
+    ("heads", &["num-attention-heads", "num-heads", "n-heads", "n-head"]),
+    ("kv-heads", &["num-key-value-heads", "n-kv-heads"]),
+    ("feed-forward", &["intermediate-size", "ffn", "mlp", "d-ff"]),
+    ("positions", &["max-position-embeddings", "context", "context-length", "block-size"]),
+    ("tied", &["tie-word-embeddings", "tie"]),
+    // Tuning and training.
+    ("lora", &["peft", "adapter", "adapters"]),
+    ("rank", &["r", "lora-r"]),
+    ("alpha", &["lora-alpha"]),
+    ("dropout", &["lora-dropout"]),
+    ("lr", &["learning-rate", "peak-lr", "max-lr"]),
+    ("epochs", &["num-epochs", "num-train-epochs", "n-epochs"]),
+    ("batch", &["batch-size", "bs", "per-device-train-batch-size", "train-batch-size"]),
+    ("accumulation", &["gradient-accumulation", "gradient-accumulation-steps", "grad-accum", "accumulate"]),
+    ("clip", &["max-grad-norm", "grad-clip", "gradient-clipping", "clip-grad", "clip-norm"]),
+    ("max-length", &["max-len", "max-seq-length", "max-seq-len", "sequence-length", "seq-len", "cutoff-len"]),
+    ("floor", &["min-lr", "end-lr", "lr-end"]),
+    ("warmup", &["warmup-ratio"]),
+    ("checkpoint-every", &["save-steps", "save-every"]),
+    // Data, decoding, the rest.
+    ("group-by", &["group", "groups"]),
+    ("jsonl", &["json", "json-lines", "ndjson"]),
+    ("squad", &["squad2", "squad-2.0", "squad-v2", "squad1", "squad-1.1"]),
+    ("sample", &["sampling", "nucleus", "random"]),
+    ("greedy", &["argmax"]),
+    ("max-new-tokens", &["max-tokens", "max-gen-len", "max-answer"]),
+    ("precision", &["dtype", "torch-dtype"]),
+];
+
+/// Writes a name as names here are written, whatever pasted or foreign signs it has.
+fn normal(name: &str) -> String {
+    let quotes = |c: char| "\"'“”‘’".contains(c);
+    name.trim_matches(quotes).to_lowercase().replace(['_', ' ', '–', '—', '−'], "-")
 }
 
-/// Counts the insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b`
-/// (optimal string alignment).
-fn edit_distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before: Vec<usize> = vec![0; b.len() + 1];
-    let mut previous: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i; b.len() + 1];
-        for j in 1..=b.len() {
-            let substituted = previous[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            row[j] = substituted.min(previous[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                row[j] = row[j].min(before[j - 2] + 1);
-            }
-        }
-        before = std::mem::replace(&mut previous, row);
+/// Returns the candidate that was meant by `name`: one that is called so elsewhere, else the one with the
+/// smallest edit distance if it is close enough, at most a third of the longer name or one edit, but not
+/// every character.
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = normal(name);
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let is_synonym = |candidate: &str| {
+        SYNONYMS.iter().any(|(here, elsewhere)| *here == candidate && elsewhere.contains(&name.as_str()))
+    };
+    if let Some(meant) = candidates.iter().find(|candidate| is_synonym(candidate)) {
+        return Some(meant);
     }
-    previous[b.len()]
+    let close = |candidate: &'a str| {
+        let other = normal(candidate);
+        let longest = name.chars().count().max(other.chars().count());
+        let most = (longest / 3).max(1).min(longest.saturating_sub(1));
+        // Swapped neighbours count once: `teh` is one edit from `the`.
+        let distance = strsim::osa_distance(&name, &other);
+        (distance <= most).then_some((distance, candidate))
+    };
+    let closest = candidates.into_iter().filter_map(close).min_by_key(|(distance, _)| *distance);
+    closest.map(|(_, candidate)| candidate)
 }
 
 /// Writes names as a list in backticks.
@@ -60,20 +117,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distances_by_hand() {
-        assert_eq!(edit_distance("", "abc"), 3);
-        assert_eq!(edit_distance("kitten", "sitting"), 3);
-        assert_eq!(edit_distance("temprature", "temperature"), 1);
-        assert_eq!(edit_distance("teh", "the"), 1);
-    }
-
-    #[test]
     fn only_close_names_are_suggested() {
         let names = ["forward-kl", "reverse-kl", "uld"];
         assert_eq!(nearest("forward_kl", names), Some("forward-kl"));
         assert_eq!(nearest("reverze-kl", names), Some("reverse-kl"));
         assert_eq!(nearest("mle", names), None);
+        assert_eq!(nearest("ceosin", ["cosine", "uld"]), Some("cosine"));
         assert_eq!(nearest("c", ["a", "b"]), None);
         assert_eq!(nearest("A", ["a", "b"]), Some("a"));
+    }
+
+    #[test]
+    fn what_others_call_it_comes_before_what_looks_alike() {
+        assert_eq!(nearest("gpu", ["auto", "cpu", "cuda"]), Some("cuda"));
+        assert_eq!(nearest("learning_rate", ["epochs", "lr"]), Some("lr"));
+        assert_eq!(nearest("“F1”", ["rouge-1", "token-f1"]), Some("token-f1"));
+        assert_eq!(nearest("gpu", ["auto"]), None);
+    }
+
+    #[test]
+    fn a_synonym_stands_for_one_name() {
+        for (here, elsewhere) in SYNONYMS {
+            for name in elsewhere {
+                assert_eq!(normal(name), **name, "is never found");
+                assert_ne!(*name, here);
+                let others: Vec<&str> =
+                    SYNONYMS.iter().filter(|(_, names)| names.contains(name)).map(|(here, _)| *here).collect();
+                assert_eq!(others, [here], "`{name}`");
+            }
+        }
     }
 }

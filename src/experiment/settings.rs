@@ -22,9 +22,15 @@ pub struct Experiment {
     pub reproduces: Option<String>,
     /// Seeds of the trials; each arm runs once per seed.
     pub seeds: Vec<u64>,
+    /// What each seed trains anew.
+    #[serde(default)]
+    pub retrain: Retrain,
     /// Levels of the arm that tables compare with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub baseline: BTreeMap<String, String>,
+    /// Significance level of the hypotheses, all together.
+    #[serde(default = "alpha")]
+    pub alpha: f64,
     /// Values that the publication does not give, in words; printed in the report.
     #[serde(default)]
     pub assumptions: Vec<String>,
@@ -60,6 +66,17 @@ pub struct Experiment {
     pub hypotheses: Vec<Hypothesis>,
 }
 
+/// Says what each seed trains anew, hence what a result over seeds is generalised over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retrain {
+    /// Students: teachers and pretrained models are those of the first seed.
+    #[default]
+    Students,
+    /// Students, teachers and pretrained models, and so what teachers tell.
+    All,
+}
+
 /// Describes a data set: where it comes from and how it is divided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -69,19 +86,34 @@ pub struct Data {
     /// The file to import; none for embedded data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Keeps this many characters of the context on each side of the answer; without it the whole
-    /// context is the passage.
+    /// Shows of each context a window of twice as many characters; without it, all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<usize>,
+    /// Where windows lie.
+    #[serde(default)]
+    pub window_at: WindowAt,
     /// Leaves the context out of the prompt.
     #[serde(default)]
     pub closed_book: bool,
-    /// Uses at most this many examples, taken after a seeded shuffle of groups.
+    /// Uses at most this many examples: whole groups in an order shuffled by the split's seed, of the
+    /// last one a part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Division into train, dev and test.
     #[serde(default)]
     pub split: Split,
+}
+
+/// Says where windows of contexts lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WindowAt {
+    /// In train at random around the answer; in dev and test where the question's words are, chosen
+    /// without the answer.
+    #[default]
+    Retrieved,
+    /// Centred on the gold answer, in dev and test too: a control, for the middle gives the answer away.
+    Answer,
 }
 
 /// Names a format of question-answer data.
@@ -90,9 +122,10 @@ pub struct Data {
 pub enum Importer {
     /// TeleQuAD's extractive files (SQuAD 2.0 with `docid` and per-document titles).
     Telequad,
-    /// SQuAD 1.1 and 2.0.
+    /// SQuAD 1.1 and 2.0: the nested file, or one row a question as model hubs export it.
     Squad,
-    /// One JSON object per line: `id`, `question`, `answer` or `answers`, optional `context`, `group`.
+    /// One JSON object per line: `id`, `question`, `answer` or `answers`, optional `context`, `group`,
+    /// `is_impossible`.
     Jsonl,
     /// The embedded telecom glossary with composed questions.
     Glossary,
@@ -124,9 +157,10 @@ impl Default for Split {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GroupBy {
-    /// All questions on one document share a split.
+    /// All questions on one document share a split, and so do documents that share a question with its
+    /// answer.
     Document,
-    /// Every question is on its own.
+    /// Every question is on its own, but for those that are the same and have the same answer.
     Example,
     /// The importer's own division (the glossary: held-out paraphrases are dev and test).
     Given,
@@ -268,6 +302,17 @@ pub enum Algorithm {
         #[serde(default = "projector_lr")]
         projector_lr: f64,
     },
+    /// No teacher: cross-entropy alone, for as many steps as distillation takes. The control that
+    /// shows what distillation adds to seeing the answers again.
+    CrossEntropy {},
+}
+
+impl Algorithm {
+    /// Says whether it learns from a teacher.
+    #[must_use]
+    pub fn has_teacher(&self) -> bool {
+        !matches!(self, Self::CrossEntropy {})
+    }
 }
 
 /// Names a divergence of formulas 1.1 of DSKD's release.
@@ -390,6 +435,8 @@ pub struct Training {
     pub validate: Validate,
     /// Optimiser steps between two saved states of the stage.
     pub checkpoint_every: usize,
+    /// Minutes after which a state is saved, too, where that is sooner.
+    pub checkpoint_minutes: f64,
 }
 
 impl Default for Training {
@@ -406,6 +453,7 @@ impl Default for Training {
             max_prompt: None,
             validate: Validate::Epoch,
             checkpoint_every: 200,
+            checkpoint_minutes: 5.0,
         }
     }
 }
@@ -470,7 +518,8 @@ pub struct Evaluation {
     /// Sequences at a time; changes no answer. References are measured in batches of it; of answers
     /// at most 16 on a CPU, 32 on a GPU are decoded at a time, and memory is that of a full tile.
     pub batch: usize,
-    /// Answers of the first so many test examples only.
+    /// Answers so many examples of a split only, drawn at random by the seed of the data's split: the
+    /// same ones for every arm and seed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Folder of the sentence-embedding model.
@@ -524,7 +573,8 @@ pub struct Compute {
     pub device: DeviceChoice,
     /// Number format of matrix products.
     pub precision: PrecisionChoice,
-    /// CPU threads; all cores by default.
+    /// CPU threads that a stage computes with, all cores by default. They decide how sums are rounded,
+    /// and so belong to results; on a GPU they do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
 }
@@ -551,7 +601,7 @@ pub enum DeviceChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PrecisionChoice {
-    /// bf16 where the hardware computes it faster, else f32.
+    /// bf16 on hardware known to compute it faster, else f32.
     Auto,
     /// 32-bit floating point.
     F32,
@@ -587,9 +637,6 @@ pub struct Hypothesis {
     pub contrast: Contrast,
     /// Metrics on which it is tested.
     pub metrics: Vec<String>,
-    /// Significance level after adjustment over all hypotheses.
-    #[serde(default = "alpha")]
-    pub alpha: f64,
 }
 
 /// Compares two levels of a factor.

@@ -2,14 +2,17 @@
 //!
 //! serde stops at the first fault. So each round reports one, repairs the tree in the way the user
 //! most likely meant (the nearest name), or else puts a hole there that reads as any type, and
-//! reads again, until the rest of the experiment is there to be checked for meaning.
+//! reads again, until the rest of the experiment is there to be checked for meaning. A hole makes no
+//! further fault, so there are as many rounds as faults.
 
 use serde::Deserialize;
 
 use super::deserialize::{Kind, Problem, Reader};
 use super::document::{KeyPath, Node, Place, Step, Value};
 use super::faults::{Fault, Faults};
-use super::nearest::{nearest, remedy};
+use super::misplaced::{Keys, below_missing_header, beside_their_key, keys_of_experiment, without_name};
+use super::nearest::{listed, nearest, remedy};
+use super::remedy::{advice, choice, choice_of_text, conversion, example, move_up, stated, table_help, written};
 use super::settings::Experiment;
 
 /// Faults of structure that are reported at most.
@@ -32,28 +35,36 @@ pub(crate) fn structure(faults: &mut Faults) -> Option<Experiment> {
 
 fn recover(problem: Problem, faults: &mut Faults) {
     let path = problem.path.unwrap_or_default();
+    if without_name(&path, faults) {
+        return;
+    }
     match problem.kind {
         Kind::UnknownKey { name, allowed } => unknown_key(&path, &name, allowed, faults),
         Kind::UnknownChoice { name, allowed } => unknown_choice(&path, &name, allowed, faults),
         Kind::Missing(name) => missing(&path, name, faults),
-        Kind::NoChoice { found, allowed } => {
-            let message = format!("`{path}` needs one choice, found {found}");
-            faults.at(&path, message, format!("choose one of {}", super::nearest::listed(allowed.iter().copied())));
-            dig(&path, faults);
-        }
+        Kind::NoChoice { found, allowed } => no_choice(&path, &found, allowed, faults),
         Kind::ChoiceForm { name, needs_table } => choice_form(&path, &name, needs_table, faults),
+        Kind::NoTable { found, keys } => {
+            let help = table_help(&path, keys, faults);
+            let message = format!("{} should be a table, found {found}", place_words(&path));
+            faults.add(Fault::new(&path, message).help(help));
+            faults.make_hole(&path);
+        }
         Kind::Type { found, expected } => {
-            let message = format!("`{path}` should be {expected}, found {found}");
+            let message = format!("{} should be {expected}, found {found}", place_words(&path));
             let mut fault = Fault::new(&path, message);
-            if let Some(help) = conversion(&path, &expected, faults) {
-                fault = fault.help(help);
-            }
+            fault.help = conversion(&path, &expected, faults);
+            let is_single = is_single_table(&path, &expected, faults);
             faults.add(fault);
-            dig(&path, faults);
+            match faults.root.get_mut(&path.0) {
+                // Read on as if the second pair of brackets were there.
+                Some(node) if is_single => node.value = Value::Array(vec![node.clone()]),
+                _ => faults.make_hole(&path),
+            }
         }
         Kind::Other(message) => {
             faults.add(Fault::new(&path, message));
-            dig(&path, faults);
+            faults.make_hole(&path);
         }
     }
 }
@@ -64,23 +75,53 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
     let meant = nearest(name, allowed.iter().copied());
     let in_file = place.as_ref().is_some_and(|place| !faults.sources[place.source].is_override);
     let is_misplaced = in_file && !path.0.is_empty() && keys_of_experiment().contains(&name);
-    let help = match meant {
-        None if is_misplaced => move_up(name),
-        Some(meant) if is_misplaced => format!("{}, or did you mean `{meant}`?", move_up(name)),
+    if meant.is_none() && !is_misplaced {
+        let is_told = !path.0.is_empty() && beside_their_key(path, allowed, Keys::Settings, faults)
+            || in_file && below_missing_header(path, faults);
+        if is_told {
+            return;
+        }
+    }
+    let help = match (advice(name, allowed), meant) {
+        (Some(advice), _) => advice.to_owned(),
+        (None, None) if is_misplaced => move_up(name),
+        (None, Some(meant)) if is_misplaced => format!("{}, or did you mean `{meant}`?", move_up(name)),
         _ => remedy(name, "keys here", allowed.iter().copied()),
     };
     let mut fault = Fault::new(path.key(name), format!("unknown key `{name}` in {inside}")).help(help);
     fault.place = place;
+    rename(path, name, meant, is_misplaced, faults);
+    if let Some(meant) = meant {
+        also_of_another_kind(&path.key(meant), &mut fault, faults);
+    }
     faults.add(fault);
+}
+
+/// Adds to the fault of a misspelt key how its value is written, if that is of another kind, too: one slip
+/// (`seed = 10` for `seeds = [10]`) is one fault.
+fn also_of_another_kind(path: &KeyPath, fault: &mut Fault, faults: &mut Faults) {
+    let Err(Problem { path: Some(at), kind: Kind::Type { expected, .. } }) =
+        Experiment::deserialize(Reader::new(&faults.root))
+    else {
+        return;
+    };
+    if at == *path {
+        let how = conversion(path, &expected, faults).unwrap_or_else(|| format!("it should be {expected}"));
+        fault.help = fault.help.take().map(|help| format!("{help}; {how}"));
+        faults.make_hole(path);
+    }
+}
+
+/// Reads on as if the nearest key had been written, or this one where it belongs, so that what is under it
+/// is checked too.
+fn rename(path: &KeyPath, name: &str, meant: Option<&str>, is_misplaced: bool, faults: &mut Faults) {
     let Some(Node { value: Value::Table(table), .. }) = faults.root.get_mut(&path.0) else {
         return;
     };
     let Some(mut node) = table.remove(name) else {
         return;
     };
-    // Read on as if the nearest key had been written, or this one where it belongs, so that what is
-    // under it is checked too.
-    if let Some(meant) = meant {
+    if let Some(meant) = meant.filter(|meant| !is_misplaced || !table.contains_key(*meant)) {
         match table.remove(meant) {
             None => drop(table.insert(meant.to_owned(), node)),
             Some(stated) if matches!((&node.value, &stated.value), (Value::Table(_), Value::Table(_))) => {
@@ -94,142 +135,110 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
     }
 }
 
-/// Words the remedy for a key of the experiment that stands below the header of a table.
-pub(super) fn move_up(name: &str) -> String {
-    format!("move `{name}` above the first `[table]`")
-}
-
-/// Lists the keys of the experiment itself: what serde allows instead of a nameless one.
-fn keys_of_experiment() -> &'static [&'static str] {
-    let nameless = Node { value: Value::Table([(String::new(), Node::empty())].into()), ..Node::empty() };
-    match Experiment::deserialize(Reader::new(&nameless)).map_err(|problem| problem.kind) {
-        Err(Kind::UnknownKey { allowed, .. }) => allowed,
-        _ => &[],
-    }
-}
-
 fn unknown_choice(path: &KeyPath, name: &str, allowed: &'static [&'static str], faults: &mut Faults) {
-    let message = format!("`{path}` has no choice `{name}`");
-    let help = remedy(name, "choices", allowed.iter().copied());
-    let mut fault = Fault::new(path, message).help(help);
     let meant = nearest(name, allowed.iter().copied());
     let is_table = matches!(faults.root.get(&path.0), Some(Node { value: Value::Table(_), .. }));
+    if is_table && beside_their_key(path, allowed, Keys::Choices, faults) {
+        return;
+    }
+    if meant.is_none() && below_missing_header(&above(path), faults) {
+        return;
+    }
+    let mut fault = if !is_table && allowed.iter().any(|choice| written(choice).is_some()) {
+        let choices = listed(allowed.iter().copied());
+        let message = format!("`{path}` should be a table with one of {choices}, found the text {name:?}");
+        Fault::new(path, message).help(choice_of_text(path, name, allowed, faults))
+    } else {
+        let message = format!("`{path}` has no choice `{name}`");
+        Fault::new(path, message).help(remedy(name, "choices", allowed.iter().copied()))
+    };
     if is_table {
         fault.place = key_place(&faults.root, &path.key(name));
     }
+    let is_word = fault.message.ends_with('`');
     faults.add(fault);
     match (faults.root.get_mut(&path.0).map(|node| &mut node.value), meant) {
-        (Some(Value::String(text)), Some(meant)) => *text = meant.to_owned(),
+        (Some(Value::String(text)), Some(meant)) if is_word => *text = meant.to_owned(),
         (Some(Value::Table(table)), Some(meant)) if !table.contains_key(meant) => {
-            if let Some(node) = table.remove(name) {
+            if let Some(mut node) = table.remove(name) {
+                // A text is checked once it stands below the right name.
+                node.unsound |= matches!(node.value, Value::String(_));
                 table.insert(meant.to_owned(), node);
             }
         }
-        _ => dig(path, faults),
+        _ => faults.make_hole(path),
     }
 }
 
-fn missing(path: &KeyPath, name: &'static str, faults: &mut Faults) {
-    let message = format!("missing key `{name}` in {}", place_words(path));
-    let mut fault = Fault::new(path, message).help(format!("add `{}`", example(name)));
-    fault.place = faults.root.get(&path.0).filter(|_| !path.0.is_empty()).map(|n| n.shown_at().clone());
-    faults.add(fault);
-    let Some(node) = faults.root.get_mut(&path.0) else {
+fn no_choice(path: &KeyPath, found: &str, allowed: &'static [&'static str], faults: &mut Faults) {
+    if beside_their_key(path, allowed, Keys::Choices, faults) || below_missing_header(&above(path), faults) {
         return;
+    }
+    let names = listed(allowed.iter().copied());
+    // A number is most likely that of the tokens.
+    let example = allowed.iter().find(|name| **name == "byte-level-bpe").or(allowed.first());
+    let (message, help) = match (faults.root.get(&path.0).map(|node| &node.value), example) {
+        (Some(Value::Table(_)), _) | (_, None) => {
+            (format!("`{path}` needs one choice, found {found}"), format!("choose one of {names}"))
+        }
+        (_, Some(example)) if written(example).is_some() => (
+            format!("`{path}` should be a table with one of {names}, found {found}"),
+            format!("write it as in `{}`", stated(path, &choice(example), faults)),
+        ),
+        _ => (format!("`{path}` should be one of {names}, found {found}"), "write its name in quotes".to_owned()),
     };
-    let hole = Node { value: Value::Hole, unsound: true, ..node.clone() };
-    match &mut node.value {
-        Value::Table(table) => {
+    faults.at(path, message, help);
+    faults.make_hole(path);
+}
+
+/// Says whether one table stands where a list of tables belongs.
+fn is_single_table(path: &KeyPath, expected: &str, faults: &Faults) -> bool {
+    let is_element = |node: &Node| match &node.value {
+        Value::Table(table) => !table.is_empty() && !table.values().all(|node| matches!(node.value, Value::Table(_))),
+        _ => false,
+    };
+    expected == "a list" && path.0.len() == 1 && faults.root.get(&path.0).is_some_and(is_element)
+}
+
+/// Reports all keys that a table lacks as one fault, and puts holes there.
+fn missing(path: &KeyPath, name: &'static str, faults: &mut Faults) {
+    let mut names = vec![name];
+    let mut lacking = Some(name);
+    while let (Some(name), Some(node)) = (lacking, faults.root.get_mut(&path.0)) {
+        let hole = Node { value: Value::Hole, unsound: true, ..node.clone() };
+        if let Value::Table(table) = &mut node.value {
             table.insert(name.to_owned(), hole);
         }
-        // A hole that turns out to be a table with required keys.
-        _ => node.value = Value::Table([(name.to_owned(), hole)].into()),
+        lacking = match Experiment::deserialize(Reader::new(&faults.root)) {
+            Err(Problem { path: at, kind: Kind::Missing(next) }) if at.as_ref() == Some(path) => Some(next),
+            _ => None,
+        };
+        names.extend(lacking);
     }
+    let plural = if names.len() == 1 { "" } else { "s" };
+    let message = format!("missing key{plural} {} in {}", listed(names.iter().copied()), place_words(path));
+    let examples: Vec<String> = names.iter().map(|name| format!("`{}`", example(name))).collect();
+    let mut fault = Fault::new(path, message).help(format!("add {}", examples.join(", ")));
+    fault.place = faults.root.get(&path.0).filter(|_| !path.0.is_empty()).map(|n| n.shown_at().clone());
+    faults.add(fault);
 }
 
 fn choice_form(path: &KeyPath, name: &str, needs_table: bool, faults: &mut Faults) {
-    let key = path.0.iter().rev().find_map(|step| match step {
-        Step::Key(key) if key != name => Some(key.as_str()),
-        _ => None,
-    });
-    let key = key.unwrap_or("choice");
-    if needs_table {
-        let message = format!("the choice `{name}` is a table of settings, found a word");
-        faults.at(
-            path,
-            message,
-            format!("write `{key} = {{ {name} = {{}} }}`, with its settings between the inner braces"),
-        );
-    } else {
-        let message = format!("the choice `{name}` has no settings, found a table");
-        faults.at(path, message, format!("write `{key} = \"{name}\"`"));
-    }
-    let Some(node) = faults.root.get_mut(&path.0) else {
-        return;
+    let place = match path.0.last() {
+        // Inside the choice, if that is a table.
+        Some(Step::Key(key)) if key == name && !needs_table => KeyPath(path.0[..path.0.len() - 1].to_vec()),
+        _ => path.clone(),
     };
-    if needs_table && node.value == Value::String(name.to_owned()) {
-        let inner = Node { value: Value::Table([].into()), unsound: true, ..node.clone() };
-        node.value = Value::Table([(name.to_owned(), inner)].into());
+    let (message, help) = if needs_table {
+        let between = if written(name) == Some("{}") { ", with its settings between the inner braces" } else { "" };
+        let help = format!("write `{}`{between}", stated(path, &choice(name), faults));
+        (format!("the choice `{name}` is a table of settings, found a word"), help)
     } else {
-        dig(path, faults);
-    }
-}
-
-/// Shows how a required key is written.
-fn example(key: &str) -> String {
-    let value = match key {
-        "version" | "layers" => "1",
-        "seeds" => "[10, 20, 30]",
-        "data" => return "[data.glossary]".to_owned(),
-        "models" | "factors" => return format!("[{key}]"),
-        "importer" => "\"glossary\"",
-        "student" | "teacher" | "algorithm" => "[\"name\"]",
-        "contrast" => "{ factor = \"sft\", better = \"both\", worse = \"none\" }",
-        "metrics" => "[\"rouge-l\"]",
-        "vocabulary" => "4096",
-        "hidden" => "128",
-        "heads" => "4",
-        "feed-forward" => "384",
-        _ => "\"...\"",
+        let help = format!("write `{}`", stated(&place, &format!("{name:?}"), faults));
+        (format!("the choice `{name}` has no settings, found a table"), help)
     };
-    format!("{key} = {value}")
-}
-
-/// Puts a hole at a path: nothing more is concluded from what stands there.
-fn dig(path: &KeyPath, faults: &mut Faults) {
-    if let Some(node) = faults.root.get_mut(&path.0) {
-        node.value = Value::Hole;
-        node.unsound = true;
-    }
-}
-
-/// Suggests how a value of the wrong type may be meant.
-fn conversion(path: &KeyPath, expected: &str, faults: &Faults) -> Option<String> {
-    let node = faults.root.get(&path.0)?;
-    let source = faults.sources.get(node.place.source)?;
-    let typed = source.text.get(node.place.span.clone()).filter(|text| !text.contains('\n'))?;
-    match (&node.value, expected) {
-        (Value::String(text), "a number" | "a whole number (0 or more)") if text.parse::<f64>().is_ok() => {
-            Some(format!("write it without quotes: `{text}`"))
-        }
-        (Value::String(text), "`true` or `false`") if text == "true" || text == "false" => {
-            Some(format!("write it without quotes: `{text}`"))
-        }
-        (Value::Integer(_) | Value::Float(_) | Value::Boolean(_), "text in quotes" | "a path in quotes") => {
-            Some(format!("put it in quotes: `\"{typed}\"`"))
-        }
-        // In `--set` a text may stand without quotes.
-        (Value::String(text), "a list") if !typed.starts_with(['"', '\'']) => {
-            Some(format!("put it in brackets: `[{text:?}]`"))
-        }
-        (Value::Integer(_) | Value::Float(_) | Value::String(_), "a list") => {
-            Some(format!("put it in brackets: `[{typed}]`"))
-        }
-        (Value::Float(number), "a whole number (0 or more)") if number.fract() == 0.0 && *number >= 0.0 => {
-            Some(format!("write it without a decimal point: `{number:.0}`"))
-        }
-        _ => None,
-    }
+    faults.at(path, message, help);
+    faults.make_hole(path);
 }
 
 fn key_place(root: &Node, path: &KeyPath) -> Option<Place> {
@@ -238,4 +247,9 @@ fn key_place(root: &Node, path: &KeyPath) -> Option<Place> {
 
 fn place_words(path: &KeyPath) -> String {
     if path.0.is_empty() { "the experiment".to_owned() } else { format!("`{path}`") }
+}
+
+/// Returns the path of the table around a setting.
+fn above(path: &KeyPath) -> KeyPath {
+    KeyPath(path.0[..path.0.len().saturating_sub(1)].to_vec())
 }

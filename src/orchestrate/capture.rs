@@ -84,6 +84,8 @@ fn put_out(saved: &Path, output: &Path) -> Result<(), files::WriteError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::device::{Compute, Precision};
     use crate::experiment::identity;
@@ -95,7 +97,14 @@ mod tests {
     use crate::orchestrate::{rows, small};
 
     fn job(batch: usize) -> CaptureJob {
-        CaptureJob { max_length: 32, max_prompt: None, closed_book: true, precision: Precision::F32, batch }
+        CaptureJob {
+            max_length: 32,
+            max_prompt: None,
+            closed_book: true,
+            precision: Precision::F32,
+            threads: None,
+            batch,
+        }
     }
 
     /// Writes a teacher and its data into `folder` and returns the stage that reads them.
@@ -116,6 +125,7 @@ mod tests {
         Stage {
             kind: StageKind::Capture,
             label: "teacher".to_owned(),
+            versions: BTreeMap::new(),
             inputs: vec![input("data", &data), input("teacher", &teacher)],
             key: key.clone(),
             job: Job::Capture(job(1)),

@@ -10,12 +10,13 @@ use std::path::Path;
 use anyhow::Context;
 use serde::de::DeserializeOwned;
 use tutelage_metrics::energy::{Account, Component, Joules, State as EnergyState};
+use tutelage_metrics::metric::MetricName;
 use tutelage_reports::record::Record;
 use tutelage_reports::study::{
     self, Arm, Check, Curve, Factor, Model, Outcome, Role, STUDY_FORMAT, SideBySide, StageEnergy, Study,
 };
 
-use super::environment::Environment;
+use super::environment::{Attempts, Environment};
 use super::event::{self, Event};
 use super::execute::Lost;
 use super::failure::Failure;
@@ -27,12 +28,17 @@ use super::prepare;
 use super::readiness::{self, Dev};
 use super::rows;
 use super::score::{self, Value};
+use super::sources;
 use super::stage::{Stage, StageKind};
 use super::store::{State, Store};
+use super::trained::Trained;
 use crate::data::SplitName;
-use crate::experiment::settings::{self, Experiment};
+use crate::experiment::settings::{self, Experiment, Retrain};
 use crate::experiment::{Checked, FACTORS, Key, Part, resolve};
 use crate::models::config::Config;
+
+/// How [`Collecting::examples`] chooses.
+const EXAMPLES_CHOSEN: &str = "The questions stand at equal distances in the order of the test split, answers are those of the first seed; nobody picked them.";
 
 /// Gathers records and study of an experiment from a store.
 ///
@@ -50,6 +56,11 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
         let values = score::read_values(&output, SplitName::Test)?.unwrap_or_default();
         records.extend(values.into_iter().filter_map(|value| record(trial, value, &metrics)));
     }
+    for metric in &mut metrics {
+        metric.source =
+            metric.name.parse().map_or_else(|_| String::new(), |name: MetricName| name.metric().citation.to_owned());
+    }
+    let (environment, provenance) = collecting.environment_and_keys()?;
     let study = Study {
         format: STUDY_FORMAT,
         name: plan.name.clone(),
@@ -58,19 +69,26 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
         factors: factors(&checked.experiment),
         arms: collecting.arms()?,
         seeds: checked.experiment.seeds.clone(),
+        retrained: retrained(&checked.experiment),
         baseline: baseline(checked),
         hypotheses: hypotheses(&checked.experiment),
+        alpha: checked.experiment.alpha,
+        unit: study::Unit::default(),
         metrics,
         models: collecting.models()?,
         data: collecting.data()?,
+        training: collecting.training()?,
+        methods: sources::methods(&checked.experiment),
         curves: collecting.curves()?,
         energy: collecting.energy()?,
         energy_model: power::model(&checked.experiment.energy),
         checks: collecting.checks()?,
         examples: collecting.examples()?,
+        examples_chosen: EXAMPLES_CHOSEN.to_owned(),
         warnings: collecting.warnings()?,
         assumptions: checked.experiment.assumptions.clone(),
-        provenance: collecting.provenance()?,
+        environment,
+        provenance,
         resolved: resolve(&checked.experiment)?,
     };
     Ok((study, records))
@@ -81,6 +99,7 @@ fn record(trial: &Trial, value: Value, metrics: &[study::Metric]) -> Option<Reco
     Some(Record {
         arm: trial.arm.clone(),
         seed: trial.seed,
+        group: value.id.clone(),
         example: value.id,
         metric: value.metric,
         value: value.value,
@@ -103,7 +122,25 @@ fn baseline(checked: &Checked) -> Option<String> {
     if levels.is_empty() {
         return None;
     }
-    checked.arms.iter().find(|arm| arm.matches(levels)).map(|arm| arm.name.clone())
+    let arm = checked.arms.iter().find(|arm| arm.matches(levels)).map(|arm| arm.name.clone());
+    let control =
+        || checked.controls.iter().find(|control| control.matches(levels)).map(|control| control.name.clone());
+    arm.or_else(control)
+}
+
+/// Says what each seed trains anew; what the experiment does not train at all is not named.
+fn retrained(experiment: &Experiment) -> String {
+    let is_scratch = |model: &settings::Model| matches!(model, settings::Model::Scratch(_));
+    let any_scratch = experiment.models.values().any(is_scratch);
+    let teaches = experiment.factors.sft.iter().any(|level| level.tunes_teacher())
+        || experiment.factors.teacher.iter().any(|teacher| experiment.models.get(teacher).is_some_and(is_scratch));
+    match (experiment.retrain, teaches, any_scratch) {
+        (Retrain::Students, ..) | (Retrain::All, false, false) => "students",
+        (Retrain::All, true, false) => "students and teachers",
+        (Retrain::All, false, true) => "students and pretrained models",
+        (Retrain::All, true, true) => "students, teachers and pretrained models",
+    }
+    .to_owned()
 }
 
 fn hypotheses(experiment: &Experiment) -> Vec<study::Hypothesis> {
@@ -114,7 +151,6 @@ fn hypotheses(experiment: &Experiment) -> Vec<study::Hypothesis> {
         worse: hypothesis.contrast.worse.clone(),
         within: hypothesis.contrast.within.clone(),
         metrics: hypothesis.metrics.clone(),
-        alpha: hypothesis.alpha,
     };
     experiment.hypotheses.iter().map(convert).collect()
 }
@@ -171,7 +207,20 @@ impl Collecting<'_> {
                 role: Role::Cell,
                 levels: arm.levels(),
                 model: arm.student.clone(),
+                control: arm.control.clone(),
+                objective: None,
                 outcome: self.outcome(&arm.name)?,
+            });
+        }
+        for control in &self.checked.controls {
+            arms.push(Arm {
+                name: control.name.clone(),
+                role: Role::Control,
+                levels: control.levels(),
+                model: control.student.clone(),
+                control: None,
+                objective: None,
+                outcome: self.outcome(&control.name)?,
             });
         }
         for reference in &self.checked.references {
@@ -180,6 +229,8 @@ impl Collecting<'_> {
                 role: Role::Reference,
                 levels: BTreeMap::new(),
                 model: reference.model.clone(),
+                control: None,
+                objective: None,
                 outcome: self.outcome(&reference.name)?,
             });
         }
@@ -245,6 +296,7 @@ impl Collecting<'_> {
                 architecture: format!("{:?}", config.architecture).to_lowercase(),
                 parameters: config.parameters(),
                 vocabulary: config.vocab_size.unsigned_abs(),
+                vocabulary_id: String::new(),
                 origin,
             });
         }
@@ -278,6 +330,7 @@ impl Collecting<'_> {
                 name: stage.label.clone(),
                 splits: names.into_iter().zip(summary.examples).collect(),
                 skipped: summary.skipped.into_iter().collect(),
+                facts: summary.facts,
                 checksum: summary.checksum,
             });
         }
@@ -304,10 +357,7 @@ impl Collecting<'_> {
                     _ => {}
                 }
             }
-            let label = match (stage.kind, stage.seed) {
-                (_, Some(seed)) => stage.label.trim_end_matches(&format!(" seed {seed}")).to_owned(),
-                (_, None) => stage.label.clone(),
-            };
+            let label = label(stage);
             curves.extend(series.into_iter().map(|(series, points)| Curve {
                 stage: stage.kind.name().to_owned(),
                 label: label.clone(),
@@ -317,6 +367,18 @@ impl Collecting<'_> {
             }));
         }
         Ok(curves)
+    }
+
+    /// Says what was trained, with which settings, on how much.
+    fn training(&self) -> anyhow::Result<Vec<study::Training>> {
+        let mut trained = Trained::default();
+        for stage in self.done()? {
+            let folder = self.store.folder_of(stage);
+            let label = label(stage);
+            let is_control = self.checked.controls.iter().any(|control| control.name == label);
+            trained.add(stage, &label, is_control, &event::read(&folder.events_jsonl())?, &folder.output());
+        }
+        Ok(trained.training())
     }
 
     fn energy(&self) -> anyhow::Result<Vec<StageEnergy>> {
@@ -449,30 +511,36 @@ impl Collecting<'_> {
         Ok(self.checked.notes.iter().cloned().chain(merged(notes)).collect())
     }
 
-    /// Lists versions and machines of all stages, then the keys of data, models and tokenizers.
-    fn provenance(&self) -> anyhow::Result<Vec<(String, String)>> {
-        let mut facts: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    /// Lists code and machines of all stages, and the keys of data, models and tokenizers.
+    fn environment_and_keys(&self) -> anyhow::Result<(Facts, Facts)> {
+        let mut facts: Vec<(&str, BTreeSet<String>)> = Vec::new();
         let mut keys = Vec::new();
         for stage in self.done()? {
-            let environment: Environment = read_json(&self.store.folder_of(stage).environment_json())?;
-            let mut note = |name, value: String| facts.entry(name).or_default().insert(value);
-            note("Tutelage", environment.tutelage);
-            note("libtorch", environment.libtorch);
-            note("device", environment.device);
-            note("precision", format!("{:?} ({})", environment.precision, environment.precision_reason));
-            note("threads", environment.threads.to_string());
-            note("processor", environment.processor.unwrap_or_else(|| "unknown".to_owned()));
-            note("system", environment.system);
+            let file = self.store.folder_of(stage).environment_json();
+            let attempts = Attempts::read(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
+            for (name, value) in attempts.used().iter().flat_map(Environment::facts) {
+                match facts.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, values)) => drop(values.insert(value)),
+                    None => facts.push((name, BTreeSet::from([value]))),
+                }
+            }
             if matches!(stage.kind, StageKind::Prepare | StageKind::Pretrain) {
                 keys.push((stage.title(), stage.key.to_string()));
             }
         }
-        let mut provenance: Vec<(String, String)> = facts
-            .into_iter()
-            .map(|(name, values)| (name.to_owned(), values.into_iter().collect::<Vec<_>>().join("; ")))
-            .collect();
-        provenance.extend(keys);
-        Ok(provenance)
+        let joined = |values: BTreeSet<String>| values.into_iter().collect::<Vec<_>>().join("; ");
+        Ok((facts.into_iter().map(|(name, values)| (name.to_owned(), joined(values))).collect(), keys))
+    }
+}
+
+/// Names and values.
+type Facts = Vec<(String, String)>;
+
+/// Returns what a stage works on, without its seed.
+fn label(stage: &Stage) -> String {
+    match stage.seed {
+        Some(seed) => stage.label.trim_end_matches(&format!(" seed {seed}")).to_owned(),
+        None => stage.label.clone(),
     }
 }
 
@@ -506,6 +574,7 @@ mod tests {
     use crate::data::Example;
     use crate::device::Compute;
     use crate::files;
+    use crate::orchestrate::environment::Environment;
     use crate::orchestrate::event::Step;
     use crate::orchestrate::execute::{Execution, Inputs, Listener, News, Worker};
     use crate::orchestrate::job::Job;
@@ -584,6 +653,29 @@ mod tests {
     }
 
     #[test]
+    fn what_a_seed_retrains_is_told() {
+        let told = |edit: fn(&mut Experiment)| retrained(&checked(edit).experiment);
+        assert_eq!(told(|_| ()), "students");
+        let all = |experiment: &mut Experiment| experiment.retrain = Retrain::All;
+        assert_eq!(told(all), "students, teachers and pretrained models");
+        let downloaded = |experiment: &mut Experiment| {
+            experiment.retrain = Retrain::All;
+            for model in experiment.models.values_mut() {
+                *model = settings::Model::Checkpoint("hf:org/name".to_owned());
+            }
+        };
+        assert_eq!(told(downloaded), "students and teachers");
+        let untaught = |experiment: &mut Experiment| {
+            for model in experiment.models.values_mut() {
+                *model = settings::Model::Checkpoint("hf:org/name".to_owned());
+            }
+            experiment.factors.sft = vec![settings::SftLevel::Student];
+            experiment.retrain = Retrain::All;
+        };
+        assert_eq!(told(untaught), "students");
+    }
+
+    #[test]
     fn a_run_becomes_records_a_study_and_a_report() {
         let edit = |experiment: &mut Experiment| {
             experiment.data.values_mut().for_each(|data| data.limit = Some(400));
@@ -602,6 +694,7 @@ mod tests {
             environment: &Environment::of(Compute::reference()),
             sources: &Vec::new,
             stop: &StopFlag::default(),
+            depth: Depth::Changes,
             listener: &mut Deaf,
         };
         let summary = execution.run(&plan);

@@ -32,7 +32,7 @@ use super::manifest::Depth;
 use super::plan::Plan;
 use super::stage::{Input, Source, Stage, StageKind};
 use super::store::{State, Store};
-use crate::data::{Example, Tokenizer, import, split};
+use crate::data::{Example, Tokenizer, corpus, import, split, window};
 use crate::device::{self, Compute, Precision};
 use crate::experiment::Checked;
 use crate::experiment::settings::{Algorithm, Experiment, Scratch, TokenizerSource, Training, Tuning, Validate};
@@ -389,6 +389,7 @@ impl<'a> Estimator<'a> {
                 let widths = match job.algorithm {
                     Algorithm::Vanilla { .. } => teacher.hidden,
                     Algorithm::DualSpace { .. } => teacher.hidden + student.hidden,
+                    Algorithm::CrossEntropy {} => 0.0,
                 };
                 let head = 2.0 * widths * self.vocabulary() * sizes.train.responses * job.training.epochs;
                 Some(student.parameters * tuning(&job.tuning, &job.training) + head)
@@ -534,7 +535,8 @@ fn answered(sizes: &Sizes, job: &GenerateJob) -> impl Iterator<Item = Split> {
 fn sizes(experiment: &Experiment) -> Option<Sizes> {
     let data = experiment.data.values().next()?;
     let imported = import(data, Path::new("")).ok()?;
-    let splits = split(&imported.examples, &data.split, data.limit).ok()?;
+    let mut splits = split(&imported.examples, &data.split, data.limit).ok()?;
+    window::cut(&mut splits, &imported, data);
     let longest = experiment.training.distill.max_length as f64;
     let count = |characters: usize| characters as f64 / CHARACTERS_PER_TOKEN;
     let sizes_of = |examples: &[Example]| {
@@ -550,7 +552,7 @@ fn sizes(experiment: &Experiment) -> Option<Sizes> {
         }
         sizes
     };
-    let corpus = crate::data::corpus::texts(&splits.train, &imported.passages, data.closed_book);
+    let corpus = corpus::texts(&splits.train, &imported.passages);
     Some(Sizes {
         corpus: corpus.iter().map(|text| count(text.len())).sum(),
         train: sizes_of(&splits.train),

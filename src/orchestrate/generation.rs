@@ -13,7 +13,7 @@ pub struct Generation {
     /// Tokens that it wrote, end of sequence included.
     pub new_tokens: u64,
     /// Mean negative log-likelihood of the reference response, end of sequence included, in nats
-    /// per token; none if the response does not fit the length.
+    /// per token; none if the response does not fit the positions of the model.
     pub nll: Option<f64>,
     /// Tokens that `nll` is the mean over.
     pub response_tokens: u64,

@@ -1,7 +1,7 @@
 //! What each kind of stage is told to do.
 //!
 //! A job holds every setting that can change the stage's result, and beside them the few that say
-//! only how it is computed (`accumulation`, `checkpoint-every`, the batches of a capture and of
+//! only how it is computed (`accumulation`, when states are saved, the batches of a capture and of
 //! decoding): these are reset by [`Job::essential`] before the job is hashed, so that changing them
 //! invalidates nothing. They can change rounding and, with `accumulation`, which inputs dropout
 //! drops; never what is estimated.
@@ -9,9 +9,12 @@
 //! Hugging Face folder: `config.json`, safetensors, `tokenizer.json`; an *adapter folder* is
 //! PEFT's.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::stage::StageKind;
+use crate::data::{encode, template};
 use crate::device::Precision;
 use crate::experiment::settings::{Algorithm, Data, Decoding, Scratch, TokenizerSource, Training, Tuning};
 
@@ -38,7 +41,7 @@ pub enum Job {
 }
 
 /// Imports and divides data. Input: `source` unless the data is embedded. Output: `train.jsonl`,
-/// `dev.jsonl`, `test.jsonl`, `corpus.jsonl`, `summary.json`.
+/// `dev.jsonl`, `test.jsonl`, `corpus.jsonl`, `wordings.jsonl`, `summary.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DataJob {
@@ -69,6 +72,9 @@ pub struct PretrainJob {
     pub training: Training,
     /// Number format.
     pub precision: Precision,
+    /// CPU threads that sums are divided among; none on a GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
     /// Seed of initial weights and order.
     pub seed: u64,
 }
@@ -86,6 +92,9 @@ pub struct SftJob {
     pub closed_book: bool,
     /// Number format.
     pub precision: Precision,
+    /// CPU threads that sums are divided among; none on a GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
     /// Seed of adapters, dropout and order.
     pub seed: u64,
 }
@@ -104,6 +113,9 @@ pub struct CaptureJob {
     pub closed_book: bool,
     /// Number format.
     pub precision: Precision,
+    /// CPU threads that sums are divided among; none on a GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
     /// Sequences of `max_length` that one forward pass has room for.
     pub batch: usize,
 }
@@ -124,6 +136,9 @@ pub struct DistillJob {
     pub closed_book: bool,
     /// Number format.
     pub precision: Precision,
+    /// CPU threads that sums are divided among; none on a GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
     /// Seed of adapters, projectors, dropout and order.
     pub seed: u64,
 }
@@ -143,7 +158,7 @@ pub struct GenerateJob {
     /// Longest prompt, in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_prompt: Option<usize>,
-    /// Answers the first so many examples of each split only.
+    /// Answers so many examples of each split only, drawn by the seed of its division.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Answers the dev split too.
@@ -152,6 +167,9 @@ pub struct GenerateJob {
     pub closed_book: bool,
     /// Number format.
     pub precision: Precision,
+    /// CPU threads that sums are divided among; none on a GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
     /// Seed of sampling; of no effect on greedy answers.
     pub seed: u64,
     /// Sequences decoded at a time; changes no answer.
@@ -166,6 +184,9 @@ pub struct GenerateJob {
 pub struct ScoreJob {
     /// Metrics with the version of their results, in the order of tables.
     pub metrics: Vec<(String, u32)>,
+    /// CPU threads of the embedding model; none where no metric needs one, and on a GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
 }
 
 impl Job {
@@ -196,15 +217,45 @@ impl Job {
         }
     }
 
+    /// Returns the CPU threads that its sums are divided among, where it has any.
+    #[must_use]
+    pub fn threads(&self) -> Option<usize> {
+        match self {
+            Self::Data(_) | Self::Tokenizer(_) => None,
+            Self::Pretrain(job) => job.threads,
+            Self::Sft(job) => job.threads,
+            Self::Capture(job) => job.threads,
+            Self::Distill(job) => job.threads,
+            Self::Generate(job) => job.threads,
+            Self::Score(job) => job.threads,
+        }
+    }
+
+    /// Returns the versions of what the code puts into words and tokens for it, by name: they are
+    /// hashed beside [`Job::version`].
+    #[must_use]
+    pub fn versions_of_texts(&self) -> BTreeMap<String, u32> {
+        let (wording, encoding) = (("wording", template::VERSION), ("encoding", encode::VERSION));
+        let used: &[(&str, u32)] = match self {
+            Self::Data(_) | Self::Tokenizer(_) | Self::Score(_) => &[],
+            // Texts have no prompt.
+            Self::Pretrain(_) => &[encoding],
+            Self::Sft(_) | Self::Capture(_) | Self::Distill(_) | Self::Generate(_) => &[wording, encoding],
+        };
+        used.iter().map(|&(name, version)| (name.to_owned(), version)).collect()
+    }
+
     /// Returns the version of the code's results: raise it when the same job would give another
-    /// result than before.
+    /// result than before. Wording and encoding have their own, [`Job::versions_of_texts`].
     #[must_use]
     pub fn version(&self) -> u32 {
         match self {
             // 2: a passage is followed by its questions, and blank contexts join no rows.
             // 3: a question asked in two documents stays with both, rows of one context are one group;
             // how a corpus is laid out is part of the key.
-            Self::Data(_) => 3,
+            // 4: windows are cut after the division and, in dev and test, without the answer; groups that
+            // share a question with its answer are in one split; corpora are passages without questions.
+            Self::Data(_) => 4,
             Self::Tokenizer(_) => 1,
             // 2: in bf16, a step in one piece that followed one in several had lost its gradient.
             Self::Pretrain(_) => 2,
@@ -213,7 +264,8 @@ impl Job {
             Self::Capture(_) => 2,
             Self::Distill(_) => 2,
             // 2: every end token that a checkpoint names ends an answer. 3: adapters stay beside bf16 weights.
-            Self::Generate(_) => 3,
+            // 4: references that training leaves out for their length are measured; a limit is a random sample.
+            Self::Generate(_) => 4,
             Self::Score(_) => 1,
         }
     }
@@ -251,6 +303,7 @@ impl Job {
 fn reset(training: &mut Training) {
     training.accumulation = 1;
     training.checkpoint_every = 0;
+    training.checkpoint_minutes = 0.0;
 }
 
 #[cfg(test)]
@@ -258,13 +311,21 @@ mod tests {
     use super::*;
 
     fn sft(training: Training, seed: u64) -> Job {
-        Job::Sft(SftJob { tuning: Tuning::default(), training, closed_book: false, precision: Precision::F32, seed })
+        Job::Sft(SftJob {
+            tuning: Tuning::default(),
+            training,
+            closed_book: false,
+            precision: Precision::F32,
+            threads: None,
+            seed,
+        })
     }
 
     #[test]
     fn settings_of_how_it_is_computed_are_not_hashed() {
         let plain = sft(Training::default(), 1);
-        let mut training = Training { accumulation: 8, checkpoint_every: 7, ..Training::default() };
+        let saved = Training { checkpoint_every: 7, checkpoint_minutes: 0.5, ..Training::default() };
+        let mut training = Training { accumulation: 8, ..saved };
         assert_eq!(sft(training.clone(), 1).essential(), plain.essential());
         training.lr *= 2.0;
         assert_ne!(sft(training, 1).essential(), plain.essential());
@@ -272,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn data_are_known_by_their_source_and_by_how_the_corpus_is_laid_out() {
+    fn data_are_known_by_their_source_and_by_what_prompts_show() {
         let settings = "importer = \"glossary\"";
         let data: Data = toml::from_str(settings).unwrap();
         let essential =
@@ -295,6 +356,7 @@ mod tests {
                 dev: false,
                 closed_book: false,
                 precision: Precision::F32,
+                threads: None,
                 seed,
                 batch: 4,
             })

@@ -1,11 +1,13 @@
 //! The list of files that makes a folder complete: size and BLAKE3 checksum of each.
 //!
 //! The list is written last, as the file `done`; a folder without it is unfinished, a folder that
-//! differs from it is corrupt.
+//! differs from it is corrupt. Beside it the file `verified` keeps when its large files were changed
+//! before they were last found to be whole, so that they need not be read again.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::files;
@@ -13,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 /// Name of the list within its folder.
 pub const DONE: &str = "done";
+
+/// Name of the file of [`Verified`] within a folder.
+pub const VERIFIED: &str = "verified";
 
 /// Lists the files of a finished folder by their path in it, with `/` between parts.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -48,6 +53,9 @@ pub enum Depth {
     Sizes,
     /// Checksums, but sizes of weights and captured states, which are large: for what a report reads.
     Reported,
+    /// Checksums, but of those large files only where size or time of change differ from when they were
+    /// verified last. Changes without a write, such as a bit that flips on the disk, are not found.
+    Changes,
     /// Sizes and checksums of every byte.
     Checksums,
 }
@@ -108,9 +116,14 @@ impl Manifest {
     /// Compares a folder with the list and returns every difference.
     #[must_use]
     pub fn damages(&self, folder: &Path, depth: Depth) -> Vec<Damage> {
+        let verified = if depth == Depth::Changes { Verified::read(folder) } else { Verified::default() };
         let damage = |(name, entry): (&String, &Entry)| {
-            let is_large = [".safetensors", ".bin"].iter().any(|ending| name.ends_with(ending));
-            let by_size = depth == Depth::Sizes || (depth == Depth::Reported && is_large);
+            let by_size = match depth {
+                Depth::Sizes => true,
+                Depth::Reported => is_large(name),
+                Depth::Changes => verified.holds(folder, name, entry),
+                Depth::Checksums => false,
+            };
             let what = entry.damage(&folder.join(name), by_size)?;
             let file = name.clone();
             Some(Damage { file, what })
@@ -123,6 +136,65 @@ impl Manifest {
     pub fn bytes(&self) -> u64 {
         self.files.values().map(|entry| entry.bytes).sum()
     }
+}
+
+/// Says whether a file is one of weights or captured states.
+fn is_large(name: &str) -> bool {
+    [".safetensors", ".bin"].iter().any(|ending| name.ends_with(ending))
+}
+
+/// Remembers when the large files of a folder were changed before they were found to be whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verified {
+    files: BTreeMap<String, Seen>,
+}
+
+/// A file as it was when its checksum was found to be right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seen {
+    blake3: String,
+    /// Seconds and nanoseconds of the last change as the file system tells it (`ctime`), which no
+    /// program can set back.
+    changed: (i64, i64),
+}
+
+impl Verified {
+    /// Looks at the large files of a folder; what is not there is left out.
+    #[must_use]
+    pub fn now(folder: &Path, manifest: &Manifest) -> Self {
+        let seen = |(name, entry): (&String, &Entry)| {
+            let changed = changed(&folder.join(name)).filter(|_| is_large(name))?;
+            Some((name.clone(), Seen { blake3: entry.blake3.clone(), changed }))
+        };
+        Self { files: manifest.files.iter().filter_map(seen).collect() }
+    }
+
+    /// Reads what is remembered of a folder: nothing where there is no file, or none of use.
+    #[must_use]
+    pub fn read(folder: &Path) -> Self {
+        let bytes = fs::read(folder.join(VERIFIED)).ok();
+        bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    /// Keeps this in the folder.
+    ///
+    /// # Errors
+    /// See [`files::write`].
+    pub fn write(&self, folder: &Path) -> Result<(), files::WriteError> {
+        files::write_json(&folder.join(VERIFIED), self)
+    }
+
+    /// Says whether a file has been verified since it was changed last.
+    fn holds(&self, folder: &Path, name: &str, entry: &Entry) -> bool {
+        let seen = self.files.get(name).filter(|seen| seen.blake3 == entry.blake3);
+        seen.is_some_and(|seen| changed(&folder.join(name)) == Some(seen.changed))
+    }
+}
+
+fn changed(file: &Path) -> Option<(i64, i64)> {
+    fs::metadata(file).ok().map(|found| (found.ctime(), found.ctime_nsec()))
 }
 
 impl Entry {
@@ -153,6 +225,9 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
     use super::*;
 
     fn folder_with(files: &[(&str, &[u8])]) -> tempfile::TempDir {
@@ -189,6 +264,33 @@ mod tests {
         let damages = manifest.damages(folder.path(), Depth::Reported);
         assert_eq!(damages.iter().map(|damage| damage.file.as_str()).collect::<Vec<_>>(), ["energy.json"]);
         assert_eq!(manifest.damages(folder.path(), Depth::Checksums).len(), 3);
+    }
+
+    #[test]
+    fn large_files_are_read_again_only_when_they_were_changed() {
+        let folder = folder_with(&[("output/model.safetensors", b"12"), ("energy.json", b"12")]);
+        let manifest = Manifest::of(folder.path(), |_| false).unwrap();
+        let damaged = |depth| -> Vec<String> {
+            manifest.damages(folder.path(), depth).into_iter().map(|damage| damage.file).collect()
+        };
+        // Before it was verified, it is.
+        let weights = folder.path().join("output/model.safetensors");
+        files::write(&weights, b"13").unwrap();
+        assert_eq!(damaged(Depth::Changes), ["output/model.safetensors"]);
+        // As if it had been whole then: nothing is read, unless everything is.
+        Verified::now(folder.path(), &manifest).write(folder.path()).unwrap();
+        files::write(&folder.path().join("energy.json"), b"13").unwrap();
+        assert_eq!(damaged(Depth::Changes), ["energy.json"]);
+        assert_eq!(damaged(Depth::Checksums), ["energy.json", "output/model.safetensors"]);
+        // Written to, though its times of reading and writing are set back.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let written = fs::metadata(&weights).unwrap().modified().unwrap();
+        let file = File::options().write(true).open(&weights).unwrap();
+        file.write_all_at(b"4", 1).unwrap();
+        file.set_modified(written).unwrap();
+        assert_eq!(damaged(Depth::Changes), ["energy.json", "output/model.safetensors"]);
+        files::write(&weights, b"1").unwrap();
+        assert_eq!(damaged(Depth::Changes), ["energy.json", "output/model.safetensors"]);
     }
 
     #[test]

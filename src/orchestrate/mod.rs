@@ -39,9 +39,11 @@ pub mod schedule;
 pub mod score;
 #[cfg(test)]
 mod small;
+pub mod sources;
 pub mod stage;
 pub mod standing;
 pub mod stop;
 pub mod store;
+pub mod trained;
 pub mod training;
 pub mod worker;

@@ -17,8 +17,8 @@ use super::job::{CaptureJob, DataJob, DistillJob, GenerateJob, Job, PretrainJob,
 use super::stage::{Input, Source, Stage};
 use crate::data::import;
 use crate::device::Precision;
-use crate::experiment::settings::{Data, Experiment, Model, TokenizerSource, Tuning};
-use crate::experiment::{Arm, Checked, Key, Part, Reference, identity};
+use crate::experiment::settings::{Data, Experiment, Model, Retrain, TokenizerSource, Training, Tuning};
+use crate::experiment::{Arm, Checked, Control, Key, Part, Reference, identity};
 
 /// Holds the stages of one experiment and the trials that they serve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct Plan {
     pub name: String,
     /// The stages, each after everything it reads.
     pub stages: Vec<Stage>,
-    /// What is scored, arms first, then references.
+    /// What is scored: by seed the arms and then the controls, after all of them the references.
     pub trials: Vec<Trial>,
 }
 
@@ -51,6 +51,8 @@ pub struct Trial {
 pub struct Site {
     /// Number format that this machine computes in.
     pub precision: Precision,
+    /// CPU threads that sums are divided among; none on a GPU.
+    pub threads: Option<usize>,
     /// The sentence-embedding model that is used where the experiment names none.
     pub embedding_model: Option<PathBuf>,
     /// Content of checkpoints by name, as another machine had them: for those that are not here.
@@ -72,7 +74,9 @@ pub fn plan(checked: &Checked, site: &Site) -> anyhow::Result<Plan> {
     };
     // Every arm waits for its student: where several stages run at a time it must not come last.
     for reference in checked.references.iter().filter(|reference| reference.part == Part::Student) {
-        planning.base(&reference.model)?;
+        for seed in planning.seeds_of(reference) {
+            planning.base(&reference.model, seed)?;
+        }
     }
     let mut trials = Vec::new();
     for reference in &checked.references {
@@ -84,6 +88,9 @@ pub fn plan(checked: &Checked, site: &Site) -> anyhow::Result<Plan> {
     for &seed in &checked.experiment.seeds {
         for arm in &checked.arms {
             arms.push(planning.arm(arm, seed)?);
+        }
+        for control in &checked.controls {
+            arms.push(planning.control(control, seed)?);
         }
     }
     let mut stages = planning.stages;
@@ -103,6 +110,12 @@ impl Plan {
     #[must_use]
     pub fn precision(&self) -> Option<Precision> {
         self.stages.iter().find_map(|stage| stage.job.precision())
+    }
+
+    /// Returns the CPU threads of the stages that compute; none on a GPU.
+    #[must_use]
+    pub fn threads(&self) -> Option<usize> {
+        self.stages.iter().find_map(|stage| stage.job.threads())
     }
 
     /// Returns the stages that a stage reads.
@@ -147,22 +160,47 @@ struct Planning<'a> {
 }
 
 impl Planning<'_> {
-    /// One set of weights teaches all trials, as a checkpoint would: its seed is the first.
     fn first_seed(&self) -> u64 {
         self.experiment.seeds.first().copied().unwrap_or_default()
     }
 
+    /// Returns the seed of teachers and pretrained models in trials of `seed`: unless they are retrained,
+    /// one set of weights serves all trials, as a checkpoint would, and its seed is the first.
+    fn shared_seed(&self, seed: u64) -> u64 {
+        match self.experiment.retrain {
+            Retrain::Students => self.first_seed(),
+            Retrain::All => seed,
+        }
+    }
+
+    /// Names something that is made from teachers or pretrained models, unique among all seeds.
+    fn shared_label(&self, label: String, seed: u64) -> String {
+        match self.experiment.retrain {
+            Retrain::Students => label,
+            Retrain::All => format!("{label} seed {seed}"),
+        }
+    }
+
+    /// Says whether the weights of a model depend on the seed, as the experiment retrains them.
+    fn is_retrained(&self, model: &str, part: Part, sft: bool) -> bool {
+        let is_scratch = matches!(self.experiment.models[model], Model::Scratch(_));
+        match self.experiment.retrain {
+            Retrain::Students => part == Part::Student && sft,
+            Retrain::All => sft || is_scratch,
+        }
+    }
+
     fn seeds_of(&self, reference: &Reference) -> Vec<u64> {
-        match (reference.part, reference.sft) {
-            (Part::Student, true) => self.experiment.seeds.clone(),
-            _ => vec![self.first_seed()],
+        match self.is_retrained(&reference.model, reference.part, reference.sft) {
+            true => self.experiment.seeds.clone(),
+            false => vec![self.first_seed()],
         }
     }
 
     fn arm(&mut self, arm: &Arm, seed: u64) -> anyhow::Result<Trial> {
-        let teacher = self.teacher(&arm.teacher, arm.sft.tunes_teacher())?;
-        let student = self.student(&arm.student, arm.sft.tunes_student(), seed)?;
-        let capture = self.capture(arm, &teacher)?;
+        let teacher = self.teacher(&arm.teacher, arm.sft.tunes_teacher(), seed)?;
+        let student = self.weights(&arm.student, arm.sft.tunes_student(), seed)?;
+        let capture = self.capture(arm, &teacher, seed)?;
         let (_, data) = self.data()?;
         let mut inputs = vec![input("data", data)];
         inputs.extend(student.inputs("student", "student-adapter"));
@@ -174,34 +212,57 @@ impl Planning<'_> {
             training: self.experiment.training.distill.clone(),
             closed_book: self.closed_book(),
             precision: self.site.precision,
+            threads: self.site.threads,
             seed,
         };
         let label = format!("{} seed {seed}", arm.name);
         let tuned = self.add(&label, Job::Distill(job), inputs, Some(seed))?;
-        let base = self.base(&arm.student)?;
+        let base = self.base(&arm.student, seed)?;
         let weights = self.tuned(base, tuned);
-        self.answers(&arm.name, &weights, false, seed)
+        self.answers(&arm.name, &weights, &self.experiment.training.distill, false, seed)
+    }
+
+    /// Trains as the arms distil, from the same start, and without a teacher: fine-tuning with the
+    /// training of distillation.
+    fn control(&mut self, control: &Control, seed: u64) -> anyhow::Result<Trial> {
+        let student = self.weights(&control.student, control.sft.tunes_student(), seed)?;
+        let (_, data) = self.data()?;
+        let mut inputs = vec![input("data", data)];
+        inputs.extend(student.inputs("model", "adapter"));
+        let job = SftJob {
+            tuning: self.experiment.tuning.clone(),
+            training: self.experiment.training.distill.clone(),
+            closed_book: self.closed_book(),
+            precision: self.site.precision,
+            threads: self.site.threads,
+            seed,
+        };
+        let label = format!("{} seed {seed}", control.name);
+        let tuned = self.add(&label, Job::Sft(job), inputs, Some(seed))?;
+        let base = self.base(&control.student, seed)?;
+        let weights = self.tuned(base, tuned);
+        self.answers(&control.name, &weights, &self.experiment.training.distill, false, seed)
     }
 
     fn reference(&mut self, reference: &Reference, seed: u64) -> anyhow::Result<Trial> {
         let weights = match reference.part {
-            Part::Teacher => self.teacher(&reference.model, reference.sft)?,
-            Part::Student => self.student(&reference.model, reference.sft, seed)?,
+            Part::Teacher => self.teacher(&reference.model, reference.sft, seed)?,
+            Part::Student => self.weights(&reference.model, reference.sft, seed)?,
         };
-        self.answers(&reference.name, &weights, true, seed)
+        // A model that nothing was trained on answers as it would after fine-tuning; where nothing is
+        // fine-tuned, as the arms do.
+        let plan = &self.experiment.training;
+        let training = if self.experiment.factors.tunes() { &plan.sft } else { &plan.distill };
+        self.answers(&reference.name, &weights, training, true, seed)
     }
 
-    fn teacher(&mut self, model: &str, sft: bool) -> anyhow::Result<Weights> {
-        let seed = self.first_seed();
-        self.weights(model, sft, seed)
-    }
-
-    fn student(&mut self, model: &str, sft: bool, seed: u64) -> anyhow::Result<Weights> {
+    fn teacher(&mut self, model: &str, sft: bool, seed: u64) -> anyhow::Result<Weights> {
+        let seed = self.shared_seed(seed);
         self.weights(model, sft, seed)
     }
 
     fn weights(&mut self, model: &str, sft: bool, seed: u64) -> anyhow::Result<Weights> {
-        let base = self.base(model)?;
+        let base = self.base(model, seed)?;
         if !sft {
             return Ok(Weights { model: base, adapter: None });
         }
@@ -212,6 +273,7 @@ impl Planning<'_> {
             training: self.experiment.training.sft.clone(),
             closed_book: self.closed_book(),
             precision: self.site.precision,
+            threads: self.site.threads,
             seed,
         };
         let label = format!("{model} seed {seed}");
@@ -227,7 +289,8 @@ impl Planning<'_> {
         }
     }
 
-    fn base(&mut self, model: &str) -> anyhow::Result<Source> {
+    /// Returns what a model starts from in trials of `seed`.
+    fn base(&mut self, model: &str, seed: u64) -> anyhow::Result<Source> {
         match &self.experiment.models[model] {
             Model::Checkpoint(checkpoint) => {
                 if let Some(source) = self.sources.get(checkpoint) {
@@ -245,15 +308,17 @@ impl Planning<'_> {
             Model::Scratch(scratch) => {
                 let (_, data) = self.data()?;
                 let tokenizer = self.tokenizer(&scratch.tokenizer)?;
-                let seed = self.first_seed();
+                let seed = self.shared_seed(seed);
                 let job = PretrainJob {
                     model: scratch.clone(),
                     training: self.experiment.training.pretrain.clone(),
                     precision: self.site.precision,
+                    threads: self.site.threads,
                     seed,
                 };
                 let inputs = vec![input("data", data), input("tokenizer", tokenizer)];
-                self.add(model, Job::Pretrain(job), inputs, Some(seed))
+                let label = self.shared_label(model.to_owned(), seed);
+                self.add(&label, Job::Pretrain(job), inputs, Some(seed))
             }
         }
     }
@@ -314,7 +379,7 @@ impl Planning<'_> {
         Ok(source)
     }
 
-    fn capture(&mut self, arm: &Arm, teacher: &Weights) -> anyhow::Result<Source> {
+    fn capture(&mut self, arm: &Arm, teacher: &Weights, seed: u64) -> anyhow::Result<Source> {
         let (_, data) = self.data()?;
         let training = &self.experiment.training.distill;
         let job = CaptureJob {
@@ -322,19 +387,30 @@ impl Planning<'_> {
             max_prompt: training.max_prompt,
             closed_book: self.closed_book(),
             precision: self.site.precision,
+            threads: self.site.threads,
             batch: training.batch,
         };
         let mut inputs = vec![input("data", data)];
         inputs.extend(teacher.inputs("teacher", "teacher-adapter"));
         let suffix = if arm.sft.tunes_teacher() { " (sft)" } else { "" };
-        let label = format!("{}{suffix}", arm.teacher);
+        let mut label = format!("{}{suffix}", arm.teacher);
+        if self.is_retrained(&arm.teacher, Part::Teacher, arm.sft.tunes_teacher()) {
+            label = self.shared_label(label, seed);
+        }
         self.add(&label, Job::Capture(job), inputs, None)
     }
 
-    fn answers(&mut self, name: &str, weights: &Weights, dev: bool, seed: u64) -> anyhow::Result<Trial> {
+    /// Plans the answers of a model within the lengths that `training` gives its sequences.
+    fn answers(
+        &mut self,
+        name: &str,
+        weights: &Weights,
+        training: &Training,
+        dev: bool,
+        seed: u64,
+    ) -> anyhow::Result<Trial> {
         let (_, data) = self.data()?;
         let evaluation = &self.experiment.evaluation;
-        let training = &self.experiment.training.sft;
         let job = GenerateJob {
             decoding: evaluation.decoding,
             max_new_tokens: evaluation.max_new_tokens,
@@ -344,6 +420,7 @@ impl Planning<'_> {
             dev,
             closed_book: self.closed_book(),
             precision: self.site.precision,
+            threads: self.site.threads,
             seed,
             batch: evaluation.batch,
         };
@@ -373,7 +450,8 @@ impl Planning<'_> {
             Some(folder) => Some(input("embedding-model", self.file(&folder.clone())?)),
             None => None,
         };
-        Ok((ScoreJob { metrics }, embedding))
+        let threads = self.site.threads.filter(|_| embeds);
+        Ok((ScoreJob { metrics, threads }, embedding))
     }
 
     /// Adds a stage unless it is there already, and returns its output.
@@ -382,13 +460,19 @@ impl Planning<'_> {
         // The names matter too: a model may be teacher or student.
         let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
         let keys: Vec<Key> = inputs.iter().map(|input| input.source.key().clone()).collect();
-        let key = identity(kind.name(), job.version(), &(job.essential(), names), &keys)?;
+        let mut versions = job.versions_of_texts();
+        let key = match versions.is_empty() {
+            true => identity(kind.name(), job.version(), &(job.essential(), names), &keys)?,
+            false => identity(kind.name(), job.version(), &(job.essential(), names, &versions), &keys)?,
+        };
+        versions.insert("results".to_owned(), job.version());
         if self.known.insert(key.clone()) {
             self.stages.push(Stage {
                 kind,
                 label: label.to_owned(),
                 key: key.clone(),
                 job,
+                versions,
                 inputs,
                 seed,
                 users: Vec::new(),
@@ -421,8 +505,8 @@ fn assign_users(stages: &mut [Stage], arms: &[Trial], references: &[Trial]) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::experiment::settings::{Scratch, SftLevel};
-    use crate::experiment::{arms, references};
+    use crate::experiment::settings::{Algorithm, Scratch, SftLevel};
+    use crate::experiment::{arms, controls, references};
     use crate::orchestrate::stage::StageKind;
 
     pub(crate) fn checked(edit: impl FnOnce(&mut Experiment)) -> Checked {
@@ -459,6 +543,7 @@ pub(crate) mod tests {
         Checked {
             name: "study".to_owned(),
             arms: arms(&experiment),
+            controls: controls(&experiment),
             references: references(&experiment),
             experiment,
             notes: Vec::new(),
@@ -466,7 +551,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn site(precision: Precision) -> Site {
-        Site { precision, embedding_model: None, elsewhere: BTreeMap::new() }
+        Site { precision, threads: Some(1), embedding_model: None, elsewhere: BTreeMap::new() }
     }
 
     pub(crate) fn planned(edit: impl FnOnce(&mut Experiment)) -> Plan {
@@ -491,6 +576,25 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn controls_train_as_the_arms_distil_and_need_no_teacher() {
+        let plan = planned(|experiment| {
+            experiment.factors.algorithm.push("ce".to_owned());
+            experiment.algorithms.insert("ce".to_owned(), Algorithm::CrossEntropy {});
+            experiment.training.distill.epochs = 3.0;
+        });
+        // One from each start at 2 seeds, beside what the crossed design needs.
+        let plain = planned(|experiment| experiment.training.distill.epochs = 3.0);
+        assert_eq!(plan.trials.len(), plain.trials.len() + 4);
+        assert_eq!(count(&plan, StageKind::Sft), count(&plain, StageKind::Sft) + 4);
+        assert_eq!(count(&plan, StageKind::Capture), count(&plain, StageKind::Capture));
+        let stage = plan.stages.iter().find(|stage| stage.title() == "sft student/ce seed 20").unwrap();
+        let Job::Sft(job) = &stage.job else { panic!("a control is fine-tuned") };
+        assert_eq!(job.training.epochs, 3.0);
+        let read: Vec<String> = plan.reads(stage).map(Stage::title).collect();
+        assert_eq!(read, ["prepare glossary", "sft small seed 20"]);
+    }
+
+    #[test]
     fn students_do_not_wait_for_teachers() {
         let plan = planned(|_| ());
         let titles: Vec<String> = plan.stages.iter().map(Stage::title).collect();
@@ -500,15 +604,83 @@ pub(crate) mod tests {
 
     #[test]
     fn every_stage_comes_after_what_it_reads() {
-        let plan = planned(|_| ());
-        let mut seen = BTreeSet::new();
-        for stage in &plan.stages {
-            for input in &stage.inputs {
-                if let Source::Stage { key, .. } = &input.source {
-                    assert!(seen.contains(key), "{} reads ahead", stage.title());
+        for retrain in [Retrain::Students, Retrain::All] {
+            let plan = planned(|experiment| experiment.retrain = retrain);
+            let mut seen = BTreeSet::new();
+            for stage in &plan.stages {
+                for input in &stage.inputs {
+                    if let Source::Stage { key, .. } = &input.source {
+                        assert!(seen.contains(key), "{} reads ahead", stage.title());
+                    }
                 }
+                seen.insert(stage.key.clone());
             }
-            seen.insert(stage.key.clone());
+        }
+    }
+
+    #[test]
+    fn a_seed_retrains_teachers_and_pretrained_models_where_asked() {
+        let plan = planned(|experiment| experiment.retrain = Retrain::All);
+        let counts = StageKind::ALL.map(|kind| count(&plan, kind));
+        // Two models at two seeds, both fine-tuned, the teacher captured in two states; 8 arms, and
+        // teacher and student as they are and fine-tuned, each at two seeds.
+        assert_eq!(counts, [2, 4, 4, 4, 16, 24, 24]);
+        let titles: BTreeSet<String> = plan.stages.iter().map(Stage::title).collect();
+        assert_eq!(titles.len(), plan.stages.len(), "titles are unique");
+        let find = |title: &str| plan.stages.iter().find(|stage| stage.title() == title).expect(title);
+        let reads = |title: &str| -> BTreeSet<String> { plan.reads(find(title)).map(Stage::title).collect() };
+        let expected = [
+            "prepare glossary",
+            "sft small seed 20",
+            "pretrain big seed 20",
+            "sft big seed 20",
+            "capture big (sft) seed 20",
+        ];
+        let read = reads("distill both/kd seed 20");
+        assert!(read.iter().all(|title| expected.contains(&title.as_str())) && read.len() >= 4, "{read:?}");
+        assert_eq!(
+            reads("sft small seed 20"),
+            BTreeSet::from(["prepare glossary".into(), "pretrain small seed 20".into()])
+        );
+        // Trials of a checkpoint that is not fine-tuned are alike at every seed.
+        let folder = tempfile::tempdir().unwrap();
+        let plan = planned(|experiment| {
+            experiment.retrain = Retrain::All;
+            let checkpoint = Model::Checkpoint(folder.path().display().to_string());
+            experiment.models.insert("big".to_owned(), checkpoint);
+        });
+        let trials = |arm: &str| plan.trials.iter().filter(|trial| trial.arm == arm).count();
+        assert_eq!([trials("teacher big"), trials("teacher big (sft)"), trials("student small")], [1, 2, 2]);
+        let captured: Vec<&str> =
+            plan.stages.iter().filter(|s| s.kind == StageKind::Capture).map(|s| s.label.as_str()).collect();
+        assert_eq!(captured, ["big", "big (sft) seed 10", "big (sft) seed 20"]);
+    }
+
+    #[test]
+    fn arms_answer_at_the_lengths_that_they_were_trained_at() {
+        let plan = planned(|experiment| {
+            experiment.training.distill.max_length = 77;
+            experiment.training.distill.max_prompt = Some(33);
+            experiment.training.sft.max_length = 99;
+        });
+        for stage in &plan.stages {
+            let Job::Generate(job) = &stage.job else { continue };
+            let expected = if stage.label.contains('/') { (77, Some(33)) } else { (99, None) };
+            assert_eq!((job.max_length, job.max_prompt), expected, "{}", stage.title());
+        }
+    }
+
+    #[test]
+    fn threads_are_part_of_what_computes_and_of_nothing_else() {
+        let keys = |threads| -> BTreeMap<String, Key> {
+            let site = Site { threads, ..site(Precision::F32) };
+            let stages = plan(&checked(|_| ()), &site).unwrap().stages;
+            stages.into_iter().map(|stage| (stage.title(), stage.key)).collect()
+        };
+        let (one, two, none) = (keys(Some(1)), keys(Some(2)), keys(None));
+        for (title, key) in &one {
+            let is_alike = title.starts_with("prepare");
+            assert_eq!((two[title] == *key, none[title] == *key), (is_alike, is_alike), "{title}");
         }
     }
 
@@ -530,6 +702,24 @@ pub(crate) mod tests {
         assert_eq!(before_keys.len(), after_keys.len());
         let accumulated = planned(|experiment| experiment.training.sft.accumulation = 4);
         assert_eq!(keys(&accumulated), before_keys);
+    }
+
+    #[test]
+    fn answers_keep_to_lengths_of_a_stage_that_runs() {
+        let lengths = |sft: SftLevel| -> BTreeSet<usize> {
+            let plan = planned(|experiment| {
+                experiment.factors.sft = vec![sft];
+                experiment.training.sft.max_length = 100;
+                experiment.training.distill.max_length = 90;
+            });
+            let length = |stage: &Stage| match &stage.job {
+                Job::Generate(job) => Some(job.max_length),
+                _ => None,
+            };
+            plan.stages.iter().filter_map(length).collect()
+        };
+        assert_eq!(lengths(SftLevel::None), [90].into());
+        assert!(lengths(SftLevel::Both).contains(&100));
     }
 
     #[test]

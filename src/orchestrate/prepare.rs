@@ -9,9 +9,20 @@ use serde::{Deserialize, Serialize};
 use super::execute::Inputs;
 use super::job::{DataJob, TokenizerJob};
 use super::rows;
-use crate::data::{Example, SplitName, Tokenizer, corpus, import, split};
+use crate::data::overlap::{Overlap, overlaps};
+use crate::data::{Example, SplitName, Tokenizer, corpus, facts::facts, import, split, window};
 use crate::experiment::settings::TokenizerSource;
 use crate::files;
+
+/// Texts for pretraining.
+const CORPUS: &str = "corpus.jsonl";
+
+/// Texts for tokenizers.
+const WORDINGS: &str = "wordings.jsonl";
+
+/// What to do about data on which no model can be pretrained.
+pub const NO_PASSAGES: &str =
+    "give the rows a `context` (`closed-book = true` leaves it out of prompts), or use checkpoints";
 
 /// Says what a prepared data set holds; kept as `summary.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +34,14 @@ pub struct Summary {
     pub skipped: BTreeMap<String, u64>,
     /// Rows kept with a reservation, by reason.
     pub notes: BTreeMap<String, u64>,
+    /// What a group of examples is called: `document`, `term`, `group`, `context` or `question`.
+    pub unit: String,
+    /// Examples of dev and test whose question stands in train.
+    pub overlaps: Vec<Overlap>,
+    /// What a reader of results must know about the data: name and value.
+    pub facts: Vec<(String, String)>,
+    /// Seed of the division; also that by which the questions are drawn that are answered.
+    pub seed: u64,
     /// BLAKE3 of the source.
     pub checksum: String,
 }
@@ -41,12 +60,14 @@ pub fn read_split(data: &Path, split: SplitName) -> anyhow::Result<Vec<Example>>
     rows::read(&split_file(data, split))
 }
 
-/// Reads the texts of a prepared data set, for pretraining and tokenizers.
+/// Reads what pretraining reads of a prepared data set.
 ///
 /// # Errors
-/// A file that cannot be read.
+/// A file that cannot be read, or data without passages.
 pub fn read_corpus(data: &Path) -> anyhow::Result<Vec<String>> {
-    rows::read(&data.join("corpus.jsonl"))
+    let texts: Vec<String> = rows::read(&data.join(CORPUS))?;
+    anyhow::ensure!(!texts.is_empty(), "the data have no passages to pretrain on\nhint: {NO_PASSAGES}");
+    Ok(texts)
 }
 
 /// Reads what a prepared data set holds.
@@ -65,15 +86,23 @@ pub fn read_summary(data: &Path) -> anyhow::Result<Summary> {
 /// See [`import()`] and [`split()`].
 pub fn data(job: &DataJob, output: &Path) -> anyhow::Result<()> {
     let imported = import(&job.data, Path::new("")).map_err(|error| with_hint(error.hint(), error))?;
-    let splits =
+    let mut splits =
         split(&imported.examples, &job.data.split, job.data.limit).map_err(|error| with_hint(error.hint(), error))?;
-    rows::write(&output.join("corpus.jsonl"), &corpus::texts(&splits.train, &imported.passages, job.data.closed_book))?;
+    let windows = window::cut(&mut splits, &imported, &job.data);
+    let overlaps = overlaps(&splits);
+    let texts = corpus::texts(&splits.train, &imported.passages);
+    rows::write(&output.join(CORPUS), &texts)?;
+    rows::write(&output.join(WORDINGS), &corpus::wordings(&splits.train, &imported.passages))?;
     let parts = [(SplitName::Train, &splits.train), (SplitName::Dev, &splits.dev), (SplitName::Test, &splits.test)];
     for (name, examples) in parts {
         rows::write(&split_file(output, name), examples)?;
     }
     let summary = Summary {
         examples: parts.map(|(_, examples)| examples.len() as u64),
+        unit: imported.unit.to_owned(),
+        facts: facts(&job.data, &imported, &splits, windows, &overlaps, texts.len()),
+        overlaps,
+        seed: job.data.split.seed,
         skipped: imported.skipped,
         notes: imported.notes,
         checksum: imported.checksum,
@@ -88,7 +117,7 @@ pub fn data(job: &DataJob, output: &Path) -> anyhow::Result<()> {
 pub fn tokenizer(job: &TokenizerJob, inputs: &Inputs, output: &Path) -> anyhow::Result<()> {
     let tokenizer = match &job.tokenizer {
         TokenizerSource::File { .. } => Tokenizer::load(inputs.get("source")?),
-        trained => Tokenizer::train(trained, &read_corpus(inputs.get("data")?)?),
+        trained => Tokenizer::train(trained, &rows::read::<String>(&inputs.get("data")?.join(WORDINGS))?),
     };
     let tokenizer = tokenizer.map_err(|error| with_hint(error.hint(), error))?;
     Ok(tokenizer.save(output)?)
@@ -117,8 +146,76 @@ mod tests {
             .map(|split| read_split(folder.path(), split).unwrap().len() as u64);
         assert_eq!(summary.examples, counted);
         assert!(counted.iter().all(|&count| count > 100), "{counted:?}");
+        // Pretraining reads no question; tokenizers know the words of all.
         let train = read_split(folder.path(), SplitName::Train).unwrap();
-        // Asked without a context: each question is a text beside the passages.
-        assert!(read_corpus(folder.path()).unwrap().len() > train.len() / 2);
+        let corpus = read_corpus(folder.path()).unwrap();
+        let wordings: Vec<String> = rows::read(&folder.path().join(WORDINGS)).unwrap();
+        assert_eq!(wordings.len(), corpus.len() + train.len());
+        for text in corpus {
+            assert!(!text.contains('?') && !text.contains("Question:") && !text.contains("Answer:"), "{text}");
+        }
+        assert_eq!((summary.unit.as_str(), summary.seed, summary.overlaps.len()), ("term", 1, 0));
+        let fact = |name: &str| summary.facts.iter().find(|(known, _)| known == name).unwrap().1.as_str();
+        assert_eq!(fact("the test asks"), "recall of trained facts, in other words than training asked for them");
+        assert_eq!(fact("unit of the data"), "term: 52 in train, 52 in dev, 52 in test");
+    }
+
+    #[test]
+    fn facts_tell_what_is_shown_read_and_asked_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = |id: usize, question: &str, answer: &str, document: usize| {
+            let context = format!("Of {id}: {question} {answer}. {}", "Other words follow. ".repeat(20));
+            let answers = serde_json::json!({ "text": [answer], "answer_start": [context.find(answer).unwrap()] });
+            let title = document.to_string();
+            serde_json::json!({ "id": id, "title": title, "context": context, "question": question, "answers": answers })
+        };
+        // Two documents ask the same; another one asks it with another answer.
+        let rows: Vec<_> = (0..60)
+            .map(|id| match id {
+                0 | 59 => row(id, "Who pages?", "The AMF", id / 2),
+                30 => row(id, "Who pages?", "nobody", id / 2),
+                _ => row(id, &format!("What is {id}?"), &format!("thing {id}"), id / 2),
+            })
+            .collect();
+        let file = folder.path().join("rows.json");
+        files::write_json(&file, &rows).unwrap();
+        let told = |settings: &str| {
+            let settings = format!("importer = \"squad\"\npath = {file:?}\nwindow = 40\n{settings}");
+            let job = DataJob { data: toml::from_str(&settings).unwrap(), embedded: None };
+            data(&job, folder.path()).unwrap();
+            read_summary(folder.path()).unwrap()
+        };
+        let fact = |summary: &Summary, name: &str| {
+            summary.facts.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
+        };
+        let summary = told("");
+        assert_eq!((summary.unit.as_str(), summary.skipped.len(), summary.notes.len()), ("document", 0, 0));
+        assert_eq!(fact(&summary, "the test asks"), "questions on unseen documents");
+        assert_eq!(
+            fact(&summary, "kept together with others"),
+            "2 documents, for they share a question with its answer"
+        );
+        assert_eq!(fact(&summary, "unit of the data"), "document: 24 in train, 3 in dev, 3 in test");
+        let reads = "24 texts on the documents of train, no question and no answer; none of a document of dev or test";
+        assert_eq!(fact(&summary, "pretraining from scratch reads"), reads);
+        assert!(fact(&summary, "prompts show").starts_with("80 characters of the passage"));
+        let windows = fact(&summary, "windows that hold an accepted answer");
+        assert!(windows.starts_with("48 of 48 in train (100.0 %)"), "{windows}");
+
+        let summary = told("split = { group-by = \"example\", seed = 3 }\nwindow-at = \"answer\"");
+        assert!(fact(&summary, "the test asks").starts_with("other questions,"), "{:?}", summary.facts);
+        assert!(fact(&summary, "prompts show").starts_with("a control: 40 characters on each side of the gold answer"));
+        assert!(fact(&told("closed-book = true"), "prompts show").contains("closed book"));
+    }
+
+    #[test]
+    fn data_without_passages_give_nothing_to_pretrain_on() {
+        let folder = tempfile::tempdir().unwrap();
+        rows::write(&folder.path().join(CORPUS), &[] as &[String]).unwrap();
+        let error = read_corpus(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the data have no passages to pretrain on\nhint: give the rows a `context`"),
+            "{error}"
+        );
     }
 }

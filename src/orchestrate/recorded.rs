@@ -1,7 +1,7 @@
 //! Planning as an earlier run did, to look at its results from another machine.
 //!
-//! The automatic number format depends on the machine, and a checkpoint that is not here has no
-//! content to be known by. Both are part of keys: without the record, a login node would find nothing
+//! The automatic number format and the number of threads depend on the machine, and a checkpoint that
+//! is not here has no content to be known by. All are part of keys: without the record, a login node would find nothing
 //! of what its GPU nodes computed.
 
 use std::collections::BTreeMap;
@@ -22,8 +22,8 @@ pub struct Recorded {
     pub taken: Vec<String>,
 }
 
-/// Plans with what the last recorded plan tells of its machine: the number format where the experiment
-/// leaves it open, and the content of checkpoints that are not here. Whatever changed since in the
+/// Plans with what the last recorded plan tells of its machine: number format and threads where the
+/// experiment leaves them open, whether it had a GPU, and the content of checkpoints that are not here. Whatever changed since in the
 /// experiment, in files that are here or in the program changes keys as ever.
 ///
 /// None where `own`, the plan of this machine, has every recorded stage that this one has.
@@ -44,23 +44,35 @@ pub fn as_recorded(
             None => return Ok(None),
         },
     };
+    // On a GPU there are none, whatever the experiment says.
+    let threads = record.threads().map(|threads| checked.experiment.compute.threads.unwrap_or(threads));
     let elsewhere: BTreeMap<String, Key> = externals(record)
         .filter(|(_, path, _)| path.is_some())
         .map(|(origin, _, key)| (origin.to_owned(), key.clone()))
         .collect();
-    let site = Site { precision, embedding_model, elsewhere };
+    let site = Site { precision, threads, embedding_model, elsewhere };
     let plan = plan(checked, &site)?;
     let found = |key: &Key| plan.stage(key).is_some() && own.is_none_or(|own| own.stage(key).is_none());
     if own.is_some() && !record.stages.iter().any(|stage| found(&stage.key)) {
         return Ok(None);
     }
     let mut taken = Vec::new();
-    let name = |precision: Precision| format!("{precision:?}").to_lowercase();
-    let there = format!("the recorded run computed in {}", name(precision));
-    match own.and_then(Plan::precision) {
-        Some(here) if here != precision => taken.push(format!("{there}, this machine would in {}", name(here))),
-        None if checked.experiment.compute.precision == PrecisionChoice::Auto => taken.push(there),
-        _ => {}
+    let format = |plan: &Plan| plan.precision().map(|precision| format!("in {}", precision.name()));
+    let threads = |plan: &Plan| {
+        plan.precision()?;
+        Some(plan.threads().map_or("on a GPU".to_owned(), |threads| format!("with {}", counted(threads, "thread"))))
+    };
+    let compute = &checked.experiment.compute;
+    let (format, threads): (&dyn Fn(&Plan) -> _, &dyn Fn(&Plan) -> _) = (&format, &threads);
+    for (of, is_open) in [(format, compute.precision == PrecisionChoice::Auto), (threads, compute.threads.is_none())] {
+        let Some(there) = of(&plan) else { continue };
+        match own.and_then(of) {
+            Some(here) if here != there => {
+                taken.push(format!("the recorded run computed {there}, this machine would {here}"));
+            }
+            None if is_open => taken.push(format!("the recorded run computed {there}")),
+            _ => {}
+        }
     }
     let absent = externals(&plan).filter(|(origin, path, _)| path.is_none() && site.elsewhere.contains_key(*origin));
     let mut absent: Vec<&str> = absent.map(|(origin, ..)| origin).collect();
@@ -69,6 +81,10 @@ pub fn as_recorded(
     taken
         .extend(absent.into_iter().map(|origin| format!("`{origin}` is not on this machine, the recorded run had it")));
     Ok(Some(Recorded { plan, taken }))
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Lists what stages of a plan read from outside the store.
@@ -101,7 +117,8 @@ mod tests {
         assert_eq!(find(&study, &record), None);
         // A machine without the device that is asked for has no plan of its own.
         let found = as_recorded(&study, &record, None, None).unwrap().unwrap();
-        assert_eq!((found.plan, found.taken), (record.clone(), vec!["the recorded run computed in bf16".to_owned()]));
+        let taken = ["the recorded run computed in bf16", "the recorded run computed with 1 thread"];
+        assert_eq!((found.plan, found.taken), (record.clone(), taken.map(str::to_owned).to_vec()));
 
         // Where the experiment names a format, another one is another study.
         let named = checked(|experiment| experiment.compute.precision = PrecisionChoice::F32);
@@ -110,6 +127,25 @@ mod tests {
         let changed = checked(|experiment| experiment.training.distill.lr *= 2.0);
         let found = find(&changed, &planned(&changed, Precision::F32)).unwrap();
         assert_eq!(found.plan, planned(&changed, Precision::Bf16));
+    }
+
+    #[test]
+    fn what_was_computed_with_other_threads_or_on_a_gpu_is_found() {
+        let with = |study: &Checked, threads| plan(study, &Site { threads, ..site(Precision::F32) }).unwrap();
+        let study = checked(|_| ());
+        let (one, many, gpu) = (with(&study, Some(1)), with(&study, Some(64)), with(&study, None));
+        let find = |record: &Plan, own: &Plan| as_recorded(&study, record, None, Some(own)).unwrap().unwrap();
+        let found = find(&many, &one);
+        assert_eq!(found.plan, many);
+        assert_eq!(found.taken, ["the recorded run computed with 64 threads, this machine would with 1 thread"]);
+        let found = find(&gpu, &one);
+        assert_eq!(found.plan, gpu);
+        assert_eq!(found.taken, ["the recorded run computed on a GPU, this machine would with 1 thread"]);
+        assert_eq!(find(&one, &gpu).plan, one);
+        // Where the experiment names the threads, others are another study; on a GPU they are none.
+        let named = checked(|experiment| experiment.compute.threads = Some(1));
+        assert_eq!(as_recorded(&named, &many, None, Some(&one)).unwrap(), None);
+        assert_eq!(as_recorded(&named, &gpu, None, Some(&one)).unwrap().unwrap().plan, gpu);
     }
 
     #[test]

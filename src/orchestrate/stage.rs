@@ -1,5 +1,6 @@
 //! One unit of work: what it is, everything that can change its result, and what it needs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -58,10 +59,13 @@ pub struct Stage {
     pub kind: StageKind,
     /// What it works on, unique within its kind in one plan: `llama`, `llama/both/dskd seed 10`.
     pub label: String,
-    /// Hash of the job, its version and the inputs.
+    /// Hash of the job, its versions and the inputs.
     pub key: Key,
     /// What is done, with every setting that can change the result.
     pub job: Job,
+    /// Versions of the code's results that are part of the key, by name.
+    #[serde(default)]
+    pub versions: BTreeMap<String, u32>,
     /// What it reads, in a fixed order.
     pub inputs: Vec<Input>,
     /// Seed of its random streams, if it has any.

@@ -118,6 +118,12 @@ fn changes(old: &Stage, new: &Stage, before: Option<&Plan>) -> Vec<String> {
     };
     let (was, is) = (settings(old), settings(new));
     let mut changes = Vec::new();
+    for (name, version) in &new.versions {
+        // Older records have none.
+        if let Some(old) = old.versions.get(name).filter(|old| *old != version) {
+            changes.push(format!("version of {name}: {old} -> {version}"));
+        }
+    }
     let mut keys: Vec<&String> = was.keys().chain(is.keys()).collect();
     keys.sort();
     keys.dedup();
@@ -187,7 +193,11 @@ fn plan_file(folder: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::orchestrate::plan::tests::planned;
+    use crate::data::template;
+    use crate::device::Precision;
+    use crate::orchestrate::plan::tests::{checked, planned, site};
+    use crate::orchestrate::plan::{Site, plan};
+    use crate::orchestrate::stage::StageKind;
 
     #[test]
     fn a_changed_setting_is_named_where_it_was_made_and_as_an_input_after_it() {
@@ -207,5 +217,26 @@ mod tests {
         let capture = because("input `teacher` (`sft big seed 10`) changed");
         assert_eq!(*find("capture big (sft)"), capture);
         assert_eq!(*find("pretrain big"), Standing::Missing);
+    }
+
+    #[test]
+    fn another_wording_and_other_threads_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let (checked, site) = (checked(|_| ()), site(Precision::F32));
+        let mut before = plan(&checked, &Site { threads: Some(7), ..site.clone() }).unwrap();
+        before.stages.iter_mut().filter_map(|stage| stage.versions.get_mut("wording")).for_each(|version| *version = 0);
+        record(&store, &before, || ()).unwrap();
+        let plan = plan(&checked, &site).unwrap();
+        let standings = standings(&plan, &store).unwrap();
+        let because = |kind: StageKind| {
+            let position = plan.stages.iter().position(|stage| stage.kind == kind);
+            let Standing::Stale { because } = &standings[position.unwrap()] else { panic!("{kind:?} is not stale") };
+            because.clone()
+        };
+        let threads = "`threads`: 7 -> 1".to_owned();
+        assert_eq!(because(StageKind::Pretrain), [threads.clone()]);
+        let wording = format!("version of wording: 0 -> {}", template::VERSION);
+        assert_eq!(because(StageKind::Capture)[..2], [wording, threads]);
     }
 }

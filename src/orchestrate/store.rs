@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::manifest::{DONE, Damage, Depth, Manifest};
+use super::manifest::{DONE, Damage, Depth, Manifest, VERIFIED, Verified};
 use super::stage::{Stage, StageKind};
 use crate::experiment::Key;
 use crate::files;
@@ -203,6 +203,24 @@ impl StageFolder {
         }
     }
 
+    /// Says how far the stage got, and remembers when its large files were found to be whole.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn verify(&self, _lock: &FolderLock, depth: Depth) -> io::Result<State> {
+        // As they are before they are read.
+        let now = Manifest::read(&self.root).ok().flatten().map(|manifest| Verified::now(&self.root, &manifest));
+        let state = self.state(depth)?;
+        if let (State::Done, Some(now)) = (&state, now)
+            && [Depth::Changes, Depth::Checksums].contains(&depth)
+            && now != Verified::read(&self.root)
+        {
+            // Only saves the next run a reading: a disk without room for it is no fault of the stage.
+            let _ = now.write(&self.root);
+        }
+        Ok(state)
+    }
+
     /// Takes the stage for this process, creating its folder; none while another process has it.
     ///
     /// # Errors
@@ -266,7 +284,8 @@ impl StageFolder {
     /// Files that cannot be read, a full disk.
     pub fn finish(&self, lock: &FolderLock) -> anyhow::Result<()> {
         self.sync()?;
-        let manifest = Manifest::of(&self.root, |path| [LOCK, CHECKPOINT, DONE].contains(&path))?;
+        let manifest = Manifest::of(&self.root, |path| [LOCK, CHECKPOINT, DONE, VERIFIED].contains(&path))?;
+        let _ = Verified::now(&self.root, &manifest).write(&self.root);
         manifest.write(&self.root)?;
         self.tidy(lock);
         Ok(())
@@ -401,6 +420,27 @@ mod tests {
         let lock = stage.try_lock().unwrap().unwrap();
         stage.clear(&lock).unwrap();
         assert_eq!(stage.state(Depth::Checksums).unwrap(), State::Absent);
+    }
+
+    #[test]
+    fn large_files_are_verified_once_until_they_change() {
+        let (_folder, stage) = store();
+        let lock = stage.try_lock().unwrap().unwrap();
+        stage.begin(&lock).unwrap();
+        let weights = stage.output().join("model.safetensors");
+        files::write(&weights, b"1234").unwrap();
+        stage.finish(&lock).unwrap();
+        // A copy of the store has other times, and is remembered when it has been read.
+        let before = Verified::read(stage.path());
+        thread::sleep(Duration::from_millis(20));
+        files::write(&weights, b"1234").unwrap();
+        assert_eq!(stage.verify(&lock, Depth::Changes).unwrap(), State::Done);
+        let copied = Verified::read(stage.path());
+        assert_ne!(copied, before);
+        thread::sleep(Duration::from_millis(20));
+        files::write(&weights, b"1235").unwrap();
+        assert!(matches!(stage.verify(&lock, Depth::Changes).unwrap(), State::Corrupt(_)));
+        assert_eq!(Verified::read(stage.path()), copied);
     }
 
     #[test]

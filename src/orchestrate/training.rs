@@ -106,7 +106,7 @@ pub fn distill(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result
     let objective = distill::Objective::new(&job.algorithm, vocabularies, widths, projectors, compute.device)?;
     let lr_factor = match job.algorithm {
         Algorithm::DualSpace { projector_lr, .. } => projector_lr / job.training.lr,
-        Algorithm::Vanilla { .. } => 1.0,
+        Algorithm::Vanilla { .. } | Algorithm::CrossEntropy {} => 1.0,
     };
     let student = Student::new(decoder, &job.tuning, job.training.weight_decay, compute, Seed(job.seed));
     let mut objective = Distillation::new(student, objective, lr_factor, capture, train, captured, dev);
@@ -208,7 +208,7 @@ struct Clock {
 impl Clock {
     fn translate(&mut self, event: TrainEvent) -> Event {
         match event {
-            TrainEvent::Step { step, steps, parts, grad_norm, lr, tokens, seconds } => {
+            TrainEvent::Step { step, steps, parts, grad_norm, lr, examples, tokens, seconds } => {
                 self.seconds += seconds;
                 self.steps += 1;
                 let mean = self.seconds / self.steps as f64;
@@ -218,6 +218,8 @@ impl Clock {
                     losses: parts,
                     lr: Some(lr),
                     grad_norm: Some(grad_norm),
+                    examples: Some(examples),
+                    tokens: Some(tokens),
                     tokens_per_second: Some(tokens as f64 / seconds),
                     memory_bytes: device::resident_memory_bytes(),
                     eta_seconds: Some(mean * (steps - step) as f64),

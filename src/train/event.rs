@@ -20,6 +20,8 @@ pub enum TrainEvent {
         grad_norm: f64,
         /// Learning rate.
         lr: f64,
+        /// Examples of the step.
+        examples: u64,
         /// Tokens processed, prompts included.
         tokens: u64,
         /// Duration of the step in seconds.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tch::{Device, Tensor};
 
@@ -133,6 +133,7 @@ pub fn train(
     }
 
     let mut epoch_order = (u64::MAX, Vec::new());
+    let mut since_saved = Instant::now();
     while progress.step < steps {
         let started = Instant::now();
         let (epoch, position) = (progress.step / steps_per_epoch, progress.step % steps_per_epoch);
@@ -172,6 +173,7 @@ pub fn train(
             parts: parts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             grad_norm,
             lr,
+            examples: batch.len() as u64,
             tokens: objective.tokens(batch),
             seconds: started.elapsed().as_secs_f64(),
         });
@@ -194,10 +196,11 @@ pub fn train(
         let stopping = job.stop.load(Ordering::Relaxed);
         // Also after the last step: what writes the result may fail for want of room.
         if let Some(folder) = job.folder
-            && (last || stopping || progress.step.is_multiple_of(training.checkpoint_every as u64))
+            && (last || stopping || is_due(training, progress.step, since_saved.elapsed()))
         {
             checkpoint::save(folder, &flat, &adam, best.as_ref(), &progress)?;
             saved = Some(progress.step);
+            since_saved = Instant::now();
             events(TrainEvent::Checkpoint { step: progress.step });
         }
         if stopping && !last {
@@ -214,6 +217,13 @@ pub fn train(
 /// though their product in f64 is a little more.
 fn steps_of(epochs: f64, steps_per_epoch: u64) -> u64 {
     ((epochs * steps_per_epoch as f64 * (1.0 - 1e-12)).ceil() as u64).max(1)
+}
+
+/// Says whether the state after a step is to be saved, so long after the last one: by steps or by time.
+/// When it is saved changes nothing in what is trained.
+fn is_due(training: &Training, step: u64, since_saved: Duration) -> bool {
+    step.is_multiple_of(training.checkpoint_every as u64)
+        || since_saved.as_secs_f64() >= 60.0 * training.checkpoint_minutes
 }
 
 fn batches(examples: usize, batch: usize, job: &Job<'_>, epoch: u64) -> Vec<Vec<usize>> {
@@ -254,5 +264,14 @@ mod tests {
         for (epochs, per_epoch, expected) in cases {
             assert_eq!(steps_of(epochs, per_epoch), expected, "{epochs} x {per_epoch}");
         }
+    }
+
+    #[test]
+    fn a_state_is_saved_by_steps_and_by_time() {
+        let training = Training::default();
+        let due = |step, seconds| is_due(&training, step, Duration::from_secs(seconds));
+        assert_eq!([due(199, 299), due(200, 0), due(7, 300)], [false, true, true]);
+        let late = Training { checkpoint_minutes: 60.0, ..training.clone() };
+        assert!(!is_due(&late, 7, Duration::from_secs(300)));
     }
 }

@@ -76,6 +76,14 @@ pub fn save(decoder: &mut Decoder, settings: &Lora, base: &str, folder: &Path) -
     save_file(&folder.join(WEIGHTS), &tensors.iter().collect::<Vec<_>>())
 }
 
+/// Counts the parameters of an adapter folder; none where there is no adapter.
+#[must_use]
+pub fn parameters(folder: &Path) -> Option<u64> {
+    let weights = Checkpoint::open_file(&folder.join(WEIGHTS)).ok()?;
+    let shapes = weights.names().filter_map(|name| weights.shape(name));
+    Some(shapes.map(|shape| shape.iter().product::<i64>().unsigned_abs()).sum())
+}
+
 /// Reads adapters in `kind` into `decoder` and returns their settings.
 ///
 /// The decoder computes only with adapters in its own format; those in f32 are there to be trained.

@@ -107,6 +107,34 @@ fn a_damaged_data_file_is_a_fault_before_anything_runs() {
 }
 
 #[test]
+fn models_from_scratch_need_passages_to_read() {
+    let text = STUDY.replace(
+        "importer = \"glossary\"\nsplit = { group-by = \"given\" }",
+        "importer = \"jsonl\"\npath = \"qa.jsonl\"",
+    );
+    let folder = study(&text);
+    let row = |id: usize, rest: &str| format!("{{\"id\": {id}, \"question\": \"q{id}?\", \"answer\": \"a\"{rest}}}\n");
+    let rows = |rest: &str| (0..60).map(|id| row(id, rest)).collect::<String>();
+    write(folder.path(), "qa.jsonl", &rows(""));
+    let shown = tutelage(folder.path(), &["check", "study.toml"]);
+    let told = "`data.glossary` has no passages, and `big` is to be pretrained on them";
+    assert!(
+        shown.starts_with("exit 1\n") && shown.contains(told) && shown.contains("give the rows a `context`"),
+        "{shown}"
+    );
+    write(folder.path(), "qa.jsonl", &rows(", \"contexts\": \"c\""));
+    let shown = tutelage(folder.path(), &["check", "study.toml"]);
+    assert!(shown.contains("row 1, line 1, field `contexts` is not read, and there is no `context`"), "{shown}");
+    write(
+        folder.path(),
+        "qa.jsonl",
+        &(0..60).map(|id| row(id, &format!(", \"context\": \"c{id}\""))).collect::<String>(),
+    );
+    let shown = tutelage(folder.path(), &["check", "study.toml"]);
+    assert!(shown.starts_with("exit 0\n"), "{shown}");
+}
+
+#[test]
 fn a_plan_lists_every_stage_with_its_cost() {
     let plan = json(&study(STUDY), &["plan", "study.toml"]);
     let stages = plan["stages"].as_array().unwrap();
@@ -322,6 +350,24 @@ fn one_run_computes_several_stages_at_a_time_and_leaves_no_process_behind() {
     let records = |store: &str| std::fs::read(Path::new(store).join("experiments/study/records.jsonl")).unwrap();
     assert!(!records(&mine).is_empty());
     assert_eq!(records(&mine), records(&alone));
+}
+
+#[test]
+fn stages_at_a_time_do_not_change_the_threads_of_a_stage() {
+    let folder = study(STUDY);
+    let shown = tutelage(folder.path(), &["run", "study.toml", "--jobs", "64"]);
+    assert!(shown.starts_with("exit 2\n--- stdout\n--- stderr\nerror: "), "{shown}");
+    assert!(shown.contains("hint:") && shown.contains("--set compute.threads="), "{shown}");
+    assert!(!folder.path().join("runs").exists(), "nothing was written");
+    // What threads a plan has is shown where they change.
+    let keys = |threads: &str| {
+        let set = format!("compute.threads={threads}");
+        let plan = json(&folder, &["plan", "study.toml", "--set", &set, "--jobs", "2"]);
+        plan["stages"].as_array().unwrap().iter().map(|stage| stage["key"].to_string()).collect::<Vec<_>>()
+    };
+    let (one, two) = (keys("1"), keys("2"));
+    let alike = one.iter().zip(&two).filter(|(one, two)| one == two).count();
+    assert_eq!(alike, 2, "data and tokenizer");
 }
 
 #[test]

@@ -84,6 +84,54 @@ fn byte_order_mark_line_ends_and_tabs_do_not_matter() {
     assert_eq!((&faults["faults"][0]["line"], &faults["faults"][0]["column"]), (&1.into(), &11.into()));
 }
 
+/// Shows the faults of a `study.toml` with these bytes.
+fn faults_of_bytes(bytes: &[u8]) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("study.toml");
+    fs::write(&path, bytes).expect("a file");
+    let faults = checked(&path, &[]).expect_err("not UTF-8");
+    faults.render(false).replace(&format!("{}/", folder.path().display()), "")
+}
+
+#[test]
+fn a_file_that_is_not_utf8() {
+    let mut latin = SOUND.as_bytes().to_vec();
+    let at = SOUND.find("distillation").expect("the question") + 1;
+    // `é` in Latin-1.
+    latin[at] = 0xE9;
+    assert_snapshot!(faults_of_bytes(&latin), @r#"
+error: `study.toml` is not UTF-8: byte 31 of the file is 0xE9
+ --> study.toml:2:19
+  |
+2 | question = "Does d�stillation help?"
+  |                   ^
+  |
+  = help: save it as UTF-8: an experiment file is TOML in UTF-8; in Latin-1 the byte is `é`
+
+1 fault in `study.toml`
+"#);
+    let utf16 = SOUND.encode_utf16().flat_map(u16::to_le_bytes);
+    assert_snapshot!(faults_of_bytes(&[0xFF, 0xFE].into_iter().chain(utf16).collect::<Vec<u8>>()), @r#"
+error: `study.toml` is text in UTF-16, expected UTF-8
+--> study.toml
+ = help: save it as UTF-8: an experiment file is TOML in UTF-8
+
+1 fault in `study.toml`
+"#);
+}
+
+#[test]
+fn typographic_signs_in_texts_and_comments_are_no_faults() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("study.toml");
+    let text = SOUND.replace("Does distillation help?", "Does “distillation” – in truth – help?");
+    fs::write(&path, format!("# “x” – y\n{text}")).expect("a file");
+    checked(&path, &[]).unwrap_or_else(|faults| panic!("{faults}"));
+    fs::write(&path, format!("# “x” – y\n{}", text.replace("seeds = [10]", "seeds = "))).expect("a file");
+    let faults = checked(&path, &[]).expect_err("no seeds");
+    assert!(faults.len() == 1 && faults.to_string().contains("missing value"), "{faults}");
+}
+
 #[test]
 fn a_file_whose_name_would_leave_its_folder_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -122,13 +170,15 @@ error: unknown key `sedes` in the experiment
 2 | sedes = [1]
   | ^^^^^
   |
-  = help: did you mean `seeds`? keys here: `version`, `question`, `reproduces`, `seeds`, `baseline`, `assumptions`, `data`, `tokenizers`, `models`, `factors`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
+  = help: did you mean `seeds`? keys here: `version`, `question`, `reproduces`, `seeds`, `retrain`, `baseline`, `assumptions`, `data`, `tokenizers`, `models`, `factors`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
 
 error: `algorithms.kd.vanilla.temperature` should be above 0, found -2
   --> base.toml:25:15
    |
 25 | temperature = -2.0
    |               ^^^^
+   |
+   = help: logits are divided by it: below, one token takes all probability; above, all tokens are alike
 
 2 faults in `study.toml`
 "#);
@@ -143,7 +193,7 @@ error: `training.sft.lr` has no `=`
 
 error: `[1,` is not TOML: unclosed array, expected `]`
 --> --set seeds=[1,
- = help: quote the whole argument against the shell
+ = help: write `--set 'seeds=[1]'`
 
 error: `a b` is not a key path
 --> --set a b=3
@@ -194,7 +244,7 @@ fn faults_as_json() {
       "message": "there are no seeds"
     },
     {
-      "help": null,
+      "help": "one epoch shows every example once, a part of one fewer",
       "key": "training.sft.epochs",
       "message": "`training.sft.epochs` should be above 0, found 0",
       "set": "training.sft.epochs=0"
@@ -285,6 +335,8 @@ error: `algorithms.kd.vanilla.temperature` should be above 0, found 0
    |
 25 | temperature = 0
    |               ^
+   |
+   = help: logits are divided by it: below, one token takes all probability; above, all tokens are alike
 
 error: the factor `sft` has no level `teacher`
   --> study.toml:29:39
@@ -307,6 +359,7 @@ error: no metric is named `rouge-L`
 
 error: `training.distill.lr` should be above 0, found -1
 --> --set training.distill.lr=-1
+ = help: AdamW moves each weight by about this much a step: 1e-5 to 1e-2 are usual
 
 error: `training.sft.batch` should be a whole number (0 or more), found the text "big"
 --> --set training.sft.batch=big

@@ -94,6 +94,22 @@ error: the shares of train, dev and test sum to 1.1, not to 1
 }
 
 #[test]
+fn a_window_centred_on_the_answer_is_a_control_and_has_a_width() {
+    let edits = [("split = { group-by = \"given\" }", "split = { group-by = \"given\" }\nwindow-at = \"answer\"")];
+    assert_snapshot!(faults(&edits, &[]), @r#"
+error: there is no window to centre on the answer
+ --> study.toml:8:13
+  |
+8 | window-at = "answer"
+  |             ^^^^^^^^
+  |
+  = help: add `window = 100`, characters on each side of the answer
+
+1 fault in `study.toml`
+"#);
+}
+
+#[test]
 fn missing_checkpoints() {
     let edits = [
         (
@@ -255,7 +271,7 @@ error: no tokenizer is named `c`
 14 | small.scratch = { tokenizer = "c", hidden = 33, layers = 0, heads = 2, feed-forward = 64 }
    |                               ^^^
    |
-   = help: tokenizers: `a`, `b`
+   = help: tokenizers: `a`, `b`; or define `[tokenizers.c]`
 
 error: 2 heads do not divide a width of 33
   --> study.toml:14:45
@@ -287,31 +303,15 @@ error: 4 query heads cannot share 3 key and value heads
    |
    = help: make `heads` a multiple of `kv-heads`
 
-error: 256 positions are fewer than the default of `training.pretrain.max-length`, 512
+error: 256 positions are fewer than the defaults of `training.pretrain.max-length` (512), `training.sft.max-length` (512), `training.distill.max-length` (512)
   --> study.toml:15:118
    |
 15 | large.scratch = { tokenizer = "a", hidden = 60, layers = 2, heads = 4, kv-heads = 3, feed-forward = 128, positions = 256 }
    |                                                                                                                      ^^^
    |
-   = help: raise it, or lower `training.pretrain.max-length`
+   = help: raise it, or set `training.pretrain.max-length`, `training.sft.max-length`, `training.distill.max-length` to at most 256
 
-error: 256 positions are fewer than the default of `training.sft.max-length`, 512
-  --> study.toml:15:118
-   |
-15 | large.scratch = { tokenizer = "a", hidden = 60, layers = 2, heads = 4, kv-heads = 3, feed-forward = 128, positions = 256 }
-   |                                                                                                                      ^^^
-   |
-   = help: raise it, or lower `training.sft.max-length`
-
-error: 256 positions are fewer than the default of `training.distill.max-length`, 512
-  --> study.toml:15:118
-   |
-15 | large.scratch = { tokenizer = "a", hidden = 60, layers = 2, heads = 4, kv-heads = 3, feed-forward = 128, positions = 256 }
-   |                                                                                                                      ^^^
-   |
-   = help: raise it, or lower `training.distill.max-length`
-
-8 faults in `study.toml`
+6 faults in `study.toml`
 "#);
 }
 
@@ -332,7 +332,7 @@ fn sizes_that_overflow_are_told() {
         "`models.small.scratch.hidden` should be at most 16777216",
         "a model of 1e15 parameters cannot be trained from scratch",
         "`training.sft.max-length` should be at most 16777216",
-        "`training.pretrain.batch` should be at most 16777216",
+        "`training.pretrain.batch` should be at most 65536",
         "`compute.threads` should be from 1 to 1024, found 100000",
     ] {
         assert!(shown.contains(expected), "{expected}\n{shown}");
@@ -344,7 +344,7 @@ fn numbers_that_are_none() {
     let settings = ["training.sft.lr=nan", "training.distill.epochs=inf", "algorithms.kd.vanilla.rate=nan"];
     let shown = faults(&[], &settings);
     for expected in [
-        "`training.sft.lr` should be above 0, found NaN",
+        "`training.sft.lr` should be a number, found NaN",
         "`training.distill.epochs` should be finite, found inf",
         "`algorithms.kd.vanilla.rate` should be from 0 to 1, found NaN",
     ] {
@@ -355,9 +355,9 @@ fn numbers_that_are_none() {
 #[test]
 fn answers_that_leave_no_room_for_prompts() {
     assert_snapshot!(faults(&[], &["evaluation.max-new-tokens=512"]), @r#"
-error: answers of 512 tokens leave no room for prompts in `training.sft.max-length`, 512
+error: answers of 512 tokens leave no room for prompts in `training.sft.max-length` (512), `training.distill.max-length` (512)
 --> --set evaluation.max-new-tokens=512
- = help: lower `evaluation.max-new-tokens`, or raise `training.sft.max-length`
+ = help: lower `evaluation.max-new-tokens`, or raise `training.sft.max-length`, `training.distill.max-length`
 
 1 fault in `study.toml`
 "#);
@@ -501,6 +501,8 @@ error: `tuning.lora.alpha` should be above 0, found -8
    |
 29 | alpha = -8
    |         ^^
+   |
+   = help: the update is scaled by `alpha / rank`: 0.01 to 4 are usual
 
 error: `tuning.lora.dropout` should be from 0 to below 1, found 1
   --> study.toml:30:11
@@ -529,6 +531,8 @@ error: `training.sft.epochs` should be above 0, found 0
    |
 34 | epochs = 0
    |          ^
+   |
+   = help: one epoch shows every example once, a part of one fewer
 
 error: a batch of 8 cannot be computed in 16 parts
   --> study.toml:36:16
@@ -538,25 +542,31 @@ error: a batch of 8 cannot be computed in 16 parts
    |
    = help: choose at most 8
 
-error: `training.sft.schedule.cosine.warmup` should be from 0 to below 1, found 1
+error: `training.sft.schedule.cosine.warmup` should be a share of all steps, from 0 to below 1, found 1
   --> study.toml:37:34
    |
 37 | schedule = { cosine = { warmup = 1.0, floor = 0.1 } }
    |                                  ^^^
+   |
+   = help: 0.05 is 5 %
 
 error: `training.sft.schedule.cosine.floor` should be from 0 to the peak of 0.001, found 0.1
   --> study.toml:37:47
    |
 37 | schedule = { cosine = { warmup = 1.0, floor = 0.1 } }
    |                                               ^^^
+   |
+   = help: the learning rate falls from `lr` to it
 
-error: `training.sft.clip` should be above 0 (`inf` for none), found 0
+error: `training.sft.clip` should be above 0, found 0
   --> study.toml:38:8
    |
 38 | clip = 0
    |        ^
+   |
+   = help: gradients are scaled down to this norm: 1 is usual, `inf` is none
 
-error: 4096 tokens exceed the positions of `foreign` (2048), `large` (2048), `small` (2048)
+error: 4096 tokens exceed the positions of `large` (2048), `small` (2048)
   --> study.toml:39:14
    |
 39 | max-length = 4096
@@ -591,6 +601,8 @@ error: `evaluation.decoding.sample.temperature` should be above 0, found 0
    |
 45 | decoding = { sample = { temperature = 0, top-p = 1.5 } }
    |                                       ^
+   |
+   = help: logits are divided by it: below, one token takes all probability; above, all tokens are alike
 
 error: `evaluation.decoding.sample.top-p` should be above 0, at most 1, found 1.5
   --> study.toml:45:50
@@ -598,11 +610,13 @@ error: `evaluation.decoding.sample.top-p` should be above 0, at most 1, found 1.
 45 | decoding = { sample = { temperature = 0, top-p = 1.5 } }
    |                                                  ^^^
 
-error: `energy.pue` should be at least 1, found 0.5
+error: `energy.pue` should be from 1 to 10, found 0.5
   --> study.toml:48:7
    |
 48 | pue = 0.5
    |       ^^^
+   |
+   = help: the energy of a site over that of its computers: 1.1 to 2 are usual
 
 error: `rouge-l` is tested but not computed
   --> study.toml:53:12
@@ -617,4 +631,57 @@ error: `rouge-l` is tested but not computed
 
 18 faults in `study.toml`
 "#);
+}
+
+#[test]
+fn a_stage_that_no_arm_has_sets_no_bounds() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("study.toml");
+    let text = SOUND.replace("sft = [\"none\", \"both\"]", "sft = [\"none\"]");
+    let (text, _) = text.split_once("[[hypotheses]]").expect("hypotheses");
+    let text = text.replace("feed-forward = 64 }", "feed-forward = 64, positions = 128 }");
+    let lengths = "[training]\npretrain.max-length = 128\ndistill = { max-length = 128, batch = 2000 }";
+    fs::write(&path, format!("{text}\n{lengths}")).expect("a file");
+    checked(&path, &["evaluation.max-new-tokens=100"]).unwrap_or_else(|faults| panic!("{faults}"));
+    // With an arm that has it, its defaults count.
+    let faults = checked(&path, &["factors.sft=[\"none\", \"student\"]"]).expect_err("too few positions");
+    let shown = faults.to_string();
+    assert!(shown.contains("128 positions are fewer than the default of `training.sft.max-length` (512)"), "{shown}");
+    assert_eq!(faults.len(), 1, "{shown}");
+    let faults = checked(&path, &["evaluation.max-new-tokens=128"]).expect_err("no room").to_string();
+    assert!(faults.contains("no room for prompts in `training.distill.max-length` (128)"), "{faults}");
+}
+
+#[test]
+fn what_no_factor_uses_needs_no_files() {
+    let foreign = "foreign.scratch = { tokenizer = \"b\", hidden = 64, layers = 2, heads = 2, feed-forward = 128 }";
+    let text = SOUND
+        .replace("b = { unigram = { vocabulary = 512 } }", "b = { file = { path = \"nowhere\" } }")
+        .replace(foreign, &format!("{foreign}\nother.checkpoint = \"nowhere\""));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("study.toml");
+    fs::write(&path, text).expect("a file");
+    let checked_ = checked(&path, &[]).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(checked_.notes, ["no factor uses the model `foreign`", "no factor uses the model `other`"]);
+    let faults = checked(&path, &["factors.teacher=[\"other\", \"foreign\"]"]).expect_err("no files").to_string();
+    assert!(faults.contains("no checkpoint folder at") && faults.contains("no `tokenizer.json` at"), "{faults}");
+}
+
+#[test]
+fn whatever_was_published_is_in_range() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("study.toml");
+    fs::write(&path, SOUND).expect("a file");
+    for setting in [
+        "training.pretrain={ lr = 10.0, epochs = 10000, batch = 4096, weight-decay = 1.0, clip = inf }",
+        "training.sft={ lr = 1e-8, epochs = 0.01, batch = 1, clip = 0.001, schedule = { constant = { warmup = 0.99 } } }",
+        "training.distill={ lr = 1e-7, weight-decay = 0, schedule = { linear = {} } }",
+        "algorithms.kd.vanilla.temperature=0.01",
+        "algorithms.kd.vanilla.temperature=100",
+        "evaluation.decoding={ sample = { temperature = 0.1, top-p = 0.01, top-k = 1 } }",
+        "tuning.lora={ rank = 32, alpha = 256, dropout = 0.9 }",
+        "energy={ cpu-tdp-watts = 1000, dram-watts-per-gib = 0.05, grid-kg-co2e-per-kwh = 0, pue = 1 }",
+    ] {
+        checked(&path, &[setting]).unwrap_or_else(|faults| panic!("{faults}"));
+    }
 }

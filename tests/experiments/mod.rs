@@ -1,7 +1,10 @@
 //! The experiment file, as a user meets it.
 
+mod choices;
 mod files;
+mod forms;
 mod meaning;
+mod numbers;
 mod reading;
 mod robustness;
 mod structure;
@@ -26,6 +29,7 @@ fn checked(path: &Path, overrides: &[&str]) -> Result<Checked, Faults> {
         same_vocabulary: &|_, _| None,
         located: &|_| None,
         positions: &|_| None,
+        width: &|_| None,
         train_examples: Some(2000),
         default_embedding_model: Ok(()),
     };
@@ -65,6 +69,9 @@ contrast = { factor = "sft", better = "both", worse = "none" }
 metrics = ["rouge-l"]
 "#;
 
+/// The student of `SOUND`.
+const SMALL: &str = "small.scratch = { tokenizer = \"a\", hidden = 32, layers = 1, heads = 2, feed-forward = 64 }";
+
 /// Shows the faults of `SOUND` after replacing each `(from, to)`.
 fn faults(edits: &[(&str, &str)], overrides: &[&str]) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -89,4 +96,10 @@ fn faults_of_files(files: &[(&str, &str)]) -> String {
     let faults = checked(&folder.path().join("study.toml"), &[]).expect_err("at least one fault");
     let root = format!("{}/", folder.path().display());
     faults.render(false).replace(&root, "")
+}
+
+/// Shows the one fault of `SOUND` after edits that make one mistake.
+fn one_fault(edits: &[(&str, &str)], overrides: &[&str]) -> String {
+    let shown = faults(edits, overrides);
+    shown.strip_suffix("\n1 fault in `study.toml`\n").unwrap_or_else(|| panic!("not one fault:\n{shown}")).to_owned()
 }

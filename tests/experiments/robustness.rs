@@ -32,6 +32,100 @@ const PIECES: [&str; 22] = [
     "[tuning.lora]\n",
 ];
 
+/// Every setting that a file can state, with a choice that has settings of its own wherever there is one.
+const EVERYTHING: &str = r#"
+baseline = { sft = "none" }
+reproduces = "arXiv:2504.20000"
+assumptions = ["none"]
+
+[tuning.lora]
+rank = 8
+
+[training.pretrain]
+schedule = { linear = { warmup = 0.1 } }
+
+[training.sft]
+max-prompt = 100
+
+[evaluation]
+decoding = { sample = { top-k = 50 } }
+limit = 10
+
+[compute]
+threads = 2
+
+[energy]
+cpu-tdp-watts = 65
+dram-watts-per-gib = 0.3
+grid-kg-co2e-per-kwh = 0.4
+pue = 1.2
+"#;
+
+/// Lists `path=value` with a value of another kind for every setting at or below one.
+fn of_another_kind(path: &str, value: &toml::Value, overrides: &mut Vec<String>) {
+    let wrong = match value {
+        toml::Value::String(_) => ["3", "[1]", "{ a = 1 }"],
+        toml::Value::Array(_) | toml::Value::Table(_) => ["3", "true", "text"],
+        _ => ["text", "[1]", "{ a = 1 }"],
+    };
+    if !path.is_empty() {
+        overrides.extend(wrong.map(|wrong| format!("{path}={wrong}")));
+    }
+    for (key, value) in value.as_table().into_iter().flatten() {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        of_another_kind(&path, value, overrides);
+    }
+}
+
+#[test]
+fn a_value_of_another_kind_is_one_fault_wherever_it_stands() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("study.toml");
+    let (root, tables) = EVERYTHING.split_once("\n\n").expect("keys before tables");
+    fs::write(&path, format!("{root}\n{SOUND}\n{tables}")).expect("a file");
+    let experiment = checked(&path, &[]).unwrap_or_else(|faults| panic!("{faults}")).experiment;
+    let resolved = toml::Value::try_from(experiment).expect("TOML");
+    let mut overrides = Vec::new();
+    of_another_kind("", &resolved, &mut overrides);
+    assert!(overrides.len() > 200, "{}", overrides.len());
+    for argument in &overrides {
+        let faults = checked(&path, &[argument]).expect_err(argument);
+        assert_eq!(faults.len(), 1, "{argument}\n{faults}");
+    }
+}
+
+#[test]
+fn a_slip_of_the_pen_is_one_fault_at_most() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("study.toml");
+    let count = |text: String| {
+        fs::write(&path, text).expect("a file");
+        checked(&path, &[]).map_or_else(|faults| (faults.len(), faults.to_string()), |_| (0, String::new()))
+    };
+    let is_word = |c: char| c.is_ascii_alphabetic() || c == '-';
+    let mut faulty = 0;
+    for (start, word) in SOUND.match_indices(|c: char| !is_word(c)).map(|(at, sign)| at + sign.len()).filter_map(|at| {
+        let rest = &SOUND[at..];
+        let end = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+        (end > 2).then(|| (at, &rest[..end]))
+    }) {
+        let (first, rest) = word.split_at(1);
+        let (second, rest) = rest.split_at(1);
+        let last = &word[word.len() - 1..];
+        for slip in [format!("{second}{first}{rest}"), word[..word.len() - 1].to_owned(), format!("{word}{last}")] {
+            let (faults, shown) = count(format!("{}{slip}{}", &SOUND[..start], &SOUND[start + word.len()..]));
+            assert!(faults <= 1, "{word} -> {slip}\n{shown}");
+            faulty += faults;
+        }
+    }
+    assert!(faulty > 100, "{faulty}");
+    // Settings whose header is missing could be those of any algorithm.
+    for line in SOUND.lines().filter(|line| !line.is_empty() && *line != "[algorithms.kd.vanilla]") {
+        let (faults, shown) = count(SOUND.replacen(&format!("{line}\n"), "", 1));
+        assert!(faults <= 1, "without {line}\n{shown}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

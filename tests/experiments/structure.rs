@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use super::faults;
+use super::{faults, one_fault};
 
 #[test]
 fn a_misspelt_key() {
@@ -28,7 +28,7 @@ error: unknown key `qestion` in the experiment
 2 | qestion = "Does distillation help?"
   | ^^^^^^^
   |
-  = help: did you mean `question`? keys here: `version`, `question`, `reproduces`, `seeds`, `baseline`, `assumptions`, `data`, `tokenizers`, `models`, `factors`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
+  = help: did you mean `question`? keys here: `version`, `question`, `reproduces`, `seeds`, `retrain`, `baseline`, `assumptions`, `data`, `tokenizers`, `models`, `factors`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
 
 1 fault in `study.toml`
 "#);
@@ -80,7 +80,7 @@ error: unknown key `modles` in the experiment
 13 | [modles]
    |  ^^^^^^
    |
-   = help: did you mean `models`? keys here: `version`, `question`, `reproduces`, `seeds`, `baseline`, `assumptions`, `data`, `tokenizers`, `models`, `factors`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
+   = help: did you mean `models`? keys here: `version`, `question`, `reproduces`, `seeds`, `retrain`, `baseline`, `assumptions`, `data`, `tokenizers`, `models`, `factors`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
 
 error: `models.large.scratch.hidden` should be at least 1, found 0
   --> study.toml:14:45
@@ -89,6 +89,55 @@ error: `models.large.scratch.hidden` should be at least 1, found 0
    |                                             ^
 
 2 faults in `study.toml`
+"#);
+}
+
+#[test]
+fn a_header_that_was_left_out() {
+    assert_snapshot!(one_fault(&[("[tokenizers]\n", "")], &[]), @r#"
+error: `a`, `b` belong to another table than `data.glossary`
+ --> study.toml:9:1
+  |
+9 | a = { byte-level-bpe = { vocabulary = 512 } }
+  | ^
+  |
+  = help: write `[tokenizers]` above `a`
+"#);
+    assert_snapshot!(one_fault(&[("[data.glossary]\n", "")], &[]), @r#"
+error: `importer`, `split` belong below the header of a table
+ --> study.toml:5:1
+  |
+5 | importer = "glossary"
+  | ^^^^^^^^
+  |
+  = help: write `[data.NAME]` above `importer`
+"#);
+    assert_snapshot!(one_fault(&[("[[hypotheses]]\n", "")], &[]), @r#"
+error: `name`, `contrast`, `metrics` belong to another table than `algorithms.kd.vanilla`
+  --> study.toml:27:1
+   |
+27 | name = "fine-tuning helps"
+   | ^^^^
+   |
+   = help: write `[[hypotheses]]` above `name`
+"#);
+    for header in ["[models]\n", "[factors]\n"] {
+        let shown = one_fault(&[(header, "")], &[]);
+        assert!(shown.contains(&format!("help: write `{}` above", header.trim())), "{shown}");
+    }
+}
+
+#[test]
+fn several_missing_keys_of_a_table() {
+    let sizes = "hidden = 32, layers = 1, heads = 2, feed-forward = 64";
+    assert_snapshot!(one_fault(&[(&format!("tokenizer = \"a\", {sizes}"), "")], &[]), @r#"
+error: missing keys `tokenizer`, `hidden`, `layers`, `heads`, `feed-forward` in `models.small.scratch`
+  --> study.toml:14:7
+   |
+14 | small.scratch = {  }
+   |       ^^^^^^^
+   |
+   = help: add `tokenizer = "..."`, `hidden = 128`, `layers = 1`, `heads = 4`, `feed-forward = 384`
 "#);
 }
 
@@ -144,7 +193,7 @@ fn a_text_for_a_list_on_the_command_line() {
     assert_snapshot!(faults(&[], &["evaluation.metrics=bleu"]), @r#"
 error: `evaluation.metrics` should be a list, found the text "bleu"
 --> --set evaluation.metrics=bleu
- = help: put it in brackets: `["bleu"]`
+ = help: write `--set 'evaluation.metrics=["bleu"]'`
 
 1 fault in `study.toml`
 "#);

@@ -37,6 +37,22 @@ fn every_experiment_is_sound() {
     }
 }
 
+/// The example of the README, where its data and checkpoint would be.
+#[test]
+fn the_example_of_the_readme_lacks_only_its_files() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
+    let (_, rest) = readme.split_once("```toml\n").expect("an example");
+    let (example, _) = rest.split_once("```").expect("its end");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("study.toml");
+    fs::write(&path, example).expect("a file");
+    let faults = checked(&path, &[]).expect_err("no files").to_string();
+    assert!(faults.contains("no file at") && faults.contains("no checkpoint folder at"), "{faults}");
+    assert!(faults.contains("2 faults in"), "{faults}");
+    let present = ["data.tickets.path=Cargo.toml", "models.student.checkpoint=hf:a/b"];
+    checked(&path, &present).unwrap_or_else(|faults| panic!("{faults}"));
+}
+
 #[test]
 fn every_resolved_copy_reads_back_equal() {
     let folder = tempfile::tempdir().expect("a temporary folder");

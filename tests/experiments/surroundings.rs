@@ -119,11 +119,21 @@ error: 1024 tokens exceed the positions of `small` (512)
     fs::write(config, text).expect("a file");
     fs::write(folder.path().join("study.toml"), study).expect("a file");
     let shown = faults(folder.path());
-    for key in ["training.sft.max-length", "training.distill.max-length"] {
-        let message = format!("256 positions are fewer than the default of `{key}`, 512");
-        assert!(shown.contains(&message) && shown.contains(&format!("help: lower `{key}`")), "{shown}");
-    }
-    assert!(shown.contains("2 faults in"), "{shown}");
+    let message = "256 positions are fewer than the defaults of `training.sft.max-length` (512), \
+                   `training.distill.max-length` (512)";
+    let help = "help: set `training.sft.max-length`, `training.distill.max-length` to at most 256";
+    assert!(shown.contains(message) && shown.contains(help), "{shown}");
+    assert!(shown.contains("1 fault in"), "{shown}");
+}
+
+#[test]
+fn a_rank_above_the_width_of_a_checkpoint() {
+    let folder = with_checkpoint();
+    let study = fs::read_to_string(folder.path().join("study.toml")).expect("text");
+    fs::write(folder.path().join("study.toml"), format!("{study}\n[tuning.lora]\nrank = 40\n")).expect("a file");
+    let shown = faults(folder.path());
+    assert!(shown.contains("a rank of 40 is more than the width of `small`, 32"), "{shown}");
+    assert!(shown.contains("--------- as wide as this") && shown.contains("1 fault in"), "{shown}");
 }
 
 #[test]

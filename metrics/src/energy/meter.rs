@@ -1,40 +1,69 @@
 //! Samples sources of energy from start to finish.
 //!
-//! A counter is read at both ends, and in between so that it cannot wrap unseen; power is sampled
-//! and integrated by the trapezoidal rule. Work on a GPU runs on after the call that started it:
-//! the caller synchronises the device before start and finish.
+//! A counter is read at both ends, and in between so that it cannot turn over unseen; power is sampled
+//! and integrated by the trapezoidal rule. Where the process was stopped (by a terminal, a scheduler or
+//! a container) or the machine slept, nothing was sampled: what a counter that may have turned over
+//! meanwhile counted is estimated at best, between bounds; power that nobody read is unavailable; both
+//! are said. Work on a GPU runs on after the call that started it: the caller synchronises the device
+//! before start and finish.
 
 use super::account::{Account, Measured};
-use super::source::{Joules, PowerSource, Reading, State, Unavailable};
+use super::source::{Joules, PowerSource, Reading, State, Turn, Unavailable};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use nix::time::ClockId;
 
 /// Time between samples: GPU power sensors renew their value about as often.
 pub const INTERVAL: Duration = Duration::from_millis(100);
 
+/// Longest time between two readings of a power sensor that its integral bridges, in seconds: far
+/// above [`INTERVAL`] on a busy machine, short beside any stop. An assumption.
+const BRIDGED_SECONDS: f64 = 5.0;
+
+/// How many times longer than it was read a counter may have been unread, for its mean power to tell how
+/// often it turned over meanwhile: an assumption.
+const LARGEST_UNREAD: f64 = 10.0;
+
+/// Sleep of the machine that is no rounding of its two clocks, in seconds.
+const SLEEP_SECONDS: f64 = 1.0;
+
 /// Tells the time that seconds of an account are counted in.
 pub trait Clock: Send + Sync {
-    /// Returns the time since some fixed moment; never falls.
+    /// Returns the time since some fixed moment, sleep of the machine included; never falls.
     fn now(&self) -> Duration;
+
+    /// Returns how much of it the machine slept.
+    fn slept(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
-/// The machine's monotonic clock.
+/// The machine's clocks: since boot with its sleep, and without it.
 #[derive(Debug, Clone, Copy)]
-pub struct Monotonic(Instant);
+pub struct SinceBoot;
 
-impl Monotonic {
-    /// Returns a clock that stands at zero now.
-    pub fn start() -> Self {
-        Self(Instant::now())
+impl Clock for SinceBoot {
+    fn now(&self) -> Duration {
+        read(CLOCK_BOOTTIME)
+    }
+
+    fn slept(&self) -> Duration {
+        self.now().saturating_sub(read(ClockId::CLOCK_MONOTONIC))
     }
 }
 
-impl Clock for Monotonic {
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
+/// Only Linux counts sleep in a clock of its own.
+#[cfg(target_os = "linux")]
+const CLOCK_BOOTTIME: ClockId = ClockId::CLOCK_BOOTTIME;
+#[cfg(not(target_os = "linux"))]
+const CLOCK_BOOTTIME: ClockId = ClockId::CLOCK_MONOTONIC;
+
+fn read(clock: ClockId) -> Duration {
+    // Fails for clocks that the system does not have: these two it has.
+    clock.now().map(Duration::from).unwrap_or_default()
 }
 
 /// Meters from [`Meter::start`] to [`Meter::finish`], with a thread that samples in between.
@@ -93,12 +122,17 @@ struct Ledger {
 /// Holds what has been read of one source.
 struct Track {
     source: Box<dyn PowerSource>,
-    /// First and latest value of the counter.
-    counter: Option<(Joules, Joules)>,
-    /// Latest power with its time, and the energy integrated up to it.
+    turn: Option<Turn>,
+    /// Latest value of the counter, and what it counted since the first, turns unrolled.
+    counter: Option<Counter>,
+    /// Times in which the counter may have turned over unread: not in what it counted.
+    gaps: Vec<Gap>,
+    /// Latest power, and the energy integrated up to it.
     power: Option<Power>,
     /// Whether the first and the latest reading had a power: between them gaps are bridged.
     power_at_ends: (bool, bool),
+    /// Whether the power was read often enough to be integrated.
+    power_is_whole: bool,
     samples: usize,
     failed_samples: usize,
     /// Why the latest reading failed, or why none will count any more.
@@ -106,9 +140,63 @@ struct Track {
     is_lost: bool,
 }
 
+/// When a value was read: after `from` and before `to`, which a stop may keep apart.
+#[derive(Clone, Copy)]
+struct Moment {
+    from: Duration,
+    to: Duration,
+    /// Sleep of the machine so far.
+    slept: Duration,
+}
+
+impl Moment {
+    /// Returns the longest time in seconds that may lie between an `earlier` reading and this one.
+    fn since(&self, earlier: &Self) -> f64 {
+        self.to.saturating_sub(earlier.from).as_secs_f64()
+    }
+
+    fn slept_since(&self, earlier: &Self) -> f64 {
+        self.slept.saturating_sub(earlier.slept).as_secs_f64()
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Counter {
+    at: Moment,
+    value: Joules,
+    counted: Joules,
+}
+
+/// What is known of a time in which a counter was not read, in which it counted `rest` and none or
+/// more whole turns.
+#[derive(Clone, Copy)]
+struct Gap {
+    seconds: f64,
+    rest: Joules,
+    turn: Turn,
+}
+
+impl Gap {
+    /// Returns the most turns there may have been.
+    fn most_turns(&self) -> f64 {
+        ((self.turn.highest_watts * self.seconds - self.rest.0) / self.turn.range.0).floor().max(0.0)
+    }
+
+    /// Returns what the counter counted, if it turned over that often.
+    fn with_turns(&self, turns: f64) -> Joules {
+        Joules(self.rest.0 + turns * self.turn.range.0)
+    }
+
+    /// Returns what it counted, of all that is possible that which is nearest to `watts`.
+    fn at(&self, watts: f64) -> Joules {
+        let turns = (watts * self.seconds - self.rest.0) / self.turn.range.0;
+        self.with_turns(turns.round().clamp(0.0, self.most_turns()))
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Power {
-    time: Duration,
+    at: Moment,
     watts: f64,
     integral: Joules,
 }
@@ -142,10 +230,13 @@ impl Ledger {
 impl Track {
     fn open(source: Box<dyn PowerSource>, clock: &dyn Clock) -> Self {
         let mut track = Self {
+            turn: source.turn(),
             source,
             counter: None,
+            gaps: Vec::new(),
             power: None,
             power_at_ends: (false, false),
+            power_is_whole: true,
             samples: 0,
             failed_samples: 0,
             failure: None,
@@ -162,9 +253,11 @@ impl Track {
             return;
         }
         self.samples += 1;
+        let from = clock.now();
         match self.source.read() {
             Ok(reading) => {
                 self.failure = None;
+                let at = Moment { from, to: clock.now(), slept: clock.slept() };
                 let (energy, watts) = match reading {
                     Reading::Energy(energy) => (Some(energy), None),
                     Reading::Power(watts) => (None, Some(watts)),
@@ -175,10 +268,10 @@ impl Track {
                     self.power_at_ends.0 = watts.is_some();
                 }
                 if let Some(energy) = energy {
-                    self.count(energy);
+                    self.count(at, energy);
                 }
                 if let Some(watts) = watts {
-                    self.integrate(clock.now(), watts);
+                    self.integrate(at, watts);
                 }
             }
             Err(reason) => {
@@ -188,28 +281,63 @@ impl Track {
         }
     }
 
-    fn count(&mut self, energy: Joules) {
-        let (first, latest) = self.counter.unwrap_or((energy, energy));
-        if energy < latest {
-            self.lose(Unavailable::because(format!(
-                "the counter fell from {} J to {} J: it was reset",
-                latest.0, energy.0
-            )));
-        } else {
-            self.counter = Some((first, energy));
+    fn count(&mut self, at: Moment, value: Joules) {
+        let counted = match self.counter {
+            Some(last) => match self.step(&last, at, value) {
+                Ok(step) => last.counted + step,
+                Err(reason) => return self.lose(Unavailable::because(reason)),
+            },
+            None => Joules(0.0),
+        };
+        self.counter = Some(Counter { at, value, counted });
+    }
+
+    /// Returns what was counted between two values of the counter, or why that cannot be known; where
+    /// it may have turned over between them, nothing, and notes the gap.
+    fn step(&mut self, last: &Counter, at: Moment, value: Joules) -> Result<Joules, String> {
+        let (seconds, slept) = (at.since(&last.at), at.slept_since(&last.at));
+        let least = format!("at least {:.0} J were counted before", last.counted.0);
+        if self.source.state() == State::Measured && slept > SLEEP_SECONDS {
+            return Err(format!("the machine slept for {slept:.0} s, in which counters may start again; {least}"));
         }
+        let fell = || format!("the counter fell from {} J to {} J: it was reset", last.value.0, value.0);
+        let Some(turn) = self.turn else {
+            return if value < last.value { Err(fell()) } else { Ok(value - last.value) };
+        };
+        if seconds >= turn.seconds() {
+            let rest = Joules((value - last.value).0.rem_euclid(turn.range.0));
+            self.gaps.push(Gap { seconds, rest, turn });
+            return Ok(Joules(0.0));
+        }
+        let turned = value < last.value;
+        let step = if turned { turn.range - last.value + value } else { value - last.value };
+        // The counter itself is renewed a little later than it is read.
+        if step.0 > turn.highest_watts * (seconds + INTERVAL.as_secs_f64()) {
+            let rose = || format!("the counter rose by {:.0} J in {seconds:.1} s, more than can be", step.0);
+            return Err(if turned { fell() } else { rose() });
+        }
+        Ok(step)
     }
 
     /// Adds the trapezoid between the latest sample and this one.
-    fn integrate(&mut self, time: Duration, watts: f64) {
-        let integral = match self.power {
-            Some(last) => {
-                let seconds = time.saturating_sub(last.time).as_secs_f64();
-                last.integral + Joules(0.5 * (last.watts + watts) * seconds)
+    fn integrate(&mut self, at: Moment, watts: f64) {
+        let mut integral = Joules(0.0);
+        if let Some(last) = self.power {
+            let seconds = at.to.saturating_sub(last.at.to).as_secs_f64();
+            integral = last.integral + Joules(0.5 * (last.watts + watts) * seconds);
+            // What a model estimates changes little while the process does nothing.
+            if seconds > BRIDGED_SECONDS && self.source.state() == State::Measured {
+                self.power_is_whole = false;
+                if self.counter.is_none() {
+                    return self.lose(Unavailable::because(format!(
+                        "power was not read for {seconds:.1} s, as where a process is stopped; at least {:.0} J were \
+                         used before",
+                        last.integral.0
+                    )));
+                }
             }
-            None => Joules(0.0),
-        };
-        self.power = Some(Power { time, watts, integral });
+        }
+        self.power = Some(Power { at, watts, integral });
     }
 
     fn lose(&mut self, reason: Unavailable) {
@@ -218,28 +346,59 @@ impl Track {
     }
 
     fn measured(&self, seconds: f64) -> Measured {
-        let counted = self.counter.map(|(first, latest)| latest - first);
+        let counted = self.counter.map(|counter| counter.counted);
         let integrated = self.power.map(|power| power.integral);
-        let joules = if self.failure.is_some() { None } else { counted.or(integrated) };
-        let method = match &self.failure {
-            Some(reason) => reason.text(),
-            None if self.failed_samples > 0 => format!(
-                "{}; {} of {} samples failed and are bridged",
-                self.source.method(),
-                self.failed_samples,
-                self.samples
-            ),
-            None => self.source.method(),
+        let found = match (&self.failure, counted.or(integrated)) {
+            (None, Some(joules)) if self.gaps.is_empty() => Ok((joules, self.source.state(), self.source.method())),
+            (None, Some(joules)) => self.estimated(joules, seconds),
+            (None, None) => Err("nothing was read".to_owned()),
+            (Some(reason), _) => Err(reason.text()),
         };
+        let (joules, state, mut method) = match found {
+            Ok((joules, state, method)) => (Some(joules), state, method),
+            Err(reason) => (None, State::Unavailable, reason),
+        };
+        if joules.is_some() && self.failed_samples > 0 {
+            method += &format!("; {} of {} samples failed and are bridged", self.failed_samples, self.samples);
+        }
         Measured {
             component: self.source.component(),
             name: self.source.name(),
-            state: if joules.is_some() { self.source.state() } else { State::Unavailable },
+            state,
             joules,
             method,
             seconds,
-            cross_check_joules: joules.and(counted).and(integrated).filter(|_| self.power_at_ends == (true, true)),
+            cross_check_joules: joules
+                .and(counted)
+                .and(integrated)
+                .filter(|_| self.power_at_ends == (true, true) && self.power_is_whole),
         }
+    }
+
+    /// Adds to what was `counted` in `seconds`, gaps left out, what the counter may have counted in them.
+    ///
+    /// # Errors
+    /// Too little was read to tell.
+    fn estimated(&self, counted: Joules, seconds: f64) -> Result<(Joules, State, String), String> {
+        let unread: f64 = self.gaps.iter().map(|gap| gap.seconds).sum();
+        let read = seconds - unread;
+        let turn = self.gaps.iter().map(|gap| gap.turn.seconds()).fold(f64::INFINITY, f64::min);
+        let total = |of: &dyn Fn(&Gap) -> Joules| counted + self.gaps.iter().map(of).sum();
+        let (low, high) = (total(&|gap| gap.rest), total(&|gap| gap.with_turns(gap.most_turns())));
+        let reason = format!(
+            "not read for {unread:.1} s, as where a process is stopped, and may turn over in {turn:.1} s at the highest \
+             power (assumed): {:.0} to {:.0} J",
+            low.0, high.0
+        );
+        if read * LARGEST_UNREAD < unread {
+            return Err(format!("the counter was {reason}, and what was read is too little to tell"));
+        }
+        let watts = counted.0 / read;
+        let method = format!(
+            "{}, {reason}, estimated as nearest to the mean power of the rest, {watts:.0} W",
+            self.source.method()
+        );
+        Ok((total(&|gap| gap.at(watts)), State::Estimated, method))
     }
 }
 
@@ -261,28 +420,52 @@ mod tests {
         }
     }
 
-    /// Stands where it was put.
+    /// Stands where it was put, at a time and a sleep before it.
     #[derive(Default)]
-    struct Standing(Mutex<Duration>);
+    struct Standing(Mutex<(Duration, Duration)>);
 
     impl Standing {
         fn put(&self, seconds: u64) {
-            *self.0.lock().unwrap() = Duration::from_secs(seconds);
+            self.0.lock().unwrap().0 = Duration::from_secs(seconds);
+        }
+
+        fn sleep(&self, seconds: u64) {
+            let slept = Duration::from_secs(seconds);
+            let mut clock = self.0.lock().unwrap();
+            *clock = (clock.0 + slept, clock.1 + slept);
         }
     }
 
     impl Clock for Standing {
         fn now(&self) -> Duration {
-            *self.0.lock().unwrap()
+            self.0.lock().unwrap().0
+        }
+
+        fn slept(&self) -> Duration {
+            self.0.lock().unwrap().1
         }
     }
 
     /// Returns the readings it was given, the last one again and again.
-    struct Script(VecDeque<Result<Reading, Unavailable>>);
+    struct Script {
+        readings: VecDeque<Result<Reading, Unavailable>>,
+        turn: Option<Turn>,
+        state: State,
+    }
 
     impl Script {
         fn of(readings: impl IntoIterator<Item = Result<Reading, Unavailable>>) -> Box<dyn PowerSource> {
-            Box::new(Self(readings.into_iter().collect()))
+            Self { readings: readings.into_iter().collect(), turn: None, state: State::Measured }.boxed()
+        }
+
+        /// A counter that turns over at 1000 J, in 20 s at the least.
+        fn turning(values: impl IntoIterator<Item = f64>) -> Box<dyn PowerSource> {
+            let turn = Some(Turn { range: Joules(1000.0), highest_watts: 50.0 });
+            Self { readings: values.into_iter().map(energy).collect(), turn, state: State::Measured }.boxed()
+        }
+
+        fn boxed(self) -> Box<dyn PowerSource> {
+            Box::new(self)
         }
     }
 
@@ -296,15 +479,19 @@ mod tests {
         }
 
         fn state(&self) -> State {
-            State::Measured
+            self.state
         }
 
         fn method(&self) -> String {
             "script".to_owned()
         }
 
+        fn turn(&self) -> Option<Turn> {
+            self.turn
+        }
+
         fn read(&mut self) -> Result<Reading, Unavailable> {
-            if self.0.len() > 1 { self.0.pop_front().unwrap() } else { self.0[0].clone() }
+            if self.readings.len() > 1 { self.readings.pop_front().unwrap() } else { self.readings[0].clone() }
         }
     }
 
@@ -318,13 +505,18 @@ mod tests {
 
     /// Reads one source at 0, 2, 3 and 4 seconds.
     fn account(readings: impl IntoIterator<Item = Result<Reading, Unavailable>>) -> Measured {
+        read_at([2, 3, 4], Script::of(readings))
+    }
+
+    /// Reads one source at 0 and at other seconds.
+    fn read_at<const N: usize>(seconds: [u64; N], source: Box<dyn PowerSource>) -> Measured {
         let clock = Arc::new(Standing::default());
-        let mut ledger = Ledger::open(vec![Script::of(readings)], clock.clone());
-        for seconds in [2, 3] {
-            clock.put(seconds);
+        let mut ledger = Ledger::open(vec![source], clock.clone());
+        for seconds in &seconds[..N - 1] {
+            clock.put(*seconds);
             ledger.sample();
         }
-        clock.put(4);
+        clock.put(seconds[N - 1]);
         ledger.account().components.remove(0)
     }
 
@@ -387,6 +579,127 @@ mod tests {
     }
 
     #[test]
+    fn a_counter_that_turns_over_goes_on_counting() {
+        let measured = read_at([5, 10, 29], Script::turning([900.0, 980.0, 30.0, 780.0]));
+        // To the end and 30 J beyond it, then 750 J in 19 s.
+        assert_eq!((measured.state, measured.joules), (State::Measured, Some(Joules(80.0 + 50.0 + 750.0))));
+    }
+
+    #[test]
+    fn a_turn_that_may_have_been_missed_is_estimated_between_bounds() {
+        // 50 W, at most 100 W: stopped from 8 to 32 s, the counter turns over once and ends above where
+        // it was, as it would without the turn.
+        let counter = |values: &[f64]| {
+            let turn = Some(Turn { range: Joules(1000.0), highest_watts: 100.0 });
+            Script { readings: values.iter().map(|&value| energy(value)).collect(), turn, state: State::Measured }
+        };
+        let measured = read_at([8, 32, 40], counter(&[0.0, 400.0, 600.0, 0.0]).boxed());
+        assert_eq!((measured.state, measured.joules), (State::Estimated, Some(Joules(2000.0))));
+        assert_eq!(
+            measured.method,
+            "script, not read for 24.0 s, as where a process is stopped, and may turn over in 10.0 s at the highest \
+             power (assumed): 1000 to 3000 J, estimated as nearest to the mean power of the rest, 50 W"
+        );
+        // Twice; and a counter that fell, from 400 to 100 J.
+        let measured = read_at([8, 32, 40, 74], counter(&[0.0, 400.0, 600.0, 0.0, 700.0]).boxed());
+        assert_eq!(measured.joules, Some(Joules(3700.0)));
+        let measured = read_at([8, 22], counter(&[0.0, 400.0, 100.0]).boxed());
+        assert_eq!(measured.joules, Some(Joules(1100.0)));
+        // Failed readings are no readings.
+        let failing = Script { readings: [energy(0.0), failing(), energy(900.0)].into(), ..counter(&[]) };
+        assert_eq!(read_at([5, 11], failing.boxed()).state, State::Unavailable);
+        // The mean power of one second says nothing about minutes.
+        let measured = read_at([1, 61], counter(&[0.0, 50.0, 50.0]).boxed());
+        assert_eq!((measured.state, measured.joules), (State::Unavailable, None));
+        assert!(measured.method.ends_with("50 to 6050 J, and what was read is too little to tell"));
+    }
+
+    #[test]
+    fn a_stop_between_the_clock_and_the_counter_is_noticed() {
+        /// Reads the clock, is stopped for 30 s, and reads the counter; or the other way round.
+        struct Stopped(Arc<Standing>, usize);
+        impl PowerSource for Stopped {
+            fn component(&self) -> Component {
+                Component::Cpu
+            }
+            fn name(&self) -> String {
+                "stopped".to_owned()
+            }
+            fn state(&self) -> State {
+                State::Measured
+            }
+            fn method(&self) -> String {
+                "stopped".to_owned()
+            }
+            fn turn(&self) -> Option<Turn> {
+                Some(Turn { range: Joules(1000.0), highest_watts: 50.0 })
+            }
+            fn read(&mut self) -> Result<Reading, Unavailable> {
+                self.1 += 1;
+                if self.1 == 2 {
+                    self.0.put(31);
+                }
+                energy(0.0)
+            }
+        }
+        let clock = Arc::new(Standing::default());
+        let mut ledger = Ledger::open(vec![Box::new(Stopped(clock.clone(), 0))], clock.clone());
+        clock.put(1);
+        ledger.sample();
+        assert_ne!(ledger.account().components[0].state, State::Measured);
+    }
+
+    #[test]
+    fn a_counter_that_moves_more_than_can_be_is_not_measured() {
+        // Near its end, where only the time tells a reset from a turn.
+        let measured = read_at([1, 2], Script::turning([950.0, 960.0, 300.0]));
+        assert_eq!(measured.method, "the counter fell from 960 J to 300 J: it was reset");
+        let measured = read_at([1, 2], Script::turning([100.0, 110.0, 300.0]));
+        assert_eq!(measured.method, "the counter rose by 190 J in 1.0 s, more than can be");
+    }
+
+    #[test]
+    fn what_a_sleeping_machine_used_is_not_measured() {
+        let clock = Arc::new(Standing::default());
+        let estimate = Script { readings: [energy(1.0)].into(), turn: None, state: State::Estimated }.boxed();
+        let sources = vec![Script::turning([1.0, 2.0]), Script::of([energy(1.0), energy(2.0)]), estimate];
+        let mut ledger = Ledger::open(sources, clock.clone());
+        clock.sleep(9);
+        let account = ledger.account();
+        let [turning, counter, estimate] = &account.components[..] else { panic!("{account:?}") };
+        for measured in [turning, counter] {
+            assert_eq!(measured.joules, None);
+            assert!(measured.method.starts_with("the machine slept for 9 s"), "{}", measured.method);
+        }
+        // Time of the processor stands still with it.
+        assert_eq!(estimate.joules, Some(Joules(0.0)));
+    }
+
+    #[test]
+    fn power_that_nobody_read_is_not_measured() {
+        let watts = || [10.0, 10.0, 10.0, 10.0].map(|watts| Ok(Reading::Power(watts)));
+        let measured = read_at([2, 26, 27], Script::of(watts()));
+        assert_eq!((measured.state, measured.joules), (State::Unavailable, None));
+        assert_eq!(
+            measured.method,
+            "power was not read for 24.0 s, as where a process is stopped; at least 20 J were used before"
+        );
+        let model = Script { readings: watts().into(), turn: None, state: State::Estimated }.boxed();
+        assert_eq!(read_at([2, 26, 27], model).joules, Some(Joules(270.0)));
+        // A counter stands without it, and loses its check.
+        let both = [5.0, 25.0, 265.0].map(|joules| Ok(Reading::EnergyAndPower(Joules(joules), 10.0)));
+        let measured = read_at([2, 26], Script::of(both));
+        assert_eq!((measured.joules, measured.cross_check_joules), (Some(Joules(260.0)), None));
+    }
+
+    #[test]
+    fn the_machine_has_both_clocks() {
+        let before = SinceBoot.now();
+        assert!(before > Duration::ZERO && SinceBoot.now() >= before);
+        assert!(SinceBoot.slept() <= before);
+    }
+
+    #[test]
     fn the_thread_samples_until_finish() {
         // 7 W whatever the time: energy is 7 J for each second between first and last reading.
         let meter = Meter::start(vec![Script::of([Ok(Reading::Power(7.0))])], Arc::new(Ticking::default()));
@@ -422,7 +735,7 @@ mod tests {
                 energy(1.0)
             }
         }
-        let meter = Meter::start(vec![Box::new(Panics(0))], Arc::new(Monotonic::start()));
+        let meter = Meter::start(vec![Box::new(Panics(0))], Arc::new(SinceBoot));
         while !meter.thread.is_finished() {
             thread::sleep(INTERVAL);
         }

@@ -25,7 +25,7 @@ pub mod source;
 
 pub use account::{Account, Measured};
 pub use detect::{Detection, detect};
-pub use meter::{Clock, Meter, Monotonic};
+pub use meter::{Clock, Meter, SinceBoot};
 pub use model::EnergyModel;
 pub use nvml::Gpu;
-pub use source::{Component, Joules, PowerSource, Reading, State, Unavailable};
+pub use source::{Component, Joules, PowerSource, Reading, State, Turn, Unavailable};

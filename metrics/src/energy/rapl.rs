@@ -2,12 +2,11 @@
 //!
 //! A counter covers the whole package and all that runs on it. It counts microjoules up to
 //! `max_energy_range_uj` and starts again at 0 (at 200 W after some twenty minutes), so it must be
-//! read more often than it wraps; [`super::meter`] does. A counter that falls without having been
-//! near its end was reset, and what it counted is not known.
+//! read more often than it may turn over; [`super::meter`] does, and notices where it could not.
 //!
 //! Linux kernel documentation, "Power Capping Framework" (`power/powercap/powercap`).
 
-use super::source::{Component, Joules, PowerSource, Reading, State, Unavailable};
+use super::source::{Component, Joules, PowerSource, Reading, State, Turn, Unavailable};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,9 +14,10 @@ use std::path::{Path, PathBuf};
 /// Where the kernel shows the counters.
 pub const POWERCAP: &str = "/sys/class/powercap";
 
-/// Share of the range, as its divisor, that a step over the end may take. Read ten times a second,
-/// a counter moves by less than a thousandth of its range: a larger step is no wrap.
-const LARGEST_STEP: u64 = 10;
+/// Power that no package and no memory of one exceeds, in watts: an assumption, twice what the largest
+/// packages on sale are made for. Limits that the kernel states are no bound: short peaks go beyond
+/// them.
+const HIGHEST_WATTS: f64 = 1000.0;
 
 /// Reads one RAPL domain.
 #[derive(Debug)]
@@ -25,12 +25,7 @@ pub struct Rapl {
     component: Component,
     name: String,
     counter: PathBuf,
-    range: u64,
-    last: u64,
-    /// Microjoules since the source was opened, wraps unrolled.
-    total: u64,
-    /// Why no reading counts any more.
-    lost: Option<Unavailable>,
+    turn: Turn,
 }
 
 impl Rapl {
@@ -40,7 +35,8 @@ impl Rapl {
     /// counting them too would count twice.
     ///
     /// # Errors
-    /// If there is no domain, or a counter may not be read (kernels since 5.10 keep it for root).
+    /// If there is no domain, a counter may not be read (kernels since 5.10 keep it for root), or the
+    /// kernel does not say when it turns over.
     pub fn open(root: &Path) -> Result<Vec<Self>, Unavailable> {
         let absent = || Unavailable::because(format!("no RAPL domain under `{}`", root.display()));
         let entries = fs::read_dir(root).map_err(|_| absent())?;
@@ -57,9 +53,8 @@ impl Rapl {
                 continue;
             };
             let counter = domain.join("energy_uj");
-            let last = read(&counter)?;
-            let range = read(&domain.join("max_energy_range_uj"))?;
-            sources.push(Self { component, name, counter, range, last, total: 0, lost: None });
+            read(&counter)?;
+            sources.push(Self { component, name, counter, turn: turn(domain)? });
         }
         if sources.is_empty() { Err(absent()) } else { Ok(sources) }
     }
@@ -82,20 +77,23 @@ impl PowerSource for Rapl {
         format!("RAPL counter of `{}`, the whole domain, all processes", self.name)
     }
 
-    fn read(&mut self) -> Result<Reading, Unavailable> {
-        if let Some(reason) = &self.lost {
-            return Err(reason.clone());
-        }
-        let now = read(&self.counter)?;
-        let step = if now >= self.last { now - self.last } else { self.range.saturating_sub(self.last) + now };
-        if now < self.last && step > self.range / LARGEST_STEP {
-            let reason = format!("the counter fell from {} uJ to {now} uJ: it was reset", self.last);
-            return Err(self.lost.insert(Unavailable::because(reason)).clone());
-        }
-        self.total += step;
-        self.last = now;
-        Ok(Reading::Energy(Joules(self.total as f64 * 1e-6)))
+    fn turn(&self) -> Option<Turn> {
+        Some(self.turn)
     }
+
+    fn read(&mut self) -> Result<Reading, Unavailable> {
+        Ok(Reading::Energy(Joules(read(&self.counter)? as f64 * 1e-6)))
+    }
+}
+
+/// Returns when the counter of a domain turns over.
+fn turn(domain: &Path) -> Result<Turn, Unavailable> {
+    let file = domain.join("max_energy_range_uj");
+    let range = match read(&file)? {
+        0 => return Err(Unavailable::because(format!("`{}` states no range of the counter", file.display()))),
+        range => Joules(range as f64 * 1e-6),
+    };
+    Ok(Turn { range, highest_watts: HIGHEST_WATTS })
 }
 
 /// Returns component and name of a domain, `None` for one that is not counted.
@@ -160,28 +158,23 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_starts_again_goes_on_counting() {
+    fn the_shortest_turn_is_that_at_the_highest_power() {
         let root = TempDir::new().unwrap();
-        let path = domain(&root, "intel-rapl:0", "package-0", 9_500_000);
+        domain(&root, "intel-rapl:0", "package-0", 9_500_000);
         let source = &mut Rapl::open(root.path()).unwrap()[0];
-        assert_eq!(source.read(), Ok(Reading::Energy(Joules(0.0))));
-        fs::write(path.join("energy_uj"), "500000").unwrap();
-        assert_eq!(source.read(), Ok(Reading::Energy(Joules(1.0))));
-        fs::write(path.join("energy_uj"), "750000").unwrap();
-        assert_eq!(source.read(), Ok(Reading::Energy(Joules(1.25))));
+        assert_eq!(source.read(), Ok(Reading::Energy(Joules(9.5))));
+        let turn = source.turn().unwrap();
+        assert_eq!((turn.range, turn.seconds()), (Joules(10.0), 0.01));
     }
 
     #[test]
-    fn a_counter_that_was_reset_is_lost_for_good() {
+    fn a_counter_without_a_range_is_not_read() {
         let root = TempDir::new().unwrap();
-        let path = domain(&root, "intel-rapl:0", "package-0", 5_000_000);
-        let source = &mut Rapl::open(root.path()).unwrap()[0];
-        fs::write(path.join("energy_uj"), "1000").unwrap();
-        let error = source.read().unwrap_err();
-        assert_eq!(error.reason, "the counter fell from 5000000 uJ to 1000 uJ: it was reset");
-        // Readings after it say nothing about what came before.
-        fs::write(path.join("energy_uj"), "2000").unwrap();
-        assert_eq!(source.read(), Err(error));
+        let path = domain(&root, "intel-rapl:0", "package-0", 1);
+        fs::write(path.join("max_energy_range_uj"), "0").unwrap();
+        assert!(Rapl::open(root.path()).unwrap_err().reason.ends_with("states no range of the counter"));
+        fs::remove_file(path.join("max_energy_range_uj")).unwrap();
+        assert!(Rapl::open(root.path()).unwrap_err().reason.contains("max_energy_range_uj` cannot be read"));
     }
 
     #[test]

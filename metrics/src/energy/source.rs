@@ -65,12 +65,29 @@ pub enum State {
 /// Holds what one reading of a source tells.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Reading {
-    /// A counter: energy since some fixed moment, never falling.
+    /// A counter: energy since some fixed moment, never falling unless it turns over ([`Turn`]).
     Energy(Joules),
     /// A sensor: power now, in watts; whoever reads it integrates over time.
     Power(f64),
     /// Both; the counter counts, the power is a cross-check.
     EnergyAndPower(Joules, f64),
+}
+
+/// Says when a counter starts again at 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Turn {
+    /// What it counts up to.
+    pub range: Joules,
+    /// Power that what it covers never exceeds, in watts.
+    pub highest_watts: f64,
+}
+
+impl Turn {
+    /// Returns the shortest time in which the counter may turn over, in seconds: read less often than
+    /// that, it tells nothing for certain.
+    pub fn seconds(&self) -> f64 {
+        self.range.0 / self.highest_watts
+    }
 }
 
 /// Says why a source cannot be read, and what to do about it where something can be done.
@@ -121,6 +138,11 @@ pub trait PowerSource: Send {
 
     /// Says in a sentence how the value comes about, with the constants of a model.
     fn method(&self) -> String;
+
+    /// Says when its counter turns over; none if it has no counter, or one that never does.
+    fn turn(&self) -> Option<Turn> {
+        None
+    }
 
     /// Reads the source now.
     ///

@@ -1,102 +1,24 @@
-//! What the PDF says, as values for its template. No value is ever markup.
+//! What a report says: its sentences and lists, drawn from the findings.
 
-use serde_json::{Value, json};
-
-use super::soft::{shorten, soften, soften_code};
-use super::{Findings, Medium};
-use crate::contrast::Test;
-use crate::hypotheses::{ALPHA, Answer, MetricAnswer, Verdict};
+use super::Findings;
+use super::block::{Callout, Claim, ClaimMetric, Numbers, Tone};
+use crate::contrast::Contrast;
+use crate::energy::in_units;
+use crate::hypotheses::{Answer, MetricAnswer, PROCEDURE, Verdict};
 use crate::number;
-use crate::plots::Figure;
 use crate::study::Outcome;
 use crate::summary::Outcomes;
-use crate::tables::{self, Align, Table};
-
-/// Longest answer that is printed whole, in characters.
-const LONGEST_ANSWER: usize = 700;
-/// Longest text in a column that does not wrap even in a table that is too wide.
-const WIDE: usize = 26;
-
-/// Gathers what the template prints.
-pub fn content(findings: &Findings) -> Value {
-    let study = findings.study;
-    let named = |names: &[&str]| -> Vec<Value> {
-        let tables = names.iter().filter_map(|name| findings.table(name));
-        tables.filter(|table| !table.rows.is_empty()).map(table_value).collect()
-    };
-    let metric_tables: Vec<Value> = findings
-        .tables
-        .iter()
-        .filter(|table| table.name.starts_with("metric-"))
-        .enumerate()
-        .map(|(index, table)| {
-            let mut value = table_value(table);
-            if index > 0 {
-                // The same notes under every one would say nothing new.
-                value["notes"] = json!([]);
-            }
-            value
-        })
-        .collect();
-    let figures = |prefix: &str| -> Vec<Value> { findings.figures_with(prefix).map(figure_value).collect() };
-    let hypothesis_figures = [figures("forest"), figures("heatmap-hypotheses")].concat();
-    json!({
-        "title": soften(&study.question),
-        "name": soften(&study.name),
-        "kicker": kicker(findings),
-        "question": soften(&study.question),
-        "failures": failures(findings),
-        "answers": findings.answers.iter().map(|answer| answer_value(findings, answer)).collect::<Vec<_>>(),
-        "rule": rule(findings, Medium::Page),
-        "front": findings.figures_with("front").next().map(figure_value),
-        "key": key_numbers(findings).iter().map(|(label, value)| json!([soften(label), soften(value)])).collect::<Vec<_>>(),
-        "design": design(findings),
-        "design_tables": named(&["arms", "models", "data", "metrics"]),
-        "checks": study.checks.iter().map(|check| json!({
-            "name": soften(&check.name),
-            "passed": check.passed,
-            "evidence": soften(&check.evidence),
-        })).collect::<Vec<_>>(),
-        "methods": methods(findings, Medium::Page),
-        "hypotheses_table": details(findings).map(|table| table_value(&table)),
-        "hypothesis_figures": hypothesis_figures,
-        "overview": findings.table("overview").map(table_value),
-        "result_figures": figures("heatmap-arms"),
-        "metric_tables": metric_tables,
-        "curve_figures": figures("curves"),
-        "energy_text": energy_text(findings),
-        "energy_figures": figures("energy"),
-        "energy_tables": named(&["energy-by-stage", "energy-by-arm"]),
-        "examples": study.examples.iter().map(|example| json!({
-            "id": soften(&example.id),
-            "question": soften(&shorten(&example.question, LONGEST_ANSWER)),
-            "references": example.references.iter().map(|text| soften(&shorten(text, LONGEST_ANSWER))).collect::<Vec<_>>(),
-            "answers": example.answers.iter().map(|(arm, text)| {
-                let text = if text.is_empty() { "(empty)".to_owned() } else { shorten(text, LONGEST_ANSWER) };
-                json!([soften(arm), soften(&text)])
-            }).collect::<Vec<_>>(),
-        })).collect::<Vec<_>>(),
-        "warnings": findings.warnings.iter().map(|text| soften(text)).collect::<Vec<_>>(),
-        "assumptions": study.assumptions.iter().map(|text| soften(text)).collect::<Vec<_>>(),
-        "reproduction_tables": [table_value(&provenance(findings))],
-        "resolved": soften_code(&study.resolved),
-    })
-}
 
 /// The rule of verdicts, printed under the answers.
-pub(super) fn rule(findings: &Findings, medium: Medium) -> String {
-    let alphas = || findings.answers.iter().map(|answer| answer.alpha);
-    let level = match alphas().next() {
-        Some(alpha) if alphas().all(|other| other == alpha) => format!("below {alpha}"),
-        _ => format!("below its significance level ({ALPHA} unless another is given)"),
-    };
-    let bold = if medium == Medium::Page { "; bold ones are significant" } else { "" };
+pub(super) fn rule(findings: &Findings) -> String {
+    let alpha = findings.study.alpha;
     format!(
-        "A claim is supported when its effect is positive and its two-sided p value, Holm-adjusted over all declared hypotheses and metrics, is {level} on every metric it names; reversed when so in the opposite direction on every metric; otherwise, or where the ranks behind a test contradict the mean, not supported. Positive effects favour the claim, whichever way the metric improves{bold}."
+        "A claim is supported when its effects are positive and its two-sided p value, after Holm, is below {alpha}; reversed when so in the opposite direction; otherwise not supported. {PROCEDURE}. The intervals of claims are simultaneous with the adjusted p: they leave zero out exactly where it is below {alpha}. Positive effects favour the claim, whichever way the metric improves; bold ones are significant."
     )
 }
 
-fn kicker(findings: &Findings) -> String {
+/// What stands above the title.
+pub(super) fn kicker(findings: &Findings) -> String {
     match &findings.study.reproduces {
         Some(publication) => format!("{} \u{b7} after {publication}", findings.study.name),
         None => findings.study.name.clone(),
@@ -104,84 +26,96 @@ fn kicker(findings: &Findings) -> String {
 }
 
 /// What went wrong, before anything else is read.
-fn failures(findings: &Findings) -> Vec<Value> {
+pub(super) fn failures(findings: &Findings) -> Vec<Callout> {
+    let bad = |head: String, text: String| Callout { tone: Tone::Bad, head, text };
     let outcomes = Outcomes::of(findings.study);
     let mut failures = Vec::new();
     if outcomes.failed + outcomes.missing > 0 {
-        let names: Vec<String> = findings
-            .study
-            .arms
-            .iter()
+        let arms = findings.study.arms.iter();
+        let names: Vec<String> = arms
             .filter_map(|arm| match &arm.outcome {
                 Outcome::Done => None,
                 Outcome::Failed { reason } => Some(format!("{} failed ({reason})", arm.name)),
                 Outcome::Missing => Some(format!("{} has not run", arm.name)),
             })
             .collect();
-        failures.push(json!({
-            "head": format!("INCOMPLETE: {} OF {} ARMS", outcomes.done, findings.study.arms.len()),
-            "text": soften(&format!("{}.", names.join("; "))),
-        }));
+        let head = format!("INCOMPLETE: {} OF {} ARMS", outcomes.done, findings.study.arms.len());
+        failures.push(bad(head, format!("{}.", names.join("; "))));
     }
     for check in findings.study.checks.iter().filter(|check| !check.passed) {
-        failures.push(json!({
-            "head": "CHECK NOT PASSED",
-            "text": soften(&format!("{} ({})", check.name, check.evidence)),
-        }));
+        failures.push(bad("CHECK NOT PASSED".into(), format!("{} ({})", check.name, check.evidence)));
     }
     failures
 }
 
-fn answer_value(findings: &Findings, answer: &Answer) -> Value {
+/// What the verdicts hold for, where it is the same for all claims that could be tested.
+pub(super) fn scope<'f>(findings: &'f Findings<'_>) -> Option<&'f str> {
+    let mut scopes = findings.answers.iter().map(|answer| answer.scope.as_str()).filter(|scope| !scope.is_empty());
+    let first = scopes.next()?;
+    scopes.all(|scope| scope == first).then_some(first)
+}
+
+/// The answers to the claims, ready to be printed. What all verdicts hold for is said once, elsewhere.
+pub(super) fn claims(findings: &Findings) -> Vec<Claim> {
+    let claims = findings.answers.iter().map(|answer| claim(findings, answer));
+    match scope(findings) {
+        Some(_) => claims.map(|claim| Claim { scope: String::new(), ..claim }).collect(),
+        None => claims.collect(),
+    }
+}
+
+fn claim(findings: &Findings, answer: &Answer) -> Claim {
     let detail = match &answer.verdict {
         Verdict::Untestable { reason } => reason,
         _ => &answer.detail,
     };
-    json!({
-        "verdict": answer.verdict.label(),
-        "name": soften(&answer.name),
-        "contrast": soften(&contrast_line(answer)),
-        "detail": soften(detail),
-        "metrics": answer.metrics.iter().map(|metric| metric_value(findings, answer, metric)).collect::<Vec<_>>(),
-    })
+    Claim {
+        verdict: answer.verdict.label(),
+        name: answer.name.clone(),
+        contrast: contrast_line(answer),
+        scope: answer.scope.clone(),
+        detail: detail.clone(),
+        metrics: answer.metrics.iter().map(|metric| claim_metric(findings, answer, metric)).collect(),
+    }
 }
 
-/// What is compared, over what, and how strictly where that is unusual.
+fn claim_metric(findings: &Findings, overall: &Answer, answer: &MetricAnswer) -> ClaimMetric {
+    let numbers = match (&answer.contrast, &answer.verdict) {
+        (Some(contrast), verdict) => {
+            let digits = contrast.decimals();
+            let limits = answer.interval.unwrap_or(contrast.interval);
+            Ok(Numbers {
+                effect: number::signed(contrast.effect, digits),
+                interval: (number::fixed(limits.low, digits), number::fixed(limits.high, digits)),
+                p: answer.p_adjusted.map_or_else(String::new, number::p_value),
+                significant: matches!(verdict, Verdict::Supported | Verdict::Reversed),
+            })
+        }
+        (None, Verdict::Untestable { reason }) if answer.verdict != overall.verdict => Err(reason.clone()),
+        (None, _) => Err(String::new()),
+    };
+    let label = metric_label(findings, &answer.metric);
+    ClaimMetric { label, verdict: answer.verdict.label(), numbers }
+}
+
+/// What is compared, and over what.
 pub(super) fn contrast_line(answer: &Answer) -> String {
     let mut line = answer.contrast.clone();
     if !answer.averaged.is_empty() {
         line.push_str(&format!("; mean over {}", answer.averaged.join(", ")));
     }
-    if answer.alpha != ALPHA {
-        line.push_str(&format!("; significance level {}", answer.alpha));
-    }
     line
 }
 
-fn metric_value(findings: &Findings, overall: &Answer, answer: &MetricAnswer) -> Value {
-    let label = soften(&metric_label(findings, &answer.metric));
-    let Some(contrast) = &answer.contrast else {
-        let reason = match &answer.verdict {
-            // Said once for all metrics.
-            verdict if *verdict == overall.verdict => "\u{2013}",
-            Verdict::Untestable { reason } => reason.as_str(),
-            verdict => verdict.label(),
-        };
-        return json!({ "label": label, "effect": null, "reason": soften(reason) });
-    };
+/// An effect with its interval: `+0.003 [−0.010, 0.016]`.
+pub(super) fn contrast_numbers(contrast: &Contrast) -> String {
     let digits = contrast.decimals();
-    json!({
-        "label": label,
-        "effect": number::signed(contrast.effect, digits),
-        "interval": format!(
-            "[{}, {}]",
-            number::fixed(contrast.interval.low, digits),
-            number::fixed(contrast.interval.high, digits)
-        ),
-        "p_adjusted": answer.p_adjusted.map_or_else(String::new, |p| number::p_value(crate::statistics::P::exact(p))),
-        "significant": matches!(answer.verdict, Verdict::Supported | Verdict::Reversed),
-        "reason": "",
-    })
+    format!(
+        "{} [{}, {}]",
+        number::signed(contrast.effect, digits),
+        number::fixed(contrast.interval.low, digits),
+        number::fixed(contrast.interval.high, digits)
+    )
 }
 
 pub(super) fn metric_label(findings: &Findings, name: &str) -> String {
@@ -193,48 +127,38 @@ pub(super) fn metric_label(findings: &Findings, name: &str) -> String {
 pub(super) fn key_numbers(findings: &Findings) -> Vec<(String, String)> {
     let study = findings.study;
     let outcomes = Outcomes::of(study);
+    let passed = study.checks.iter().filter(|check| check.passed).count();
     let mut numbers = vec![
-        (
-            "Checks passed".to_owned(),
-            match study.checks.len() {
-                0 => "none made".to_owned(),
-                all => format!("{} of {all}", study.checks.iter().filter(|check| check.passed).count()),
-            },
-        ),
         ("Arms done".to_owned(), format!("{} of {}", outcomes.done, study.arms.len())),
         ("Seeds".to_owned(), study.seeds.len().to_string()),
         ("Test questions".to_owned(), number::grouped(findings.questions as u64)),
+        (format!("Independent {}s", study.unit.name), number::grouped(findings.units as u64)),
+        (
+            "Checks passed".to_owned(),
+            if study.checks.is_empty() {
+                "none made".to_owned()
+            } else {
+                format!("{passed} of {}", study.checks.len())
+            },
+        ),
     ];
-    if let Some(standings) = findings.standings.iter().find(|s| s.metric == crate::plots::chief_metric(study))
-        && let Some(best) = standings.arms.iter().find(|arm| arm.best)
-        && let Some(value) = best.value
-    {
-        let label = metric_label(findings, &standings.metric);
-        numbers.push((format!("Best {label}"), number::fixed(value, number::decimals([value], best.interval))));
-        numbers.push(("reached by".to_owned(), best.arm.clone()));
-    }
     for model in &study.models {
         numbers.push((model.name.clone(), format!("{} parameters", number::parameters(model.parameters))));
     }
     let total = &findings.account.total;
-    numbers.push((
-        "Energy".to_owned(),
-        match total.joules() {
-            Some(joules) if !study.energy.is_empty() => number::energy(joules),
-            _ => "unavailable".to_owned(),
-        },
-    ));
+    numbers.push(("Energy".to_owned(), total.shown().unwrap_or_else(|| "unavailable".to_owned())));
     if !study.energy.is_empty() {
         numbers.push(("Energy is".to_owned(), total.state()));
         let emissions = findings.account.emissions.as_ref();
-        let mass = emissions.map_or("unavailable".to_owned(), |emissions| number::mass(emissions.kg_co2e));
+        let mass = emissions.map_or("unavailable".to_owned(), |emissions| total.mass(emissions.kg_co2e));
         numbers.push(("CO2e".to_owned(), mass));
         numbers.push(("Compute time".to_owned(), number::duration(findings.account.seconds)));
     }
     numbers
 }
 
-fn design(findings: &Findings) -> Vec<String> {
+/// What is crossed.
+pub(super) fn design(findings: &Findings) -> String {
     let study = findings.study;
     let factors: Vec<String> =
         study.factors.iter().map(|factor| format!("{} ({})", factor.name, factor.levels.join(", "))).collect();
@@ -249,21 +173,24 @@ fn design(findings: &Findings) -> Vec<String> {
     if let Some(baseline) = &study.baseline {
         text.push_str(&format!(" Tables compare with the baseline {baseline}."));
     }
-    vec![soften(&text)]
+    text
 }
 
 /// Says how intervals and tests were made.
-pub(super) fn methods(findings: &Findings, medium: Medium) -> Vec<String> {
+pub(super) fn methods(findings: &Findings) -> String {
     let Resampled { count, level, seed } = resampled(findings);
-    let mut contrasts = findings.answers.iter().flat_map(|answer| &answer.metrics).filter_map(|m| m.contrast.as_ref());
-    let over_seeds = contrasts.any(|contrast| contrast.interval_with_seeds.is_some());
-    let seeds = if over_seeds { "; those with seeds resample seeds as well" } else { "" };
-    let letter = |test: Test| if medium == Medium::Page { format!(" ({})", test.letter()) } else { String::new() };
-    let [wilcoxon, mcnemar, permutation, randomisation] =
-        [Test::Wilcoxon, Test::Mcnemar, Test::Permutation, Test::Randomisation].map(letter);
-    vec![format!(
-        "All comparisons are paired by question. The value of a side is the mean over its seeds and over the factors that are averaged out. Intervals are {level} % percentile intervals of a paired bootstrap over questions ({count} resamples, seed {seed}), with the seeds as they are{seeds}. Metrics that are plain means over questions are tested by Wilcoxon's signed-rank test{wilcoxon}, values of right or wrong by McNemar's exact test{mcnemar} or, averaged over several pairs, by random signs{permutation}; metrics of the whole corpus and means over tokens by approximate randomisation{randomisation} with {count} trials. All tests are two-sided."
-    )]
+    let study = findings.study;
+    let units = &study.unit.name;
+    let seeds = match study.seeds.len() {
+        0 | 1 => String::new(),
+        _ => {
+            ", and with Student's t for the seeds, whose squared limits are added (Banerjee 1961; Zou and Donner 2008)"
+                .to_owned()
+        }
+    };
+    format!(
+        "All comparisons are paired by question. The value of a side is the mean over its seeds and over the factors that are averaged out. What is independent of each other is the {units}, not the question. Effect, interval and p value are of one statistic, the mean difference (for corpus scores their difference, by jackknife pseudo-values of {units}s): the sign of whole {units}s is flipped, in all ways or in {count} random ones (seed {seed}), and the interval holds the differences that this test does not reject{seeds}. Intervals of arms are {level} % each. All tests are two-sided."
+    )
 }
 
 struct Resampled {
@@ -280,17 +207,11 @@ fn resampled(findings: &Findings) -> Resampled {
     }
 }
 
-/// The hypotheses table as the PDF sets it.
-fn details(findings: &Findings) -> Option<Table> {
-    let table = findings.table("hypotheses").filter(|_| !findings.answers.is_empty())?;
-    Some(tables::narrow(table, &findings.answers))
-}
-
 /// Says where the energy numbers come from, and what follows from them.
 pub(super) fn energy_text(findings: &Findings) -> Vec<String> {
     let account = &findings.account;
     let total = &account.total;
-    let amount = total.joules().map_or("an amount that is not available".to_owned(), number::energy);
+    let amount = total.shown().unwrap_or_else(|| "an amount that is not available".to_owned());
     let mut text = vec![format!(
         "All finished stages together consumed {amount} ({}) in {} of compute; failed attempts are not in it. A stage that several arms use was run once; its cost is shared equally between them. Nothing is subtracted for idling.",
         total.state(),
@@ -300,7 +221,7 @@ pub(super) fn energy_text(findings: &Findings) -> Vec<String> {
     text.push(match &account.emissions {
         Some(emissions) => format!(
             "This energy stands for {} of CO2e: energy \u{d7} PUE \u{d7} grid factor, with {}{gap}.",
-            number::mass(emissions.kg_co2e),
+            total.mass(emissions.kg_co2e),
             emissions.method
         ),
         None if findings.study.energy_model.grid_kg_co2e_per_kwh.is_none() => {
@@ -312,66 +233,18 @@ pub(super) fn energy_text(findings: &Findings) -> Vec<String> {
         let off = 100.0 * (check.integrated / check.counted - 1.0);
         text.push(format!(
             "Cross-check of {component}: sampled power comes to {}, the counter to {} ({} %), over the stages that have both.",
-            number::energy(check.integrated),
-            number::energy(check.counted),
+            in_units(check.integrated, 3, false),
+            in_units(check.counted, 3, false),
             number::signed(off, 1)
         ));
     }
     text
 }
 
-fn provenance(findings: &Findings) -> Table {
-    use crate::tables::{Cell, Column};
-
-    let mut table =
-        Table::new("provenance", "Versions, hardware and settings.", vec![Column::left("What"), Column::left("Value")]);
-    for (name, value) in &findings.study.provenance {
-        table.push(vec![Cell::text(name), Cell::text(value)]);
-    }
+/// The machine, and how random numbers were drawn.
+pub(super) fn environment(findings: &Findings) -> Vec<(String, String)> {
     let Resampled { count, level, seed } = resampled(findings);
-    table.push(vec![
-        Cell::text("statistics"),
-        Cell::text(format!("{count} resamples, {level} % intervals, seed {seed}")),
-    ]);
-    table
-}
-
-fn table_value(table: &Table) -> Value {
-    let table = &table.for_people();
-    let longest = |column: usize| {
-        let cells = table.rows.iter().map(|row| row.cells[column].value.shown().chars().count());
-        cells.chain([table.columns[column].head.chars().count()]).max().unwrap_or(0)
-    };
-    let columns: Vec<Value> = table
-        .columns
-        .iter()
-        .enumerate()
-        .map(|(index, column)| {
-            let wraps = column.align == Align::Left && longest(index) > WIDE;
-            // Columns that wrap share their room by the length of their texts.
-            json!({ "head": soften(&column.head), "align": column.align, "wide": if wraps { longest(index) } else { 0 } })
-        })
-        .collect();
-    let rows: Vec<Value> = table
-        .rows
-        .iter()
-        .map(|row| {
-            let cells: Vec<Value> = row
-                .cells
-                .iter()
-                .map(|cell| json!({ "text": soften(&cell.value.shown()), "best": cell.best, "mark": cell.mark }))
-                .collect();
-            json!({ "divided": row.divided, "cells": cells })
-        })
-        .collect();
-    json!({
-        "caption": soften(&table.caption),
-        "columns": columns,
-        "rows": rows,
-        "notes": table.notes.iter().map(|note| soften(note)).collect::<Vec<_>>(),
-    })
-}
-
-fn figure_value(figure: &Figure) -> Value {
-    json!({ "name": figure.name, "caption": soften(&figure.caption), "width": figure.share })
+    let mut facts = findings.study.environment.clone();
+    facts.push(("report".to_owned(), format!("{count} resamples, {level} % intervals, seed {seed}")));
+    facts
 }

@@ -1,129 +1,86 @@
 //! The report as Markdown, for repositories and terminals.
 
-use super::{Findings, Medium, content};
-use crate::hypotheses::Verdict;
-use crate::number;
+use super::block::{Answers, Block, Callout, Claim, ClaimMetric, Document, Tone};
 use crate::plots::Figure;
-use crate::study::Outcome;
 use crate::tables::markdown_escape as escape;
 
 /// Prints the report; figures are linked as `figures/NAME.svg`.
-pub fn markdown(findings: &Findings) -> String {
-    let study = findings.study;
-    let mut text = format!("# {}\n\n{}", escape(&study.question), escape(&study.name));
-    if let Some(publication) = &study.reproduces {
-        text.push_str(&format!(", after {}", escape(publication)));
+pub fn markdown(document: &Document<'_>) -> String {
+    let mut text = format!("# {}\n\n{}\n\n", escape(document.title), escape(&document.kicker));
+    for block in &document.blocks {
+        print(&mut text, block);
     }
-    text.push_str("\n\n");
-    for arm in &study.arms {
-        match &arm.outcome {
-            Outcome::Done => {}
-            Outcome::Failed { reason } => {
-                text.push_str(&format!("> **Arm {} failed:** {}\n\n", escape(&arm.name), escape(reason)));
-            }
-            Outcome::Missing => {
-                text.push_str(&format!("> **Arm {} has not run.**\n\n", escape(&arm.name)));
-            }
-        }
-    }
-    for check in study.checks.iter().filter(|check| !check.passed) {
-        text.push_str(&format!("> **Check not passed:** {} ({})\n\n", escape(&check.name), escape(&check.evidence)));
-    }
-    answers(&mut text, findings);
-    for figure in findings.figures_with("front") {
-        picture(&mut text, figure);
-    }
-    for (label, value) in content::key_numbers(findings) {
-        text.push_str(&format!("- {}: {}\n", escape(&label), escape(&value)));
-    }
-    text.push_str("\n## Design\n\n");
-    tables(&mut text, findings, &["arms", "models", "data", "metrics", "checks"]);
-    if !findings.answers.is_empty() {
-        text.push_str("## Hypotheses in detail\n\n");
-        text.push_str(&content::methods(findings, Medium::Markdown).join("\n\n"));
-        text.push_str("\n\n");
-        tables(&mut text, findings, &["hypotheses"]);
-        figures(&mut text, findings, "forest");
-        figures(&mut text, findings, "heatmap-hypotheses");
-    }
-    text.push_str("## Results by metric\n\n");
-    tables(&mut text, findings, &["overview"]);
-    figures(&mut text, findings, "heatmap-arms");
-    for table in findings.tables.iter().filter(|table| table.name.starts_with("metric-")) {
-        text.push_str(&table.to_markdown());
-        text.push('\n');
-    }
-    if findings.figures_with("curves").next().is_some() {
-        text.push_str("## Training\n\n");
-        figures(&mut text, findings, "curves");
-    }
-    if !study.energy.is_empty() {
-        text.push_str("## Energy\n\n");
-        let paragraphs: Vec<String> = content::energy_text(findings).iter().map(|text| escape(text)).collect();
-        text.push_str(&paragraphs.join("\n\n"));
-        text.push_str("\n\n");
-        figures(&mut text, findings, "energy");
-        tables(&mut text, findings, &["energy-by-stage", "energy-by-arm"]);
-    }
-    examples(&mut text, findings);
-    list(&mut text, "Warnings", &findings.warnings);
-    list(&mut text, "Assumptions", &study.assumptions);
-    text.push_str("## Reproduction\n\n");
-    for (name, value) in &study.provenance {
-        text.push_str(&format!("- {}: {}\n", escape(name), escape(value)));
-    }
-    text.push_str(&format!("\n{}\n", fenced(&study.resolved)));
-    text
+    format!("{}\n", text.trim_end())
 }
 
-fn answers(text: &mut String, findings: &Findings) {
-    for (index, answer) in findings.answers.iter().enumerate() {
+fn print(text: &mut String, block: &Block<'_>) {
+    match block {
+        Block::Heading(head) => text.push_str(&format!("## {}\n\n", escape(head))),
+        Block::Subheading(head) => text.push_str(&format!("### {}\n\n", escape(head))),
+        Block::Paragraph(words) | Block::Note(words) => text.push_str(&format!("{}\n\n", escape(words))),
+        Block::Callout(Callout { tone, head, text: words }) => {
+            let bold = match tone {
+                Tone::Good => escape(head),
+                Tone::Bad => format!("**{}**", escape(head)),
+            };
+            text.push_str(&format!("> {bold} {}\n\n", escape(words)));
+        }
+        Block::Claims(claims) => print_claims(text, claims),
+        Block::Table(table) => text.push_str(&format!("{}\n", table.to_markdown())),
+        Block::Figure(figure) => picture(text, figure),
+        Block::Facts(head, facts) => {
+            text.push_str(&format!("**{}**\n\n", escape(head)));
+            for (name, value) in facts {
+                text.push_str(&format!("- {}: {}\n", escape(name), escape(value)));
+            }
+            text.push('\n');
+        }
+        Block::List(items) => {
+            for item in items {
+                text.push_str(&format!("- {}\n", escape(item)));
+            }
+            text.push('\n');
+        }
+        Block::Answers(answers) => print_answers(text, answers),
+        Block::Code(code) => text.push_str(&format!("{}\n\n", fenced(code))),
+        Block::Beside(blocks) => blocks.iter().for_each(|block| print(text, block)),
+    }
+}
+
+fn print_claims(text: &mut String, claims: &[Claim]) {
+    for (index, claim) in claims.iter().enumerate() {
         text.push_str(&format!(
             "{}. **{}**: {} ({})\n",
             index + 1,
-            answer.verdict.label().to_uppercase(),
-            escape(&answer.name),
-            escape(&content::contrast_line(answer))
+            claim.verdict.to_uppercase(),
+            escape(&claim.name),
+            escape(&claim.contrast)
         ));
-        if !answer.detail.is_empty() {
-            text.push_str(&format!("   - {}\n", escape(&answer.detail)));
+        if !claim.scope.is_empty() {
+            text.push_str(&format!("   - for {}\n", escape(&claim.scope)));
         }
-        for metric in &answer.metrics {
-            let label = escape(&content::metric_label(findings, &metric.metric));
-            let line = match (&metric.contrast, &metric.verdict) {
-                (Some(contrast), verdict) => {
-                    let digits = contrast.decimals();
-                    format!(
-                        "{} (95 % CI {} to {}), p = {} after Holm: {}",
-                        number::signed(contrast.effect, digits),
-                        number::fixed(contrast.interval.low, digits),
-                        number::fixed(contrast.interval.high, digits),
-                        metric.p_adjusted.map_or_else(String::new, |p| number::p_value(crate::statistics::P::exact(p))),
-                        verdict.label()
-                    )
-                    .replace("p = <", "p < ")
-                }
-                (None, Verdict::Untestable { reason }) => format!("untestable: {}", escape(reason)),
-                (None, verdict) => verdict.label().to_owned(),
+        if !claim.detail.is_empty() {
+            text.push_str(&format!("   - {}\n", escape(&claim.detail)));
+        }
+        for metric in &claim.metrics {
+            text.push_str(&format!("   - {}: {}\n", escape(&metric.label), metric_line(metric)));
+        }
+    }
+    text.push('\n');
+}
+
+fn metric_line(metric: &ClaimMetric) -> String {
+    match &metric.numbers {
+        Ok(numbers) => {
+            let (low, high) = &numbers.interval;
+            let p = match numbers.p.strip_prefix("< ") {
+                Some(bound) => format!("p < {bound}"),
+                None => format!("p = {}", numbers.p),
             };
-            text.push_str(&format!("   - {label}: {line}\n"));
+            format!("{} (simultaneous interval {low} to {high}), {p} after Holm: {}", numbers.effect, metric.verdict)
         }
-    }
-    text.push_str(&format!("\n{}\n\n", content::rule(findings, Medium::Markdown)));
-}
-
-fn tables(text: &mut String, findings: &Findings, names: &[&str]) {
-    for name in names {
-        if let Some(table) = findings.table(name).filter(|table| !table.rows.is_empty()) {
-            text.push_str(&table.to_markdown());
-            text.push('\n');
-        }
-    }
-}
-
-fn figures(text: &mut String, findings: &Findings, prefix: &str) {
-    for figure in findings.figures_with(prefix) {
-        picture(text, figure);
+        Err(reason) if reason.is_empty() => metric.verdict.to_owned(),
+        Err(reason) => format!("{}: {}", metric.verdict, escape(reason)),
     }
 }
 
@@ -132,30 +89,14 @@ fn picture(text: &mut String, figure: &Figure) {
     text.push_str(&format!("![{caption}](figures/{}.svg)\n\n*{caption}*\n\n", figure.name));
 }
 
-fn examples(text: &mut String, findings: &Findings) {
-    if findings.study.examples.is_empty() {
-        return;
+fn print_answers(text: &mut String, Answers { example, groups }: &Answers<'_>) {
+    text.push_str(&format!("**{}** {}\n\n", escape(&example.id), escape(&example.question)));
+    for reference in &example.references {
+        text.push_str(&format!("- reference: {}\n", escape(reference)));
     }
-    text.push_str("## Answers side by side\n\n");
-    for example in &findings.study.examples {
-        text.push_str(&format!("**{}** {}\n\n", escape(&example.id), escape(&example.question)));
-        for reference in &example.references {
-            text.push_str(&format!("- reference: {}\n", escape(reference)));
-        }
-        for (arm, answer) in &example.answers {
-            text.push_str(&format!("- {}: {}\n", escape(arm), escape(answer)));
-        }
-        text.push('\n');
-    }
-}
-
-fn list(text: &mut String, head: &str, items: &[String]) {
-    if items.is_empty() {
-        return;
-    }
-    text.push_str(&format!("## {head}\n\n"));
-    for item in items {
-        text.push_str(&format!("- {}\n", escape(item)));
+    for (arms, answer) in groups {
+        let answer = if answer.is_empty() { "(empty)".to_owned() } else { escape(answer) };
+        text.push_str(&format!("- {}: {answer}\n", escape(&arms.join(", "))));
     }
     text.push('\n');
 }

@@ -1,18 +1,29 @@
-//! The report as a document: its content, and the PDF and Markdown that it is set in.
+//! The report as a document: [`outline`] draws it up once, as typed blocks, and a printer each sets
+//! them as PDF and as Markdown.
 
+pub mod block;
 mod content;
 #[cfg(feature = "pdf")]
 mod glyphs;
+mod limitations;
 pub mod markdown;
+mod outline;
+#[cfg(feature = "pdf")]
+mod page;
 #[cfg(feature = "pdf")]
 pub mod pdf;
+mod setting;
+#[cfg(feature = "pdf")]
 mod soft;
+mod sources;
+mod words;
 
-pub use content::content;
+pub use outline::outline;
 
 use crate::energy::Account;
 use crate::hypotheses::Answer;
 use crate::plots::Figure;
+use crate::rivals::Rivals;
 use crate::standings::Standings;
 use crate::statistics::Resampling;
 use crate::study::Study;
@@ -29,8 +40,12 @@ pub struct Findings<'a> {
     pub standings: Vec<Standings>,
     /// The energy account.
     pub account: Account,
+    /// Trained arms against each other on the metric that figures show.
+    pub rivals: Rivals,
     /// Number of test questions.
     pub questions: usize,
+    /// Number of units that they belong to.
+    pub units: usize,
     /// How intervals and p values were resampled.
     pub resampling: Resampling,
     /// Reservations of the run and of the report.
@@ -39,16 +54,6 @@ pub struct Findings<'a> {
     pub tables: Vec<Table>,
     /// All figures, by [`Figure::name`].
     pub figures: Vec<Figure>,
-}
-
-/// Says where a sentence is read: each has its own way to mark what is significant and which test
-/// was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Medium {
-    /// Bold effects, letters on p values.
-    Page,
-    /// Words.
-    Markdown,
 }
 
 /// Holds a finished PDF.

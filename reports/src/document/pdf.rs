@@ -1,36 +1,39 @@
 //! The PDF, set by typst from a template and data. Works offline; the same input gives the same
 //! bytes, so no date is written.
 
+use serde_json::json;
 use typst_as_lib::TypstEngine;
 use typst_pdf::PdfOptions;
 
+use super::Pdf;
+use super::block::Document;
 use super::glyphs::Glyphs;
-use super::{Findings, Pdf, content};
-use crate::plots::fonts;
+use super::page::page;
+use crate::plots::{Figure, fonts};
 use crate::{Error, Result};
 
 const TEMPLATE: &str = include_str!("template.typ");
 
-/// Sets the report.
+/// Sets the report with its figures.
 ///
 /// # Errors
 /// [`Error::Document`] with what the typesetter said.
-pub fn pdf(findings: &Findings) -> Result<Pdf> {
+pub fn pdf(document: &Document<'_>, figures: &[Figure]) -> Result<Pdf> {
     let fonts = || typst_assets::fonts().chain([fonts::REGULAR, fonts::BOLD]);
-    let mut content = content(findings);
+    let mut content = page(document);
     let unknown = Glyphs::new(fonts()).spell_out(&mut content);
     if unknown > 0
-        && let Some(warnings) = content["warnings"].as_array_mut()
+        && let Some(blocks) = content["blocks"].as_array_mut()
     {
         let text = format!(
-            "{unknown} characters that the fonts of this PDF lack are given by their code points, as in [U+4E2D]"
+            "{unknown} characters that the fonts of this PDF lack are given by their code points, as in [U+4E2D]."
         );
-        warnings.push(text.into());
+        blocks.push(json!({ "kind": "note", "text": text }));
     }
     let data = serde_json::to_vec(&content).expect("values are JSON");
     let mut files = vec![("data.json".to_owned(), data)];
-    for figure in &findings.figures {
-        files.push((format!("figures/{}.svg", figure.name), figure.svg()?.into_bytes()));
+    for figure in figures {
+        files.push((format!("figures/{}.svg", figure.name), figure.svg.clone().into_bytes()));
     }
     let engine = TypstEngine::builder()
         .main_file(TEMPLATE)

@@ -4,8 +4,8 @@
 const LONGEST_RUN: usize = 28;
 /// Where longer runs may break.
 const BREAK_EVERY: usize = 14;
-/// Characters of code that a line of the page holds, in two columns.
-const CODE_LINE: usize = 48;
+/// Characters of code that a line of the page holds, in three columns.
+const CODE_LINE: usize = 42;
 /// The zero-width space: lines may break at it.
 const BREAK: &str = "\u{200b}";
 
@@ -99,7 +99,7 @@ mod tests {
         let path = "embedding-model = \"/a/folder/with/a/rather-long-name/that/no-single-line/could_hold/as/a/whole\"";
         assert_eq!(soften_code(path), path);
         let hash = "f".repeat(64);
-        assert_eq!(soften_code(&format!("h = {hash}\n")), format!("h = {}\u{200b}{}\n", &hash[..48], &hash[48..]));
+        assert_eq!(soften_code(&format!("h = {hash}\n")), format!("h = {}\u{200b}{}\n", &hash[..42], &hash[42..]));
         assert_eq!(soften_code("a\r\n\tb\u{7}"), "a\n    b\u{fffd}");
     }
 

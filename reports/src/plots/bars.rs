@@ -1,10 +1,12 @@
 //! Energy as stacked bars: by kind of stage, and by arm.
 
+use std::collections::BTreeSet;
+
 use super::axis::{Axis, Scale};
 use super::palette::{FAINT, INK, WHITE, series};
 use super::panel::{Entry, MEDIUM, SMALL, fit_name, horizontal_axis, legend, legend_height, swatch};
 use super::scene::{Colour, Scene, Style};
-use crate::energy::{Account, Amount, JOULES_PER_WATT_HOUR, watt_hour_digits};
+use crate::energy::{Account, Amount, JOULES_PER_WATT_HOUR};
 use crate::number;
 
 struct Bar {
@@ -17,7 +19,7 @@ struct Bar {
 
 /// Draws a bar per kind of stage, divided by component; nothing when no energy is known.
 pub(super) fn by_stage(account: &Account, width: f64) -> Option<Scene> {
-    let digits = watt_hour_digits(account.stages.iter().map(|stage| &stage.total));
+    let missing = missing(account.stages.iter().map(|stage| &stage.total));
     let bars: Vec<Bar> = account
         .stages
         .iter()
@@ -29,26 +31,26 @@ pub(super) fn by_stage(account: &Account, width: f64) -> Option<Scene> {
                 .enumerate()
                 .filter_map(|(index, name)| part(index, stage.components.get(name)))
                 .collect(),
-            note: note(&stage.total, digits),
+            note: note(&stage.total, &missing),
         })
         .collect();
-    stacked(&bars, &account.components, "Energy by kind of stage (Wh)", width)
+    stacked(&bars, &account.components, &title("Energy by kind of stage", &missing), width)
 }
 
 /// Draws a bar per arm, divided by kind of stage; nothing when no energy is known.
 pub(super) fn by_arm(account: &Account, width: f64) -> Option<Scene> {
     let kinds: Vec<String> = account.stages.iter().map(|stage| stage.stage.clone()).collect();
-    let digits = watt_hour_digits(account.arms.iter().map(|arm| &arm.total));
+    let missing = missing(account.arms.iter().map(|arm| &arm.total));
     let bars: Vec<Bar> = account
         .arms
         .iter()
         .map(|arm| Bar {
             label: format!("{}{}", arm.arm, arm.outcome.remark()),
             parts: kinds.iter().enumerate().filter_map(|(index, kind)| part(index, arm.stages.get(kind))).collect(),
-            note: note(&arm.total, digits),
+            note: note(&arm.total, &missing),
         })
         .collect();
-    stacked(&bars, &kinds, "Energy by arm, shared stages divided (Wh)", width)
+    stacked(&bars, &kinds, &title("Energy by arm, shared stages divided", &missing), width)
 }
 
 fn part(index: usize, amount: Option<&Amount>) -> Option<(Colour, f64, f64)> {
@@ -57,18 +59,33 @@ fn part(index: usize, amount: Option<&Amount>) -> Option<(Colour, f64, f64)> {
     Some((series(index), hours(amount.measured), hours(amount.estimated)))
 }
 
-fn note(amount: &Amount, digits: usize) -> String {
-    let total = hours(amount, digits);
-    if amount.unavailable.is_empty() {
+/// What stands behind a bar: its amount, and what is missing from it but not from all bars.
+fn note(amount: &Amount, missing: &BTreeSet<&str>) -> String {
+    let total = hours(amount);
+    let names: Vec<&str> =
+        amount.unavailable.iter().map(String::as_str).filter(|name| !missing.contains(name)).collect();
+    if names.is_empty() {
         return total;
     }
-    let names: Vec<&str> = amount.unavailable.iter().map(String::as_str).collect();
     format!("{total} without {}", names.join(", ")).trim_start().to_owned()
 }
 
-fn hours(amount: &Amount, digits: usize) -> String {
-    let joules = amount.joules();
-    joules.map_or(String::new(), |joules| format!("{} Wh", number::amount(joules / JOULES_PER_WATT_HOUR, digits)))
+/// Components that are missing from all amounts alike.
+fn missing<'a>(amounts: impl Iterator<Item = &'a Amount>) -> BTreeSet<&'a str> {
+    let names = |amount: &'a Amount| amount.unavailable.iter().map(String::as_str).collect::<BTreeSet<_>>();
+    amounts.map(names).reduce(|a, b| &a & &b).unwrap_or_default()
+}
+
+/// The title of an axis of watt-hours, with what holds of all bars.
+fn title(what: &str, missing: &BTreeSet<&str>) -> String {
+    let without: Vec<&str> = missing.iter().copied().collect();
+    if without.is_empty() { format!("{what} (Wh)") } else { format!("{what} (Wh, without {})", without.join(", ")) }
+}
+
+/// All bars in one unit, each with the digits that its method can tell.
+fn hours(amount: &Amount) -> String {
+    let shown = |joules: f64| number::approximate(joules / JOULES_PER_WATT_HOUR, amount.digits(), amount.is_estimate());
+    amount.joules().map_or(String::new(), |joules| format!("{} Wh", shown(joules)))
 }
 
 fn stacked(bars: &[Bar], keys: &[String], title: &str, width: f64) -> Option<Scene> {
@@ -90,11 +107,19 @@ fn stacked(bars: &[Bar], keys: &[String], title: &str, width: f64) -> Option<Sce
         })
         .map(|(index, key)| -> Entry { (swatch(series(index), false), key.clone()) })
         .collect();
-    if bars.iter().flat_map(|bar| &bar.parts).any(|(_, _, estimated)| *estimated > 0.0) {
-        entries.push((swatch(FAINT, true), "estimated".to_owned()));
+    let some = |of: fn(&(Colour, f64, f64)) -> f64| bars.iter().flat_map(|bar| &bar.parts).any(|part| of(part) > 0.0);
+    // Where everything is an estimate, hatching would tell nothing apart.
+    let (measured, estimated) = (some(|part| part.1), some(|part| part.2));
+    let hatches = measured && estimated;
+    if estimated {
+        entries.push(if hatches {
+            (swatch(FAINT, true), "estimated".to_owned())
+        } else {
+            (Box::new(|_: &mut Scene, _| ()), "all estimated".to_owned())
+        });
     }
     let top = 7.0 + legend_height(width - left, &entries);
-    let (step, thick) = (14.0, 9.5);
+    let (step, thick) = (11.0, 7.5);
     let bottom = top + step * bars.len() as f64;
     let mut scene = Scene::new(width, bottom + 28.0);
     let axis = Axis { low: 0.0, high: most, scale: Scale::Linear, from: left, to: width - right };
@@ -112,7 +137,7 @@ fn stacked(bars: &[Bar], keys: &[String], title: &str, width: f64) -> Option<Sce
                 let at = (axis.at(from), y - thick / 2.0);
                 let size = (axis.at(from + amount) - axis.at(from), thick);
                 scene.rectangle(at, size, colour);
-                if is_estimate {
+                if is_estimate && hatches {
                     scene.hatch(at, size, WHITE);
                 }
                 from += amount;
@@ -147,6 +172,6 @@ mod tests {
         let scene = by_arm(&account(&study), 400.0).unwrap();
         let said =
             |wanted: &str| scene.shapes.iter().any(|shape| matches!(shape, Shape::Text { text, .. } if text == wanted));
-        assert!(said("2.000 Wh without gpu") && said("1.000 Wh") && said("b (failed)"), "{:?}", scene.shapes);
+        assert!(said("2.00 Wh without gpu") && said("1.00 Wh") && said("b (failed)"), "{:?}", scene.shapes);
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn forest(study: &Study, answers: &[Answer], width: f64) -> Option<Sc
     }
     let (claim, metric_width, right) = (158.0, 58.0, 128.0);
     let (left, end) = (claim + metric_width, width - right);
-    let step = 14.0;
+    let step = 12.0;
     let top = 18.0;
     let lines: Vec<usize> = answers.iter().map(|answer| answer.metrics.len().max(2)).collect();
     let rows = lines.iter().sum::<usize>() as f64 + 0.4 * answers.len() as f64;
@@ -30,7 +30,7 @@ pub(super) fn forest(study: &Study, answers: &[Answer], width: f64) -> Option<Sc
     scene.line(&[(axis.at(0.0), top - 4.0), (axis.at(0.0), bottom)], 1.0, FAINT);
     let title = Style::new(MEDIUM, INK).middle();
     scene.text(((left + end) / 2.0, bottom + 20.0), "Standardised effect (positive favours the claim)", title);
-    scene.text((end + 10.0, top - 10.0), "Effect [95 % CI], unit of the metric", Style::new(SMALL, FAINT));
+    scene.text((end + 10.0, top - 10.0), "Effect [CI], unit of the metric", Style::new(SMALL, FAINT));
 
     let mut y = top + step / 2.0;
     for (index, (answer, &count)) in answers.iter().zip(&lines).enumerate() {
@@ -73,11 +73,12 @@ fn row(scene: &mut Scene, axis: &Axis, metric: &MetricAnswer, y: f64, text_at: f
         scene.circle((axis.at(value), y), 3.0, colour, ring);
     }
     let digits = contrast.decimals();
+    let interval = metric.interval.unwrap_or(contrast.interval);
     let text = format!(
         "{} [{}, {}]",
         number::signed(contrast.effect, digits),
-        number::fixed(contrast.interval.low, digits),
-        number::fixed(contrast.interval.high, digits)
+        number::fixed(interval.low, digits),
+        number::fixed(interval.high, digits)
     );
     let style = Style::new(SMALL, INK);
     let style = if ring.is_none() { style.bold() } else { style };
@@ -88,8 +89,9 @@ fn row(scene: &mut Scene, axis: &Axis, metric: &MetricAnswer, y: f64, text_at: f
 fn limits(metric: &MetricAnswer) -> Option<(f64, f64, f64)> {
     let contrast = metric.contrast.as_ref()?;
     let value = contrast.standardised?;
-    let unit = contrast.error * (contrast.n as f64).sqrt();
-    Some((contrast.interval.low / unit, value, contrast.interval.high / unit))
+    let interval = metric.interval.unwrap_or(contrast.interval);
+    let limits = (contrast.standardise(interval.low)?, value, contrast.standardise(interval.high)?);
+    (limits.0.is_finite() && limits.2.is_finite()).then_some(limits)
 }
 
 fn colour(verdict: &Verdict) -> Colour {

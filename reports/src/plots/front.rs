@@ -2,18 +2,21 @@
 //!
 //! Only whole amounts compete: finished arms of the design whose energy is known as well as that of
 //! the others. A reference pays for answering alone, its training being charged to the arms, so it is
-//! shown as a level of quality and never takes part.
+//! shown as a level of quality and never takes part. Neither do differences that cannot be told: of
+//! energies closer than their method's resolution none is cheaper, of values that chance explains none
+//! is better.
 
 use std::collections::BTreeSet;
 
 use super::axis::{Axis, Scale};
 use super::paint;
-use super::palette::{COLOURS, FAINT, INK, WHITE, series};
+use super::palette::{BAND, COLOURS, FAINT, INK, WHITE, series};
 use super::panel::{Entry, MEDIUM, SMALL, fit_name, horizontal_axis, label_width, legend, vertical_axis};
 use super::scene::{Colour, Scene, Style};
 use crate::energy::{Account, JOULES_PER_WATT_HOUR};
 use crate::number;
 use crate::record::Direction;
+use crate::rivals::Rivals;
 use crate::standings::Standings;
 use crate::study::{Arm, Factor, Metric, Outcome, Role, Study};
 
@@ -65,7 +68,16 @@ struct Point<'a> {
     arm: &'a Arm,
     /// Watt-hours.
     energy: f64,
+    /// Smallest difference of energy that can be told, as a share.
+    resolution: f64,
     value: f64,
+}
+
+impl Point<'_> {
+    /// Whether the arm takes less energy than another by more than can be told.
+    fn is_cheaper(&self, other: &Self) -> bool {
+        self.energy < other.energy * (1.0 - self.resolution.max(other.resolution))
+    }
 }
 
 /// What the figure compares.
@@ -83,6 +95,7 @@ pub(super) fn front(
     metric: &Metric,
     standings: &Standings,
     account: &Account,
+    rivals: &Rivals,
     width: f64,
 ) -> Option<Front> {
     let Compared { points, levels, left_out } = compared(study, standings, account);
@@ -127,17 +140,19 @@ pub(super) fn front(
     );
     scene.text((5.0, (top + floor) / 2.0), title, Style::new(MEDIUM, INK).middle().up());
 
-    let drawn = draw_levels(&mut scene, &x, &y, &levels, &names);
-    let pairs: Vec<(f64, f64)> = points.iter().map(|point| (point.energy, point.value)).collect();
-    let best = pareto(&pairs, metric.direction);
-    let line = steps(&x, &y, &points, &best);
-    scene.line(&line, 0.9, INK);
     let sizes = Sizes::of(study, &points);
+    let as_cheap = draw_ties(&mut scene, &x, (top, floor), &points);
+    let drawn = draw_levels(&mut scene, &x, &y, &levels, &names);
+    let best = pareto(&points, |a, b| rivals.is_better(&a.arm.name, &b.arm.name));
     let looks: Vec<Look> = points.iter().map(|point| look(&order, point.arm, &sizes)).collect();
     for (point, look) in points.iter().zip(&looks) {
         draw(&mut scene, (x.at(point.energy), y.at(point.value)), *look);
     }
-    draw_names(&mut scene, &x, &y, &points, &looks, &best, (&line, &drawn));
+    for &index in &best {
+        let at = (x.at(points[index].energy), y.at(points[index].value));
+        ring(&mut scene, at, looks[index].radius + 2.8);
+    }
+    draw_names(&mut scene, &x, &y, &points, &looks, &best, &drawn);
     let mut below = floor + 32.0;
     let groups = keys(study, &order, &sizes);
     let heads = groups.iter().map(|(head, _)| paint::width(head, SMALL, true));
@@ -152,7 +167,7 @@ pub(super) fn front(
         0 => Some("Dashed"),
         _ => Some("Dashed, or an arrow where off the scale"),
     };
-    Some(Front { scene, caption: caption(metric, account, shown, &left_out, &order) })
+    Some(Front { scene, caption: caption(metric, account, shown, as_cheap, &left_out, &order) })
 }
 
 /// Sorts the arms into those that compete, levels to compare with, and those that are left out.
@@ -164,24 +179,30 @@ fn compared<'a>(study: &'a Study, standings: &Standings, account: &Account) -> C
         .filter(|(arm, _)| arm.outcome == Outcome::Done)
         .filter_map(|(arm, standing)| Some((arm, standing.value?)))
         .collect();
-    let of = |role: Role| done.iter().copied().filter(move |(arm, _)| arm.role == role);
-    let unread: Vec<BTreeSet<_>> = of(Role::Cell).map(|(arm, _)| gaps(study, &arm.name)).collect();
+    let references = || done.iter().copied().filter(|(arm, _)| arm.role == Role::Reference);
+    let trained = || done.iter().copied().filter(|(arm, _)| arm.role != Role::Reference);
+    let unread: Vec<BTreeSet<_>> = trained().map(|(arm, _)| gaps(study, &arm.name)).collect();
     // What is missing from every arm alike makes none look cheap.
     let shared = unread.iter().cloned().reduce(|a, b| &a & &b).unwrap_or_default();
     let (mut points, mut partial, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
-    for ((arm, value), gaps) in of(Role::Cell).zip(&unread) {
+    for ((arm, value), gaps) in trained().zip(&unread) {
         let row = account.arms.iter().find(|row| row.arm == arm.name);
         let joules = row.and_then(|row| row.total.joules()).filter(|joules| *joules > 0.0);
         match joules {
             None => unknown.push(arm.name.as_str()),
             Some(_) if *gaps != shared => partial.push(arm.name.as_str()),
-            Some(joules) => points.push(Point { arm, energy: joules / JOULES_PER_WATT_HOUR, value }),
+            Some(joules) => points.push(Point {
+                arm,
+                energy: joules / JOULES_PER_WATT_HOUR,
+                resolution: row.and_then(|row| row.total.resolution()).unwrap_or_default(),
+                value,
+            }),
         }
     }
     let unfinished: Vec<&str> = study
         .arms
         .iter()
-        .filter(|arm| arm.role == Role::Cell && arm.outcome != Outcome::Done)
+        .filter(|arm| arm.role != Role::Reference && arm.outcome != Outcome::Done)
         .map(|arm| arm.name.as_str())
         .collect();
     let groups = [
@@ -196,7 +217,7 @@ fn compared<'a>(study: &'a Study, standings: &Standings, account: &Account) -> C
     };
     Compared {
         points,
-        levels: of(Role::Reference).map(|(arm, value)| (arm.name.as_str(), value)).collect(),
+        levels: references().map(|(arm, value)| (arm.name.as_str(), value)).collect(),
         left_out: groups.iter().filter_map(clause).collect(),
     }
 }
@@ -213,13 +234,17 @@ fn caption(
     metric: &Metric,
     account: &Account,
     references: Option<&str>,
+    as_cheap: usize,
     left_out: &[String],
     order: &[&Factor],
 ) -> String {
     let mut caption = format!(
-        "{} against the energy of each arm of the design, shared stages divided. The line is the Pareto front: for every arm off it, one on it costs no more and is at least as good.",
+        "{} against the energy of each arm of the design, shared stages divided. Ringed and named: the Pareto front, arms that no other one beats; one beats another if it is cheaper by more than can be told and not significantly worse, or significantly better (p after Holm over all pairs) and not dearer by more than can be told.",
         metric.label
     );
+    if as_cheap > 1 {
+        caption.push_str(&format!(" Shaded: the {as_cheap} arms whose energy cannot be told from the least."));
+    }
     if let Some(shown) = references {
         caption.push_str(&format!(" {shown}: references (answering only; their training is charged to the arms)."));
     }
@@ -230,10 +255,10 @@ fn caption(
     if !untold.is_empty() {
         caption.push_str(&format!(" Not told apart by colour, shape or filling: {}.", untold.join("; ")));
     }
-    let state = account.total.state();
-    let mut letters = state.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
-    caption.push_str(&format!(" {}{}.", first.unwrap_or_default(), letters.as_str()));
+    caption.push_str(&format!(" Energy is {}.", account.total.state()));
+    if let Some(precision) = account.precision() {
+        caption.push_str(&format!(" {precision}"));
+    }
     caption
 }
 
@@ -377,40 +402,38 @@ fn spread(wanted: &[f64], gap: f64, (low, high): (f64, f64)) -> Vec<f64> {
     places
 }
 
-/// Positions of the pairs of energy and value that no other one beats in both, by rising energy.
-fn pareto(pairs: &[(f64, f64)], direction: Direction) -> Vec<usize> {
-    let good = |index: usize| direction.sign() * pairs[index].1;
-    let mut order: Vec<usize> = (0..pairs.len()).collect();
-    order.sort_by(|&a, &b| pairs[a].0.total_cmp(&pairs[b].0).then(good(b).total_cmp(&good(a))));
-    let mut front: Vec<usize> = Vec::new();
-    for index in order {
-        if front.last().is_none_or(|&last| good(index) > good(last)) {
-            front.push(index);
-        }
-    }
+/// Positions of the points that no other one beats, by rising energy. One beats another if it is
+/// cheaper and not worse, or better and not dearer, each beyond what can be told.
+fn pareto(points: &[Point], is_better: impl Fn(&Point, &Point) -> bool) -> Vec<usize> {
+    let beats = |a: &Point, b: &Point| a.is_cheaper(b) && !is_better(b, a) || is_better(a, b) && !b.is_cheaper(a);
+    let unbeaten = |index: &usize| !points.iter().any(|other| beats(other, &points[*index]));
+    let mut front: Vec<usize> = (0..points.len()).filter(unbeaten).collect();
+    front.sort_by(|&a, &b| points[a].energy.total_cmp(&points[b].energy));
     front
 }
 
-/// The front as a line of steps.
-fn steps(x: &Axis, y: &Axis, points: &[Point], best: &[usize]) -> Vec<(f64, f64)> {
-    let mut line: Vec<(f64, f64)> = Vec::new();
-    for &index in best {
-        let at = (x.at(points[index].energy), y.at(points[index].value));
-        if let Some(&(_, before)) = line.last() {
-            line.push((at.0, before));
-        }
-        line.push(at);
-    }
-    if let Some(&(_, last)) = line.last() {
-        line.push((x.to, last));
-    }
-    line
+/// Shades the energies that cannot be told from the least; returns how many arms have such.
+fn draw_ties(scene: &mut Scene, x: &Axis, (top, floor): (f64, f64), points: &[Point]) -> usize {
+    let Some(cheapest) = points.iter().min_by(|a, b| a.energy.total_cmp(&b.energy)) else { return 0 };
+    let end = cheapest.energy / (1.0 - cheapest.resolution);
+    let (from, to) = (x.from.max(x.at(cheapest.energy)), x.at(end).min(x.to));
+    scene.rectangle((from, top), (to - from, floor - top), BAND);
+    points.iter().filter(|point| !cheapest.is_cheaper(point)).count()
+}
+
+fn ring(scene: &mut Scene, centre: (f64, f64), radius: f64) {
+    let corner = |step: i32| {
+        let angle = f64::from(step) * std::f64::consts::TAU / 36.0;
+        (centre.0 + radius * angle.cos(), centre.1 + radius * angle.sin())
+    };
+    scene.line(&(0..=36).map(corner).collect::<Vec<_>>(), 0.9, INK);
 }
 
 /// Left, upper, right and lower edge.
 type Area = (f64, f64, f64, f64);
 
-/// Names the arms of the front where there is room, away from dashes if possible.
+/// Names the arms of the front: beside their marker or, where there is no room, farther away with a
+/// line to it; away from dashes if possible.
 fn draw_names(
     scene: &mut Scene,
     x: &Axis,
@@ -418,46 +441,57 @@ fn draw_names(
     points: &[Point],
     looks: &[Look],
     best: &[usize],
-    (line, dashed): (&[(f64, f64)], &[Area]),
+    dashed: &[Area],
 ) {
     let mut taken: Vec<Area> = points
         .iter()
         .zip(looks)
         .map(|(point, look)| {
-            let (cx, cy, r) = (x.at(point.energy), y.at(point.value), look.radius + 0.5);
+            let (cx, cy, r) = (x.at(point.energy), y.at(point.value), look.radius + 1.5);
             (cx - r, cy - r, cx + r, cy + r)
         })
         .collect();
-    taken.extend(line.windows(2).map(|ends| {
-        let ((ax, ay), (bx, by)) = (ends[0], ends[1]);
-        (ax.min(bx), ay.min(by), ax.max(bx), ay.max(by))
-    }));
     for &index in best {
         let point = &points[index];
         let (cx, cy) = (x.at(point.energy), y.at(point.value));
-        let (w, r) = (paint::width(&point.arm.name, SMALL, true), looks[index].radius + 3.0);
-        let places = [
-            (cx - r - w, cy - r - 2.0),
-            (cx - w / 2.0, cy - r - 5.0),
-            (cx + r, cy - r - 2.0),
-            (cx - r - w, cy),
-            (cx + r, cy),
-            (cx + r, cy + r + 2.0),
-            (cx - w / 2.0, cy + r + 5.0),
-            (cx - r - w, cy + r + 2.0),
-        ];
-        let free = |avoided: &[Area]| {
-            places.into_iter().find(|&(left, middle)| {
-                let area = (left - 1.0, middle - 4.5, left + w + 1.0, middle + 4.5);
-                let inside = area.0 >= x.from && area.2 <= x.to && area.1 >= y.to && area.3 <= y.from;
-                let apart = |o: &Area| area.2 < o.0 || o.2 < area.0 || area.3 < o.1 || o.3 < area.1;
-                inside && taken.iter().chain(avoided).all(apart)
-            })
+        let (w, r) = (paint::width(&point.arm.name, SMALL, true), looks[index].radius + 5.0);
+        let area = |(left, middle): (f64, f64)| (left - 1.0, middle - 4.5, left + w + 1.0, middle + 4.5);
+        let free = |avoided: &[Area], place: &(f64, f64)| {
+            let area = area(*place);
+            let inside = area.0 >= x.from && area.2 <= x.to && area.1 >= y.to && area.3 <= y.from;
+            let apart = |o: &Area| area.2 < o.0 || o.2 < area.0 || area.3 < o.1 || o.3 < area.1;
+            inside && taken.iter().chain(avoided).all(apart)
         };
-        if let Some((left, middle)) = free(dashed).or_else(|| free(&[])) {
-            scene.text((left, middle), point.arm.name.clone(), Style::new(SMALL, INK).bold());
-            taken.push((left, middle - 4.5, left + w, middle + 4.5));
+        // Rings of places around the marker, each farther out than the one before.
+        let places = (0..9).flat_map(|ring| {
+            let (dx, dy) = (r + 9.0 * f64::from(ring), 2.0 + 9.0 * f64::from(ring));
+            [
+                (cx + dx, cy),
+                (cx - dx - w, cy),
+                (cx + r, cy - dy),
+                (cx - r - w, cy - dy),
+                (cx + r, cy + dy),
+                (cx - r - w, cy + dy),
+                (cx - w / 2.0, cy - dy - r),
+                (cx - w / 2.0, cy + dy + r),
+                (cx + dx, cy - dy),
+                (cx - dx - w, cy - dy),
+                (cx + dx, cy + dy),
+                (cx - dx - w, cy + dy),
+            ]
+        });
+        let places: Vec<(f64, f64)> = places.collect();
+        let found =
+            places.iter().find(|place| free(dashed, place)).or_else(|| places.iter().find(|place| free(&[], place)));
+        // No room anywhere: named all the same, as far inside as it goes.
+        let inside = ((cx + r).min(x.to - w), cy.clamp(y.to + 5.0, y.from - 5.0));
+        let &(left, middle) = found.unwrap_or(&inside);
+        let end = (cx.clamp(left, left + w), middle + (cy - middle).signum() * if cy == middle { 0.0 } else { 4.0 });
+        if (end.0 - cx).hypot(end.1 - cy) > r + 5.0 {
+            scene.line(&[(cx, cy), end], 0.4, FAINT);
         }
+        scene.text((left, middle), point.arm.name.clone(), Style::new(SMALL, INK).bold());
+        taken.push(area((left, middle)));
     }
 }
 
@@ -496,15 +530,26 @@ mod tests {
     use crate::study::tests::{arm, empty, energy};
 
     #[test]
-    fn the_front_is_what_nothing_beats() {
+    fn the_front_is_what_nothing_beats_beyond_what_can_be_told() {
+        let arms = ["a", "b", "c", "d", "e"].map(|name| arm(name, Role::Cell));
+        let front = |energies: &[f64], values: &[f64], resolution: f64, least: f64| -> Vec<usize> {
+            let point = |((arm, &energy), &value)| Point { arm, energy, resolution, value };
+            let points: Vec<Point> = arms.iter().zip(energies).zip(values).map(point).collect();
+            pareto(&points, |a, b| a.value - b.value > least)
+        };
         // By energy: a is cheapest, b better, c dearer and worse than b, d best.
-        let pairs = [(1.0, 0.2), (2.0, 0.5), (3.0, 0.4), (4.0, 0.9)];
-        assert_eq!(pareto(&pairs, Direction::Higher), [0, 1, 3]);
-        // Where less is better, the cheapest is also the best.
-        assert_eq!(pareto(&pairs, Direction::Lower), [0]);
-        // At one energy the better one counts, of equals the first; the order of the input does not.
-        assert_eq!(pareto(&[(2.0, 0.5), (1.0, 0.1), (1.0, 0.3), (1.0, 0.3)], Direction::Higher), [2, 0]);
-        assert!(pareto(&[], Direction::Higher).is_empty());
+        let (energies, values) = ([1.0, 2.0, 3.0, 4.0], [0.2, 0.5, 0.4, 0.9]);
+        assert_eq!(front(&energies, &values, 0.0, 0.0), [0, 1, 3]);
+        // Where chance explains differences up to 0.35, b is no better than a and dearer.
+        assert_eq!(front(&energies, &values, 0.0, 0.35), [0, 3]);
+        // 3 % apart and within 25 %: whatever the order, both stay, and so does what is no worse.
+        assert_eq!(front(&[1.0, 1.03], &[0.5, 0.5], 0.25, 0.1), [0, 1]);
+        assert_eq!(front(&[1.03, 1.0], &[0.55, 0.5], 0.25, 0.1), [1, 0]);
+        // Better beyond chance at an energy that cannot be told apart: the better one alone.
+        assert_eq!(front(&[1.0, 1.2], &[0.2, 0.5], 0.25, 0.1), [1]);
+        // Cheaper by more than can be told and no worse: the cheaper one alone.
+        assert_eq!(front(&[1.0, 1.4], &[0.5, 0.55], 0.25, 0.1), [0]);
+        assert!(front(&[], &[], 0.25, 0.0).is_empty());
     }
 
     fn standings(study: &Study) -> Standings {
@@ -516,6 +561,7 @@ mod tests {
             seeds: 1,
             against_baseline: None,
             p_adjusted: None,
+            diverged: false,
             best: false,
         };
         Standings { metric: "m".into(), arms: study.arms.iter().enumerate().map(standing).collect() }

@@ -2,12 +2,14 @@
 
 use super::palette::{FAINT, INK, WHITE, diverging, is_light};
 use super::panel::{MEDIUM, SMALL, fit, wrap};
-use super::scene::{Scene, Style};
+use super::scene::{Colour, Scene, Style};
 use crate::contrast::Contrast;
 use crate::number;
+use crate::statistics::P;
 
-/// Effect at which colour is full: a large effect after Cohen (1988).
-const FULL: f64 = 0.8;
+/// Effects at which colour may be full: the least of these that no cell exceeds. A large effect after
+/// Cohen (1988) is 0.8.
+const FULL: [f64; 9] = [0.8, 1.2, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0];
 
 /// Longest head of a column in points.
 const LONGEST_HEAD: f64 = 80.0;
@@ -17,24 +19,21 @@ pub(super) struct Cell {
     /// Standardised effect; positive favours the row.
     pub(super) effect: f64,
     /// Adjusted p value.
-    pub(super) p: f64,
-    /// Whether the test leans to the side that the effect favours.
-    pub(super) agrees: bool,
+    pub(super) p: P,
     /// Whether the experiment declared this test.
     pub(super) declared: bool,
 }
 
 impl Cell {
     /// Takes the cell of a contrast; nothing where it has no standardised effect.
-    pub(super) fn of(contrast: &Contrast, p: f64, declared: bool) -> Option<Self> {
+    pub(super) fn of(contrast: &Contrast, p: P, declared: bool) -> Option<Self> {
         let effect = contrast.standardised?;
-        Some(Self { effect, p, agrees: contrast.agrees, declared })
+        Some(Self { effect, p, declared })
     }
 
-    /// Stars of significance; none where mean and ranks contradict each other, as nothing is claimed.
+    /// Stars of significance.
     fn stars(&self) -> &'static str {
-        match self.p {
-            _ if !self.agrees => "",
+        match self.p.value {
             p if p < 0.001 => "***",
             p if p < 0.01 => "**",
             p if p < 0.05 => "*",
@@ -51,8 +50,29 @@ pub(super) struct Row {
     pub(super) cells: Vec<Option<Cell>>,
 }
 
+/// The colours of a map: by the root of the effect, so that small effects are told apart beside large
+/// ones and none is beyond the scale.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Colours {
+    /// Effect of the full colour.
+    full: f64,
+}
+
+impl Colours {
+    fn of(rows: &[Row]) -> Self {
+        let cells = rows.iter().flat_map(|row| row.cells.iter().flatten());
+        let largest = cells.map(|cell| cell.effect.abs()).fold(0.0, f64::max);
+        Self { full: FULL.into_iter().find(|full| *full >= largest).unwrap_or(largest.ceil()) }
+    }
+
+    fn at(self, effect: f64) -> Colour {
+        diverging(effect.signum() * (effect.abs() / self.full).sqrt())
+    }
+}
+
 /// Draws a map of the given width in points.
 pub(super) fn heatmap(columns: &[String], rows: &[Row], width: f64) -> Scene {
+    let colours = Colours::of(rows);
     let longest = rows.iter().map(|row| super::paint::width(&row.label, MEDIUM, false));
     let head = (longest.fold(0.0, f64::max) + 9.0).min(width * 0.3);
     let bar = 40.0;
@@ -63,7 +83,7 @@ pub(super) fn heatmap(columns: &[String], rows: &[Row], width: f64) -> Scene {
     let longest = columns.iter().map(|column| super::paint::width(column, SMALL, true)).fold(0.0, f64::max);
     let top = if upright { longest.min(LONGEST_HEAD) + 9.0 } else { 26.0 };
     let wrapped: Vec<Vec<String>> = rows.iter().map(|row| wrap(&row.label, MEDIUM, head - 8.0, 2)).collect();
-    let tall = if wrapped.iter().any(|lines| lines.len() > 1) { 23.0 } else { 14.5 };
+    let tall = if wrapped.iter().any(|lines| lines.len() > 1) { 21.0 } else { 12.5 };
     let height = top + tall * rows.len() as f64 + 6.0;
     let mut scene = Scene::new(width, height.max(top + 66.0));
     for (index, column) in columns.iter().enumerate() {
@@ -87,7 +107,7 @@ pub(super) fn heatmap(columns: &[String], rows: &[Row], width: f64) -> Scene {
         }
         for (column, cell) in row.cells.iter().enumerate() {
             let x = head + column as f64 * cell_width;
-            paint_cell(&mut scene, cell.as_ref(), (x, y), (cell_width, tall));
+            paint_cell(&mut scene, colours, cell.as_ref(), (x, y), (cell_width, tall));
         }
     }
     // Outlines last, so that neighbours do not cover them.
@@ -99,11 +119,11 @@ pub(super) fn heatmap(columns: &[String], rows: &[Row], width: f64) -> Scene {
             }
         }
     }
-    colour_bar(&mut scene, (width - bar + 10.0, top), height - top - 6.0);
+    colour_bar(&mut scene, colours, (width - bar + 10.0, top), height - top - 6.0);
     scene
 }
 
-fn paint_cell(scene: &mut Scene, cell: Option<&Cell>, at: (f64, f64), (w, h): (f64, f64)) {
+fn paint_cell(scene: &mut Scene, colours: Colours, cell: Option<&Cell>, at: (f64, f64), (w, h): (f64, f64)) {
     let inner = ((at.0 + 0.5, at.1 + 0.5), (w - 1.0, h - 1.0));
     let middle = (at.0 + w / 2.0, at.1 + h / 2.0);
     let Some(cell) = cell else {
@@ -111,7 +131,7 @@ fn paint_cell(scene: &mut Scene, cell: Option<&Cell>, at: (f64, f64), (w, h): (f
         scene.text(middle, "n/a", Style::new(SMALL, FAINT).middle());
         return;
     };
-    let colour = diverging(cell.effect / FULL);
+    let colour = colours.at(cell.effect);
     scene.rectangle(inner.0, inner.1, colour);
     let stars = cell.stars();
     let ink = if is_light(colour) { INK } else { WHITE };
@@ -123,7 +143,7 @@ fn paint_cell(scene: &mut Scene, cell: Option<&Cell>, at: (f64, f64), (w, h): (f
     scene.text(middle, text, if bold { style.bold() } else { style });
 }
 
-fn colour_bar(scene: &mut Scene, (x, y): (f64, f64), height: f64) {
+fn colour_bar(scene: &mut Scene, Colours { full }: Colours, (x, y): (f64, f64), height: f64) {
     let height = height.clamp(60.0, 150.0);
     let steps = 60;
     for step in 0..steps {
@@ -133,7 +153,8 @@ fn colour_bar(scene: &mut Scene, (x, y): (f64, f64), height: f64) {
         scene.rectangle(at, size, diverging(1.0 - 2.0 * share));
     }
     scene.frame((x, y), (8.0, height), 0.5, FAINT);
-    for (share, value) in [(0.0, FULL), (0.5, 0.0), (1.0, -FULL)] {
+    // Half the colour stands for a quarter of the effect.
+    for (share, value) in [(0.0, full), (0.25, full / 4.0), (0.5, 0.0), (0.75, -full / 4.0), (1.0, -full)] {
         let inset = 4.0 * (1.0 - 2.0 * share);
         let label = number::signed(value, 1);
         scene.text((x + 11.0, y + height * share + inset), label, Style::new(SMALL, FAINT));
@@ -145,9 +166,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mean_against_its_ranks_gets_no_stars() {
-        let stars = |p, agrees| Cell { effect: 0.3, p, agrees, declared: true }.stars();
-        assert_eq!((stars(0.0005, true), stars(0.005, true), stars(0.04, true)), ("***", "**", "*"));
-        assert_eq!((stars(0.05, true), stars(0.0005, false)), ("", ""));
+    fn no_cell_is_beyond_the_colours_and_small_ones_show() {
+        let cell = |effect| Some(Cell { effect, p: P::exact(0.01), declared: false });
+        let rows = [Row { label: "a".into(), cells: vec![cell(-2.6), cell(0.1), None] }];
+        let colours = Colours::of(&rows);
+        assert_eq!(colours.full, 3.0);
+        assert_ne!(colours.at(-2.6), colours.at(-3.0));
+        // A thirtieth of the scale has nearly a fifth of the colour.
+        assert_eq!(colours.at(0.1), diverging((0.1_f64 / 3.0).sqrt()));
+        let beyond = [Row { label: "a".into(), cells: vec![cell(33.3)] }];
+        assert_eq!((Colours::of(&beyond).full, Colours::of(&[]).full), (34.0, 0.8));
+    }
+
+    #[test]
+    fn stars_say_how_small_p_is() {
+        let stars = |p| Cell { effect: 0.3, p: P::exact(p), declared: true }.stars();
+        assert_eq!([0.0005, 0.005, 0.04, 0.05].map(stars), ["***", "**", "*", ""]);
     }
 }

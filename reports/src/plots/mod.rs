@@ -20,14 +20,15 @@ use rayon::prelude::*;
 use crate::contrast::Contrast;
 use crate::energy::Account;
 use crate::hypotheses::{self, Answer};
+use crate::rivals::Rivals;
 use crate::scores::Scores;
 use crate::standings::Standings;
-use crate::statistics::{Resampling, holm::holm};
+use crate::statistics::{P, Resampling, holm::multipliers};
 use crate::study::{Role, Study};
 use crate::{Error, Result};
 
 /// Width of a page's text in points.
-const FULL_WIDTH: f64 = 476.0;
+const FULL_WIDTH: f64 = 487.0;
 /// Width of the figure on the first page in points.
 const FRONT_WIDTH: f64 = 312.0;
 
@@ -40,20 +41,20 @@ pub struct Figure {
     pub caption: String,
     /// Share of the text width it takes in the PDF.
     pub share: f64,
+    /// The figure as SVG, painted once for its file and for the PDF.
+    pub svg: String,
     scene: scene::Scene,
 }
 
 impl Figure {
-    fn new(name: impl Into<String>, caption: impl Into<String>, scene: scene::Scene) -> Self {
-        Self { name: name.into(), caption: caption.into(), share: (scene.width / FULL_WIDTH).min(1.0), scene }
-    }
-
-    /// Paints the figure as SVG.
+    /// Paints a scene.
     ///
     /// # Errors
     /// [`Error::Figure`] with what the backend said.
-    pub fn svg(&self) -> Result<String> {
-        paint::svg(&self.scene).map_err(|reason| self.failed(reason))
+    fn new(name: impl Into<String>, caption: impl Into<String>, scene: scene::Scene) -> Result<Self> {
+        let name = name.into();
+        let svg = paint::svg(&scene).map_err(|reason| Error::Figure { figure: name.clone(), reason })?;
+        Ok(Self { name, caption: caption.into(), share: (scene.width / FULL_WIDTH).min(1.0), svg, scene })
     }
 
     /// Paints the figure as PNG, twice a screen's resolution.
@@ -61,11 +62,7 @@ impl Figure {
     /// # Errors
     /// [`Error::Figure`] with what the backend said.
     pub fn png(&self) -> Result<Vec<u8>> {
-        paint::png(&self.scene).map_err(|reason| self.failed(reason))
-    }
-
-    fn failed(&self, reason: String) -> Error {
-        Error::Figure { figure: self.name.clone(), reason }
+        paint::png(&self.scene).map_err(|reason| Error::Figure { figure: self.name.clone(), reason })
     }
 }
 
@@ -88,64 +85,63 @@ pub fn chief_metric(study: &Study) -> &str {
 }
 
 /// Draws all figures that the study has data for.
+///
+/// # Errors
+/// [`Error::Figure`] for what cannot be painted.
 pub fn figures(
     study: &Study,
     scores: &Scores,
     answers: &[Answer],
     standings: &[Standings],
     account: &Account,
+    rivals: &Rivals,
     resampling: Resampling,
-) -> Vec<Figure> {
+) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let chief = chief_metric(study);
     let metric = study.metrics.iter().find(|metric| metric.name == chief);
     let standing = standings.iter().find(|standing| standing.metric == chief);
     if let (Some(metric), Some(standing)) = (metric, standing)
-        && let Some(front) = front::front(study, metric, standing, account, FRONT_WIDTH)
+        && let Some(front) = front::front(study, metric, standing, account, rivals, FRONT_WIDTH)
     {
-        figures.push(Figure::new("front", front.caption, front.scene));
+        figures.push(Figure::new("front", front.caption, front.scene)?);
     }
     if let Some(scene) = forest::forest(study, answers, FULL_WIDTH) {
-        let caption = "Effects of the declared hypotheses with 95 % bootstrap intervals, each over its bootstrap standard error times the root of n (for a mean, d_z but for resampling). Filled: significant after Holm; hollow: not; no mark: the difference never varies.";
-        figures.push(Figure::new("forest", caption, scene));
+        let caption = "Effects of the declared hypotheses with intervals at the level of the adjusted p, each over the standard deviation of units (d_z where every question is one). Filled: significant after Holm; hollow: not; no mark: the difference never varies, or its interval has no limits.";
+        figures.push(Figure::new("forest", caption, scene)?);
     }
     let columns: Vec<String> = study.metrics.iter().map(|metric| metric.label.clone()).collect();
     let rows = contrast_rows(study, scores, answers, resampling);
     if !rows.is_empty() && !columns.is_empty() {
-        let caption = "Every hypothesis on every metric: standardised effect, positive (blue) where it favours the claim. Outlined cells were declared and carry their p values; the others are exploratory, with Holm's adjustment over them. *, **, ***: adjusted p below 0.05, 0.01, 0.001, unless ranks and mean disagree.";
+        let caption = "Every hypothesis on every metric: standardised effect, positive (blue) where it favours the claim. Outlined cells were declared and carry their p values; the others are exploratory, with Holm's adjustment over them. *, **, ***: adjusted p below 0.05, 0.01, 0.001.";
         let scene = heatmap::heatmap(&columns, &rows, FULL_WIDTH);
-        figures.push(Figure::new("heatmap-hypotheses", caption, scene));
+        figures.push(Figure::new("heatmap-hypotheses", caption, scene)?);
     }
     let rows = arm_rows(study, standings);
     if !rows.is_empty() && !columns.is_empty() {
         let caption = format!(
-            "Every arm against the baseline {}: standardised effect, positive (blue) where the arm is better. *, **, ***: p below 0.05, 0.01, 0.001 after Holm over the arms, metric by metric (exploratory), unless ranks and mean disagree.",
+            "Every arm against the baseline {}: standardised effect, positive (blue) where the arm is better. *, **, ***: p below 0.05, 0.01, 0.001 after Holm over the arms, metric by metric (exploratory).",
             study.baseline.as_deref().unwrap_or_default()
         );
         let scene = heatmap::heatmap(&columns, &rows, FULL_WIDTH);
-        figures.push(Figure::new("heatmap-arms", caption, scene));
+        figures.push(Figure::new("heatmap-arms", caption, scene)?);
     }
-    for (stage, part, scene) in curves::curves(study, FULL_WIDTH) {
-        let mut name = format!("curves-{}", file_stem(&stage));
-        if part > 0 {
-            name.push_str(&format!("-{}", part + 1));
-        }
-        let caption =
-            format!("Loss during {stage}, one line per seed; long series are drawn faint, their moving average bold.");
-        figures.push(Figure::new(name, caption, scene));
+    for curves in curves::curves(study, FULL_WIDTH) {
+        let name = format!("curves-{}", file_stem(&curves.name));
+        figures.push(Figure::new(name, curves.caption, curves.scene)?);
     }
     if let Some(scene) = bars::by_stage(account, FULL_WIDTH) {
         let caption = "Energy by kind of stage and component; every stage counted once.";
-        figures.push(Figure::new("energy-stages", caption, scene));
+        figures.push(Figure::new("energy-stages", caption, scene)?);
     }
     if let Some(scene) = bars::by_arm(account, FULL_WIDTH) {
         let mut caption = "Energy by arm and kind of stage, over all seeds; shared stages divided equally.".to_owned();
         if account.arms.iter().any(|arm| arm.role == Role::Reference) {
             caption.push_str(" References: answering only; their training is charged to the arms.");
         }
-        figures.push(Figure::new("energy-arms", caption, scene));
+        figures.push(Figure::new("energy-arms", caption, scene)?);
     }
-    figures
+    Ok(figures)
 }
 
 /// Rows of hypotheses: declared metrics with their answers, the rest tested for exploration.
@@ -167,12 +163,13 @@ fn contrast_rows(study: &Study, scores: &Scores, answers: &[Answer], resampling:
             }
         })
         .collect();
-    let mut adjusted = holm(&exploratory(&tested)).into_iter();
+    let mut multipliers = multipliers(&exploratory(&tested)).into_iter();
     let mut cells = tested.into_iter().map(|tested| match tested {
         Tested::Declared(contrast, p) => heatmap::Cell::of(&contrast?, p?, true),
         Tested::Exploratory(contrast) => {
-            let p = adjusted.next()?;
-            heatmap::Cell::of(&contrast?, p, false)
+            let multiplier = multipliers.next()?;
+            let contrast = contrast?;
+            heatmap::Cell::of(&contrast, contrast.p.times(multiplier), false)
         }
     });
     study
@@ -189,7 +186,7 @@ fn contrast_rows(study: &Study, scores: &Scores, answers: &[Answer], resampling:
 /// A hypothesis on a metric, which it names or not.
 enum Tested {
     /// With the p value adjusted over the declared family.
-    Declared(Option<Contrast>, Option<f64>),
+    Declared(Option<Contrast>, Option<P>),
     Exploratory(Option<Contrast>),
 }
 
@@ -198,7 +195,7 @@ enum Tested {
 fn exploratory(tested: &[Tested]) -> Vec<f64> {
     let p = |tested: &Tested| match tested {
         Tested::Declared(..) => None,
-        Tested::Exploratory(contrast) => Some(contrast.as_ref().map_or(1.0, |contrast| contrast.p)),
+        Tested::Exploratory(contrast) => Some(contrast.as_ref().map_or(1.0, |contrast| contrast.p.value)),
     };
     tested.iter().filter_map(p).collect()
 }

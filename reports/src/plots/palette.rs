@@ -8,6 +8,8 @@ pub(super) const INK: Colour = (26, 31, 43);
 pub(super) const FAINT: Colour = (104, 112, 127);
 /// Grid lines.
 pub(super) const GRID: Colour = (226, 229, 235);
+/// Areas behind everything.
+pub(super) const BAND: Colour = (238, 241, 247);
 /// Paper.
 pub(super) const WHITE: Colour = (255, 255, 255);
 

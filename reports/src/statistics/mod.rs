@@ -6,9 +6,7 @@
 
 pub mod bootstrap;
 pub mod detectable;
-pub mod difference;
 pub mod effect;
-pub mod hierarchical;
 pub mod holm;
 pub mod inference;
 pub mod mcnemar;
@@ -28,7 +26,8 @@ use serde::{Deserialize, Serialize};
 pub use p_value::P;
 pub use units::Units;
 
-/// Holds the limits of a confidence interval, in the unit of the estimate; `[low, high]` in JSON.
+/// Holds the limits of a confidence interval, in the unit of the estimate; `[low, high]` in JSON, with `null`
+/// for a limit that there is none of.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(from = "[f64; 2]", into = "[f64; 2]")]
 pub struct Interval {

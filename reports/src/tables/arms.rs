@@ -1,33 +1,42 @@
 //! How the arms stand: one table of all metrics, and one per metric with intervals.
 
-use super::{Cell, Column, Table, Value};
+use super::{Cell, Column, DIVERGED, Table, Value};
 use crate::number;
 use crate::plots::file_stem;
 use crate::record::Direction;
 use crate::standings::{Standing, Standings};
 use crate::study::{Arm, Metric, Outcome, Role, Study};
 
-/// Level of significance of the exploratory marks.
-const ALPHA: f64 = 0.05;
+/// Mark of a metric whose values cannot be compared over all arms.
+const APART: &str = " \u{2020}";
 
 /// Tabulates all arms on all metrics, best cell values marked.
 pub fn overview(study: &Study, standings: &[Standings]) -> Table {
     let mut columns = vec![Column::left("Arm")];
     columns.extend(study.metrics.iter().map(|metric| {
-        let arrow = arrow(metric.direction);
-        Column::right(format!("{} {arrow}", metric.label))
+        let (arrow, apart) = (arrow(metric.direction), if study.is_comparable(metric) { "" } else { APART });
+        Column::right(format!("{} {arrow}{apart}", metric.label))
     }));
-    let mut table = Table::new("overview", "All arms on all metrics, mean over seeds.", columns);
+    let caption =
+        if study.seeds.len() > 1 { "All arms on all metrics, mean over seeds." } else { "All arms on all metrics." };
+    let mut table = Table::new("overview", caption, columns);
     for (index, arm) in study.arms.iter().enumerate() {
         let mut cells = vec![Cell::text(name(arm, study))];
-        for standings in standings {
+        for (metric, standings) in study.metrics.iter().zip(standings) {
             let digits = digits(&standings.arms);
-            cells.push(marked(&standings.arms[index], digits));
+            cells.push(marked(&standings.arms[index], digits, study.alpha, has_best(study, metric, standings)));
         }
         table.push(cells);
         divide(&mut table, study, index);
     }
     table.notes = notes(study);
+    if study.metrics.iter().any(|metric| !study.is_comparable(metric)) {
+        let note = "is per token, and arms count different tokens: compare it within one vocabulary only.";
+        table.notes.push(format!("{} {note}", APART.trim()));
+    } else if study.metrics.iter().any(Metric::is_per_token) && study.vocabularies() > 1 {
+        let note = "Values per token are of each model's own vocabulary: a reference with another one cannot be compared on them.";
+        table.notes.push(note.to_owned());
+    }
     table
 }
 
@@ -64,8 +73,11 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
     for (index, standing) in standings.arms.iter().enumerate() {
         let interval =
             standing.interval.map_or(Value::Absent, |interval| Value::Interval(interval.low, interval.high, digits));
-        let mut cells =
-            vec![Cell::text(name(&study.arms[index], study)), marked(standing, digits), Cell::new(interval)];
+        let mut cells = vec![
+            Cell::text(name(&study.arms[index], study)),
+            marked(standing, digits, study.alpha, has_best(study, metric, standings)),
+            Cell::new(interval),
+        ];
         if spread {
             cells.push(Cell::number(standing.deviation, digits));
         }
@@ -87,26 +99,41 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
 
 fn name(arm: &Arm, study: &Study) -> String {
     let is_baseline = study.baseline.as_deref() == Some(arm.name.as_str());
-    let remark = if arm.outcome == Outcome::Done && is_baseline { " (baseline)" } else { arm.outcome.remark() };
+    let remark = match &arm.outcome {
+        Outcome::Done if is_baseline => " (baseline)",
+        Outcome::Done if arm.role == Role::Control => " (control)",
+        outcome => outcome.remark(),
+    };
     format!("{}{remark}", arm.name)
 }
 
-fn marked(standing: &Standing, digits: usize) -> Cell {
+/// Whether there is a best arm to mark: where values can be compared, and not all cells are equally good.
+fn has_best(study: &Study, metric: &Metric, standings: &Standings) -> bool {
+    let cells = study.arms.iter().zip(&standings.arms).filter(|(arm, _)| arm.role == Role::Cell);
+    let mut values = cells.filter_map(|(_, standing)| standing.value);
+    let first = values.next();
+    study.is_comparable(metric) && values.any(|value| Some(value) != first)
+}
+
+fn marked(standing: &Standing, digits: usize, alpha: f64, has_best: bool) -> Cell {
     let mark = match (&standing.against_baseline, standing.p_adjusted) {
-        (Some(gain), Some(p)) if p < ALPHA && gain.agrees && gain.effect > 0.0 => "+",
-        (Some(gain), Some(p)) if p < ALPHA && gain.agrees && gain.effect < 0.0 => "\u{2212}",
+        (Some(gain), Some(p)) if p.value < alpha && gain.effect > 0.0 => "+",
+        (Some(gain), Some(p)) if p.value < alpha && gain.effect < 0.0 => "\u{2212}",
         _ => "",
     };
-    Cell { best: standing.best, mark, ..Cell::number(standing.value, digits) }
+    if standing.diverged {
+        return Cell::text(DIVERGED);
+    }
+    Cell { best: standing.best && has_best, mark, ..Cell::number(standing.value, digits) }
 }
 
 fn digits(arms: &[Standing]) -> usize {
     number::decimals(arms.iter().filter_map(|arm| arm.value), arms.iter().filter_map(|arm| arm.interval))
 }
 
-/// Rules off the references from the cells of the design.
+/// Rules off controls and references from the cells of the design.
 fn divide(table: &mut Table, study: &Study, index: usize) {
-    let first = study.arms[index].role == Role::Reference && index > 0 && study.arms[index - 1].role == Role::Cell;
+    let first = index > 0 && study.arms[index].role != study.arms[index - 1].role;
     if let Some(row) = table.rows.last_mut() {
         row.divided = first;
     }
@@ -116,7 +143,8 @@ fn notes(study: &Study) -> Vec<String> {
     let mut notes = vec!["Bold: best arm of the design (references apart).".to_owned()];
     if let Some(baseline) = &study.baseline {
         notes.push(format!(
-            "+ / \u{2212}: better / worse than the baseline {baseline}, p < {ALPHA} after Holm over the arms, metric by metric (exploratory)."
+            "+ / \u{2212}: better / worse than the baseline {baseline}, p < {} after Holm over the arms, metric by metric (exploratory).",
+            study.alpha
         ));
     }
     notes

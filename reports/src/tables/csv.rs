@@ -26,9 +26,10 @@ pub(super) fn print(table: &Table) -> String {
         for (cell, &double) in row.cells.iter().zip(&doubled) {
             match &cell.value {
                 Value::Text(value) => fields.push(text(value)),
-                Value::Number(value, _) | Value::Amount(value, _) | Value::Signed(value, _) | Value::P(value) => {
+                Value::Number(value, _) | Value::Approximate(value, ..) | Value::Signed(value, _) => {
                     fields.push(value.to_string());
                 }
+                Value::P(p) => fields.push(p.value.to_string()),
                 Value::Interval(low, high, _) => fields.extend([low.to_string(), high.to_string()]),
                 Value::Absent => fields.extend(vec![String::new(); 1 + usize::from(double)]),
             }

@@ -4,14 +4,19 @@ use super::{Cell, Column, Table, Value};
 use crate::number;
 use crate::record::Direction;
 use crate::scores::Scores;
-use crate::study::{Outcome, Role, Study};
+use crate::study::{Outcome, Study};
 
 /// Tabulates the arms with their levels and how each ended.
 pub fn arms(study: &Study, scores: &Scores) -> Table {
     let mut columns = vec![Column::left("Arm")];
     columns.extend(study.factors.iter().map(|factor| Column::left(&factor.name)));
-    columns.extend([Column::left("Model"), Column::right("Seeds"), Column::left("Outcome")]);
-    let mut table = Table::new("arms", "Arms of the design and references.", columns);
+    columns.extend(
+        ["Model", "Objective", "Control"]
+            .map(Column::left)
+            .into_iter()
+            .chain([Column::right("Seeds"), Column::left("Outcome")]),
+    );
+    let mut table = Table::new("arms", "Arms of the design, controls and references.", columns);
     let mut previous = None;
     for arm in &study.arms {
         let mut cells = vec![Cell::text(&arm.name)];
@@ -25,9 +30,11 @@ pub fn arms(study: &Study, scores: &Scores) -> Table {
             Outcome::Failed { reason } => format!("failed: {reason}"),
             Outcome::Missing => "not run".to_owned(),
         };
-        cells.extend([Cell::text(&arm.model), Cell::number(seeds.map(|seeds| seeds as f64), 0), Cell::text(outcome)]);
+        let named = |name: &Option<String>| name.as_ref().map_or(Cell::new(Value::Absent), Cell::text);
+        cells.extend([Cell::text(&arm.model), named(&arm.objective), named(&arm.control)]);
+        cells.extend([Cell::number(seeds.map(|seeds| seeds as f64), 0), Cell::text(outcome)]);
         table.push(cells);
-        let divided = arm.role == Role::Reference && previous == Some(Role::Cell);
+        let divided = previous.is_some_and(|before| before != arm.role);
         previous = Some(arm.role);
         if let Some(row) = table.rows.last_mut() {
             row.divided = divided;
@@ -94,6 +101,7 @@ pub fn metrics(study: &Study) -> Table {
             Column::left("Unit"),
             Column::left("Better"),
             Column::left("Combined by"),
+            Column::left("Source"),
             Column::left("Signature"),
         ],
     );
@@ -107,9 +115,14 @@ pub fn metrics(study: &Study) -> Table {
             Cell::text(&metric.unit),
             Cell::text(better),
             Cell::text(metric.aggregation.describe()),
+            Cell::text(&metric.source),
             Cell::text(&metric.signature),
         ]);
     }
+    // Signatures are long, and stand among what a rerun needs.
+    let mut paper = table.clone();
+    paper.remove_column(5);
+    table.paper = Some(Box::new(paper));
     table
 }
 

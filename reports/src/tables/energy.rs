@@ -1,7 +1,7 @@
 //! What the run consumed.
 
 use super::{Cell, Column, Table, Value};
-use crate::energy::{Account, Amount, JOULES_PER_WATT_HOUR, watt_hour_digits};
+use crate::energy::{Account, Amount, JOULES_PER_WATT_HOUR};
 use crate::number;
 use crate::study::Role;
 
@@ -26,7 +26,6 @@ pub fn by_stage(account: &Account) -> Table {
     if account.stages.is_empty() {
         return table;
     }
-    let digits = watt_hour_digits(totals());
     for stage in &account.stages {
         let mut cells = vec![
             Cell::text(&stage.stage),
@@ -34,9 +33,9 @@ pub fn by_stage(account: &Account) -> Table {
             Cell::text(number::duration(stage.seconds)),
         ];
         for component in &account.components {
-            cells.push(of_component(stage.components.get(component), digits));
+            cells.push(of_component(stage.components.get(component)));
         }
-        cells.push(watt_hours(Some(&stage.total), digits));
+        cells.push(watt_hours(Some(&stage.total)));
         known.push(&mut cells, &stage.total);
         table.push(cells);
     }
@@ -48,9 +47,9 @@ pub fn by_stage(account: &Account) -> Table {
     for component in &account.components {
         let mut sum = Amount::default();
         account.stages.iter().filter_map(|s| s.components.get(component)).for_each(|amount| sum.merge(amount));
-        cells.push(of_component(Some(&sum), digits));
+        cells.push(of_component(Some(&sum)));
     }
-    cells.push(watt_hours(Some(&account.total), digits));
+    cells.push(watt_hours(Some(&account.total)));
     known.push(&mut cells, &account.total);
     table.push(cells);
     if let Some(row) = table.rows.last_mut() {
@@ -63,6 +62,7 @@ pub fn by_stage(account: &Account) -> Table {
         let methods: Vec<&str> = methods.iter().map(String::as_str).collect();
         table.notes.push(format!("{component}: {}.", methods.join("; ")));
     }
+    table.notes.extend(account.precision());
     table.notes.push("A dash is no zero: it says that no value was available.".to_owned());
     table
 }
@@ -80,17 +80,16 @@ pub fn by_arm(account: &Account) -> Table {
         "Energy by arm, over all seeds; a stage shared by several arms is divided equally between them.",
         columns,
     );
-    let digits = watt_hour_digits(totals());
     let mut previous = None;
     for arm in &account.arms {
         let mut cells = vec![Cell::text(format!("{}{}", arm.arm, arm.outcome.remark()))];
-        cells.extend(kinds.iter().map(|kind| watt_hours(arm.stages.get(*kind), digits)));
-        cells.push(watt_hours(Some(&arm.total), digits));
+        cells.extend(kinds.iter().map(|kind| watt_hours(arm.stages.get(*kind))));
+        cells.push(watt_hours(Some(&arm.total)));
         cells.push(Cell::text(number::duration(arm.seconds)));
         known.push(&mut cells, &arm.total);
         table.push(cells);
         if let Some(row) = table.rows.last_mut() {
-            row.divided = arm.role == Role::Reference && previous == Some(Role::Cell);
+            row.divided = previous.is_some_and(|before| before != arm.role);
         }
         previous = Some(arm.role);
     }
@@ -130,15 +129,18 @@ impl Known {
     }
 }
 
-fn watt_hours(amount: Option<&Amount>, digits: usize) -> Cell {
-    let joules = amount.and_then(Amount::joules);
-    Cell::new(joules.map_or(Value::Absent, |joules| Value::Amount(joules / JOULES_PER_WATT_HOUR, digits)))
+/// An amount with the digits that its method can tell.
+fn watt_hours(amount: Option<&Amount>) -> Cell {
+    let known = amount.and_then(|amount| Some((amount, amount.joules()?)));
+    Cell::new(known.map_or(Value::Absent, |(amount, joules)| {
+        Value::Approximate(joules / JOULES_PER_WATT_HOUR, amount.digits(), amount.is_estimate())
+    }))
 }
 
 /// The cell of one component, marked where only part of the stages could tell.
-fn of_component(amount: Option<&Amount>, digits: usize) -> Cell {
+fn of_component(amount: Option<&Amount>) -> Cell {
     let partial = amount.is_some_and(|amount| amount.joules().is_some() && !amount.unavailable.is_empty());
-    Cell { mark: if partial { PARTIAL } else { "" }, ..watt_hours(amount, digits) }
+    Cell { mark: if partial { PARTIAL } else { "" }, ..watt_hours(amount) }
 }
 
 #[cfg(test)]
@@ -168,7 +170,7 @@ mod tests {
             ("gpu", "unavailable", None),
         ]));
         let table = by_stage(&account);
-        let wanted = ["sft", "3", "3.0 s", "1.000", "2.000*", "3.000", "33", "measured and estimated; gpu unavailable"];
+        let wanted = ["sft", "3", "3.0 s", "~1.0", "2.00*", "~3.0", "33", "measured and estimated; gpu unavailable"];
         assert_eq!(shown(&table, 0), wanted);
         assert!(table.notes.iter().any(|note| note.starts_with("* Without")), "{:?}", table.notes);
     }
@@ -178,7 +180,7 @@ mod tests {
         let unread = account(&study(&[("cpu", "unavailable", None)]));
         assert_eq!(shown(&by_arm(&unread), 0), ["a", "\u{2013}", "\u{2013}", "1.0 s", "cpu unavailable"]);
         let idle = account(&study(&[("cpu", "estimated", Some(0.0)), ("gpu", "unavailable", None)]));
-        assert_eq!(shown(&by_arm(&idle), 0)[1..], ["0.000000", "0.000000", "2.0 s", "estimated; gpu unavailable"]);
+        assert_eq!(shown(&by_arm(&idle), 0)[1..], ["~0", "~0", "2.0 s", "estimated; gpu unavailable"]);
         assert!(by_stage(&account(&study(&[]))).rows.is_empty());
     }
 
@@ -195,10 +197,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_small_for_the_decimals_is_no_zero() {
+    fn what_is_small_is_no_zero() {
         let account =
             account(&study(&[("cpu", "measured", Some(7200.0)), ("dram", "measured", Some(3600.0 / 16384.0))]));
-        assert_eq!(shown(&by_stage(&account), 0)[3..], ["2.000", "<0.001", "2.000", "measured"]);
+        assert_eq!(shown(&by_stage(&account), 0)[3..], ["2.00", "0.0000610", "2.00", "measured"]);
         assert!(by_stage(&account).to_csv().contains(",0.00006103515625,"));
     }
 }

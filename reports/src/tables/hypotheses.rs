@@ -1,41 +1,36 @@
 //! The hypotheses and their answers.
 
 use super::{Cell, Column, Table, Value};
-use crate::hypotheses::{Answer, Verdict};
+use crate::contrast::Contrast;
+use crate::hypotheses::{Answer, PROCEDURE, Verdict};
+use crate::number;
 use crate::statistics::Interval;
 use crate::study::Study;
 
 const CONTRAST: &str = "Contrast";
 const P: &str = "p";
-const TEST: &str = "Test";
+const CHECKS: &str = "Checks";
 const ALPHA: &str = "Significance level";
 
 /// Tabulates each hypothesis on each metric it names, both sides as claimed.
 pub fn hypotheses(study: &Study, answers: &[Answer]) -> Table {
-    let mut contrasts = answers.iter().flat_map(|answer| &answer.metrics).filter_map(|m| m.contrast.as_ref());
-    // With one seed there is no such interval.
-    let over_seeds = contrasts.any(|contrast| contrast.interval_with_seeds.is_some());
-    let mut columns = vec![
+    let columns = vec![
         Column::left("Hypothesis"),
         Column::left(CONTRAST),
         Column::left("Metric"),
         Column::right("n"),
+        Column::right("Units"),
         Column::right("Better side"),
         Column::right("Worse side"),
         Column::right("Effect"),
-        Column::right("95 % CI"),
-    ];
-    if over_seeds {
-        columns.push(Column::right("CI with seeds"));
-    }
-    columns.extend([
+        Column::right("CI"),
         Column::right(P),
         Column::right("p (Holm)"),
-        Column::left(TEST),
+        Column::left(CHECKS),
         Column::right("Detectable"),
         Column::legend(ALPHA),
         Column::left("Verdict"),
-    ]);
+    ];
     let caption = "Every declared hypothesis on every metric it names. Sides are as claimed, a positive effect favours the claim, p values are two-sided.";
     let mut table = Table::new("hypotheses", caption, columns);
     for (index, answer) in answers.iter().enumerate() {
@@ -53,24 +48,20 @@ pub fn hypotheses(study: &Study, answers: &[Answer]) -> Table {
                     let interval = |interval: Interval| Value::Interval(interval.low, interval.high, digits);
                     cells.extend([
                         Cell::number(Some(contrast.n as f64), 0),
+                        Cell::number(Some(contrast.units as f64), 0),
                         Cell::number(Some(contrast.first), digits),
                         Cell::number(Some(contrast.second), digits),
                         Cell::new(Value::Signed(contrast.effect, digits)),
-                        Cell::new(interval(contrast.interval)),
-                    ]);
-                    if over_seeds {
-                        cells.push(Cell::new(contrast.interval_with_seeds.map_or(Value::Absent, interval)));
-                    }
-                    cells.extend([
+                        Cell::new(interval(metric.interval.unwrap_or(contrast.interval))),
                         Cell::new(Value::P(contrast.p)),
                         Cell::new(metric.p_adjusted.map_or(Value::Absent, Value::P)),
-                        Cell::text(contrast.test.label()),
-                        Cell::number(Some(contrast.detectable), digits),
+                        Cell::text(checks(contrast)),
+                        Cell::number(contrast.detectable, digits),
                     ]);
                 }
                 None => cells.resize(table.columns.len() - 2, Cell::new(Value::Absent)),
             }
-            cells.push(Cell::text(answer.alpha.to_string()));
+            cells.push(Cell::text(study.alpha.to_string()));
             cells.push(Cell::text(match &metric.verdict {
                 Verdict::Untestable { reason } => format!("untestable: {reason}"),
                 verdict => verdict.label().to_owned(),
@@ -82,66 +73,80 @@ pub fn hypotheses(study: &Study, answers: &[Answer]) -> Table {
         }
     }
     table.notes = vec![
-        "p (Holm): adjusted over every declared hypothesis and metric.".to_owned(),
-        "Detectable: the effect that 80 % of such experiments would find at 5 %, before adjustment.".to_owned(),
+        format!(
+            "{PROCEDURE}. p (Holm): that of the metric, multiplied as that of its claim; CI: simultaneous with it."
+        ),
+        format!(
+            "Detectable: the effect that 80 % of such experiments would find at {}, before adjustment. Checks decide nothing.",
+            study.alpha
+        ),
     ];
+    table.paper = Some(Box::new(narrow(&table, answers)));
     table
 }
 
-/// Narrows [`hypotheses`] for a page: claims by number, tests by letters on p, verdicts without
-/// reasons.
-pub(crate) fn narrow(table: &Table, answers: &[Answer]) -> Table {
+/// Words the tests beside the one that decides.
+fn checks(contrast: &Contrast) -> String {
+    let words = contrast.checks.iter().map(|check| format!("{} {}", check.test.label(), number::p_equation(check.p)));
+    words.collect::<Vec<_>>().join("; ")
+}
+
+/// Narrows [`hypotheses`] for a page: claims by number, without checks, verdicts without reasons.
+fn narrow(table: &Table, answers: &[Answer]) -> Table {
     let mut narrow = table.clone();
     let rows = answers.iter().enumerate().flat_map(|(index, answer)| {
         answer.metrics.iter().enumerate().map(move |(position, metric)| (index, position, metric))
     });
-    let p = table.column(P);
     for (row, (index, position, metric)) in narrow.rows.iter_mut().zip(rows) {
         row.cells[0] = Cell::text(if position == 0 { format!("H{}", index + 1) } else { String::new() });
-        if let (Some(p), Some(contrast)) = (p, &metric.contrast) {
-            row.cells[p].mark = contrast.test.letter();
-        }
         if let Some(verdict) = row.cells.last_mut() {
             *verdict = Cell::text(metric.verdict.label());
         }
     }
     narrow.columns[0].head.clear();
-    for head in [CONTRAST, TEST, ALPHA] {
+    for head in [CONTRAST, CHECKS, ALPHA] {
         if let Some(column) = narrow.column(head) {
             narrow.remove_column(column);
         }
     }
+    narrow.stub = 2;
+    let claims = answers.iter().enumerate().map(|(index, answer)| format!("H{} {}", index + 1, answer.name));
+    narrow.notes.push(format!("{}.", claims.collect::<Vec<_>>().join("; ")));
     narrow
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contrast::{Contrast, Test};
+    use crate::contrast::{Check, Test};
     use crate::hypotheses::MetricAnswer;
+    use crate::statistics::P;
     use crate::study::tests::empty;
 
     fn answer() -> Answer {
         let contrast = Contrast {
             n: 40,
+            units: 20,
             pairs: 2,
+            seeds: 2,
             first: 0.5,
             second: 0.4,
             effect: 0.1,
             interval: Interval { low: 0.05, high: 0.15 },
-            interval_with_seeds: Some(Interval { low: 0.01, high: 0.2 }),
             error: 0.02,
+            spread: 0.25,
             standardised: Some(0.4),
-            test: Test::Mcnemar,
-            p: 0.02,
-            agrees: true,
-            detectable: 0.06,
+            p: P::exact(0.02),
+            checks: vec![Check { test: Test::Mcnemar, p: P::exact(0.03) }],
+            detectable: Some(0.06),
+            least_p: 1e-4,
             unpaired: 0,
         };
-        let metric = |name: &str, contrast, p_adjusted, verdict| MetricAnswer {
+        let metric = |name: &str, contrast: Option<Contrast>, verdict| MetricAnswer {
             metric: name.to_owned(),
+            p_adjusted: contrast.as_ref().map(|contrast| contrast.p.times(2.0)),
+            interval: contrast.as_ref().map(|_| Interval { low: 0.01, high: 0.2 }),
             contrast,
-            p_adjusted,
             verdict,
         };
         let reason = "arm `a` failed".to_owned();
@@ -149,10 +154,12 @@ mod tests {
             name: "claim".into(),
             contrast: "sft: both > none".into(),
             averaged: Vec::new(),
-            alpha: 0.05,
+            scope: String::new(),
+            p: P::exact(1.0),
+            p_adjusted: P::exact(1.0),
             metrics: vec![
-                metric("em", Some(contrast), Some(0.04), Verdict::Supported),
-                metric("f1", None, None, Verdict::Untestable { reason }),
+                metric("em", Some(contrast), Verdict::Supported),
+                metric("f1", None, Verdict::Untestable { reason }),
             ],
             verdict: Verdict::NotSupported,
             detail: String::new(),
@@ -167,12 +174,12 @@ mod tests {
     fn a_page_gets_the_same_numbers_in_less_room() {
         let answers = [answer()];
         let table = hypotheses(&empty(), &answers);
-        assert!(table.to_csv().contains("n,Better side,Worse side,Effect,95 % CI low,95 % CI high,CI with seeds low"));
+        assert!(table.to_csv().contains("n,Units,Better side,Worse side,Effect,CI low,CI high,p,p (Holm),Checks"));
         assert!(table.to_csv().contains(",0.06,0.05,supported") && table.to_csv().contains(",,0.05,untestable"));
         assert_eq!(table.for_people().notes[0], "Significance level of every row: 0.05.");
         assert_eq!(shown(&table, 1).last().unwrap(), "untestable: arm `a` failed");
         let narrow = narrow(&table, &answers);
-        let wanted = "H1 em 40 0.500 0.400 +0.100 [0.050, 0.150] [0.010, 0.200] 0.020M 0.040 0.060 supported";
+        let wanted = "H1 em 40 20 0.500 0.400 +0.100 [0.010, 0.200] 0.020 0.040 0.060 supported";
         assert_eq!(shown(&narrow, 0).join(" "), wanted);
         assert_eq!((shown(&narrow, 1)[0].as_str(), shown(&narrow, 1).last().unwrap().as_str()), ("", "untestable"));
         assert!(narrow.rows.iter().all(|row| row.cells.len() == narrow.columns.len()));

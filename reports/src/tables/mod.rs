@@ -14,13 +14,16 @@ pub use arms::{overview, per_metric};
 pub use design::{arms, checks, data, metrics, models};
 pub use energy::{by_arm, by_stage};
 pub use hypotheses::hypotheses;
-pub(crate) use hypotheses::narrow;
 pub(crate) use markdown::escape as markdown_escape;
 pub use scores::records_csv;
 
 use serde::Serialize;
 
 use crate::number;
+use crate::statistics::P;
+
+/// What stands for a value beyond all numbers, such as the perplexity of a model that diverged.
+pub(crate) const DIVERGED: &str = "diverged";
 
 /// Holds a table, independent of any format.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,10 +34,15 @@ pub struct Table {
     pub caption: String,
     /// Heads of the columns.
     pub columns: Vec<Column>,
+    /// Number of first columns that name a row: they are repeated where a table is divided.
+    pub stub: usize,
     /// Rows, each as long as `columns`.
     pub rows: Vec<Row>,
     /// Explanations of marks, below the table.
     pub notes: Vec<String>,
+    /// The same numbers in the room of a page, where the table is too wide for one.
+    #[serde(skip)]
+    pub paper: Option<Box<Table>>,
 }
 
 /// Heads a column.
@@ -86,12 +94,12 @@ pub enum Value {
     Text(String),
     /// A number and its decimals.
     Number(f64, usize),
-    /// A number that cannot be negative, and its decimals; what rounds to zero is printed as less.
-    Amount(f64, usize),
+    /// A number, the significant digits that it has, and whether it is an estimate.
+    Approximate(f64, usize, bool),
     /// A difference: printed with its sign.
     Signed(f64, usize),
     /// A p value.
-    P(f64),
+    P(P),
     /// A confidence interval: low, high, decimals.
     Interval(f64, f64, usize),
     /// Nothing to say: not measured, not defined.
@@ -101,7 +109,15 @@ pub enum Value {
 impl Table {
     /// Starts a table.
     pub fn new(name: impl Into<String>, caption: impl Into<String>, columns: Vec<Column>) -> Self {
-        Self { name: name.into(), caption: caption.into(), columns, rows: Vec::new(), notes: Vec::new() }
+        Self {
+            name: name.into(),
+            caption: caption.into(),
+            columns,
+            stub: 1,
+            rows: Vec::new(),
+            notes: Vec::new(),
+            paper: None,
+        }
     }
 
     /// Adds a row.
@@ -118,6 +134,7 @@ impl Table {
     /// Removes a column.
     fn remove_column(&mut self, column: usize) {
         self.columns.remove(column);
+        self.stub -= usize::from(column < self.stub);
         self.rows.iter_mut().for_each(|row| drop(row.cells.remove(column)));
     }
 
@@ -128,12 +145,17 @@ impl Table {
 
     /// Prints the table for LaTeX with the package booktabs, legends below.
     pub fn to_latex(&self) -> String {
-        latex::print(&self.for_people())
+        latex::print(&self.on_paper().for_people())
     }
 
     /// Prints the table as Markdown, legends below.
     pub fn to_markdown(&self) -> String {
         markdown::print(&self.for_people())
+    }
+
+    /// The table in the room of a page.
+    pub(crate) fn on_paper(&self) -> &Self {
+        self.paper.as_deref().unwrap_or(self)
     }
 
     /// Moves the texts of legend columns into the notes.
@@ -181,10 +203,11 @@ impl Value {
     pub fn shown(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
+            Self::Number(value, _) | Self::Signed(value, _) if !value.is_finite() => DIVERGED.to_owned(),
             Self::Number(value, digits) => number::fixed(*value, *digits),
-            Self::Amount(value, digits) => number::amount(*value, *digits),
+            Self::Approximate(value, digits, estimated) => number::approximate(*value, *digits, *estimated),
             Self::Signed(value, digits) => number::signed(*value, *digits),
-            Self::P(p) => number::p_value(crate::statistics::P::exact(*p)),
+            Self::P(p) => number::p_value(*p),
             Self::Interval(low, high, digits) => {
                 format!("[{}, {}]", number::fixed(*low, *digits), number::fixed(*high, *digits))
             }

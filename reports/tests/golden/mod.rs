@@ -1,4 +1,4 @@
-//! A made-up study that exercises every part of a report: 16 arms, 2 seeds, 120 questions.
+//! A made-up study that exercises every part of a report: 16 arms, 3 seeds, 120 questions on 40 documents.
 //!
 //! Seeded, so that it is the same everywhere. Same-vocabulary teachers gain from SFT of both
 //! models, DSKD helps across vocabularies, and one arm may fail.
@@ -12,13 +12,13 @@ use tutelage_metrics::ngram::tokenizer::Tokenizer;
 use tutelage_metrics::ngram::{bleu, chrf};
 use tutelage_reports::record::{Direction, Record};
 use tutelage_reports::study::{
-    Aggregation, Arm, Check, Curve, Data, Factor, Hypothesis, Metric, Model, Outcome, Role, SideBySide, StageEnergy,
-    Study,
+    Aggregation, Arm, Check, Curve, Data, Extent, Factor, Hypothesis, Method, Metric, Model, Outcome, Role,
+    STUDY_FORMAT, SideBySide, StageEnergy, Study, Training, Unit,
 };
 
 /// Questions in the test split.
 pub(crate) const QUESTIONS: usize = 120;
-const SEEDS: [u64; 2] = [10, 20];
+const SEEDS: [u64; 3] = [10, 20, 30];
 const WORDS: [&str; 16] = [
     "the",
     "base",
@@ -43,7 +43,7 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
     let arms = arms();
     let records = records(&arms);
     let study = Study {
-        format: 1,
+        format: STUDY_FORMAT,
         name: "golden".into(),
         question: "Does fine-tuning before distillation help, and does it depend on whether teacher and student share a vocabulary?".into(),
         reproduces: Some("arXiv:2504.20000".into()),
@@ -53,8 +53,11 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
             factor("algorithm", &["kd", "dskd"]),
         ],
         seeds: SEEDS.to_vec(),
+        retrained: "students".into(),
         baseline: Some("same/none/kd".into()),
         hypotheses: hypotheses(),
+        alpha: 0.05,
+        unit: Unit { name: "document".into() },
         metrics: metrics(),
         models: vec![
             model("student", 1_200_000, 2_048),
@@ -66,7 +69,13 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
             splits: vec![("train".into(), 1_840), ("dev".into(), 120), ("test".into(), QUESTIONS as u64)],
             skipped: vec![("impossible".into(), 57)],
             checksum: "blake3:9f2b6c0e4d".into(),
+            facts: vec![
+                ("the test asks".into(), "recall of trained facts, in other words than training asked for them".into()),
+                ("unit of the data".into(), "term: 52 in train, 52 in dev, 52 in test".into()),
+            ],
         }],
+        training: training(&arms),
+        methods: methods(),
         curves: curves(&arms),
         energy: energy(&arms),
         energy_model: EnergyModel { grid_kg_co2e_per_kwh: Some(0.4), ..EnergyModel::default() },
@@ -83,16 +92,26 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
             },
         ],
         examples: examples(&arms),
+        examples_chosen: "Questions are those at equal distances in the order of the test split; nobody picked them.".into(),
         warnings: vec!["12 prompts were cut on the left to 256 tokens".into()],
         assumptions: vec![
             "batch size 8: the publication gives none".into(),
             "learning rate 5e-4: the publication gives none".into(),
         ],
-        provenance: vec![
-            ("tutelage".into(), "0.1.0".into()),
-            ("libtorch".into(), "2.11.0".into()),
-            ("device".into(), "cpu, 2 threads, bf16".into()),
-        ],
+        environment: [
+            ("code", "tutelage 0.1.0, commit 0123456789ab"),
+            ("libtorch", "2.11.0"),
+            ("device", "cpu"),
+            ("processor", "Imaginary CPU 9000"),
+            ("cores", "2"),
+            ("threads", "1"),
+            ("memory", "16.0 GiB"),
+            ("precision", "f32 (the CPU has no bf16 instructions)"),
+            ("system", "linux x86_64"),
+        ]
+        .map(|(name, value)| (name.into(), value.into()))
+        .to_vec(),
+        provenance: vec![("prepare glossary".into(), "0123456789abcdef".repeat(4))],
         resolved: "version = 1\nquestion = \"Does it help?\"\nseeds = [10, 20]\n\n[factors]\nteacher = [\"same\", \"other\"]\n".into(),
         arms,
     };
@@ -123,6 +142,7 @@ fn model(name: &str, parameters: u64, vocabulary: u64) -> Model {
         architecture: "llama".into(),
         parameters,
         vocabulary,
+        vocabulary_id: format!("v{vocabulary}"),
         origin: "trained from scratch".into(),
     }
 }
@@ -138,10 +158,31 @@ fn arms() -> Vec<Arm> {
                     role: Role::Cell,
                     levels: levels.map(|(f, l)| (f.to_owned(), l.to_owned())).into(),
                     model: "student".into(),
+                    control: Some(if matches!(sft, "student" | "both") { "student/ce" } else { "none/ce" }.into()),
+                    objective: Some(
+                        match (algorithm, teacher) {
+                            ("kd", "same") => "vanilla distillation, one vocabulary",
+                            ("kd", _) => "universal logit distillation",
+                            (_, "same") => "DSKD, one vocabulary",
+                            _ => "DSKD with cross-model attention",
+                        }
+                        .into(),
+                    ),
                     outcome: Outcome::Done,
                 });
             }
         }
+    }
+    for sft in ["none", "student"] {
+        arms.push(Arm {
+            name: format!("{sft}/ce"),
+            role: Role::Control,
+            levels: [("sft", sft), ("algorithm", "ce")].map(|(f, l)| (f.to_owned(), l.to_owned())).into(),
+            model: "student".into(),
+            control: None,
+            objective: None,
+            outcome: Outcome::Done,
+        });
     }
     for (name, model) in [
         ("reference/student", "student"),
@@ -153,6 +194,8 @@ fn arms() -> Vec<Arm> {
             role: Role::Reference,
             levels: BTreeMap::new(),
             model: model.into(),
+            control: None,
+            objective: None,
             outcome: Outcome::Done,
         });
     }
@@ -169,6 +212,9 @@ fn skill(arm: &Arm) -> f64 {
             _ => 0.15,
         };
     }
+    if arm.role == Role::Control {
+        return if level("sft") == "student" { 0.37 } else { 0.33 };
+    }
     let same = level("teacher") == "same";
     let tuned = match level("sft") {
         "teacher" if same => 0.05,
@@ -177,8 +223,12 @@ fn skill(arm: &Arm) -> f64 {
         "both" => 0.10,
         _ => 0.0,
     };
-    let algorithm = if level("algorithm") == "dskd" && !same { 0.09 } else { 0.0 };
-    0.34 + tuned + algorithm + if same { 0.03 } else { 0.0 }
+    let algorithm = match level("algorithm") {
+        "dskd" if same => -0.02,
+        "dskd" => 0.16,
+        _ => 0.0,
+    };
+    0.34 + tuned + algorithm + if same { 0.065 } else { 0.0 }
 }
 
 fn records(arms: &[Arm]) -> Vec<Record> {
@@ -223,6 +273,8 @@ fn records(arms: &[Arm]) -> Vec<Record> {
                         arm: arm.name.clone(),
                         seed,
                         example: format!("q{index:03}"),
+                        // Three questions on each document.
+                        group: format!("d{:02}", index / 3),
                         metric: metric.name,
                         value,
                         unit: metric.unit,
@@ -244,6 +296,7 @@ fn metrics() -> Vec<Metric> {
         unit: unit.into(),
         direction,
         signature: format!("{name}|golden|v1"),
+        source: format!("Author 2001, On {label}"),
         aggregation,
     };
     let (up, down) = (Direction::Higher, Direction::Lower);
@@ -268,7 +321,6 @@ fn hypotheses() -> Vec<Hypothesis> {
             worse: worse.into(),
             within: within.iter().map(|(f, l)| ((*f).into(), (*l).into())).collect(),
             metrics: metrics.iter().map(|m| (*m).into()).collect(),
-            alpha: 0.05,
         };
     vec![
         claim(
@@ -315,7 +367,9 @@ fn curves(arms: &[Arm]) -> Vec<Curve> {
         let noisy = (1..=steps).map(|step| (step, at(step) + rng.random_range(-0.25..0.25)));
         let points = noisy.collect();
         let dev = (0..=5).map(|i| (i * steps / 5, at(i * steps / 5) + 0.15)).collect();
-        for (series, points) in [("loss", points), ("dev-loss", dev)] {
+        let ce: Vec<(u64, f64)> = (1..=steps).map(|step| (step, at(step))).collect();
+        let all = [("loss", points), ("dev-loss", dev), ("ce", ce)];
+        for (series, points) in all.into_iter().take(if stage == "distill" { 3 } else { 2 }) {
             curves.push(Curve { stage: stage.into(), label: label.into(), seed, series: series.into(), points });
         }
     };
@@ -326,7 +380,7 @@ fn curves(arms: &[Arm]) -> Vec<Curve> {
         curve("sft", "teacher-same", seed, 5.0, 3.0, 200);
         curve("sft", "teacher-other", seed, 5.3, 5.2, 200);
         curve("sft", "student", seed, 5.2, 3.6, 200);
-        for arm in arms.iter().filter(|arm| arm.role == Role::Cell) {
+        for arm in arms.iter().filter(|arm| arm.role != Role::Reference) {
             curve("distill", &arm.name, seed, 5.0, 4.3 - 3.0 * skill(arm), 240);
         }
     }
@@ -355,16 +409,23 @@ fn energy(arms: &[Arm]) -> Vec<StageEnergy> {
             });
         }
     };
-    let cells: Vec<&Arm> = arms.iter().filter(|arm| arm.role == Role::Cell).collect();
+    let cells: Vec<&Arm> = arms.iter().filter(|arm| arm.role != Role::Reference).collect();
     let using = |wanted: &dyn Fn(&Arm) -> bool| -> Vec<String> {
         cells.iter().filter(|arm| wanted(arm)).map(|arm| arm.name.clone()).collect()
     };
     stage("pretrain", "student", using(&|_| true), 2_400.0);
     for (teacher, joules) in [("same", 5_200.0), ("other", 5_600.0)] {
         let label = format!("teacher-{teacher}");
-        stage("pretrain", &label, using(&|arm| arm.levels["teacher"] == teacher), joules);
-        let tuned =
-            |arm: &Arm| arm.levels["teacher"] == teacher && matches!(arm.levels["sft"].as_str(), "teacher" | "both");
+        stage(
+            "pretrain",
+            &label,
+            using(&|arm| arm.levels.get("teacher").is_some_and(|level| level == teacher)),
+            joules,
+        );
+        let tuned = |arm: &Arm| {
+            arm.levels.get("teacher").is_some_and(|level| level == teacher)
+                && matches!(arm.levels["sft"].as_str(), "teacher" | "both")
+        };
         stage("sft", &label, using(&tuned), joules / 2.0);
     }
     let tuned = |arm: &Arm| matches!(arm.levels["sft"].as_str(), "student" | "both");
@@ -381,9 +442,57 @@ fn energy(arms: &[Arm]) -> Vec<StageEnergy> {
     rows
 }
 
+fn training(arms: &[Arm]) -> Vec<Training> {
+    let names =
+        |roles: &[Role]| arms.iter().filter(|arm| roles.contains(&arm.role)).map(|arm| arm.name.clone()).collect();
+    let training = |stage: &str, labels: Vec<String>, seeds: &[u64], epochs: u64, dev: &str| Training {
+        stage: stage.into(),
+        labels,
+        seeds: seeds.to_vec(),
+        settings: [
+            ("epochs", epochs.to_string()),
+            ("batch", "16".into()),
+            ("learning rate", "1e-3, cosine to 1e-7".into()),
+            ("longest sequence", "128 tokens".into()),
+            ("kept weights", dev.into()),
+        ]
+        .map(|(name, value)| (name.into(), value))
+        .to_vec(),
+        steps: Extent { least: 115 * epochs, most: 115 * epochs },
+        examples: Extent::of([1_840 * epochs]),
+        tokens: Extent::of([31_000 * epochs, 36_500 * epochs]),
+        parameters: Extent::of([1_200_000]),
+    };
+    let models = ["student", "teacher-same", "teacher-other"].map(str::to_owned).to_vec();
+    vec![
+        training("pretrain", models.clone(), &SEEDS[..1], 6, "last"),
+        training("sft", models, &SEEDS, 4, "least dev loss"),
+        training("distill", names(&[Role::Cell, Role::Control]), &SEEDS, 3, "least dev loss"),
+    ]
+}
+
+fn methods() -> Vec<Method> {
+    let method = |part: &str, name: &str, says: &str, source: &str| Method {
+        part: part.into(),
+        name: name.into(),
+        says: says.into(),
+        source: source.into(),
+    };
+    vec![
+        method(
+            "objective",
+            "Vanilla distillation",
+            "(1 \u{2212} rate) CE + rate KL(p \u{2016} q)",
+            "Hinton et al. 2015, arXiv 1503.02531",
+        ),
+        method("objective", "DSKD", "dual-space distillation", "Zhang et al. 2024, arXiv 2406.17328"),
+        method("optimiser", "AdamW", "decoupled weight decay", "Loshchilov and Hutter 2019, arXiv 1711.05101"),
+    ]
+}
+
 fn examples(arms: &[Arm]) -> Vec<SideBySide> {
     let answers = |texts: [&str; 3]| -> Vec<(String, String)> {
-        [0, 7, 18].into_iter().zip(texts).map(|(arm, text)| (arms[arm].name.clone(), text.to_owned())).collect()
+        [0, 7, 20].into_iter().zip(texts).map(|(arm, text)| (arms[arm].name.clone(), text.to_owned())).collect()
     };
     vec![
         SideBySide {

@@ -2,10 +2,10 @@
 //!
 //! Each fact of each term is asked for in every wording of its kind. Per fact, one wording is held
 //! out for dev and one for test; they rotate, so every wording is learned with some terms and
-//! tested with others, and every fact is in train. Articles composed from the same facts serve as
-//! text for pretraining.
-
-use std::collections::BTreeMap;
+//! tested with others, and every fact is in train. Articles in prose serve as text for pretraining:
+//! each term has several, which state the same facts in other sentences and another order, for what a
+//! model reads in one wording only it can hardly answer when asked (Allen-Zhu and Li 2023, "Physics of
+//! Language Models: Part 3.1", arXiv:2309.14316).
 
 use serde::Deserialize;
 
@@ -71,8 +71,8 @@ fn fill(wording: &str, term: &str, fact: &str) -> String {
     wording.replace("{term}", term).replace("{fact}", fact)
 }
 
-/// Composes the data set: closed-book examples grouped by term, split by wording, with one article
-/// per term as its passage.
+/// Composes the data set: closed-book examples grouped by term, split by wording, with the
+/// articles on a term as its texts.
 pub fn import() -> Imported {
     let glossary = glossary();
     let mut examples = Vec::new();
@@ -100,36 +100,45 @@ pub fn import() -> Imported {
             }
         }
     }
-    let passages = glossary.term.iter().enumerate();
     Imported {
         examples,
-        passages: passages.map(|(number, term)| (term.name.clone(), article(&glossary, number))).collect(),
-        skipped: BTreeMap::new(),
-        notes: BTreeMap::new(),
+        passages: (0..glossary.term.len()).map(|number| passages(&glossary, number)).collect(),
+        unit: "term",
         checksum: blake3::hash(SOURCE.as_bytes()).to_hex().to_string(),
+        ..Imported::default()
     }
 }
 
 /// Returns the articles on all terms, in the order of the glossary.
 pub fn texts() -> Vec<String> {
     let glossary = glossary();
-    (0..glossary.term.len()).map(|number| article(&glossary, number)).collect()
+    (0..glossary.term.len()).flat_map(|number| passages(&glossary, number).1).collect()
 }
 
-fn article(glossary: &Glossary, number: usize) -> String {
+/// Composes the articles on a term: as many as a fact has sentences.
+fn passages(glossary: &Glossary, number: usize) -> (String, Vec<String>) {
+    let articles = glossary.wording.expansion.sentences.len();
+    let name = glossary.term[number].name.clone();
+    (name, (0..articles).map(|version| article(glossary, number, version)).collect())
+}
+
+/// Composes one article: each fact in a sentence that no other version has, beginning with another one.
+fn article(glossary: &Glossary, number: usize, version: usize) -> String {
     let term = &glossary.term[number];
     let kinds = term.facts.all().into_iter().zip(glossary.wording.all());
     let sentence = |(kind, ((_, fact), (_, wording))): (usize, ((_, &String), (_, &Wording)))| {
         let sentences = &wording.sentences;
-        fill(&sentences[(number + kind) % sentences.len()], &term.name, fact)
+        fill(&sentences[(number + kind + version) % sentences.len()], &term.name, fact)
     };
-    let sentences: Vec<String> = kinds.enumerate().map(sentence).collect();
+    let mut sentences: Vec<String> = kinds.enumerate().map(sentence).collect();
+    let first = version % sentences.len();
+    sentences.rotate_left(first);
     sentences.join(" ")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
 
@@ -186,12 +195,30 @@ mod tests {
     }
 
     #[test]
-    fn articles_state_every_fact() {
+    fn articles_state_every_fact_in_every_sentence_and_ask_nothing() {
+        let glossary = glossary();
+        for (_, wording) in glossary.wording.all() {
+            assert_eq!(wording.sentences.len(), glossary.wording.expansion.sentences.len());
+            let distinct: BTreeSet<_> = wording.sentences.iter().collect();
+            assert_eq!(distinct.len(), wording.sentences.len());
+            for sentence in &wording.sentences {
+                assert!(sentence.contains("{term}") && sentence.ends_with("{fact}."), "{sentence}");
+            }
+        }
         let imported = import();
         for example in &imported.examples {
-            assert!(imported.passages[&example.group].contains(&example.answer));
+            let articles = &imported.passages[&example.group];
+            let stated: BTreeSet<&str> = articles
+                .iter()
+                .map(|article| {
+                    assert!(!article.contains(&example.question) && !article.contains(['?', ':', '\n']), "{article}");
+                    let sentences = article.split_inclusive(". ");
+                    sentences.map(str::trim_end).find(|sentence| sentence.contains(&example.answer)).unwrap()
+                })
+                .collect();
+            assert_eq!(stated.len(), articles.len(), "{stated:?}");
         }
         let words: usize = texts().iter().map(|text| text.split_whitespace().count()).sum();
-        assert!(words > 2000, "{words}");
+        assert!(words > 12_000, "{words}");
     }
 }

@@ -88,6 +88,30 @@ pub enum ImportError {
         /// What the parser said.
         source: serde_json::Error,
     },
+    /// The file is packed.
+    #[error("`{file}` is compressed by gzip")]
+    Compressed {
+        /// The file.
+        file: PathBuf,
+    },
+    /// An object has a field twice.
+    #[error("`{file}`, line {line}: field `{field}` is given twice")]
+    Twice {
+        /// The file.
+        file: PathBuf,
+        /// Line of the second one, counted from 1.
+        line: usize,
+        /// Its name.
+        field: String,
+    },
+    /// A field that is not read may be one that the row lacks.
+    #[error("{place} is not read, and there is no `{meant}`")]
+    Misspelt {
+        /// Where it is.
+        place: Place,
+        /// The field that may be meant.
+        meant: &'static str,
+    },
     /// A field is not there.
     #[error("{place} is missing")]
     Missing {
@@ -144,6 +168,9 @@ impl ImportError {
             Self::Encoding { .. } => "convert the file to UTF-8, or fetch it again if it is damaged",
             Self::Syntax { truncated: true, .. } => "the file ends early: fetch it again",
             Self::Syntax { .. } => "correct the file there, or choose the importer of its format",
+            Self::Compressed { .. } => "unpack it first: `gunzip FILE`",
+            Self::Twice { .. } => "remove one of the two",
+            Self::Misspelt { .. } => "give it that name, or another one if it is something else",
             Self::Missing { .. } => "add the field, or choose the importer of the file's format",
             Self::Type { .. } => "correct the field, or choose the importer of the file's format",
             Self::Duplicate { .. } => "give each question its own id",

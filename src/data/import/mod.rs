@@ -3,33 +3,43 @@
 //! A faulty file is an error that names file, row and field. What a format allows but training
 //! cannot use (impossible questions, empty answers, repeated rows) is skipped and counted.
 
+mod answers;
 mod error;
 mod jsonl;
+mod place;
+mod row;
 mod source;
 mod squad;
+mod strict;
 mod telequad;
-mod window;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Range;
 use std::path::Path;
 
 use serde_json::Value;
 
 pub use self::error::{ImportError, Place};
+use self::place::Found;
 use self::source::{Node, Source};
-use self::window::Found;
 use super::example::Example;
 use super::glossary;
 use crate::experiment::settings::{Data, Importer};
 
 /// Holds what an import delivers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Imported {
-    /// Usable examples in the order of the source.
+    /// Usable examples in the order of the source, with their whole passages as contexts.
     pub examples: Vec<Example>,
-    /// Full passages by group, each once: the corpus for pretraining.
-    pub passages: BTreeMap<String, String>,
+    /// Where the first accepted answer of an example, by its id, stands in its context, in bytes; none
+    /// for those whose answer is not there.
+    pub places: BTreeMap<String, Range<usize>>,
+    /// The texts of each group: its passages, each once. Several texts of a group tell the same in other
+    /// words.
+    pub passages: BTreeMap<String, Vec<String>>,
+    /// What a group is called: `document`, `term`, `group`, `context` or `question`.
+    pub unit: &'static str,
     /// Rows (or references) left out, counted by reason.
     pub skipped: BTreeMap<String, u64>,
     /// Rows that were kept with a reservation, counted by reason.
@@ -55,7 +65,7 @@ pub fn import(data: &Data, base: &Path) -> Result<Imported, ImportError> {
     };
     let path = data.path.as_ref().ok_or(ImportError::NoPath { importer: name })?;
     let source = Source::read(&base.join(path))?;
-    let mut rows = Rows::new(data.window);
+    let mut rows = Rows::new();
     match data.importer {
         Importer::Telequad => telequad::read(&source, &mut rows)?,
         Importer::Squad => squad::read(&source, &mut rows)?,
@@ -83,8 +93,9 @@ struct Answer<'a> {
 
 /// Gathers rows and applies the rules that hold for every format.
 struct Rows {
-    window: Option<usize>,
+    unit: &'static str,
     examples: Vec<Example>,
+    places: BTreeMap<String, Range<usize>>,
     passages: BTreeMap<String, Vec<String>>,
     skipped: BTreeMap<String, u64>,
     notes: BTreeMap<String, u64>,
@@ -93,10 +104,11 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(window: Option<usize>) -> Self {
+    fn new() -> Self {
         Self {
-            window,
+            unit: "document",
             examples: Vec::new(),
+            places: BTreeMap::new(),
             passages: BTreeMap::new(),
             skipped: BTreeMap::new(),
             notes: BTreeMap::new(),
@@ -142,10 +154,10 @@ impl Rows {
             }
         }
         let passage = row.passage.map(str::trim).filter(|passage| !passage.is_empty());
-        let context = match row.passage {
-            Some(whole) if passage.is_some() => Some(self.context(whole, first)),
-            _ => None,
-        };
+        let context = row.passage.filter(|_| passage.is_some());
+        if let Some(place) = context.and_then(|context| self.place(context, first)) {
+            self.places.insert(row.id.clone(), place);
+        }
         if let Some(passage) = passage {
             let passages = self.passages.entry(row.group.clone()).or_default();
             // From the end: questions on one passage mostly follow each other.
@@ -156,7 +168,7 @@ impl Rows {
         self.examples.push(Example {
             id: row.id,
             group: row.group,
-            context,
+            context: context.map(str::to_owned),
             question: question.to_owned(),
             answer: references[0].clone(),
             references,
@@ -183,25 +195,20 @@ impl Rows {
         }
     }
 
-    fn context(&mut self, passage: &str, answer: &Answer<'_>) -> String {
-        let Some(width) = self.window else {
-            return passage.to_owned();
-        };
+    /// Finds an answer in its context, and counts those that are not where the file says.
+    fn place(&mut self, context: &str, answer: &Answer<'_>) -> Option<Range<usize>> {
         let text = answer.text.trim();
         let indent = answer.text.chars().take_while(|letter| letter.is_whitespace()).count();
         let start = answer.start.map(|start| start.saturating_add(indent));
-        match window::find(passage, text, start) {
-            Some((span, found)) => {
-                if found == Found::Searched && answer.start.is_some() {
-                    self.note("answer not at its stated offset: window cut where its text stands");
-                }
-                window::cut(passage, span, width).to_owned()
+        let found = place::find(context, text, start);
+        match &found {
+            Some((_, Found::Searched)) if start.is_some() => {
+                self.note("answer not at its `answer_start`: taken where its text stands");
             }
-            None => {
-                self.note("answer not in its context: whole context kept");
-                passage.to_owned()
-            }
+            None => self.note("answer not in its context"),
+            _ => {}
         }
+        found.map(|(place, _)| place)
     }
 
     fn finish(self, source: Source) -> Result<Imported, ImportError> {
@@ -216,7 +223,9 @@ impl Rows {
         let passages = self.passages.into_iter();
         Ok(Imported {
             examples: self.examples,
-            passages: passages.map(|(group, parts)| (group, parts.join("\n\n"))).collect(),
+            places: self.places,
+            passages: passages.map(|(group, parts)| (group, vec![parts.join("\n\n")])).collect(),
+            unit: self.unit,
             skipped: self.skipped,
             notes: self.notes,
             checksum: source.checksum,

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::error::{ImportError, Place};
+use super::strict;
+
+/// The first bytes of a file that gzip made (RFC 1952, section 2.3.1).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Holds a source file's text.
 pub(super) struct Source {
@@ -21,6 +25,9 @@ impl Source {
             Ok(bytes) => bytes,
             Err(source) => return Err(ImportError::Read { file, source }),
         };
+        if bytes.starts_with(&GZIP) {
+            return Err(ImportError::Compressed { file });
+        }
         let checksum = blake3::hash(&bytes).to_hex().to_string();
         let text = match String::from_utf8(bytes) {
             Ok(text) => text,
@@ -42,11 +49,37 @@ impl Source {
 
     /// Parses the whole file as one JSON value.
     pub(super) fn document(&self) -> Result<Value, ImportError> {
-        serde_json::from_str(&self.text).map_err(|error| self.syntax(error, 1))
+        self.parse(&self.text, 1)
+    }
+
+    /// Parses each line that is not blank, with its number.
+    pub(super) fn lines(&self) -> Result<Vec<(usize, Value)>, ImportError> {
+        let lines = (1..).zip(self.text.lines()).filter(|(_, line)| !line.trim().is_empty());
+        lines.map(|(number, line)| Ok((number, self.parse(line, number)?))).collect()
+    }
+
+    /// Says whether the file is a JSON array.
+    pub(super) fn is_array(&self) -> bool {
+        self.text.trim_start().starts_with('[')
+    }
+
+    /// Says whether the first line is a question of its own.
+    pub(super) fn is_lines(&self) -> bool {
+        let first = self.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        let is_question = |value: Value| value.get("question").is_some() || value.get("context").is_some();
+        serde_json::from_str(first).is_ok_and(is_question)
+    }
+
+    /// Parses the JSON that starts at line `first`.
+    fn parse(&self, text: &str, first: usize) -> Result<Value, ImportError> {
+        strict::parse(text).map_err(|(error, twice)| match twice {
+            Some(field) => ImportError::Twice { file: self.file.clone(), line: first + error.line() - 1, field },
+            None => self.syntax(error, first),
+        })
     }
 
     /// Says that the JSON which starts at line `first` is wrong.
-    pub(super) fn syntax(&self, source: serde_json::Error, first: usize) -> ImportError {
+    fn syntax(&self, source: serde_json::Error, first: usize) -> ImportError {
         let line = first + source.line().saturating_sub(1);
         let is_last = self.text.lines().skip(line).all(|later| later.trim().is_empty());
         ImportError::Syntax {
@@ -90,6 +123,19 @@ impl<'a> Node<'a> {
         Self { source, value, place, id: None }
     }
 
+    /// Goes through the lines of a file.
+    pub(super) fn lines(source: &'a Source, lines: &'a [(usize, Value)]) -> Vec<Self> {
+        let row = |(number, value): &'a (usize, Value)| Self::root(source, value).at_row(*number, Some(*number));
+        lines.iter().map(row).collect()
+    }
+
+    /// Goes through the rows of an array.
+    pub(super) fn rows(source: &'a Source, array: &'a Value) -> Result<Vec<Self>, ImportError> {
+        let root = Self::root(source, array);
+        let elements = root.elements()?;
+        Ok((1..).zip(elements).map(|(number, row)| row.at_row(number, None)).collect())
+    }
+
     /// Says that this value is question `row`; without a `line`, it is found by the question's id.
     pub(super) fn at_row(mut self, row: usize, line: Option<usize>) -> Self {
         self.id = self.value.get("id").and_then(Value::as_str);
@@ -118,7 +164,7 @@ impl<'a> Node<'a> {
 
     /// Goes to a member, or says that it is missing.
     pub(super) fn field(&self, name: &str) -> Result<Self, ImportError> {
-        self.optional(name)?.ok_or_else(|| ImportError::Missing { place: self.located(self.inner(name)) })
+        self.optional(name)?.ok_or_else(|| ImportError::Missing { place: self.inside(name) })
     }
 
     /// Goes to a member; none if it is absent or null.
@@ -142,6 +188,20 @@ impl<'a> Node<'a> {
             id: self.id,
         };
         Ok(values.iter().enumerate().map(element))
+    }
+
+    /// Returns the names of members that are none of `known` and not null.
+    pub(super) fn others(&self, known: &[&str]) -> Result<Vec<&'a str>, ImportError> {
+        let Value::Object(members) = self.value else {
+            return Err(self.mistyped("an object"));
+        };
+        let others = members.iter().filter(|(name, value)| !known.contains(&name.as_str()) && !value.is_null());
+        Ok(others.map(|(name, _)| name.as_str()).collect())
+    }
+
+    /// Returns the place of a member.
+    pub(super) fn inside(&self, name: &str) -> Place {
+        self.located(self.inner(name))
     }
 
     pub(super) fn text(&self) -> Result<&'a str, ImportError> {

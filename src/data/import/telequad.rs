@@ -2,9 +2,9 @@
 //! with a `docid` per document, whose titles are not unique. Impossible questions still carry
 //! answer spans; they are left out by their flag.
 
-use super::source::Source;
+use super::source::{Node, Source};
 use super::{ImportError, Rows, squad};
 
 pub(super) fn read(source: &Source, rows: &mut Rows) -> Result<(), ImportError> {
-    squad::read_documents(source, "docid", rows)
+    squad::documents(&Node::root(source, &source.document()?), "docid", rows)
 }

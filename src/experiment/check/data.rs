@@ -6,7 +6,7 @@ use super::Checking;
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
 use crate::experiment::nearest::listed;
-use crate::experiment::settings::{Data, GroupBy, Importer, Split};
+use crate::experiment::settings::{Data, GroupBy, Importer, Split, WindowAt};
 
 /// Largest distance from 1 that shares may sum to: `0.7 + 0.2 + 0.1` is not exactly 1.
 const ROUNDING: f64 = 1e-9;
@@ -26,9 +26,28 @@ impl Checking<'_, '_> {
         for (name, data) in &experiment.data {
             let at = KeyPath::from("data").key(name);
             self.data_path(data, &at);
-            self.require(data.window != Some(0), at.key("window"), "at least 1", 0);
+            self.window(data, &at);
             self.require(data.limit != Some(0), at.key("limit"), "at least 1", 0);
             self.split(data, &at);
+        }
+    }
+
+    fn window(&mut self, data: &Data, at: &KeyPath) {
+        if let Some(window) = data.window {
+            self.require_count(window, at.key("window"));
+        }
+        if data.window_at == WindowAt::Answer {
+            if data.window.is_none() && self.faults.is_sound(at.key("window")) {
+                let message = "there is no window to centre on the answer";
+                self.faults.at(
+                    at.key("window-at"),
+                    message,
+                    "add `window = 100`, characters on each side of the answer",
+                );
+            }
+            self.notes.push(format!(
+                "`{at}` centres windows on the gold answer, in dev and test too: a control, for the middle gives it away"
+            ));
         }
     }
 

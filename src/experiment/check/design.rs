@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checking;
-use crate::experiment::arms::{Arm, FACTORS, arms};
+use crate::experiment::arms::{Arm, Control, FACTORS, arms, controls};
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
 use crate::experiment::nearest::{listed, remedy};
@@ -46,10 +46,36 @@ impl Checking<'_, '_> {
         }
         let sft: Vec<&str> = factors.sft.iter().map(|level| level.name()).collect();
         self.require_distinct(&sft, &at);
+        self.controls();
         for name in algorithms {
             if !factors.algorithm.iter().any(|level| level == name) {
                 self.notes.push(format!("no factor uses the algorithm `{name}`"));
             }
+        }
+    }
+
+    /// Checks that an algorithm without a teacher has others beside it, and no twin.
+    fn controls(&mut self) {
+        let experiment = self.experiment;
+        let levels = &experiment.factors.algorithm;
+        let at = KeyPath::from("factors.algorithm");
+        let untaught: Vec<usize> = (0..levels.len())
+            .filter(|&index| {
+                experiment.algorithms.get(&levels[index]).is_some_and(|algorithm| !algorithm.has_teacher())
+            })
+            .collect();
+        let Some(&first) = untaught.first() else { return };
+        if untaught.len() == levels.len() {
+            let message = format!("`{}` learns from no teacher, and nothing else is compared with it", levels[first]);
+            self.faults.at(
+                at.index(first),
+                message,
+                "add an algorithm that distils, such as `[algorithms.kd.vanilla]`",
+            );
+        }
+        for &index in untaught.iter().skip(1).filter(|&&index| levels[index] != levels[first]) {
+            let message = format!("`{}` and `{}` are one: cross-entropy has no settings", levels[first], levels[index]);
+            self.faults.at(at.index(index), message, "remove one of them");
         }
     }
 
@@ -62,17 +88,23 @@ impl Checking<'_, '_> {
             self.faults.at(&at, format!("the factor `{factor}` has no levels"), help);
         }
         self.require_distinct(levels, &at);
-        if !self.faults.is_sound(kinds.as_str()) && defined.is_empty() {
+        if defined.is_empty() {
+            if self.faults.is_sound(kinds.as_str()) && !levels.is_empty() {
+                let message = format!("the experiment defines no {kinds}, the factor `{factor}` names {}", {
+                    listed(levels.iter().map(String::as_str))
+                });
+                let settings = if kind == "algorithm" { ".vanilla" } else { "" };
+                let help = format!("define `[{}{settings}]`", KeyPath::from(kinds.as_str()).key(&levels[0]));
+                self.faults.at(&at, message, help);
+            }
             return;
         }
         for (index, level) in levels.iter().enumerate() {
-            if !defined.contains(&level.as_str()) {
+            if !defined.contains(&level.as_str()) && self.faults.lacks(kinds.as_str(), level) {
                 let message = format!("no {kind} is named `{level}`");
-                let help = format!(
-                    "{}; or define `[{}]`",
-                    remedy(level, &kinds, defined.iter().copied()),
-                    KeyPath::from(kinds.as_str()).key(level)
-                );
+                let remedy = remedy(level, &kinds, defined.iter().copied());
+                let or = if remedy.ends_with('?') { " or" } else { "; or" };
+                let help = format!("{remedy}{or} define `[{}]`", KeyPath::from(kinds.as_str()).key(level));
                 self.faults.at(at.index(index), message, help);
             }
         }
@@ -85,8 +117,14 @@ impl Checking<'_, '_> {
         }
         // By their levels: one that is stated twice is a fault of its own.
         let arms = arms(self.experiment);
-        let chosen: BTreeSet<_> = arms.iter().filter(|arm| arm.matches(baseline)).map(Arm::levels).collect();
-        let chosen = chosen.len();
+        let controls = controls(self.experiment);
+        let arms = arms.iter().filter(|arm| arm.matches(baseline)).map(Arm::levels);
+        let controls = controls.iter().filter(|control| control.matches(baseline)).map(Control::levels);
+        let chosen = arms.chain(controls).collect::<BTreeSet<_>>().len();
+        if chosen == 0 && self.faults.is_sound("factors") {
+            let message = "the baseline is no arm of the design: a control is fine-tuned as its student only";
+            self.faults.at("baseline", message, "write `sft = \"none\"` or `sft = \"student\"` beside the control");
+        }
         if chosen > 1 {
             let open = FACTORS.into_iter().filter(|factor| {
                 let levels = self.experiment.factors.levels(factor);

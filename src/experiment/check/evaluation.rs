@@ -1,6 +1,7 @@
 //! Decoding, metrics, compute and energy constants.
 
 use super::Checking;
+use super::range::{CPU_WATTS, DRAM_WATTS, GRID, MOST_SEQUENCES, PUE, SEQUENCES_HELP, TEMPERATURE};
 use crate::experiment::document::KeyPath;
 use crate::experiment::nearest::remedy;
 use crate::experiment::settings::Decoding;
@@ -21,12 +22,12 @@ impl Checking<'_, '_> {
         for (index, metric) in evaluation.metrics.iter().enumerate() {
             self.metric(metric, &metrics.index(index));
         }
-        self.require_count(evaluation.batch, at.key("batch"));
+        self.require_at_most(evaluation.batch, at.key("batch"), MOST_SEQUENCES, SEQUENCES_HELP);
         self.require_count(evaluation.max_new_tokens, at.key("max-new-tokens"));
         self.require(evaluation.limit != Some(0), at.key("limit"), "at least 1", 0);
         if let Decoding::Sample { temperature, top_p, top_k } = evaluation.decoding {
             let at = at.key("decoding").key("sample");
-            self.require_positive(temperature, at.key("temperature"));
+            self.require_in(temperature, at.key("temperature"), &TEMPERATURE);
             let in_range = top_p > 0.0 && top_p <= 1.0;
             self.require(in_range, at.key("top-p"), "above 0, at most 1", top_p);
             self.require(top_k != Some(0), at.key("top-k"), "at least 1", 0);
@@ -77,18 +78,16 @@ impl Checking<'_, '_> {
     fn energy(&mut self) {
         let energy = &self.experiment.energy;
         let at = KeyPath::from("energy");
-        let constants = [("cpu-tdp-watts", energy.cpu_tdp_watts), ("dram-watts-per-gib", energy.dram_watts_per_gib)];
-        for (key, value) in constants {
+        let constants = [
+            ("cpu-tdp-watts", energy.cpu_tdp_watts, &CPU_WATTS),
+            ("dram-watts-per-gib", energy.dram_watts_per_gib, &DRAM_WATTS),
+            ("grid-kg-co2e-per-kwh", energy.grid_kg_co2e_per_kwh, &GRID),
+            ("pue", energy.pue, &PUE),
+        ];
+        for (key, value, range) in constants {
             if let Some(value) = value {
-                self.require_positive(value, at.key(key));
+                self.require_in(value, at.key(key), range);
             }
-        }
-        if let Some(grid) = energy.grid_kg_co2e_per_kwh {
-            self.require(grid >= 0.0 && grid.is_finite(), at.key("grid-kg-co2e-per-kwh"), "0 or above", grid);
-        }
-        if let Some(pue) = energy.pue {
-            // Total energy of a site over that of its computers.
-            self.require(pue >= 1.0 && pue.is_finite(), at.key("pue"), "at least 1", pue);
         }
     }
 }

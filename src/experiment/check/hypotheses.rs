@@ -3,11 +3,12 @@
 use super::Checking;
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
-use crate::experiment::settings::Hypothesis;
+use crate::experiment::settings::{Experiment, Hypothesis};
 
 impl Checking<'_, '_> {
     pub(super) fn hypotheses(&mut self) {
-        let hypotheses = &self.experiment.hypotheses;
+        let Experiment { hypotheses, alpha, .. } = self.experiment;
+        self.require(*alpha > 0.0 && *alpha < 1.0, "alpha", "above 0 and below 1", alpha);
         for (index, hypothesis) in hypotheses.iter().enumerate() {
             let at = KeyPath::from("hypotheses").index(index);
             if hypothesis.name.trim().is_empty() {
@@ -17,8 +18,6 @@ impl Checking<'_, '_> {
                 let message = format!("two hypotheses are named `{}`", hypothesis.name);
                 self.faults.at(at.key("name"), message, "rename one: the report lists them by name");
             }
-            let alpha = hypothesis.alpha;
-            self.require(alpha > 0.0 && alpha < 1.0, at.key("alpha"), "between 0 and 1", alpha);
             self.contrast(hypothesis, &at.key("contrast"));
             self.tested_metrics(hypothesis, &at.key("metrics"));
         }
@@ -39,6 +38,14 @@ impl Checking<'_, '_> {
             let message = format!("`within` fixes `{factor}`, which is the factor that is compared");
             let fault = Fault::new(at.key("within").key(factor), message).help("fix other factors only");
             self.faults.add(fault);
+        }
+        if let Some(level) = contrast.within.get("algorithm")
+            && self.experiment.algorithms.get(level).is_some_and(|algorithm| !algorithm.has_teacher())
+        {
+            let message = format!("`{level}` is a control beside the design: no factor varies within it");
+            let help =
+                format!("compare with it: `contrast = {{ factor = \"algorithm\", better = …, worse = \"{level}\" }}`");
+            self.faults.at(at.key("within").key("algorithm"), message, help);
         }
         let others = contrast.within.clone().into_iter().filter(|(other, _)| other != factor);
         self.selection(&others.collect(), &at.key("within"));

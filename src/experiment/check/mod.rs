@@ -9,22 +9,20 @@ mod evaluation;
 mod hypotheses;
 mod models;
 mod objectives;
+mod range;
 mod training;
 
 use std::fmt;
 use std::path::PathBuf;
 
-use super::arms::{Arm, Reference, arms, references};
+use super::arms::{Arm, Control, Reference, arms, controls, references};
 use super::document::KeyPath;
 use super::faults::{Fault, Faults};
 use super::load::Loaded;
 use super::settings::Experiment;
 
 pub use objectives::same_vocabulary;
-
-/// Largest count that a setting may have: far above any model or batch of today, and low enough
-/// that no product of two overflows.
-const LARGEST: usize = 1 << 24;
+pub(super) use training::TARGET_MODULES;
 
 /// Answers what settings alone cannot tell.
 pub struct Surroundings<'a> {
@@ -38,6 +36,8 @@ pub struct Surroundings<'a> {
     /// Longest sequence that a checkpoint, as the experiment names it, was made for; none where it is
     /// not here.
     pub positions: &'a dyn Fn(&str) -> Option<usize>,
+    /// Width of the hidden states of a checkpoint, as the experiment names it; none where it is not here.
+    pub width: &'a dyn Fn(&str) -> Option<usize>,
     /// Examples of the training split, if the data was read.
     pub train_examples: Option<usize>,
     /// Whether the default embedding model is there; else why not, and the remedy.
@@ -53,7 +53,9 @@ pub struct Checked {
     pub experiment: Experiment,
     /// The crossed design.
     pub arms: Vec<Arm>,
-    /// Models scored beside it.
+    /// Students that train without a teacher, beside it.
+    pub controls: Vec<Control>,
+    /// Models scored for comparison.
     pub references: Vec<Reference>,
     /// What the user may want to know, though nothing is wrong.
     pub notes: Vec<String>,
@@ -81,7 +83,14 @@ pub fn check(loaded: Loaded, around: &Surroundings<'_>) -> Result<Checked, Fault
     if !faults.is_empty() {
         return Err(faults);
     }
-    Ok(Checked { name, arms: arms(&experiment), references: references(&experiment), experiment, notes })
+    Ok(Checked {
+        name,
+        arms: arms(&experiment),
+        controls: controls(&experiment),
+        references: references(&experiment),
+        experiment,
+        notes,
+    })
 }
 
 /// Carries the check through its parts, one file each.
@@ -93,6 +102,12 @@ struct Checking<'a, 'b> {
 }
 
 impl Checking<'_, '_> {
+    /// Says whether a model learns or teaches in the design.
+    fn is_used(&self, model: &str) -> bool {
+        let factors = &self.experiment.factors;
+        factors.student.iter().chain(&factors.teacher).any(|level| level == model)
+    }
+
     /// Adds a fault unless `holds`: "`path` should be `expected`, found `found`".
     fn require(&mut self, holds: bool, path: impl Into<KeyPath>, expected: &str, found: impl fmt::Display) {
         if !holds {
@@ -102,21 +117,9 @@ impl Checking<'_, '_> {
         }
     }
 
-    /// Adds a fault unless the number is finite and above 0.
-    fn require_positive(&mut self, value: f64, path: impl Into<KeyPath>) {
-        let expected = if value == f64::INFINITY { "finite" } else { "above 0" };
-        self.require(value > 0.0 && value.is_finite(), path, expected, value);
-    }
-
     /// Adds a fault if the count is 0.
     fn require_some(&mut self, value: usize, path: impl Into<KeyPath>) {
         self.require(value > 0, path, "at least 1", value);
-    }
-
-    /// Adds a fault if the count is 0 or above [`LARGEST`].
-    fn require_count(&mut self, value: usize, path: impl Into<KeyPath>) {
-        let expected = if value == 0 { "at least 1".to_owned() } else { format!("at most {LARGEST}") };
-        self.require((1..=LARGEST).contains(&value), path, &expected, value);
     }
 
     /// Adds a fault unless the number lies in `[0, 1)`.

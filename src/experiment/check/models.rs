@@ -1,12 +1,14 @@
 //! Tokenizers and models: defined, buildable, and there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::{Checking, LARGEST};
-use crate::experiment::arms::{arms, references};
+use super::Checking;
+use super::range::LARGEST;
+use crate::experiment::arms::{arms, controls, references};
 use crate::experiment::document::KeyPath;
-use crate::experiment::nearest::remedy;
+use crate::experiment::faults::Fault;
+use crate::experiment::nearest::{listed, remedy};
 use crate::experiment::settings::{Model, Scratch, TokenizerSource};
 
 /// Byte-level BPE starts from 256 bytes and the tokens for start and end.
@@ -26,12 +28,10 @@ impl Checking<'_, '_> {
     pub(super) fn models(&mut self) {
         let experiment = self.experiment;
         for (name, tokenizer) in &experiment.tokenizers {
-            self.tokenizer(tokenizer, &KeyPath::from("tokenizers").key(name));
-            let used = experiment
-                .models
-                .values()
-                .any(|model| matches!(model, Model::Scratch(scratch) if scratch.tokenizer == *name));
-            if !used {
+            let names_it = |model: &Model| matches!(model, Model::Scratch(scratch) if scratch.tokenizer == *name);
+            let is_needed = experiment.models.iter().any(|(model, source)| self.is_used(model) && names_it(source));
+            self.tokenizer(tokenizer, is_needed, &KeyPath::from("tokenizers").key(name));
+            if !experiment.models.values().any(names_it) {
                 self.notes.push(format!("no model uses the tokenizer `{name}`"));
             }
         }
@@ -39,17 +39,51 @@ impl Checking<'_, '_> {
             let at = KeyPath::from("models").key(name);
             match model {
                 Model::Scratch(scratch) => self.scratch(scratch, &at.key("scratch")),
-                Model::Checkpoint(checkpoint) => self.checkpoint(checkpoint, &at.key("checkpoint")),
+                Model::Checkpoint(checkpoint) => {
+                    self.checkpoint(checkpoint, self.is_used(name), &at.key("checkpoint"));
+                }
             }
-            let factors = &experiment.factors;
-            if !factors.student.contains(name) && !factors.teacher.contains(name) {
+            if !self.is_used(name) {
                 self.notes.push(format!("no factor uses the model `{name}`"));
             }
         }
+        self.undefined_tokenizers();
     }
 
-    fn tokenizer(&mut self, tokenizer: &TokenizerSource, at: &KeyPath) {
+    /// Reports each tokenizer that models name and nothing defines once, and none as one fault.
+    fn undefined_tokenizers(&mut self) {
+        let mut named: BTreeMap<&str, Vec<KeyPath>> = BTreeMap::new();
+        for (model, source) in &self.experiment.models {
+            let at = KeyPath::from("models").key(model).key("scratch").key("tokenizer");
+            let Model::Scratch(Scratch { tokenizer, .. }) = source else { continue };
+            if self.faults.is_sound(&at) && self.faults.lacks("tokenizers", tokenizer) {
+                named.entry(tokenizer).or_default().push(at);
+            }
+        }
+        let defined = self.experiment.tokenizers.keys().map(String::as_str);
+        let is_none = defined.len() == 0;
+        let names: Vec<&str> = named.keys().copied().collect();
+        let mut groups: Vec<Vec<KeyPath>> = named.values().cloned().collect();
+        if is_none && !groups.is_empty() {
+            groups = vec![groups.concat()];
+        }
+        for (name, places) in names.iter().zip(groups) {
+            let (message, help) = if is_none {
+                let message =
+                    format!("the experiment defines no tokenizers, models name {}", listed(names.iter().copied()));
+                (message, format!("add `[tokenizers]` with `{name} = {{ byte-level-bpe = {{ vocabulary = 4096 }} }}`"))
+            } else {
+                let help = format!("{}; or define `[tokenizers.{name}]`", remedy(name, "tokenizers", defined.clone()));
+                (format!("no tokenizer is named `{name}`"), help)
+            };
+            let context: Vec<_> = places[1..].iter().map(|at| (at.clone(), "here, too")).collect();
+            self.faults.add_with(Fault::new(&places[0], message).help(help), &context);
+        }
+    }
+
+    fn tokenizer(&mut self, tokenizer: &TokenizerSource, is_needed: bool, at: &KeyPath) {
         match tokenizer {
+            TokenizerSource::File { .. } if !is_needed => {}
             TokenizerSource::File { path } => {
                 let at = at.key("file").key("path");
                 if !path.is_file() && !path.join("tokenizer.json").is_file() {
@@ -102,6 +136,13 @@ impl Checking<'_, '_> {
             return;
         }
         let mut seen: BTreeSet<String> = arms(experiment).into_iter().map(|arm| arm.name).collect();
+        for control in controls(experiment) {
+            if !seen.insert(control.name.clone()) {
+                let message = format!("two results would be named `{}`", control.name);
+                let at = KeyPath::from("algorithms").key(&control.algorithm);
+                self.faults.at(at, message, "rename the algorithm");
+            }
+        }
         for reference in references(experiment) {
             if seen.contains(&reference.name) {
                 let message = format!("two results would be named `{}`", reference.name);
@@ -113,13 +154,6 @@ impl Checking<'_, '_> {
     }
 
     fn scratch(&mut self, scratch: &Scratch, at: &KeyPath) {
-        let names = self.experiment.tokenizers.keys().map(String::as_str);
-        let is_defined = self.experiment.tokenizers.contains_key(&scratch.tokenizer);
-        if !is_defined && self.faults.lacks("tokenizers", &scratch.tokenizer) {
-            let message = format!("no tokenizer is named `{}`", scratch.tokenizer);
-            let help = remedy(&scratch.tokenizer, "tokenizers", names);
-            self.faults.at(at.key("tokenizer"), message, help);
-        }
         self.parameters(scratch, at);
         let kv_heads = scratch.kv_heads.unwrap_or(scratch.heads);
         let sizes = [
@@ -136,7 +170,7 @@ impl Checking<'_, '_> {
             }
         }
         let (hidden, heads) = (scratch.hidden, scratch.heads);
-        if hidden == 0 || heads == 0 || kv_heads == 0 {
+        if [hidden, heads, kv_heads].iter().any(|size| !(1..=LARGEST).contains(size)) {
             return;
         }
         let sound = |key: &str| self.faults.is_sound(at.key(key));
@@ -173,7 +207,8 @@ impl Checking<'_, '_> {
         }
     }
 
-    fn checkpoint(&mut self, checkpoint: &str, at: &KeyPath) {
+    /// Checks how a checkpoint is named, and where something uses it that it is there.
+    fn checkpoint(&mut self, checkpoint: &str, is_used: bool, at: &KeyPath) {
         let hub = checkpoint.strip_prefix("hf:");
         let folder = match hub {
             Some(name) if !is_hub_name(name) => {
@@ -182,6 +217,7 @@ impl Checking<'_, '_> {
                 self.faults.at(at, message, help);
                 return;
             }
+            _ if !is_used => return,
             Some(name) => match (self.around.located)(name) {
                 Some(folder) => folder,
                 None => {

@@ -1,5 +1,6 @@
 //! Algorithms: their numbers, and whether they fit the vocabularies they are used on.
 
+use super::range::{LR, TEMPERATURE};
 use super::{Checking, Surroundings};
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
@@ -46,11 +47,12 @@ impl Checking<'_, '_> {
                 Algorithm::Vanilla { temperature, rate, .. } => (at.key("vanilla"), temperature, rate),
                 Algorithm::DualSpace { temperature, rate, projector_lr, .. } => {
                     let at = at.key("dual-space");
-                    self.require_positive(*projector_lr, at.key("projector-lr"));
+                    self.require_in(*projector_lr, at.key("projector-lr"), &LR);
                     (at, temperature, rate)
                 }
+                Algorithm::CrossEntropy {} => continue,
             };
-            self.require_positive(*temperature, at.key("temperature"));
+            self.require_in(*temperature, at.key("temperature"), &TEMPERATURE);
             self.require((0.0..=1.0).contains(rate), at.key("rate"), "from 0 to 1", rate);
             if let Algorithm::Vanilla { alignment, .. } = algorithm {
                 self.alignment(name, *alignment, &at);

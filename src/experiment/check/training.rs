@@ -1,17 +1,24 @@
 //! Training and tuning: numbers in range, and in proportion to data and models.
 
-use super::{Checking, LARGEST};
+use super::Checking;
+use super::range::{
+    CLIP, EPOCHS, LARGEST, LORA_ALPHA, LR, MINUTES, MOST_SEQUENCES, SEQUENCES_HELP, WEIGHT_DECAY, shown,
+};
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
-use crate::experiment::nearest::remedy;
+use crate::experiment::nearest::{listed, remedy};
+use crate::experiment::remedy::target_modules;
 use crate::experiment::settings::{Lora, Model, Schedule, Training, Tuning};
 
 /// Linear layers of a decoder that can carry an adapter.
-pub(super) const TARGET_MODULES: [&str; 7] =
+pub(in crate::experiment) const TARGET_MODULES: [&str; 7] =
     ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 /// Where the length of pretraining stands.
 const PRETRAINED: &str = "training.pretrain.max-length";
+
+/// Width of the widest published models.
+const WIDEST: usize = 16_384;
 
 /// Says how long the sequences of a model may be.
 struct Reach<'a> {
@@ -25,17 +32,15 @@ struct Reach<'a> {
 impl<'a> Checking<'a, '_> {
     pub(super) fn training(&mut self) {
         let plan = &self.experiment.training;
-        let sft = &self.experiment.factors.sft;
-        let tuned = sft.iter().any(|level| level.tunes_teacher() || level.tunes_student());
         // Pretraining packs texts into sequences, so examples say nothing about its batch.
-        let stages = [("pretrain", &plan.pretrain, false), ("sft", &plan.sft, tuned), ("distill", &plan.distill, true)];
-        for (kind, training, by_example) in stages {
-            let at = KeyPath::from("training").key(kind);
-            self.optimisation(training, &at);
+        let by_example = |stage: &str| self.uses(stage) && stage != "pretrain";
+        let stages = [("pretrain", &plan.pretrain), ("sft", &plan.sft), ("distill", &plan.distill)]
+            .map(|(stage, training)| (stage, training, self.around.train_examples.filter(|_| by_example(stage))));
+        for (stage, training, examples) in stages {
+            let at = KeyPath::from("training").key(stage);
+            self.optimisation(training, examples, &at);
             self.lengths(training, &at);
-            if let (true, Some(examples)) = (by_example, self.around.train_examples)
-                && training.batch > examples
-            {
+            if let Some(examples) = examples.filter(|&examples| training.batch > examples) {
                 let batch = training.batch;
                 let message = format!("`{}` of {batch} is larger than the training set of {examples}", at.key("batch"));
                 let help = format!("choose at most {examples}, or use more data");
@@ -49,18 +54,28 @@ impl<'a> Checking<'a, '_> {
         }
     }
 
-    fn optimisation(&mut self, training: &Training, at: &KeyPath) {
-        self.require_positive(training.epochs, at.key("epochs"));
-        self.require_positive(training.lr, at.key("lr"));
-        self.require_count(training.batch, at.key("batch"));
+    /// Says whether the design has a stage of training: what is stated for others has to make sense, but
+    /// what is left at its default has not.
+    fn uses(&self, stage: &str) -> bool {
+        let is_scratch = |(name, model): (&String, &Model)| matches!(model, Model::Scratch(_)) && self.is_used(name);
+        match stage {
+            "pretrain" => self.experiment.models.iter().any(is_scratch),
+            "sft" => self.experiment.factors.tunes(),
+            _ => true,
+        }
+    }
+
+    /// Checks the numbers of one stage; `examples` is its training split, where that is known.
+    fn optimisation(&mut self, training: &Training, examples: Option<usize>, at: &KeyPath) {
+        self.require_in(training.epochs, at.key("epochs"), &EPOCHS);
+        self.require_in(training.lr, at.key("lr"), &LR);
+        self.require_at_most(training.batch, at.key("batch"), MOST_SEQUENCES, SEQUENCES_HELP);
         self.require_some(training.accumulation, at.key("accumulation"));
         self.require_some(training.checkpoint_every, at.key("checkpoint-every"));
-        let decay = training.weight_decay;
-        self.require(decay >= 0.0 && decay.is_finite(), at.key("weight-decay"), "0 or above", decay);
-        if let Some(clip) = training.clip {
-            // Infinity is no clipping.
-            self.require(clip > 0.0, at.key("clip"), "above 0 (`inf` for none)", clip);
-        }
+        self.require_in(training.checkpoint_minutes, at.key("checkpoint-minutes"), &MINUTES);
+        self.require_in(training.weight_decay, at.key("weight-decay"), &WEIGHT_DECAY);
+        // Infinity is no clipping.
+        self.require_in(training.clip.unwrap_or(f64::INFINITY), at.key("clip"), &CLIP);
         // What could not be read stands for nothing: see `Value::Hole`.
         let batch_is_read = training.batch > 0 && self.faults.is_sound(at.key("batch"));
         if batch_is_read && training.accumulation > training.batch {
@@ -68,16 +83,40 @@ impl<'a> Checking<'a, '_> {
             let message = format!("a batch of {batch} cannot be computed in {parts} parts");
             self.faults.at(at.key("accumulation"), message, format!("choose at most {batch}"));
         }
+        self.schedule(training, examples, at);
+    }
+
+    fn schedule(&mut self, training: &Training, examples: Option<usize>, at: &KeyPath) {
         let (name, warmup, floor) = match training.schedule {
             Schedule::Constant { warmup } => ("constant", warmup, 0.0),
             Schedule::Linear { warmup, floor } => ("linear", warmup, floor),
             Schedule::Cosine { warmup, floor } => ("cosine", warmup, floor),
         };
         let schedule = at.key("schedule").key(name);
-        self.require_share(warmup, schedule.key("warmup"));
-        if training.lr > 0.0 && self.faults.is_sound(at.key("lr")) {
-            let expected = format!("from 0 to the peak of {}", training.lr);
-            self.require((0.0..=training.lr).contains(&floor), schedule.key("floor"), &expected, floor);
+        if !(0.0..1.0).contains(&warmup) {
+            let path = schedule.key("warmup");
+            let message =
+                format!("`{path}` should be a share of all steps, from 0 to below 1, found {}", shown(warmup));
+            self.faults.at(path, message, warmup_help(warmup, training, examples));
+        }
+        let lr = training.lr;
+        if lr.is_nan() || lr <= 0.0 || !self.faults.is_sound(at.key("lr")) || (0.0..=lr).contains(&floor) {
+            return;
+        }
+        if self.faults.is_stated(at.key("schedule")) {
+            let floor_at = schedule.key("floor");
+            let message = format!("`{floor_at}` should be from 0 to the peak of {}, found {}", shown(lr), shown(floor));
+            self.faults.at(floor_at, message, "the learning rate falls from `lr` to it");
+        } else if self.faults.is_sound(at.key("schedule")) {
+            let message = format!(
+                "`{}` of {} is below the default floor of its schedule, {}",
+                at.key("lr"),
+                shown(lr),
+                shown(floor)
+            );
+            let value = format!("schedule = {{ {name} = {{ warmup = {warmup:?}, floor = 0.0 }} }}");
+            let help = format!("the learning rate would rise: write `{value}` in `[{at}]`");
+            self.faults.at(at.key("lr"), message, help);
         }
     }
 
@@ -95,45 +134,57 @@ impl<'a> Checking<'a, '_> {
         }
     }
 
-    /// Checks that what is trained and decoded fits the positions of every model.
+    /// Checks that what is trained and decoded fits the positions of every model of the design.
     fn positions(&mut self) {
         let plan = &self.experiment.training;
         let lengths = [
-            (PRETRAINED, plan.pretrain.max_length),
-            ("training.sft.max-length", plan.sft.max_length),
-            ("training.distill.max-length", plan.distill.max_length),
-            ("evaluation.max-new-tokens", self.experiment.evaluation.max_new_tokens),
+            ("pretrain", PRETRAINED, plan.pretrain.max_length),
+            ("sft", "training.sft.max-length", plan.sft.max_length),
+            ("distill", "training.distill.max-length", plan.distill.max_length),
+            ("", "evaluation.max-new-tokens", self.experiment.evaluation.max_new_tokens),
         ];
+        let used = |(stage, key, _): &(&str, &str, usize)| self.uses(stage) && self.faults.is_sound(*key);
+        let (stated, defaults): (Vec<_>, Vec<_>) = lengths
+            .into_iter()
+            .filter(used)
+            .map(|(_, key, length)| (key, length))
+            .partition(|(key, _)| self.faults.is_stated(*key));
         let reaches = self.reaches();
-        for (key, length) in lengths {
-            // A checkpoint is not pretrained.
-            let affected = |reach: &&Reach<'_>| reach.is_scratch || key != PRETRAINED;
-            let short: Vec<&Reach<'_>> =
-                reaches.iter().filter(|reach| reach.positions < length).filter(affected).collect();
+        // A checkpoint is not pretrained.
+        let is_short = |reach: &Reach<'_>, key: &str, length: usize| {
+            reach.positions < length && (reach.is_scratch || key != PRETRAINED)
+        };
+        for (key, length) in stated.into_iter().filter(|(_, length)| *length <= LARGEST) {
+            let short: Vec<&Reach<'_>> = reaches.iter().filter(|reach| is_short(reach, key, length)).collect();
             let Some(most) = short.iter().map(|reach| reach.positions).min() else {
                 continue;
             };
-            if self.faults.is_stated(key) {
-                let models: Vec<String> =
-                    short.iter().map(|reach| format!("`{}` ({})", reach.name, reach.positions)).collect();
-                let message = format!("{length} tokens exceed the positions of {}", models.join(", "));
-                let help = match short.iter().all(|reach| reach.is_scratch) {
-                    true => format!("choose at most {most}, or give these models more `positions`"),
-                    false => format!("choose at most {most}"),
-                };
-                let context: Vec<_> = short.iter().map(|reach| (reach.at.clone(), "positions")).collect();
-                self.faults.add_with(Fault::new(key, message).help(help), &context);
-            } else {
-                for Reach { at, positions, is_scratch, .. } in short {
-                    let message = format!("{positions} positions are fewer than the default of `{key}`, {length}");
-                    let raise = if *is_scratch { "raise it, or " } else { "" };
-                    self.faults.at(at, message, format!("{raise}lower `{key}`"));
-                }
+            let models: Vec<String> =
+                short.iter().map(|reach| format!("`{}` ({})", reach.name, reach.positions)).collect();
+            let message = format!("{length} tokens exceed the positions of {}", models.join(", "));
+            let help = match short.iter().all(|reach| reach.is_scratch) {
+                true => format!("choose at most {most}, or give these models more `positions`"),
+                false => format!("choose at most {most}"),
+            };
+            let context: Vec<_> = short.iter().map(|reach| (reach.at.clone(), "positions")).collect();
+            self.faults.add_with(Fault::new(key, message).help(help), &context);
+        }
+        for reach in &reaches {
+            let long: Vec<_> = defaults.iter().filter(|(key, length)| is_short(reach, key, *length)).collect();
+            if long.is_empty() {
+                continue;
             }
+            let lengths: Vec<String> = long.iter().map(|(key, length)| format!("`{key}` ({length})")).collect();
+            let plural = if long.len() == 1 { "" } else { "s" };
+            let message =
+                format!("{} positions are fewer than the default{plural} of {}", reach.positions, lengths.join(", "));
+            let raise = if reach.is_scratch { "raise it, or " } else { "" };
+            let keys = listed(long.iter().map(|(key, _)| *key));
+            self.faults.at(&reach.at, message, format!("{raise}set {keys} to at most {}", reach.positions));
         }
     }
 
-    /// Lists how far the models reach, of those where it is known.
+    /// Lists how far the models of the design reach, of those where it is known.
     fn reaches(&self) -> Vec<Reach<'a>> {
         let reach = |(name, model): (&'a String, &'a Model)| {
             let at = KeyPath::from("models").key(name);
@@ -141,31 +192,68 @@ impl<'a> Checking<'a, '_> {
                 Model::Scratch(scratch) => (at.key("scratch").key("positions"), scratch.positions, true),
                 Model::Checkpoint(checkpoint) => (at.key("checkpoint"), (self.around.positions)(checkpoint)?, false),
             };
-            self.faults.is_sound(&at).then_some(Reach { name, at, positions, is_scratch })
+            (self.is_used(name) && self.faults.is_sound(&at)).then_some(Reach { name, at, positions, is_scratch })
         };
         self.experiment.models.iter().filter_map(reach).collect()
     }
 
-    /// Checks that a prompt is left beside the longest answer: answers are decoded within the
-    /// length of fine-tuning, and a prompt that does not fit loses its left end.
+    /// Checks that a prompt is left beside the longest answer: a model answers within the length that it
+    /// was trained with, and a prompt that does not fit loses its left end.
     fn room_for_prompts(&mut self) {
         const ANSWER: &str = "evaluation.max-new-tokens";
-        const LENGTH: &str = "training.sft.max-length";
         let answer = self.experiment.evaluation.max_new_tokens;
-        let length = self.experiment.training.sft.max_length;
-        if answer < length || length < 2 || !self.faults.is_sound(ANSWER) || !self.faults.is_sound(LENGTH) {
+        let plan = &self.experiment.training;
+        let lengths = [("sft", plan.sft.max_length), ("distill", plan.distill.max_length)];
+        let mut short = Vec::new();
+        for (stage, length) in lengths {
+            let at = KeyPath::from("training").key(stage).key("max-length");
+            if self.uses(stage) && (2..=answer.min(LARGEST)).contains(&length) && self.faults.is_sound(&at) {
+                short.push((at, length));
+            }
+        }
+        // An answer beyond the positions of a model has been told.
+        let is_told = self.reaches().iter().any(|reach| reach.positions < answer);
+        if short.is_empty() || is_told || !self.faults.is_sound(ANSWER) {
             return;
         }
-        let message = format!("answers of {answer} tokens leave no room for prompts in `{LENGTH}`, {length}");
-        let help = format!("lower `{ANSWER}`, or raise `{LENGTH}`");
-        let at = if self.faults.is_stated(ANSWER) { ANSWER } else { LENGTH };
+        let lengths: Vec<String> = short.iter().map(|(at, length)| format!("`{at}` ({length})")).collect();
+        let message = format!("answers of {answer} tokens leave no room for prompts in {}", lengths.join(", "));
+        let keys: Vec<String> = short.iter().map(|(at, _)| format!("`{at}`")).collect();
+        let help = format!("lower `{ANSWER}`, or raise {}", keys.join(", "));
+        let at = if self.faults.is_stated(ANSWER) { KeyPath::from(ANSWER) } else { short[0].0.clone() };
         self.faults.at(at, message, help);
+    }
+
+    /// Checks that an update is not of a higher rank than the models it is for are wide.
+    fn rank(&mut self, rank: usize) {
+        let at = KeyPath::from("tuning.lora.rank");
+        self.require_at_most(rank, &at, WIDEST, "no published model is wider, and an update has at most its rank");
+        if rank > WIDEST {
+            return;
+        }
+        let factors = &self.experiment.factors;
+        let tunes_teachers = factors.sft.iter().any(|level| level.tunes_teacher());
+        let width = |(name, model): (&'a String, &'a Model)| {
+            let at = KeyPath::from("models").key(name);
+            let (at, width) = match model {
+                Model::Scratch(scratch) => (at.key("scratch").key("hidden"), scratch.hidden),
+                Model::Checkpoint(checkpoint) => (at.key("checkpoint"), (self.around.width)(checkpoint)?),
+            };
+            let is_tuned = factors.student.contains(name) || tunes_teachers && factors.teacher.contains(name);
+            (is_tuned && self.faults.is_sound(&at)).then_some((width, name, at))
+        };
+        let narrowest = self.experiment.models.iter().filter_map(width).min_by_key(|(width, ..)| *width);
+        if let Some((width, name, model_at)) = narrowest.filter(|(width, ..)| (1..rank).contains(width)) {
+            let message = format!("a rank of {rank} is more than the width of `{name}`, {width}");
+            let help = format!("choose less than {width}, or `tuning = {{ full = {{}} }}` to train all weights");
+            self.faults.add_with(Fault::new(&at, message).help(help), &[(model_at, "as wide as this")]);
+        }
     }
 
     fn lora(&mut self, lora: &Lora) {
         let at = KeyPath::from("tuning.lora");
-        self.require_count(lora.rank, at.key("rank"));
-        self.require_positive(lora.alpha, at.key("alpha"));
+        self.rank(lora.rank);
+        self.require_in(lora.alpha, at.key("alpha"), &LORA_ALPHA);
         self.require_share(lora.dropout, at.key("dropout"));
         let modules = &lora.target_modules;
         let at = at.key("target-modules");
@@ -176,8 +264,24 @@ impl<'a> Checking<'a, '_> {
         for (index, module) in modules.iter().enumerate() {
             if !TARGET_MODULES.contains(&module.as_str()) {
                 let message = format!("no module is named `{module}`");
-                self.faults.at(at.index(index), message, remedy(module, "modules", TARGET_MODULES));
+                let help = match module.starts_with("all") {
+                    true => format!("name them: `target-modules = {}`", target_modules()),
+                    false => remedy(module, "modules", TARGET_MODULES),
+                };
+                self.faults.at(at.index(index), message, help);
             }
         }
+    }
+}
+
+/// Says what share a number of steps, or of percent, is.
+fn warmup_help(warmup: f64, training: &Training, examples: Option<usize>) -> String {
+    let usual = "0.05 is 5 %".to_owned();
+    let Some(examples) = examples.filter(|_| warmup > 1.0 && training.batch > 0) else { return usual };
+    let steps = (examples.div_ceil(training.batch) as f64 * training.epochs).ceil();
+    if warmup < steps {
+        format!("{usual}; {warmup} of this stage's {steps} steps are {:.3}", warmup / steps)
+    } else {
+        format!("{usual}; the steps of this stage are {steps}")
     }
 }

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tutelage_metrics::energy::{Account, Joules, Meter, Monotonic, PowerSource};
+use tutelage_metrics::energy::{Account, Joules, Meter, PowerSource, SinceBoot};
 
 use super::{Listener, News};
 use crate::files;
+use crate::orchestrate::environment::Attempts;
 use crate::orchestrate::event::{self, Event, EventLog};
 use crate::orchestrate::failure::brief;
 use crate::orchestrate::stage::Stage;
@@ -18,6 +19,8 @@ use crate::orchestrate::store::StageFolder;
 pub(super) struct Attempt<'a> {
     stage: &'a Stage,
     folder: &'a StageFolder,
+    /// This attempt and those before it.
+    attempts: Attempts,
     listener: &'a mut dyn Listener,
     meter: Meter,
     log: EventLog,
@@ -37,14 +40,16 @@ impl<'a> Attempt<'a> {
     pub(super) fn start(
         stage: &'a Stage,
         folder: &'a StageFolder,
+        attempts: Attempts,
         sources: Vec<Box<dyn PowerSource>>,
         listener: &'a mut dyn Listener,
     ) -> Self {
         Self {
             stage,
             folder,
+            attempts,
             listener,
-            meter: Meter::start(sources, Arc::new(Monotonic::start())),
+            meter: Meter::start(sources, Arc::new(SinceBoot)),
             log: EventLog::new(folder.events_jsonl()),
             has_begun: false,
             early: Vec::new(),
@@ -58,10 +63,11 @@ impl<'a> Attempt<'a> {
     pub(super) fn tell(&mut self, event: Event) {
         match event {
             Event::Note { .. } if !self.has_begun => self.early.push(event),
-            Event::Resumed { .. } if !self.has_begun => {
+            Event::Resumed { step } if !self.has_begun => {
                 self.has_begun = true;
                 self.earlier = Some(read_account(&self.folder.energy_json()));
                 self.pass(event);
+                self.compare(step);
                 // The attempt that saved the state has told what it found in the data.
                 let told = event::read(&self.folder.events_jsonl()).unwrap_or_default();
                 let early = std::mem::take(&mut self.early);
@@ -75,6 +81,19 @@ impl<'a> Attempt<'a> {
                 }
                 self.pass(event);
             }
+        }
+    }
+
+    /// Notes what the state of a step was computed with, where it was something else than now: the rest
+    /// is rounded in another way than if it had not been interrupted.
+    fn compare(&mut self, step: u64) {
+        match self.attempts.resume(&self.folder.environment_json(), step) {
+            Ok(differences) if differences.is_empty() => {}
+            Ok(differences) => {
+                let text = format!("goes on from step {step}, which was computed with: {}", differences.join("; "));
+                self.pass(Event::Note { text });
+            }
+            Err(error) => self.broken = Some(error.into()),
         }
     }
 

@@ -22,7 +22,7 @@ use tutelage_metrics::energy::PowerSource;
 
 use self::attempt::Attempt;
 pub use self::attempt::Lost;
-use super::environment::Environment;
+use super::environment::{Attempts, Environment};
 use super::event::Event;
 use super::failure::Failure;
 use super::manifest::{Damage, Depth};
@@ -159,6 +159,8 @@ pub struct Execution<'a> {
     pub sources: &'a dyn Fn() -> Vec<Box<dyn PowerSource>>,
     /// Raised when the user wants to stop.
     pub stop: &'a StopFlag,
+    /// How closely what is done is verified before it is used.
+    pub depth: Depth,
     /// Hears what happens.
     pub listener: &'a mut dyn Listener,
 }
@@ -277,7 +279,7 @@ impl Execution<'_> {
     /// Settles a stage that cannot run. What is done stays done, whatever became of the things it was
     /// made from.
     fn skip(&mut self, stage: &Stage, reason: String, before: &Before<'_>) -> Ending {
-        if self.store.folder_of(stage).state(Depth::Checksums).is_ok_and(|state| state == State::Done) {
+        if self.store.folder_of(stage).state(self.depth).is_ok_and(|state| state == State::Done) {
             return self.found(stage, before);
         }
         self.listener.hear(stage, &News::Skipped(&reason));
@@ -326,7 +328,7 @@ impl Execution<'_> {
         lock: &FolderLock,
         before: &Before<'_>,
     ) -> anyhow::Result<Ending> {
-        let state = folder.state(Depth::Checksums);
+        let state = folder.verify(lock, self.depth);
         match state.with_context(|| format!("cannot verify `{}`", folder.path().display()))? {
             State::Done => {
                 folder.tidy(lock);
@@ -359,8 +361,10 @@ impl Execution<'_> {
         self.listener.hear(stage, &News::Began);
         let inputs = Inputs::of(stage, self.store)?;
         files::write_json(&folder.stage_json(), stage)?;
-        files::write_json(&folder.environment_json(), self.environment)?;
-        let mut attempt = Attempt::start(stage, folder, (self.sources)(), &mut *self.listener);
+        // What cannot be read is no record of earlier attempts, and costs nothing else.
+        let mut attempts = Attempts::read(&folder.environment_json()).unwrap_or_default();
+        attempts.add(&folder.environment_json(), self.environment.clone())?;
+        let mut attempt = Attempt::start(stage, folder, attempts, (self.sources)(), &mut *self.listener);
         let start = Instant::now();
         let run = || self.worker.run(stage, &inputs, folder, &mut |event| attempt.tell(event), self.stop);
         let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(describe(&*panic)));

@@ -6,6 +6,7 @@ use super::attempt::{known, read_account};
 use super::*;
 use crate::device::Compute;
 use crate::orchestrate::event::{self, Step};
+use crate::orchestrate::manifest::{Manifest, Verified};
 use crate::orchestrate::plan::tests::planned;
 
 /// Writes its inputs' contents and its title, and misbehaves where a test asks for it.
@@ -91,6 +92,7 @@ fn run(store: &Store, plan: &Plan, worker: &Fake) -> (Summary, Vec<String>) {
         environment: &Environment::of(Compute::reference()),
         sources: &Vec::new,
         stop: &StopFlag::default(),
+        depth: Depth::Changes,
         listener: &mut ear,
     }
     .run(plan);
@@ -240,6 +242,7 @@ fn a_stage_is_heard_of_before_it_runs() {
         environment: &Environment::of(Compute::reference()),
         sources: &Vec::new,
         stop: &StopFlag::default(),
+        depth: Depth::Changes,
         listener: &mut Both(&told),
     }
     .run(&plan);
@@ -268,6 +271,7 @@ fn run_impatiently(store: &Store, plan: &Plan) -> Summary {
         environment: &Environment::of(Compute::reference()),
         sources: &Vec::new,
         stop: &stop,
+        depth: Depth::Changes,
         listener: &mut Impatient(stop.clone()),
     }
     .run(plan)
@@ -326,6 +330,7 @@ fn what_others_did_meanwhile_is_told_from_what_was_done_before() {
             environment: &Environment::of(Compute::reference()),
             sources: &Vec::new,
             stop: &StopFlag::default(),
+            depth: Depth::Changes,
             listener: &mut Other(&store, &plan, fault),
         }
         .run(&plan);
@@ -364,6 +369,70 @@ fn a_stopped_run_goes_on_to_the_same_bytes() {
     assert_eq!(events.iter().filter(|event| matches!(event, Event::Note { .. })).count(), 1);
 }
 
+#[test]
+fn a_stage_that_goes_on_elsewhere_says_so_and_keeps_both_places() {
+    let (_folder, store, plan) = fresh();
+    let folder = store.folder_of(&plan.stages[0]);
+    let here = Environment::of(Compute::reference());
+    let there = Environment { threads: here.threads + 3, device: "cuda:0".to_owned(), ..here.clone() };
+    let run_in = |environment: &Environment, worker: Fake| {
+        let (stop, listener) = (StopFlag::default(), &mut Ear::default());
+        let depth = Depth::Changes;
+        Execution { store: &store, worker: &worker, environment, sources: &Vec::new, stop: &stop, depth, listener }
+            .run(&plan)
+    };
+    run_in(&here, Fake { stops_at: Some(1), ..Fake::default() });
+    assert!(run_in(&there, Fake::default()).is_complete());
+    let notes = |folder: &StageFolder| -> Vec<String> {
+        let events = event::read(&folder.events_jsonl()).unwrap();
+        let note = |event| if let Event::Note { text } = event { Some(text) } else { None };
+        events.into_iter().filter_map(note).collect()
+    };
+    let threads = (here.threads, there.threads);
+    let expected = format!(
+        "goes on from step 1, which was computed with: device cpu, now cuda:0; threads {}, now {}",
+        threads.0, threads.1
+    );
+    assert_eq!(notes(&folder), [expected]);
+    let attempts = Attempts::read(&folder.environment_json()).unwrap();
+    let found: Vec<_> = attempts.used().iter().map(|found| (found.threads, found.resumed_from)).collect();
+    assert_eq!(found, [(threads.0, None), (threads.1, Some(1))]);
+    // A stage that no attempt before it left anything to says nothing.
+    assert_eq!(notes(&store.folder_of(&plan.stages[1])), [""; 0]);
+}
+
+#[test]
+fn every_byte_is_verified_where_asked() {
+    let (_folder, store, plan) = fresh();
+    run(&store, &plan, &Fake::default());
+    // Weights whose last change has been noted as verified, though a byte of them is another now.
+    let folder = store.folder_of(&plan.stages[3]);
+    let lock = folder.try_lock().unwrap().unwrap();
+    let weights = folder.output().join("model.safetensors");
+    files::write(&weights, b"1234").unwrap();
+    folder.finish(&lock).unwrap();
+    files::write(&weights, b"1235").unwrap();
+    let manifest = Manifest::read(folder.path()).unwrap().unwrap();
+    Verified::now(folder.path(), &manifest).write(folder.path()).unwrap();
+    drop(lock);
+    let run_at = |depth| {
+        let (worker, environment) = (Fake::default(), Environment::of(Compute::reference()));
+        let (stop, listener) = (StopFlag::default(), &mut Ear::default());
+        Execution {
+            store: &store,
+            worker: &worker,
+            environment: &environment,
+            sources: &Vec::new,
+            stop: &stop,
+            depth,
+            listener,
+        }
+        .run(&plan)
+        .ran
+    };
+    assert_eq!((run_at(Depth::Changes), run_at(Depth::Checksums)), (0, 1));
+}
+
 /// Counts a joule at each reading.
 struct Ticking(f64);
 
@@ -397,6 +466,7 @@ fn metered(store: &Store, plan: &Plan, worker: &Fake) -> Summary {
         environment: &Environment::of(Compute::reference()),
         sources: &|| vec![Box::new(Ticking(0.0))],
         stop: &StopFlag::default(),
+        depth: Depth::Changes,
         listener: &mut Ear::default(),
     }
     .run(plan)

@@ -1,8 +1,9 @@
 //! Device, number format, threads, seeds and memory readings: the only global state.
 
+mod processor;
+
 use std::path::Path;
 use std::sync::{Once, OnceLock};
-use std::time::Instant;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device, Kind, Tensor};
 use tutelage_metrics::energy::nvml;
 
+pub use self::processor::Processor;
 use crate::experiment::settings::{self, DeviceChoice, PrecisionChoice};
 
 /// Number format of matrix products. Master weights, losses and statistics are always f32.
@@ -23,6 +25,14 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// Returns the name, as in experiment files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
     /// Returns the tensor kind of weights and activations.
     pub fn kind(self) -> Kind {
         match self {
@@ -116,34 +126,7 @@ fn automatic_precision(device: Device) -> (Precision, &'static str) {
         let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
         return gpu_precision(nvml::compute_capability(visible.as_deref()));
     }
-    if bf16_instructions().is_none() {
-        return (Precision::F32, "the CPU has no bf16 instructions");
-    }
-    static GAIN: OnceLock<f64> = OnceLock::new();
-    match *GAIN.get_or_init(bf16_gain) {
-        gain if gain >= WORTHWHILE => (Precision::Bf16, "measured: products in bf16 are faster than in f32"),
-        _ => (Precision::F32, "measured: products in bf16 are no faster than in f32, though the CPU has them"),
-    }
-}
-
-/// From here on bf16 is worth its rounding: a choice. Gains measured so far lie far from it, 0.6 on a
-/// Xeon without AMX and 4.4 with AMX (training on a Zen 5: 2.0), so a busy machine hardly changes it.
-const WORTHWHILE: f64 = 1.25;
-
-/// Measures how many times faster a matrix product is in bf16 than in f32: having the instructions
-/// does not make them fast.
-fn bf16_gain() -> f64 {
-    let operands = [Kind::Float, Kind::BFloat16].map(|kind| Tensor::ones([512, 512], (kind, Device::Cpu)));
-    let mut best = [f64::INFINITY; 2];
-    // In turn, so that whatever else runs slows both; the first of each compiles a kernel.
-    for _ in 0..8 {
-        for (operand, best) in operands.iter().zip(&mut best) {
-            let started = Instant::now();
-            let _ = operand.matmul(operand);
-            *best = best.min(started.elapsed().as_secs_f64());
-        }
-    }
-    best[0] / best[1]
+    Processor::of_this_machine().precision()
 }
 
 /// Chooses the number format by a GPU's compute capability (major, minor): bf16 units came with
@@ -156,16 +139,15 @@ fn gpu_precision(capability: Option<(i32, i32)>) -> (Precision, &'static str) {
     }
 }
 
-/// Returns the CPU's fastest bf16 instruction set, if it has one.
-pub fn bf16_instructions() -> Option<&'static str> {
-    let information = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let flags = information.lines().find(|line| line.starts_with("flags"))?;
-    ["amx_bf16", "avx512_bf16"].into_iter().find(|wanted| flags.split_whitespace().any(|flag| flag == *wanted))
-}
-
 /// Returns the number of threads that libtorch uses.
 pub fn threads() -> usize {
     usize::try_from(tch::get_num_threads()).unwrap_or(1)
+}
+
+/// Returns how many of them divide the sums of a stage on `device`, which decides how these are rounded:
+/// none on a GPU.
+pub fn dividing_threads(device: Device) -> Option<usize> {
+    (!device.is_cuda()).then(threads)
 }
 
 /// Returns the number of cores that this process may use, as the system counts them.
@@ -297,10 +279,19 @@ pub fn resident_memory_bytes() -> Option<u64> {
     status_bytes("VmRSS:")
 }
 
+/// Returns the main memory of the machine, on Linux.
+pub fn memory_bytes() -> Option<u64> {
+    bytes_in(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")
+}
+
 fn status_bytes(field: &str) -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    bytes_in(&std::fs::read_to_string("/proc/self/status").ok()?, field)
+}
+
+/// Reads a field of a file of `/proc` that is given in kB.
+fn bytes_in(text: &str, field: &str) -> Option<u64> {
     let kibibytes =
-        status.lines().find_map(|line| line.strip_prefix(field))?.trim().trim_end_matches(" kB").parse::<u64>().ok()?;
+        text.lines().find_map(|line| line.strip_prefix(field))?.trim().trim_end_matches(" kB").parse::<u64>().ok()?;
     Some(kibibytes * 1024)
 }
 
@@ -318,16 +309,6 @@ mod tests {
         // Variance of a uniform number: (2 bound)^2 / 12.
         assert!((uniform.var(true).double_value(&[]) - 1.0 / 12.0).abs() < 0.003);
         assert!(uniform.abs().max().double_value(&[]) <= 0.5);
-    }
-
-    #[test]
-    fn bf16_is_taken_where_it_is_faster_and_only_there() {
-        let (precision, reason) = automatic_precision(Device::Cpu);
-        assert_eq!(automatic_precision(Device::Cpu), (precision, reason));
-        match bf16_instructions() {
-            None => assert_eq!(precision, Precision::F32),
-            Some(_) => assert_eq!(precision == Precision::Bf16, bf16_gain() >= WORTHWHILE),
-        }
     }
 
     #[test]

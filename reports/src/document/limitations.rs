@@ -1,0 +1,90 @@
+//! What the findings do not show, drawn from how the study was made.
+
+use super::Findings;
+use crate::number;
+use crate::study::Role;
+
+/// Lists the limits of the study, the widest first.
+pub(super) fn limitations(findings: &Findings) -> Vec<String> {
+    let study = findings.study;
+    let mut limits = Vec::new();
+    limits.extend(shared(findings));
+    let questions = number::counted(findings.questions, "question");
+    let units = match findings.units {
+        units if units == findings.questions => String::new(),
+        units => format!(" on {}", study.unit.counted(units)),
+    };
+    limits.push(format!(
+        "The test is one split ({questions}{units}): intervals say what to expect of others like them, and nothing of other subjects."
+    ));
+    if !study.arms.is_empty() && !study.arms.iter().any(|arm| arm.role == Role::Control) {
+        limits.push(
+            "No arm was trained without a teacher for as many steps: what distillation adds to longer training is not told apart."
+                .to_owned(),
+        );
+    }
+    if !study.training.is_empty() {
+        limits.push(
+            "Arms share their hyper-parameters; none were searched for, so another setting may rank the arms otherwise."
+                .to_owned(),
+        );
+    }
+    let scratch: Vec<_> = study.models.iter().filter(|model| model.origin == "trained from scratch").collect();
+    if let Some(largest) = scratch.iter().map(|model| model.parameters).max() {
+        limits.push(format!(
+            "Models trained from scratch are small (at most {} parameters) and read the texts of this data set only: they say nothing of large ones.",
+            number::parameters(largest)
+        ));
+    }
+    if study.vocabularies() > 1 && study.metrics.iter().any(crate::study::Metric::is_per_token) {
+        limits.push("Losses per token compare within one vocabulary only.".to_owned());
+    }
+    if findings.account.total.is_estimate() {
+        limits.push(
+            "Energy is estimated at least in part: from time and declared powers, not from a counter.".to_owned(),
+        );
+    }
+    if !findings.account.total.unavailable.is_empty() {
+        let names: Vec<&str> = findings.account.total.unavailable.iter().map(String::as_str).collect();
+        limits.push(format!("The energy of {} is not known and in no sum.", names.join(", ")));
+    }
+    if study.baseline.is_some() {
+        limits.push(
+            "Only the declared claims are tested as such; marks against the baseline, stars outside of outlined cells and the Pareto front are exploratory."
+                .to_owned(),
+        );
+    }
+    limits
+}
+
+/// What one seed, or few, leave open.
+pub(super) fn seeds(findings: &Findings) -> Option<String> {
+    match findings.study.seeds.len() {
+        0 => None,
+        1 => Some(
+            "One seed: every verdict is of these trained models; training them again may turn it, and by how much is not known."
+                .to_owned(),
+        ),
+        count @ 2..=4 => Some(format!(
+            "{count} seeds: how much results vary when models are trained again is known roughly at best."
+        )),
+        _ => None,
+    }
+}
+
+/// What was trained once for all seeds.
+fn shared(findings: &Findings) -> Option<String> {
+    let study = findings.study;
+    if study.seeds.len() < 2 {
+        return None;
+    }
+    let once = study.training.iter().filter(|training| training.seeds.len() == 1);
+    let labels: Vec<String> =
+        once.map(|training| format!("{} ({})", training.labels.join(", "), training.stage)).collect();
+    (!labels.is_empty()).then(|| {
+        format!(
+            "Trained once and shared by all seeds: {}; seeds say nothing of how these would vary.",
+            labels.join("; ")
+        )
+    })
+}

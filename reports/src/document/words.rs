@@ -1,0 +1,137 @@
+//! The findings in a few sentences.
+
+use super::Findings;
+use super::content::{contrast_numbers, metric_label};
+use crate::hypotheses::Verdict;
+use crate::number;
+use crate::plots::chief_metric;
+use crate::rivals::Rival;
+use crate::standings::Standing;
+use crate::study::{Outcome, Role};
+
+/// Sums up what was found: claims, the best arm, what the teacher adds, energy.
+pub(super) fn summary(findings: &Findings) -> Vec<String> {
+    [claims(findings), best(findings), control(findings), energy(findings)].into_iter().flatten().collect()
+}
+
+fn claims(findings: &Findings) -> Option<String> {
+    let answers = &findings.answers;
+    if answers.is_empty() {
+        return None;
+    }
+    let of = |wanted: &str| -> Vec<String> {
+        let numbered = answers.iter().enumerate().filter(|(_, answer)| answer.verdict.label() == wanted);
+        numbered.map(|(index, _)| format!("H{}", index + 1)).collect()
+    };
+    let parts: Vec<String> = ["supported", "reversed", "not supported", "untestable"]
+        .into_iter()
+        .map(|verdict| (verdict, of(verdict)))
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(verdict, names)| format!("{} {verdict} ({})", names.len(), names.join(", ")))
+        .collect();
+    let mixed = |answer: &&crate::hypotheses::Answer| {
+        let significant = |verdict: &Verdict| matches!(verdict, Verdict::Supported | Verdict::Reversed);
+        !significant(&answer.verdict) && answer.metrics.iter().any(|metric| significant(&metric.verdict))
+    };
+    let mixed = answers.iter().filter(mixed).count();
+    let mut text = format!("Of {} declared: {}.", number::counted(answers.len(), "claim"), parts.join(", "));
+    if mixed > 0 {
+        text.push_str(&format!(
+            " {} found on some of the metrics only, which is no support.",
+            match mixed {
+                1 => "One is".to_owned(),
+                more => format!("{more} are"),
+            }
+        ));
+    }
+    Some(text)
+}
+
+/// The best arm of the design and the one after it, on the metric that figures show.
+fn ranked<'f>(findings: &'f Findings) -> Option<(String, Vec<(&'f Standing, f64)>)> {
+    let study = findings.study;
+    let metric = study.metrics.iter().find(|metric| metric.name == chief_metric(study))?;
+    let standings = findings.standings.iter().find(|standings| standings.metric == metric.name)?;
+    let cells = study
+        .arms
+        .iter()
+        .zip(&standings.arms)
+        .filter(|(arm, _)| arm.role == Role::Cell && arm.outcome == Outcome::Done && study.is_comparable(metric));
+    let mut ranked: Vec<_> = cells.filter_map(|(_, standing)| Some((standing, standing.value?))).collect();
+    let better = metric.direction.sign();
+    ranked.sort_by(|a, b| (better * b.1).total_cmp(&(better * a.1)));
+    Some((metric_label(findings, &metric.name), ranked))
+}
+
+fn best(findings: &Findings) -> Option<String> {
+    let (label, ranked) = ranked(findings)?;
+    let [(best, value), (next, second), ..] = ranked[..] else { return None };
+    let digits = number::decimals([value, second], best.interval.into_iter().chain(next.interval));
+    let shown = |value: f64| number::fixed(value, digits);
+    let mut text = format!(
+        "Best of {} on {label} is {} ({}), followed by {} ({})",
+        number::counted(ranked.len(), "arm"),
+        best.arm,
+        shown(value),
+        next.arm,
+        shown(second)
+    );
+    if let Some(rival) = findings.rivals.between(&best.arm, &next.arm) {
+        text.push_str(&format!("; the difference between the two is {}", judged(&rival)));
+    }
+    let ties = ranked.iter().filter(|(other, _)| !findings.rivals.is_better(&best.arm, &other.arm)).count();
+    if ties > 2 {
+        text.push_str(&format!("; {} cannot be told from the best beyond chance", number::counted(ties - 1, "arm")));
+    }
+    Some(format!("{text}."))
+}
+
+fn control(findings: &Findings) -> Option<String> {
+    let study = findings.study;
+    let controlled = |arm: &&crate::study::Arm| arm.control.is_some() && arm.outcome == Outcome::Done;
+    let pairs: Vec<(&str, &str)> = study
+        .arms
+        .iter()
+        .filter(controlled)
+        .filter_map(|arm| Some((arm.name.as_str(), arm.control.as_deref()?)))
+        .collect();
+    if pairs.is_empty() {
+        return None;
+    }
+    let count =
+        |better: &dyn Fn(&str, &str) -> bool| pairs.iter().filter(|(arm, control)| better(arm, control)).count();
+    let (gained, lost) = (
+        count(&|arm, control| findings.rivals.is_better(arm, control)),
+        count(&|arm, control| findings.rivals.is_better(control, arm)),
+    );
+    let label = metric_label(findings, chief_metric(study));
+    let mut text = format!(
+        "Against their controls, students trained without a teacher for as many steps, {gained} of {} arms are better on {label} and {lost} worse beyond chance",
+        pairs.len()
+    );
+    let (_, ranked) = ranked(findings)?;
+    if let Some((best, _)) = ranked.first()
+        && let Some((_, control)) = pairs.iter().find(|(arm, _)| *arm == best.arm)
+        && let Some(rival) = findings.rivals.between(&best.arm, control)
+    {
+        text.push_str(&format!("; the gain of {} over {control} is {}", best.arm, judged(&rival)));
+    }
+    Some(format!("{text}."))
+}
+
+/// An effect with its interval, and whether chance explains it.
+fn judged(rival: &Rival) -> String {
+    let verdict = if rival.significant { "significant" } else { "not significant" };
+    format!("{}, {verdict}", contrast_numbers(&rival.contrast))
+}
+
+fn energy(findings: &Findings) -> Option<String> {
+    let account = &findings.account;
+    let amount = account.total.shown()?;
+    let resolution = 100.0 * account.total.resolution()?;
+    Some(format!(
+        "All stages together took {amount} ({}) and {} of compute; differences below {resolution:.0} % are not told apart.",
+        account.total.state(),
+        number::duration(account.seconds)
+    ))
+}
