@@ -11,7 +11,6 @@ use crate::ngram::{bleu, rouge, squad};
 use crate::score::Row;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// Share of right answers that are too short to count, from which on it is told.
 const SHARE: f64 = 0.1;
@@ -45,6 +44,28 @@ pub enum Unseen {
 }
 
 impl Blind {
+    /// Says what the metric does not see.
+    pub fn what(&self) -> String {
+        let least = longest(self.metric);
+        match self.to {
+            Unseen::ShortCopies => format!("{least}-grams do not see answers of fewer than {least} tokens"),
+            Unseen::AllShort => format!("no prediction has {least} tokens, so the value is 0 whatever they say"),
+            Unseen::Unspaced => "a script without spaces is not split into words".to_owned(),
+            Unseen::Foreign => "no characters count but a to z and 0 to 9".to_owned(),
+        }
+    }
+
+    /// Says how many rows are concerned.
+    pub fn extent(&self) -> String {
+        let Self { rows, of, .. } = self;
+        match self.to {
+            Unseen::ShortCopies => format!("{rows} of {of} predictions equal a reference and are that short"),
+            Unseen::AllShort => format!("{rows} of {of} equal a reference"),
+            Unseen::Unspaced => format!("{rows} of {of} rows have a reference in such a script"),
+            Unseen::Foreign => format!("{rows} of {of} rows have a reference with none of them"),
+        }
+    }
+
     /// Returns what to use instead.
     pub fn remedy(&self) -> &'static str {
         match (self.to, self.metric) {
@@ -57,46 +78,11 @@ impl Blind {
     }
 }
 
-impl fmt::Display for Blind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { metric, to, rows, of } = self;
-        let least = longest(*metric);
-        match to {
-            Unseen::ShortCopies => {
-                write!(
-                    formatter,
-                    "{metric}: {rows} of {of} predictions equal a reference, but have fewer than {least} tokens, which its {least}-grams do not see"
-                )
-            }
-            Unseen::AllShort => {
-                write!(
-                    formatter,
-                    "{metric}: no prediction has {least} tokens, so it is 0 whatever they say; {rows} of {of} equal a reference"
-                )
-            }
-            Unseen::Unspaced => {
-                write!(
-                    formatter,
-                    "{metric}: {rows} of {of} rows have a reference in a script without spaces, which it does not part into words"
-                )
-            }
-            Unseen::Foreign => {
-                write!(
-                    formatter,
-                    "{metric}: {rows} of {of} rows have a reference without any of a to z and 0 to 9, and nothing else counts"
-                )
-            }
-        }
-    }
-}
-
 /// Finds what `metric` does not see in `rows`.
 pub(crate) fn find(rows: &[Row], metric: MetricName, tokenizer: Tokenizer) -> Vec<Blind> {
     let count = |is: &(dyn Fn(&Row) -> bool + Sync)| rows.par_iter().filter(|row| is(row)).count();
     let mut found = Vec::new();
-    let mut add = |to: Unseen, rows_: usize| {
-        found.push(Blind { metric, to, rows: rows_, of: rows.len() });
-    };
+    let mut add = |to: Unseen, count: usize| found.push(Blind { metric, to, rows: count, of: rows.len() });
     let tokens = |text: &str| match metric {
         MetricName::Bleu => tokenizer.tokenize(text).len(),
         _ => rouge::words(text).count(),
@@ -235,8 +221,8 @@ mod tests {
     #[test]
     fn each_is_told_with_its_remedy() {
         let blind = Blind { metric: Bleu, to: Unseen::AllShort, rows: 2, of: 3 };
-        let text = "bleu: no prediction has 4 tokens, so it is 0 whatever they say; 2 of 3 equal a reference";
-        assert_eq!(blind.to_string(), text);
+        assert_eq!(blind.what(), "no prediction has 4 tokens, so the value is 0 whatever they say");
+        assert_eq!(blind.extent(), "2 of 3 equal a reference");
         assert_eq!(blind.remedy(), "use exact-match, token-f1 or chrf for short answers");
     }
 }

@@ -27,19 +27,19 @@ BLEU and chrF are scores of a corpus: they are compared as such from the rows' \
 corpus). Without counts the means of sentence scores are compared, another statistic than `tutelage
 score` prints, and called so: sentence-bleu.
 
-Rows may have a \"group\", such as a document: then n counts questions, but groups are what is flipped,
-resampled and ranked (`unit`, `units`), because questions of one group are not independent.
+Rows may have a \"group\", such as a document: then n counts questions, but groups are what is
+flipped, resampled and ranked (`unit`, `units`): questions of one group are not independent.
 
 All p values are two-sided and not adjusted for the number of tests: choose one test beforehand.
   permutation          the difference, by flipping signs; the 95 % interval is of this test (without
                        limits where there are fewer than six units)
-  bootstrap            the difference, by resampling
+  bootstrap            the difference, by resampling; too small with few units
   wilcoxon, sign       ranks and signs of the differences
   paired-t             their mean, if they are about normal
   mcnemar              where every value is 0 or 1 and every question a unit
 and for scores of a corpus, where permutation flips jackknife values of the units:
   randomisation        the difference, by swapping sides (as sacrebleu's --paired-ar)
-  sacrebleu-bootstrap  p as sacrebleu's --paired-bs has it; about half of bootstrap, as it counts one tail
+  sacrebleu-bootstrap  p as sacrebleu's --paired-bs has it: one tail only, about half of bootstrap
 Effects: d-z is the mean in standard deviations of the differences; cliffs-delta (-1 to 1) and a12
 (0 to 1, 0.5 is none) say how often a value of A exceeds one of B.
 
@@ -114,6 +114,9 @@ impl Compare {
         let mut seen: BTreeMap<String, Row> = BTreeMap::new();
         for row in rows {
             let missing = |field: &str| {
+                if row.has(field) {
+                    return row.fault(format!("expected a value for `{field}`, found null"));
+                }
                 let hint = "rows are {\"id\", \"metric\", \"value\"}, as `tutelage score --per-example` writes them";
                 row.fault(format!("no `{field}`, found {}\nhint: {hint}", listed(row.names())))
             };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::Value;
+use tutelage_metrics::blind::Unseen;
 use tutelage_metrics::embedding::Embedder;
 use tutelage_metrics::metric::{Direction, Family, MetricName};
 use tutelage_metrics::ngram::tokenizer::Tokenizer;
@@ -174,9 +175,7 @@ impl Score {
         if unit == "group" && units < FEW {
             notes.push(format!("the intervals rest on {units} groups: too few to trust them"));
         }
-        for blind in scored.iter().flat_map(|scored| &scored.blind) {
-            notes.push(format!("{blind}: {}", blind.remedy()));
-        }
+        notes.extend(unseen(&scored));
         for note in &notes {
             output.warn(&format!("note: {note}"));
         }
@@ -230,6 +229,26 @@ fn is_per_example(path: &Path) -> bool {
         let is_signed = row["signature"].as_str().is_some_and(|signature| signature.contains("|version:tutelage-"));
         is_signed && row["id"].is_string() && row["metric"].is_string() && row["value"].is_number()
     })
+}
+
+/// Words what metrics do not see in these texts; what several do not see is told once.
+fn unseen(scored: &[Scored]) -> Vec<String> {
+    let mut told: Vec<(String, Vec<String>)> = Vec::new();
+    for blind in scored.iter().flat_map(|scored| &scored.blind) {
+        let remedy = match (blind.to, blind.metric) {
+            (Unseen::Unspaced, MetricName::Bleu) => {
+                "use `--bleu-tokenizer zh` for Chinese, `--bleu-tokenizer char` for any script, or chrf"
+            }
+            _ => blind.remedy(),
+        };
+        let text = format!("{} ({}); {remedy}", blind.what(), blind.extent());
+        let name = blind.metric.to_string();
+        match told.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, metrics)) => metrics.push(name),
+            None => told.push((text, vec![name])),
+        }
+    }
+    told.into_iter().map(|(text, metrics)| format!("{}: {text}", metrics.join(", "))).collect()
 }
 
 fn value(scored: &Scored) -> ShownValue<'_> {

@@ -5,17 +5,19 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
+use tutelage_metrics::blind::Blind;
 use tutelage_metrics::embedding::Embedder;
 use tutelage_metrics::metric::{Family, MetricName};
 use tutelage_metrics::score::{Row, Settings, score};
 use tutelage_reports::record::null_is_nan;
 use tutelage_reports::study::{Aggregation, Metric};
 
-use super::execute::Inputs;
+use super::event::Event;
 use super::generation::Generation;
 use super::job::ScoreJob;
 use super::prepare::read_split;
 use super::rows;
+use super::training::Surroundings;
 use crate::data::{Example, SplitName};
 use crate::files;
 
@@ -42,7 +44,8 @@ pub struct Value {
 ///
 /// # Errors
 /// Answers to unknown examples, a metric without its model, files that cannot be read or written.
-pub fn run(job: &ScoreJob, inputs: &Inputs, embedder: Option<&dyn Embedder>, output: &Path) -> anyhow::Result<()> {
+pub fn run(job: &ScoreJob, around: Surroundings<'_>, embedder: Option<&dyn Embedder>) -> anyhow::Result<()> {
+    let (inputs, output) = (around.inputs, around.folder.output());
     let metrics = job.metrics.iter().map(|(name, _)| Ok(name.parse()?)).collect::<anyhow::Result<Vec<_>>>()?;
     for split in [SplitName::Test, SplitName::Dev] {
         let name = format!("{split}.jsonl");
@@ -52,10 +55,15 @@ pub fn run(job: &ScoreJob, inputs: &Inputs, embedder: Option<&dyn Embedder>, out
         }
         let generations: Vec<Generation> = rows::read(&answers)?;
         let examples = read_split(inputs.get("data")?, split)?;
-        let (described, values) = values(&generations, &examples, &metrics, embedder)?;
+        let (described, values, blind) = values(&generations, &examples, &metrics, embedder)?;
         rows::write(&output.join(&name), &values)?;
         if split == SplitName::Test {
             files::write_json(&output.join(METRICS), &described)?;
+            // Without counts, so that the report can tell it of all arms at once.
+            for blind in blind {
+                let text = format!("{}: {}; {}", blind.metric, blind.what(), blind.remedy());
+                (around.events)(Event::Note { text });
+            }
         }
     }
     Ok(())
@@ -85,7 +93,7 @@ fn values(
     examples: &[Example],
     metrics: &[MetricName],
     embedder: Option<&dyn Embedder>,
-) -> anyhow::Result<(Vec<Metric>, Vec<Value>)> {
+) -> anyhow::Result<(Vec<Metric>, Vec<Value>, Vec<Blind>)> {
     let by_id: BTreeMap<&str, &Example> = examples.iter().map(|example| (example.id.as_str(), example)).collect();
     let mut rows = Vec::with_capacity(generations.len());
     for generation in generations {
@@ -104,12 +112,13 @@ fn values(
     let of_text: Vec<MetricName> =
         metrics.iter().copied().filter(|name| name.metric().family != Family::Likelihood).collect();
     let mut scored = score(&rows, &of_text, &Settings { embedder, ..Settings::default() })?;
-    let (mut described, mut values) = (Vec::new(), Vec::new());
+    let (mut described, mut values, mut blind) = (Vec::new(), Vec::new(), Vec::new());
     for &name in metrics {
         let found = scored.iter().position(|scored| scored.metric == name);
         match found.map(|position| scored.swap_remove(position)) {
             Some(scored) => {
                 described.push(describe(name, scored.signature));
+                blind.extend(scored.blind);
                 values.extend(scored.examples.into_iter().map(|example| Value {
                     id: example.id,
                     metric: name.to_string(),
@@ -123,7 +132,7 @@ fn values(
             }
         }
     }
-    Ok((described, values))
+    Ok((described, values, blind))
 }
 
 fn likelihood(name: MetricName, generation: &Generation) -> Option<Value> {
@@ -189,7 +198,7 @@ mod tests {
         let unread = Generation { response_tokens: 0, ..generation("b", "no", None) };
         let generations = [generation("a", "the base station", Some(0.5)), unread];
         let metrics = [MetricName::Perplexity, MetricName::ExactMatch, MetricName::Nll];
-        let (described, values) = values(&generations, &examples, &metrics, None).unwrap();
+        let (described, values, _) = values(&generations, &examples, &metrics, None).unwrap();
         let names: Vec<&str> = described.iter().map(|metric| metric.name.as_str()).collect();
         assert_eq!(names, ["perplexity", "exact-match", "nll"]);
         let rows: Vec<(&str, &str, f64)> =

@@ -44,7 +44,7 @@ impl Worker for Engine {
             Job::Generate(job) => generate::run(job, around),
             Job::Score(job) => {
                 let embedder = inputs.find("embedding-model").map(|model| self.embedder(model)).transpose()?;
-                score::run(job, inputs, embedder.as_deref(), &output)
+                score::run(job, around, embedder.as_deref())
             }
         });
         if result.is_ok() {

@@ -1,17 +1,31 @@
 //! The commands through the binary: exit code, stdout and stderr.
 
+mod compare;
 mod logits;
+mod outputs;
+mod predictions;
 mod score;
 mod study;
 
+use std::fs::File;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Runs the binary in a folder and returns exit code, stdout and stderr as one text to snapshot.
 fn tutelage(folder: &Path, arguments: &[&str]) -> String {
+    run(folder, arguments, Stdio::null())
+}
+
+/// Runs the binary as [`tutelage`] does, with a file as standard input.
+fn tutelage_reading(folder: &Path, arguments: &[&str], stdin: &str) -> String {
+    run(folder, arguments, File::open(folder.join(stdin)).expect("the file is there").into())
+}
+
+fn run(folder: &Path, arguments: &[&str], stdin: Stdio) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_tutelage"))
         .args(arguments)
         .current_dir(folder)
+        .stdin(stdin)
         .env("NO_COLOR", "1")
         // Help is wrapped at the width of the terminal.
         .env("COLUMNS", "100")

@@ -45,7 +45,11 @@ fn scores_are_json_for_programs() {
             1.0
           ]
         }
-      ]
+      ],
+      "unit": "question",
+      "units": 3,
+      "missing": 0,
+      "notes": []
     }
     --- stderr
     "#);
@@ -61,7 +65,8 @@ fn references_may_lie_in_their_own_file() {
     exit 2
     --- stdout
     --- stderr
-    error: `p.jsonl`, row 2: no `reference`, `references`, nor a row of `--references` with id `b`
+    error: 1 of 2 predictions in `p.jsonl` have no reference: `b`
+    hint: give each row `reference` or `references`, name the field with `--reference-field`, or give a row with its id in `--references`
     ");
 }
 
@@ -107,23 +112,81 @@ fn what_cannot_be_scored_says_so() {
 }
 
 #[test]
-fn two_files_are_compared_in_pairs() {
+fn short_answers_and_scripts_without_spaces_get_a_hint() {
     let folder = tempfile::tempdir().unwrap();
-    let rows = |values: [f64; 4]| {
-        let row = |(id, value): (usize, f64)| format!("{{\"id\": \"{id}\", \"metric\": \"f1\", \"value\": {value}}}\n");
-        values.into_iter().enumerate().map(row).collect::<String>()
+    write(folder.path(), "short.jsonl", "{\"id\": 1, \"prediction\": \"the SMF\", \"reference\": \"the SMF\"}\n");
+    let zh = "{\"id\": 1, \"prediction\": \"网络切片支持多种业务\", \"reference\": \"网络切片支持多种业务\"}\n";
+    write(folder.path(), "zh.jsonl", zh);
+    let score = |file: &str, more: &[&str]| {
+        tutelage(folder.path(), &[&["score", "--quiet", "--predictions", file, "--metrics"], more].concat())
     };
-    write(folder.path(), "a.jsonl", &rows([1.0, 0.5, 0.75, 0.5]));
-    write(folder.path(), "b.jsonl", &rows([0.5, 0.25, 0.75, 0.0]));
-    let json = tutelage(folder.path(), &["compare", "a.jsonl", "b.jsonl", "--metric", "f1", "--format", "json"]);
-    assert!(json.starts_with("exit 0\n"), "{json}");
-    assert!(json.contains("\"difference\": 0.3125"), "{json}");
-    assert!(json.contains("\"test\": \"wilcoxon\""), "{json}");
-    let missing = tutelage(folder.path(), &["compare", "a.jsonl", "b.jsonl", "--metric", "bleu"]);
-    assert_snapshot!(missing, @r"
+    assert_snapshot!(score("short.jsonl", &["bleu,exact-match"]), @r"
+    exit 0
+    --- stdout
+    metric       value   95 % interval     unit      n  signature
+    bleu         0.0000  0.0000 to 0.0000  0-100     1  nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:tutelage-0.1.0|equals:sacrebleu-2.6.0
+    exact-match  1.0000  1.0000 to 1.0000  fraction  1  norm:squad|refs:max|version:tutelage-0.1.0|equals:squad-2.0
+    --- stderr
+    note: bleu: no prediction has 4 tokens, so the value is 0 whatever they say (1 of 1 equal a reference); use exact-match, token-f1 or chrf for short answers
+    ");
+    assert_snapshot!(score("zh.jsonl", &["bleu,rouge-1,rouge-l"]), @r"
+    exit 0
+    --- stdout
+    metric   value   95 % interval     unit      n  signature
+    bleu     0.0000  0.0000 to 0.0000  0-100     1  nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:tutelage-0.1.0|equals:sacrebleu-2.6.0
+    rouge-1  0.0000  0.0000 to 0.0000  fraction  1  stem:porter|tok:a-z0-9|refs:max|agg:mean|version:tutelage-0.1.0|equals:rouge-score-0.1.2
+    rouge-l  0.0000  0.0000 to 0.0000  fraction  1  stem:porter|tok:a-z0-9|refs:max|agg:mean|version:tutelage-0.1.0|equals:rouge-score-0.1.2
+    --- stderr
+    note: bleu: no prediction has 4 tokens, so the value is 0 whatever they say (1 of 1 equal a reference); use exact-match, token-f1 or chrf for short answers
+    note: bleu: a script without spaces is not split into words (1 of 1 rows have a reference in such a script); use `--bleu-tokenizer zh` for Chinese, `--bleu-tokenizer char` for any script, or chrf
+    note: rouge-1, rouge-l: a script without spaces is not split into words (1 of 1 rows have a reference in such a script); use chrf or exact-match
+    ");
+    assert_snapshot!(score("zh.jsonl", &["bleu", "--bleu-tokenizer", "zh"]), @r"
+    exit 0
+    --- stdout
+    metric  value     95 % interval         unit   n  signature
+    bleu    100.0000  100.0000 to 100.0000  0-100  1  nrefs:1|case:mixed|eff:no|tok:zh|smooth:exp|version:tutelage-0.1.0|equals:sacrebleu-2.6.0
+    --- stderr
+    ");
+}
+
+#[test]
+fn rows_of_one_group_are_resampled_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String = (0..24)
+        .map(|i| {
+            let (group, prediction) = (i / 2, ["x", "y"][i / 2 % 2]);
+            format!("{{\"id\": {i}, \"group\": {group}, \"prediction\": \"{prediction}\", \"reference\": \"x\"}}\n")
+        })
+        .collect();
+    write(folder.path(), "p.jsonl", &rows);
+    let score = ["score", "--predictions", "p.jsonl", "--metrics", "exact-match"];
+    assert_snapshot!(tutelage(folder.path(), &[&score[..], &["--per-example", "v.jsonl"]].concat()), @r"
+    exit 0
+    --- stdout
+    metric       value   95 % interval     unit      n   signature
+    exact-match  0.5000  0.2479 to 0.7521  fraction  24  norm:squad|refs:max|version:tutelage-0.1.0|equals:squad-2.0
+
+    The intervals resample 12 groups.
+    --- stderr
+    ");
+    let values = std::fs::read_to_string(folder.path().join("v.jsonl")).unwrap();
+    assert_snapshot!(values.lines().next().unwrap(), @r#"{"id":"0","metric":"exact-match","value":1.0,"group":"0","signature":"norm:squad|refs:max|version:tutelage-0.1.0|equals:squad-2.0"}"#);
+    assert_snapshot!(tutelage(folder.path(), &[&score[..], &["--unit", "question"]].concat()), @r"
+    exit 0
+    --- stdout
+    metric       value   95 % interval     unit      n   signature
+    exact-match  0.5000  0.3323 to 0.7083  fraction  24  norm:squad|refs:max|version:tutelage-0.1.0|equals:squad-2.0
+    --- stderr
+    note: questions are counted as independent, though rows have groups
+    ");
+    write(folder.path(), "some.jsonl", &rows.replacen("\"group\": 1, ", "", 1));
+    let some = ["score", "--predictions", "some.jsonl", "--metrics", "exact-match"];
+    assert_snapshot!(tutelage(folder.path(), &some), @r"
     exit 2
     --- stdout
     --- stderr
-    error: `a.jsonl` has no values of `bleu`; it has: f1
+    error: 23 of 24 rows have a group, row `2` has none: expected all or none
+    hint: give every row its group: its own id where it belongs to no other
     ");
 }

@@ -1,0 +1,113 @@
+//! No output is an input, and nothing is overwritten that the command did not write.
+
+use std::fs;
+use std::path::Path;
+
+use insta::assert_snapshot;
+
+use super::{tutelage, tutelage_reading, write};
+
+const ROW: &str = "{\"id\": 1, \"prediction\": \"a\", \"reference\": \"a\"}\n";
+
+fn fixture(name: &str) -> String {
+    format!("{}/tests/fixtures/models/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(folder: &Path, name: &str) -> Vec<u8> {
+    fs::read(folder.join(name)).unwrap()
+}
+
+#[test]
+fn score_overwrites_neither_what_it_reads_nor_files_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write(at, "p.jsonl", ROW);
+    write(at, "r.jsonl", "{\"id\": 1, \"reference\": \"a\"}\n");
+    write(at, "notes.txt", "mine");
+    fs::hard_link(at.join("p.jsonl"), at.join("again.jsonl")).unwrap();
+    let base =
+        ["score", "--predictions", "p.jsonl", "--references", "r.jsonl", "--metrics", "exact-match", "--per-example"];
+    let score = |more: &[&str]| tutelage(at, &[&base[..], more].concat());
+    assert_snapshot!(score(&["p.jsonl"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `p.jsonl` is read as `--predictions` and is not overwritten
+    hint: give `--per-example` a file of its own
+    ");
+    for input in ["./p.jsonl", "again.jsonl", "r.jsonl"] {
+        for force in [&[input][..], &[input, "--force"]] {
+            let told = score(force);
+            assert!(told.starts_with("exit 2\n") && told.contains("is not overwritten\n"), "{told}");
+        }
+    }
+    let piped = ["score", "--predictions", "-", "--metrics", "exact-match", "--per-example", "p.jsonl", "--force"];
+    assert!(tutelage_reading(at, &piped, "p.jsonl").starts_with("exit 2\n"));
+    assert_eq!(read(at, "p.jsonl"), ROW.as_bytes());
+    assert_snapshot!(score(&["notes.txt"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `notes.txt` exists and is not of this command's making
+    hint: give `--per-example` another name, or `--force` to replace the file
+    ");
+    assert_eq!(read(at, "notes.txt"), b"mine");
+    // Its own file is replaced without asking, one of others when told to.
+    for arguments in [&["v.jsonl"][..], &["v.jsonl"], &["notes.txt", "--force"], &["notes.txt"]] {
+        assert!(score(arguments).starts_with("exit 0\n"), "{arguments:?}");
+    }
+    assert_eq!(read(at, "v.jsonl"), read(at, "notes.txt"));
+}
+
+#[test]
+fn logits_overwrites_neither_the_checkpoint_nor_files_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::create_dir(at.join("model")).unwrap();
+    for entry in fs::read_dir(fixture("llama")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), at.join("model").join(entry.file_name())).unwrap();
+    }
+    // The input holds `logits` as well, computed by another program.
+    fs::copy(at.join("model/expected.safetensors"), at.join("ids.safetensors")).unwrap();
+    fs::copy(at.join("model/expected.safetensors"), at.join("theirs.safetensors")).unwrap();
+    let weights = read(at, "model/model.safetensors");
+    let logits = |output: &str, more: &[&str]| {
+        let base = ["logits", "--model", "model", "--input", "ids.safetensors", "--output", output];
+        tutelage(at, &[&base[..], more].concat())
+    };
+    for input in ["model/model.safetensors", "ids.safetensors"] {
+        let told = logits(input, &["--force"]);
+        assert!(told.starts_with("exit 2\n") && told.contains("is not overwritten\n"), "{told}");
+    }
+    assert_eq!(read(at, "model/model.safetensors"), weights);
+    let told = logits("theirs.safetensors", &[]);
+    assert!(told.contains("error: `theirs.safetensors` exists and is not of this command's making\nhint: "), "{told}");
+    for (output, more) in [("l.safetensors", &[][..]), ("l.safetensors", &[]), ("theirs.safetensors", &["--force"])] {
+        assert!(logits(output, more).starts_with("exit 0\n"), "{output}");
+    }
+    assert_eq!(read(at, "l.safetensors"), read(at, "theirs.safetensors"), "metadata come in one order");
+}
+
+#[test]
+fn bench_overwrites_neither_its_data_nor_files_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write(at, "d.jsonl", "{\"id\": 1, \"question\": \"q\", \"answer\": \"a\"}\n");
+    write(at, "losses.json", "[{\"loss\": 1, \"grad_norm\": 1.0}]");
+    let model = fixture("llama");
+    let bench = |losses: &str| {
+        let base = ["bench", "sft", "--model", &model, "--importer", "jsonl", "--data", "d.jsonl", "--losses", losses];
+        tutelage(at, &base)
+    };
+    assert_snapshot!(bench("d.jsonl"), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `d.jsonl` is read as `--data` and is not overwritten
+    hint: give `--losses` a file of its own
+    ");
+    // Not in the form that the command writes.
+    let told = bench("losses.json");
+    assert!(told.contains("error: `losses.json` exists and is not of this command's making\nhint: "), "{told}");
+}
