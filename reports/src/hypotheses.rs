@@ -7,6 +7,7 @@ use crate::number;
 use crate::scores::Scores;
 use crate::statistics::{Interval, Resampling, holm::holm};
 use crate::study::{Arm, Hypothesis, Metric, Outcome, Role, Study};
+use crate::vocabulary;
 
 /// Significance level of claims that declare none.
 pub const ALPHA: f64 = 0.05;
@@ -136,6 +137,7 @@ pub fn test(
         .find(|candidate| candidate.name == metric)
         .ok_or_else(|| format!("the study has no metric `{metric}`"))?;
     let arms = pair_arms(study, hypothesis)?;
+    vocabulary::check(study, metric, &arms)?;
     let paired = scores.pair(&metric.name, &arms)?;
     if paired.first.len() < 2 {
         return Err("fewer than two questions are paired".to_owned());

@@ -11,7 +11,7 @@ use tutelage_metrics::energy::EnergyModel;
 use crate::record::Direction;
 
 /// Version of [`Study`].
-pub const STUDY_FORMAT: u32 = 1;
+pub const STUDY_FORMAT: u32 = 2;
 
 /// Describes one experiment and what its run left behind, without the records themselves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,6 +83,9 @@ pub struct Arm {
     pub levels: BTreeMap<String, String>,
     /// Name of the model that answers, as in [`Model::name`].
     pub model: String,
+    /// The form of the distillation objective that ran, such as `DSKD, one vocabulary`; none before it
+    /// ran, and where nothing is distilled.
+    pub objective: Option<String>,
     /// How the run ended.
     pub outcome: Outcome,
 }
@@ -188,8 +191,11 @@ pub struct Model {
     pub architecture: String,
     /// All parameters, embeddings included.
     pub parameters: u64,
-    /// Tokens of its vocabulary.
+    /// Rows of its embedding: the tokens of its vocabulary, padding included.
     pub vocabulary: u64,
+    /// Hash of the tokens that text is encoded to, each with its id: values per token compare between
+    /// models that have the same ([`crate::vocabulary`]).
+    pub vocabulary_id: String,
     /// Where its weights come from: a path, a hub name or `trained from scratch`.
     pub origin: String,
 }
@@ -309,7 +315,14 @@ pub(crate) mod tests {
 
     /// A finished arm without levels.
     pub(crate) fn arm(name: &str, role: Role) -> Arm {
-        Arm { name: name.into(), role, levels: BTreeMap::new(), model: "m".into(), outcome: Outcome::Done }
+        Arm {
+            name: name.into(),
+            role,
+            levels: BTreeMap::new(),
+            model: "m".into(),
+            objective: None,
+            outcome: Outcome::Done,
+        }
     }
 
     /// What one component used for one arm.

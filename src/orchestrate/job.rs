@@ -205,15 +205,20 @@ impl Job {
             // 3: a question asked in two documents stays with both, rows of one context are one group;
             // how a corpus is laid out is part of the key.
             Self::Data(_) => 3,
-            Self::Tokenizer(_) => 1,
+            // 2: classes that read their files otherwise, and tokens beside `tokenizer.json`, as transformers.
+            Self::Tokenizer(_) => 2,
             // 2: in bf16, a step in one piece that followed one in several had lost its gradient.
             Self::Pretrain(_) => 2,
-            Self::Sft(_) => 2,
-            // 2: lengths are rounded up to 16 tokens, which changes rounding.
-            Self::Capture(_) => 2,
-            Self::Distill(_) => 2,
+            // 3: tokenizers of checkpoints as for the tokenizer's 2.
+            Self::Sft(_) => 3,
+            // 2: lengths are rounded up to 16 tokens, which changes rounding. 3: tokenizers, windows by layer.
+            Self::Capture(_) => 3,
+            // 3: tokenizers; vocabularies are compared by the tokens of text, heads cut to the smaller width,
+            // ends exchanged.
+            Self::Distill(_) => 3,
             // 2: every end token that a checkpoint names ends an answer. 3: adapters stay beside bf16 weights.
-            Self::Generate(_) => 3,
+            // 4: ends that are no special tokens, too; bytes of references; tokenizers, windows by layer.
+            Self::Generate(_) => 4,
             Self::Score(_) => 1,
         }
     }

@@ -1,6 +1,7 @@
 //! The stage `score`: from answers to one value per example and metric.
 
 use std::collections::BTreeMap;
+use std::f64::consts::LN_2;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -125,18 +126,26 @@ fn values(
 
 fn likelihood(name: MetricName, generation: &Generation) -> Option<Value> {
     let nll = generation.nll?;
-    let value = if name == MetricName::Perplexity { nll.exp() } else { nll };
-    Some(Value {
-        id: generation.id.clone(),
-        metric: name.to_string(),
-        value,
-        counts: vec![generation.response_tokens as f64],
-    })
+    let (tokens, bytes) = (generation.response_tokens as f64, generation.response_bytes as f64);
+    let (value, weight) = match name {
+        MetricName::Perplexity => (nll.exp(), tokens),
+        // Nothing is measured by the byte of an answer without any.
+        MetricName::BitsPerByte if generation.response_bytes == 0 => return None,
+        MetricName::BitsPerByte => (nll * tokens / LN_2 / bytes, bytes),
+        _ => (nll, tokens),
+    };
+    Some(Value { id: generation.id.clone(), metric: name.to_string(), value, counts: vec![weight] })
 }
 
 fn likelihood_signature(name: MetricName) -> String {
-    let form = if name == MetricName::Perplexity { "exp:yes|" } else { "" };
-    format!("{form}reference:first|tokens:response+eos|weight:tokens|version:tutelage-{}", env!("CARGO_PKG_VERSION"))
+    let form = match name {
+        MetricName::Perplexity => "exp:yes|reference:first|tokens:response+eos|weight:tokens",
+        MetricName::BitsPerByte => {
+            "reference:first|bits:response+eos|bytes:answer in utf-8, eos not counted|weight:bytes"
+        }
+        _ => "reference:first|tokens:response+eos|weight:tokens",
+    };
+    format!("{form}|version:tutelage-{}", env!("CARGO_PKG_VERSION"))
 }
 
 /// Describes a metric for the report.
@@ -151,7 +160,7 @@ fn describe(name: MetricName, signature: String) -> Metric {
         aggregation: match name {
             MetricName::Bleu => Aggregation::Bleu,
             MetricName::Chrf | MetricName::ChrfPlusPlus => Aggregation::Chrf,
-            MetricName::Nll => Aggregation::WeightedMean,
+            MetricName::Nll | MetricName::BitsPerByte => Aggregation::WeightedMean,
             MetricName::Perplexity => Aggregation::WeightedGeometricMean,
             _ => Aggregation::Mean,
         },
@@ -175,7 +184,8 @@ mod tests {
     }
 
     fn generation(id: &str, answer: &str, nll: Option<f64>) -> Generation {
-        Generation { id: id.to_owned(), answer: answer.to_owned(), new_tokens: 3, nll, response_tokens: 4 }
+        let (id, answer) = (id.to_owned(), answer.to_owned());
+        Generation { id, answer, new_tokens: 3, nll, response_tokens: 4, response_bytes: 8 }
     }
 
     #[test]
@@ -196,6 +206,24 @@ mod tests {
         ];
         assert_eq!(rows, expected);
         assert_eq!(values[0].counts, [4.0]);
+    }
+
+    #[test]
+    fn bits_per_byte_do_not_depend_on_what_a_token_is() {
+        // The same text with the same probability: 6 nats over 4 tokens, and over 2.
+        let examples = [example("a", "the slice")];
+        let bits = |nll: f64, response_tokens: u64| {
+            let generation = Generation { response_tokens, ..generation("a", "", Some(nll)) };
+            let (described, values) = values(&[generation], &examples, &[MetricName::BitsPerByte], None).unwrap();
+            assert_eq!(described[0].aggregation, Aggregation::WeightedMean);
+            assert!(described[0].signature.contains("eos not counted"), "{}", described[0].signature);
+            assert_eq!(values[0].counts, [8.0]);
+            values[0].value
+        };
+        assert!((bits(1.5, 4) - 6.0 / std::f64::consts::LN_2 / 8.0).abs() < 1e-12);
+        assert_eq!(bits(1.5, 4), bits(3.0, 2));
+        let without = Generation { response_bytes: 0, ..generation("a", "", Some(1.0)) };
+        assert!(values(&[without], &examples, &[MetricName::BitsPerByte], None).unwrap().1.is_empty());
     }
 
     #[test]

@@ -11,8 +11,8 @@ use tutelage_metrics::energy::EnergyModel;
 use tutelage_metrics::ngram::{bleu, chrf};
 use tutelage_reports::record::{Direction, Record};
 use tutelage_reports::study::{
-    Aggregation, Arm, Check, Curve, Data, Factor, Hypothesis, Metric, Model, Outcome, Role, SideBySide, StageEnergy,
-    Study,
+    Aggregation, Arm, Check, Curve, Data, Factor, Hypothesis, Metric, Model, Outcome, Role, STUDY_FORMAT, SideBySide,
+    StageEnergy, Study,
 };
 
 /// Questions in the test split.
@@ -42,7 +42,7 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
     let arms = arms();
     let records = records(&arms);
     let study = Study {
-        format: 1,
+        format: STUDY_FORMAT,
         name: "golden".into(),
         question: "Does fine-tuning before distillation help, and does it depend on whether teacher and student share a vocabulary?".into(),
         reproduces: Some("arXiv:2504.20000".into()),
@@ -122,6 +122,7 @@ fn model(name: &str, parameters: u64, vocabulary: u64) -> Model {
         architecture: "llama".into(),
         parameters,
         vocabulary,
+        vocabulary_id: vocabulary.to_string(),
         origin: "trained from scratch".into(),
     }
 }
@@ -137,6 +138,7 @@ fn arms() -> Vec<Arm> {
                     role: Role::Cell,
                     levels: levels.map(|(f, l)| (f.to_owned(), l.to_owned())).into(),
                     model: "student".into(),
+                    objective: None,
                     outcome: Outcome::Done,
                 });
             }
@@ -152,6 +154,7 @@ fn arms() -> Vec<Arm> {
             role: Role::Reference,
             levels: BTreeMap::new(),
             model: model.into(),
+            objective: None,
             outcome: Outcome::Done,
         });
     }
