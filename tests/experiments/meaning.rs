@@ -647,7 +647,10 @@ fn metrics_per_token_across_vocabularies() {
             "factor = \"sft\", better = \"both\", worse = \"none\"",
             &format!("factor = \"{factor}\", better = \"{better}\", worse = \"small\""),
         );
-        let text = text.replace(&format!("{factor} = [\"{}\"]", if factor == "student" { "small" } else { "large" }), &format!("{factor} = [\"small\", \"{better}\"]"));
+        let text = text.replace(
+            &format!("{factor} = [\"{}\"]", if factor == "student" { "small" } else { "large" }),
+            &format!("{factor} = [\"small\", \"{better}\"]"),
+        );
         let text = text.replace("metrics = [\"rouge-l\"]", "metrics = [\"nll\"]");
         std::fs::write(&path, text).unwrap();
         checked(&path, &[]).unwrap_or_else(|faults| panic!("{}", faults.render(false)));

@@ -24,9 +24,11 @@ pub(super) struct Files {
     config: Option<Value>,
     special: Option<Value>,
     added: Option<Value>,
-    /// `eos_token_id` of the model's `generation_config.json` or, where that is not there or names none,
-    /// of its `config.json`.
-    model_eos: Vec<u64>,
+    /// First id that the model's `generation_config.json` or else its `config.json` names as an end.
+    model_eos: Option<u64>,
+    /// Ids at which the model's answers end: those of `generation_config.json` or, only where there is no
+    /// such file, of `config.json`, as transformers has it.
+    model_ends: Vec<u64>,
     /// The model's own `config.json`.
     model: Option<Value>,
 }
@@ -48,14 +50,18 @@ impl Files {
         };
         let model = read_json(&folder.join("config.json"))?;
         let generation = read_json(&folder.join("generation_config.json"))?;
-        let files = [&generation, &model].into_iter().flatten();
-        let model_eos = files.map(end_ids).find(|ids| !ids.is_empty()).unwrap_or_default();
+        let model_ends = generation.as_ref().or(model.as_ref()).map(end_ids).unwrap_or_default();
+        let model_eos = match model_ends.first() {
+            None => model.as_ref().and_then(|model| end_ids(model).first().copied()),
+            first => first.copied(),
+        };
         Ok(Self {
             tokenizer,
             config: read_json(&folder.join(CONFIG))?,
             special: read_json(&folder.join(SPECIAL))?,
             added: read_json(&folder.join(ADDED))?,
             model_eos,
+            model_ends,
             model,
             folder,
             file,
@@ -76,7 +82,8 @@ impl Files {
             config: Some(config),
             special: Some(special),
             added: None,
-            model_eos: Vec::new(),
+            model_eos: None,
+            model_ends: Vec::new(),
             model: None,
         })
     }
@@ -131,7 +138,7 @@ impl Files {
             let id = inner.token_to_id(token);
             return id.ok_or_else(|| unknown(token.clone()));
         }
-        let Some(&id) = self.model_eos.first() else {
+        let Some(id) = self.model_eos else {
             let folder = self.folder.clone();
             return Err(TokenizerError::NoEos { folder });
         };
@@ -143,7 +150,7 @@ impl Files {
     /// stand for: transformers stops at each of them.
     pub(super) fn ends(&self, eos: u32) -> Vec<u32> {
         let mut ends = vec![eos];
-        for id in self.model_eos.iter().filter_map(|&id| u32::try_from(id).ok()) {
+        for id in self.model_ends.iter().filter_map(|&id| u32::try_from(id).ok()) {
             if !ends.contains(&id) {
                 ends.push(id);
             }

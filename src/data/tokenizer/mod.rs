@@ -251,7 +251,7 @@ impl Tokenizer {
     }
 
     /// Lists the ids that end an answer: the end-of-sequence token first, then the others that
-    /// `eos_token_id` in `generation_config.json` names or, where that names none, in `config.json`.
+    /// `eos_token_id` names in `generation_config.json` or, where there is no such file, in `config.json`.
     /// transformers stops at each of them, whatever it stands for.
     pub fn ends(&self) -> &[u32] {
         &self.ends
@@ -528,9 +528,10 @@ mod tests {
         assert!(matches!(error, TokenizerError::NoEos { .. }));
         std::fs::write(path("config.json"), r#"{"eos_token_id": [7, 8]}"#).unwrap();
         assert_eq!(Tokenizer::load(folder.path()).unwrap().eos(), 7);
-        // The file for generation counts where it names any; 8 stands for a byte, which is told.
-        std::fs::write(path("generation_config.json"), r#"{"max_length": 20}"#).unwrap();
         assert_eq!(Tokenizer::load(folder.path()).unwrap().ends(), [7, 8]);
+        // Where there is a file for generation, it alone counts; 8 stands for a byte, which is told.
+        std::fs::write(path("generation_config.json"), r#"{"max_length": 20}"#).unwrap();
+        assert_eq!(Tokenizer::load(folder.path()).unwrap().ends(), [7]);
         std::fs::write(path("generation_config.json"), r#"{"eos_token_id": [0, 8]}"#).unwrap();
         let loaded = Tokenizer::load(folder.path()).unwrap();
         assert_eq!(loaded.ends(), [0, 8]);
