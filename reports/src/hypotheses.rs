@@ -8,6 +8,7 @@ use crate::pair::pair;
 use crate::scores::Scores;
 use crate::statistics::{Interval, P, Resampling, holm::multipliers, inference::Inference};
 use crate::study::{Hypothesis, Metric, Study, Unit};
+use crate::vocabulary;
 
 /// Answers a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -160,6 +161,7 @@ fn compare(study: &Study, scores: &Scores, hypothesis: &Hypothesis, metric: &str
         .find(|candidate| candidate.name == metric)
         .ok_or_else(|| format!("the study has no metric `{metric}`"))?;
     let arms = pair(study, hypothesis)?;
+    vocabulary::check(study, metric, &arms)?;
     contrast(&scores.pair(&metric.name, &arms)?, metric.direction, study.alpha, resampling)
 }
 

@@ -43,7 +43,13 @@ pub fn rivals(study: &Study, scores: &Scores, metric: &Metric, resampling: Resam
     let owned = |((first, second), rival): ((&str, &str), Rival)| ((first.to_owned(), second.to_owned()), rival);
     let family = |pairs: &[(&str, &str)]| compare(study, scores, metric, pairs, resampling);
     Rivals {
-        pairs: pairs.iter().copied().zip(family(&pairs)).filter_map(|(pair, rival)| Some((pair, rival?))).map(owned).collect(),
+        pairs: pairs
+            .iter()
+            .copied()
+            .zip(family(&pairs))
+            .filter_map(|(pair, rival)| Some((pair, rival?)))
+            .map(owned)
+            .collect(),
         controls: controlled
             .iter()
             .zip(family(&controlled))

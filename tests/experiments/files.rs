@@ -355,7 +355,7 @@ error: no metric is named `rouge-L`
 30 | metrics = ["rouge-L"]
    |            ^^^^^^^^^
    |
-   = help: did you mean `rouge-l`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`
+   = help: did you mean `rouge-l`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
 
 error: `training.distill.lr` should be above 0, found -1
 --> --set training.distill.lr=-1
