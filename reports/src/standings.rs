@@ -145,3 +145,17 @@ fn mark_best(study: &Study, metric: &Metric, arms: &mut [Standing]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_stay_on_the_scale() {
+        let wide = Interval { low: -30.0, high: 130.0 };
+        let limits = |unit| <[f64; 2]>::from(within(unit, wide));
+        assert_eq!((limits("fraction"), limits("0-100"), limits("cosine")), ([0.0, 1.0], [0.0, 100.0], [-1.0, 1.0]));
+        assert_eq!((limits("nats/token"), limits("perplexity/token")), ([0.0, 130.0], [1.0, 130.0]));
+        assert_eq!(limits("points of a judge"), [-30.0, 130.0]);
+    }
+}

@@ -617,6 +617,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
 mod tests {
     use super::*;
     use crate::device::Compute;
+    use crate::experiment::settings::GroupBy;
     use crate::files;
     use crate::orchestrate::environment::Environment;
     use crate::orchestrate::event::Step;
@@ -728,7 +729,11 @@ mod tests {
     #[test]
     fn a_run_becomes_records_a_study_and_a_report() {
         let edit = |experiment: &mut Experiment| {
-            experiment.data.values_mut().for_each(|data| data.limit = Some(400));
+            // Nine terms, each in all splits: of one or two nothing could be verified.
+            experiment.data.values_mut().for_each(|data| {
+                data.limit = Some(400);
+                data.split.group_by = GroupBy::Given;
+            });
             experiment.evaluation.metrics = ["token-f1", "nll"].map(str::to_owned).to_vec();
             experiment.energy.grid_kg_co2e_per_kwh = Some(0.4);
         };
@@ -753,6 +758,8 @@ mod tests {
         let (study, records) = collect(&checked, &plan, &store).unwrap();
         let examples = study.data[0].splits[2].1 as usize;
         assert_eq!(records.len(), (plan.trials.len() - 2) * 2 * examples);
+        let groups: BTreeSet<&str> = records.iter().map(|record| record.group.as_str()).collect();
+        assert!(groups.len() == 9 && records.iter().all(|record| record.example.starts_with(&record.group)));
         let arm = |name: &str| study.arms.iter().find(|arm| arm.name == name).unwrap();
         assert_eq!(arm("both/kd").outcome, Outcome::Done);
         assert_eq!(arm("both/kd").objective.as_deref(), Some("DSKD, one vocabulary"));
@@ -766,7 +773,7 @@ mod tests {
         assert!(study.checks.iter().all(|check| check.passed), "{:?}", study.checks);
         assert_eq!(
             study.checks[0].evidence,
-            "2.000 to 1.000 nats per token; 95 % interval of the difference \u{2212}1.000 to \u{2212}1.000, 48 questions in 12 groups, 1 seed"
+            "2.000 to 1.000 nats per token; 95 % interval of the difference \u{2212}1.000 to \u{2212}1.000, 50 questions in 9 groups, 1 seed"
         );
         // The tuned teacher, and students at two seeds; 16 trials; each a loss and a dev loss.
         assert_eq!(study.curves.len(), (1 + 2 + 16) * 2);

@@ -170,7 +170,7 @@ error: unknown key `sedes` in the experiment
 2 | sedes = [1]
   | ^^^^^
   |
-  = help: did you mean `seeds`? keys here: `version`, `question`, `reproduces`, `seeds`, `retrain`, `baseline`, `assumptions`, `data`, `tokenizers`, `models`, `factors`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
+  = help: did you mean `seeds`? keys here: `version`, `question`, `reproduces`, `seeds`, `retrain`, `baseline`, `alpha`, `assumptions`, `data`, `tokenizers`, `models`, `factors`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
 
 error: `algorithms.kd.vanilla.temperature` should be above 0, found -2
   --> base.toml:25:15
