@@ -175,7 +175,7 @@ mod tests {
             folder: &place,
             events: &mut |event| {
                 if let Event::Note { text } = event {
-                    notes.push(text)
+                    notes.push(text);
                 }
             },
             stop: &StopFlag::default(),
