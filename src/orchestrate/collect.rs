@@ -209,7 +209,7 @@ impl Collecting<'_> {
                 levels: arm.levels(),
                 model: arm.student.clone(),
                 control: arm.control.clone(),
-                objective: None,
+                objective: self.objective(&arm.name)?,
                 outcome: self.outcome(&arm.name)?,
             });
         }
@@ -236,6 +236,28 @@ impl Collecting<'_> {
             });
         }
         Ok(arms)
+    }
+
+    /// Returns the form in which an arm's objective ran, as its stages recorded it; none before one did.
+    fn objective(&self, arm: &str) -> anyhow::Result<Option<String>> {
+        for trial in self.plan.trials.iter().filter(|trial| trial.arm == arm) {
+            let answers = self.plan.stage(&trial.generate);
+            let distilled =
+                answers.and_then(|stage| self.plan.reads(stage).find(|read| read.kind == StageKind::Distill));
+            let Some(stage) = distilled else { continue };
+            if self.output(&stage.key)?.is_none() {
+                continue;
+            }
+            let events = event::read(&self.store.folder_of(stage).events_jsonl())?;
+            let forms = events.into_iter().filter_map(|event| match event {
+                Event::Objective { form } => Some(form),
+                _ => None,
+            });
+            if let Some(form) = forms.last() {
+                return Ok(Some(form));
+            }
+        }
+        Ok(None)
     }
 
     fn outcome(&self, arm: &str) -> anyhow::Result<Outcome> {
@@ -297,7 +319,7 @@ impl Collecting<'_> {
                 architecture: format!("{:?}", config.architecture).to_lowercase(),
                 parameters: config.parameters(),
                 vocabulary: config.vocab_size.unsigned_abs(),
-                vocabulary_id: String::new(),
+                vocabulary_id: super::model::tokenizer(&folder)?.vocabulary_id(),
                 origin,
             });
         }
@@ -595,6 +617,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
 mod tests {
     use super::*;
     use crate::device::Compute;
+    use crate::experiment::settings::GroupBy;
     use crate::files;
     use crate::orchestrate::environment::Environment;
     use crate::orchestrate::event::Step;
@@ -623,9 +646,14 @@ mod tests {
             match &stage.job {
                 Job::Pretrain(job) => {
                     let config = Config::scratch(&job.model, 300, 1);
+                    let tokenizer = crate::orchestrate::model::tokenizer(inputs.get("tokenizer")?)?;
+                    tokenizer.save(&output)?;
                     Ok(files::write_json(&output.join("config.json"), &config.to_json())?)
                 }
                 Job::Sft(_) | Job::Distill(_) => {
+                    if stage.kind == StageKind::Distill {
+                        events(Event::Objective { form: "DSKD, one vocabulary".to_owned() });
+                    }
                     let losses = BTreeMap::from([("loss".to_owned(), 1.5)]);
                     events(Event::Step(Step { step: 1, steps: 1, losses, ..Step::default() }));
                     events(Event::Validation { step: 1, loss: 1.25 });
@@ -658,6 +686,7 @@ mod tests {
             new_tokens: 4,
             nll: Some(if tuned { 1.0 } else { 2.0 }),
             response_tokens: 4,
+            response_bytes: example.answer.len() as u64,
         }
     }
 
@@ -700,7 +729,11 @@ mod tests {
     #[test]
     fn a_run_becomes_records_a_study_and_a_report() {
         let edit = |experiment: &mut Experiment| {
-            experiment.data.values_mut().for_each(|data| data.limit = Some(400));
+            // Nine terms, each in all splits: of one or two nothing could be verified.
+            experiment.data.values_mut().for_each(|data| {
+                data.limit = Some(400);
+                data.split.group_by = GroupBy::Given;
+            });
             experiment.evaluation.metrics = ["token-f1", "nll"].map(str::to_owned).to_vec();
             experiment.energy.grid_kg_co2e_per_kwh = Some(0.4);
         };
@@ -725,8 +758,13 @@ mod tests {
         let (study, records) = collect(&checked, &plan, &store).unwrap();
         let examples = study.data[0].splits[2].1 as usize;
         assert_eq!(records.len(), (plan.trials.len() - 2) * 2 * examples);
+        let groups: BTreeSet<&str> = records.iter().map(|record| record.group.as_str()).collect();
+        assert!(groups.len() == 9 && records.iter().all(|record| record.example.starts_with(&record.group)));
         let arm = |name: &str| study.arms.iter().find(|arm| arm.name == name).unwrap();
         assert_eq!(arm("both/kd").outcome, Outcome::Done);
+        assert_eq!(arm("both/kd").objective.as_deref(), Some("DSKD, one vocabulary"));
+        assert_eq!(study.models[0].vocabulary_id, study.models[1].vocabulary_id);
+        assert_eq!(study.models[0].vocabulary_id.len(), 64);
         let Outcome::Failed { reason } = &arm("none/dskd").outcome else { panic!("none/dskd failed") };
         assert_eq!(reason, "generate none/dskd seed 10: the loss is not finite");
         assert_eq!(study.energy_model.grid_kg_co2e_per_kwh, Some(0.4));
@@ -735,7 +773,7 @@ mod tests {
         assert!(study.checks.iter().all(|check| check.passed), "{:?}", study.checks);
         assert_eq!(
             study.checks[0].evidence,
-            "2.000 to 1.000 nats per token; 95 % interval of the difference \u{2212}1.000 to \u{2212}1.000, 48 questions in 12 groups, 1 seed"
+            "2.000 to 1.000 nats per token; 95 % interval of the difference \u{2212}1.000 to \u{2212}1.000, 50 questions in 9 groups, 1 seed"
         );
         // The tuned teacher, and students at two seeds; 16 trials; each a loss and a dev loss.
         assert_eq!(study.curves.len(), (1 + 2 + 16) * 2);

@@ -18,4 +18,7 @@ pub struct Generation {
     pub nll: Option<f64>,
     /// Tokens that `nll` is the mean over.
     pub response_tokens: u64,
+    /// Bytes of the reference answer in UTF-8. The space before it and the end of sequence, which `nll`
+    /// covers, are none of them: they are the same for every model.
+    pub response_bytes: u64,
 }

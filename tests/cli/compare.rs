@@ -104,7 +104,7 @@ fn bleu_is_compared_as_it_is_scored() {
 
     test         statistic  p
     wilcoxon     58.0000    0.586
-    paired-t     1.7831     0.0948
+    paired-t     1.7831     0.095
     permutation  36.2045    0.081
     bootstrap    36.2045    0.035
     sign         4.0000     0.077

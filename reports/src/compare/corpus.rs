@@ -85,10 +85,7 @@ pub(super) fn compare(
     let without: Vec<(f64, f64)> = first
         .iter()
         .zip(&second)
-        .map(|(a, b)| {
-            let without = difference(&less(&first_sum, a), &less(&second_sum, b));
-            (without, aggregation.size(a).max(1.0))
-        })
+        .map(|(a, b)| (difference(&less(&first_sum, a), &less(&second_sum, b)), aggregation.size(a).max(1.0)))
         .collect();
     let units = Units::jackknife(whole, &without, LARGEST);
     let (ci, flips) = flip(&units, resampling);
