@@ -79,6 +79,9 @@ pub enum MetricName {
     /// Perplexity of the reference, measured by the model's own evaluation.
     #[serde(rename = "perplexity")]
     Perplexity,
+    /// Bits per byte of the reference, measured by the model's own evaluation.
+    #[serde(rename = "bits-per-byte")]
+    BitsPerByte,
 }
 
 /// Describes a metric.
@@ -103,7 +106,7 @@ pub struct Metric {
 }
 
 /// Every metric this crate knows, in the order tables show them.
-pub const METRICS: [Metric; 12] = [
+pub const METRICS: [Metric; 13] = [
     Metric {
         name: MetricName::Bleu,
         id: "bleu",
@@ -211,7 +214,8 @@ pub const METRICS: [Metric; 12] = [
         unit: "nats/token",
         direction: Direction::Lower,
         family: Family::Likelihood,
-        version: 1,
+        // 2: a loss that is no number stays, and is told, where its question was left out.
+        version: 2,
         citation: "Jelinek et al. 1977, Perplexity: a measure of the difficulty of speech recognition tasks",
     },
     Metric {
@@ -221,10 +225,31 @@ pub const METRICS: [Metric; 12] = [
         unit: "perplexity/token",
         direction: Direction::Lower,
         family: Family::Likelihood,
-        version: 1,
+        // 2: the logarithm goes along, as exp of a large loss is no number any more.
+        version: 2,
         citation: "Jelinek et al. 1977, Perplexity: a measure of the difficulty of speech recognition tasks",
     },
+    // The likelihood of a text and its bytes are the same whatever tokens a model cuts it into: the one
+    // likelihood that compares models of different vocabularies.
+    Metric {
+        name: MetricName::BitsPerByte,
+        id: "bits-per-byte",
+        label: "Bits per byte",
+        unit: "bits/byte",
+        direction: Direction::Lower,
+        family: Family::Likelihood,
+        version: 1,
+        citation: "Gao et al. 2020, The Pile: An 800GB Dataset of Diverse Text for Language Modeling, section 3.1",
+    },
 ];
+
+impl Metric {
+    /// Says whether a value is per token of the vocabulary that a model has: such values compare within
+    /// one vocabulary only.
+    pub fn is_per_token(&self) -> bool {
+        self.unit.ends_with("/token")
+    }
+}
 
 impl MetricName {
     /// Returns the metric's row of [`METRICS`].

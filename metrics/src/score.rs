@@ -284,7 +284,9 @@ fn examples(
                 .collect();
             (cosine::signature(embedder), examples)
         }
-        MetricName::Nll | MetricName::Perplexity => return Err(ScoreError::NotOfText { metric }),
+        MetricName::Nll | MetricName::Perplexity | MetricName::BitsPerByte => {
+            return Err(ScoreError::NotOfText { metric });
+        }
     })
 }
 

@@ -49,6 +49,16 @@ impl Aggregation {
         }
     }
 
+    /// Says how much of a corpus a summed row is: questions or tokens, of the reference where it has its own.
+    pub fn size(self, row: &[f64]) -> f64 {
+        match self {
+            Self::Mean | Self::WeightedMean | Self::WeightedGeometricMean => row[1],
+            Self::Bleu => row[bleu::COUNTS - 1],
+            // Characters.
+            Self::Chrf => row[1],
+        }
+    }
+
     /// Whether it is a mean of values, with or without weights.
     pub fn is_mean(self) -> bool {
         matches!(self, Self::Mean | Self::WeightedMean)

@@ -162,6 +162,12 @@ pub fn contrast(
     Ok((contrast, inference))
 }
 
+/// Infers the difference of the two sides and nothing beside it.
+pub fn infer(paired: &Paired, direction: Direction, resampling: Resampling) -> Inference {
+    let sides = Sides::new(paired, direction);
+    Inference::new(&sides.units(), &sides.by_seed(), resampling)
+}
+
 /// Returns the units and the values per seed of a first side by itself, as if the second were nothing.
 pub fn alone(paired: &Paired) -> (Units, Vec<f64>) {
     let sides = Sides { alone: true, ..Sides::new(paired, Direction::Higher) };
@@ -241,10 +247,13 @@ impl<'p> Sides<'p> {
         let all = self.all();
         let less = |sums: &[f64], unit: &[f64]| sums.iter().zip(unit).map(|(sum, part)| sum - part).collect::<Vec<_>>();
         let (first, second) = (self.by_unit(&self.paired.first), self.by_unit(&self.paired.second));
-        let without: Vec<f64> = first
+        let without: Vec<(f64, f64)> = first
             .iter()
             .zip(&second)
-            .map(|(one, other)| self.difference(&all, &less(&self.first, one), &less(&self.second, other)))
+            .map(|(one, other)| {
+                let without = self.difference(&all, &less(&self.first, one), &less(&self.second, other));
+                (without, self.paired.aggregation.size(one).max(1.0))
+            })
             .collect();
         let magnitude = self.paired.value(&self.first).abs() + self.paired.value(&self.second).abs();
         Units::jackknife(self.difference(&all, &self.first, &self.second), &without, magnitude)
@@ -280,5 +289,80 @@ impl<'p> Sides<'p> {
     fn is_binary(&self) -> bool {
         let mut rows = self.paired.first.iter().chain(&self.paired.second);
         rows.all(|row| row.chunks_exact(2).all(|pair| pair[1] == 1.0 && (pair[0] == 0.0 || pair[0] == 1.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tutelage_metrics::ngram::bleu;
+
+    use super::*;
+    use crate::study::Aggregation;
+
+    fn paired(aggregation: Aggregation, first: Vec<Vec<f64>>, second: Vec<Vec<f64>>) -> Paired {
+        let units = (0..first.len()).collect();
+        Paired { aggregation, pairs: 1, seeds: vec![vec![0]], first, second, units, unpaired: 0 }
+    }
+
+    fn compared(paired: &Paired, direction: Direction) -> Contrast {
+        contrast(paired, direction, 0.05, Resampling { resamples: 1_000, ..Resampling::default() }).unwrap().0
+    }
+
+    /// Counts of an answer whose words are right or wrong.
+    fn answer(length: usize, wrong: usize) -> Vec<f64> {
+        let text = |wrong: usize| {
+            let word = |place: usize| if place < wrong { format!("x{place}") } else { format!("w{place}") };
+            (0..length).map(word).collect::<Vec<_>>().join(" ")
+        };
+        bleu::counts(&text(wrong), &[text(0)])
+    }
+
+    #[test]
+    fn corpus_scores_are_compared_as_such() {
+        // Better on twenty short answers, worse on ten long ones: of the mean of sentences the first side would win.
+        let long = |question: usize| question.is_multiple_of(3);
+        let side = |good: usize, bad: usize| {
+            (0..30).map(|q| if long(q) { answer(60, bad + q % 4) } else { answer(8, good + q % 2) }).collect()
+        };
+        let (first, second): (Vec<Vec<f64>>, Vec<Vec<f64>>) = (side(0, 25), side(3, 4));
+        let corpus = |rows: &[Vec<f64>]| bleu::from_counts(&sum(rows.iter().map(Vec::as_slice)));
+        let wanted = corpus(&first) - corpus(&second);
+        let found = compared(&paired(Aggregation::Bleu, first, second), Direction::Higher);
+        assert!(wanted < -10.0 && (found.effect - wanted).abs() < 1e-9, "{wanted} {}", found.effect);
+        assert!((found.first - found.second - wanted).abs() < 1e-9);
+        assert!(found.p.value < 0.05 && found.interval.high < 0.0);
+        let [check] = found.checks[..] else { panic!("{:?}", found.checks) };
+        assert!(check.test == Test::Randomisation && check.p.value < 0.05);
+    }
+
+    #[test]
+    fn equal_corpora_are_equal() {
+        let rows: Vec<Vec<f64>> = (0..20).map(|question| answer(10 + question % 3, question % 5)).collect();
+        let found = compared(&paired(Aggregation::Bleu, rows.clone(), rows), Direction::Higher);
+        assert_eq!((found.effect, found.p.value, found.error), (0.0, 1.0, 0.0));
+    }
+
+    #[test]
+    fn a_loss_per_token_weighs_questions_by_their_tokens() {
+        let rows = |losses: [f64; 3]| {
+            (0..30).map(move |q| vec![losses[q % 3] * [1.0, 2.0, 6.0][q % 3], [1.0, 2.0, 6.0][q % 3]])
+        };
+        let sides = (rows([2.0, 2.5, 3.0]).collect(), rows([1.0, 2.5, 3.3]).collect());
+        let found = compared(&paired(Aggregation::WeightedMean, sides.0, sides.1), Direction::Lower);
+        // (1 * 1 + 2 * 0 - 6 * 0.3) / 9, and lower is better.
+        assert!((found.effect - 0.8 / 9.0).abs() < 1e-12, "{}", found.effect);
+        assert_eq!(found.checks[0].test, Test::Wilcoxon);
+    }
+
+    #[test]
+    fn an_outlier_in_both_takes_nothing_away() {
+        let large = 25_f64.exp();
+        let values = |shift: f64| {
+            (0..40).map(move |q| vec![2.0 + 0.1 * f64::from(q) + shift * (1.0 + 0.03 * f64::from(q)), 1.0])
+        };
+        let first = values(0.1).chain([vec![large, 1.0]]).collect();
+        let second = values(0.0).chain([vec![large, 1.0]]).collect();
+        let found = compared(&paired(Aggregation::Mean, first, second), Direction::Lower);
+        assert!(found.p.is_at_floor() && found.checks[0].p.value < 1e-7, "{found:?}");
     }
 }

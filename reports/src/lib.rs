@@ -30,6 +30,7 @@ pub mod statistics;
 pub mod study;
 pub mod summary;
 pub mod tables;
+pub mod vocabulary;
 mod write;
 
 pub use error::Error;

@@ -8,6 +8,7 @@ use crate::record::Direction;
 use crate::scores::Scores;
 use crate::statistics::{Interval, P, Resampling, holm::multipliers, inference::Inference, moments};
 use crate::study::{Arm, Metric, Outcome, Role, Study};
+use crate::vocabulary;
 
 /// Holds how one arm stands on one metric.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,13 +24,13 @@ pub struct Standing {
     /// Number of seeds with records.
     pub seeds: usize,
     /// Comparison with the baseline: positive effect means this arm is better. Absent for an arm that
-    /// is not done.
+    /// is not done, and where values of the metric do not compare with the baseline's ([`vocabulary`]).
     pub against_baseline: Option<Contrast>,
     /// p value of that comparison after Holm over all arms on the metric.
     pub p_adjusted: Option<P>,
     /// Whether the arm was measured and its values are no finite numbers: it has no value then.
     pub diverged: bool,
-    /// Whether no other cell of the design that is done has a better value.
+    /// Whether no other cell of the design that is done and compares has a better value.
     pub best: bool,
 }
 
@@ -79,6 +80,7 @@ fn stand(study: &Study, scores: &Scores, metric: &Metric, arm: usize, resampling
         .baseline
         .as_deref()
         .filter(|_| is_compared(study, &study.arms[arm]) && study.arms[arm].outcome == Outcome::Done)
+        .filter(|baseline| vocabulary::compares(study, metric, name, baseline))
         .and_then(|baseline| scores.pair(&metric.name, &[(name, baseline)]).ok())
         .and_then(|paired| contrast::contrast(&paired, metric.direction, study.alpha, resampling).ok())
         .map(|(contrast, _)| contrast);
@@ -126,13 +128,34 @@ fn adjust(study: &Study, standings: &mut [Standing]) {
 
 fn mark_best(study: &Study, metric: &Metric, arms: &mut [Standing]) {
     let ranks = |arm: &Arm| arm.role == Role::Cell && arm.outcome == Outcome::Done;
-    let candidates =
-        arms.iter().zip(&study.arms).filter(|(_, arm)| ranks(arm)).filter_map(|(standing, _)| standing.value);
-    let best = match metric.direction {
-        Direction::Higher => candidates.max_by(f64::total_cmp),
-        Direction::Lower => candidates.min_by(f64::total_cmp),
-    };
-    for (standing, arm) in arms.iter_mut().zip(&study.arms) {
-        standing.best = ranks(arm) && standing.value.is_some() && standing.value == best;
+    let ranked: Vec<usize> =
+        (0..arms.len()).filter(|&place| ranks(&study.arms[place]) && arms[place].value.is_some()).collect();
+    let names: Vec<&str> = ranked.iter().map(|&place| arms[place].arm.as_str()).collect();
+    let groups = vocabulary::groups(study, metric, &names);
+    // Among several groups, one that is alone in its own is the best of nothing.
+    for group in groups.iter().filter(|group| groups.len() == 1 || group.len() > 1) {
+        let values = group.iter().filter_map(|&member| arms[ranked[member]].value);
+        let best = match metric.direction {
+            Direction::Higher => values.max_by(f64::total_cmp),
+            Direction::Lower => values.min_by(f64::total_cmp),
+        };
+        for &member in group {
+            let standing = &mut arms[ranked[member]];
+            standing.best = standing.value == best;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_stay_on_the_scale() {
+        let wide = Interval { low: -30.0, high: 130.0 };
+        let limits = |unit| <[f64; 2]>::from(within(unit, wide));
+        assert_eq!((limits("fraction"), limits("0-100"), limits("cosine")), ([0.0, 1.0], [0.0, 100.0], [-1.0, 1.0]));
+        assert_eq!((limits("nats/token"), limits("perplexity/token")), ([0.0, 130.0], [1.0, 130.0]));
+        assert_eq!(limits("points of a judge"), [-30.0, 130.0]);
     }
 }

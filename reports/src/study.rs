@@ -136,8 +136,8 @@ pub struct Arm {
     /// Of a cell: the control whose student starts as its own does.
     #[serde(default)]
     pub control: Option<String>,
-    /// The form of the objective that ran, such as `DSKD with cross-model attention`; none where nothing
-    /// was distilled.
+    /// The form of the distillation objective that ran, such as `DSKD, one vocabulary`; none before it
+    /// ran, and where nothing is distilled.
     #[serde(default)]
     pub objective: Option<String>,
     /// How the run ended.
@@ -271,9 +271,10 @@ pub struct Model {
     pub architecture: String,
     /// All parameters, embeddings included.
     pub parameters: u64,
-    /// Tokens of its vocabulary.
+    /// Rows of its embedding: the tokens of its vocabulary, padding included.
     pub vocabulary: u64,
-    /// Hash of its tokens: models that share it count the same tokens.
+    /// Hash of the tokens that text is encoded to, each with its id: values per token compare between
+    /// models that have the same ([`crate::vocabulary`]).
     #[serde(default)]
     pub vocabulary_id: String,
     /// Where its weights come from: a path, a hub name or `trained from scratch`.

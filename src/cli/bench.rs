@@ -285,7 +285,14 @@ impl DistillBench {
         }
         let capture_seconds = started.elapsed().as_secs_f64();
 
-        let signal = Capture::open(folder.path(), compute.kind(), compute.device)?;
+        let mut signal = Capture::open(folder.path(), compute.kind(), compute.device)?;
+        let (theirs, ours) = (teacher_tokenizer.eos(), tokenizer.eos());
+        if self.method != MethodName::DskdCma && theirs != ours {
+            if i64::from(theirs.max(ours)) >= signal.head.size()[0] {
+                bail!("student and teacher end answers with different tokens, of which the teacher lacks one");
+            }
+            signal = signal.exchanging(theirs, ours);
+        }
         let decoder = common.load(&common.model, compute)?;
         let parameters = decoder.config.product_parameters();
         let (temperature, rate) = (2.0, 0.5);

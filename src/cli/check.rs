@@ -29,11 +29,12 @@ impl Check {
         let value = json!({
             "faults": [], "name": checked.name, "arms": arms,
             "seeds": checked.experiment.seeds, "notes": checked.notes,
+            "objectives": checked.objectives,
         });
         output.result(&value, || {
             let (arms, seeds) = (arms.len(), checked.experiment.seeds.len());
             let mut text = format!("{}: no faults; arms: {arms}, seeds: {seeds}\n", checked.name);
-            for note in &checked.notes {
+            for note in checked.objectives.iter().chain(&checked.notes) {
                 text += &format!("note: {note}\n");
             }
             text

@@ -13,14 +13,16 @@ use super::precision::PrecisionName;
 use crate::device;
 use crate::evaluate;
 use crate::experiment::settings::{Compute, DeviceChoice};
+use crate::orchestrate::prepare::with_hint;
 
 /// Computes the logits of given token ids: the check that a checkpoint loads right.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The input holds `input_ids` [batch, sequence] (int64, no padding), the output `logits` [batch,
-sequence, vocab] (f32), both safetensors. Compare them with those of the program that the
-checkpoint comes from; in f32 they agree to about 1e-4. An existing output file is only replaced if
-this command wrote it.
+The input holds `input_ids` [batch, sequence] (int64) and, where rows are padded or start elsewhere,
+`attention_mask` and `position_ids` of that shape; the output `logits` [batch, sequence, vocab] (f32),
+0 where the mask is. Both are safetensors. Compare them with those of the program that the checkpoint
+comes from; in f32 they agree to about 1e-4. An existing output file is only replaced if this command
+wrote it.
 
 Examples:
   tutelage logits --model TinyLlama --input ids.safetensors --output logits.safetensors
@@ -65,8 +67,14 @@ impl Logits {
         outputs::claim("--output", &self.output, &inputs, self.force, evaluate::is_logits)?;
         let settings = Compute { device: DeviceChoice::Auto, precision: self.precision.into(), threads: None };
         let compute = device::start(&settings)?;
-        let shape = evaluate::logits(&self.model, self.adapter.as_deref(), &self.input, &self.output, compute)
+        let computed = evaluate::logits(&self.model, self.adapter.as_deref(), &self.input, &self.output, compute)
+            .map_err(|error| match error.hint() {
+                Some(hint) => with_hint(hint, error),
+                None => error.into(),
+            })
             .with_context(|| format!("cannot compute logits of `{}`", self.model.display()))?;
+        computed.warnings.iter().for_each(|warning| output.warn(&format!("warning: {warning}")));
+        let shape = computed.shape;
         let written = Written { output: self.output.clone(), shape };
         output.result(&written, || {
             let [batch, sequence, vocabulary] = shape;

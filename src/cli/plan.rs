@@ -108,7 +108,7 @@ impl PlanCommand {
         let plan = on_this_machine(&checked, compute)?;
         let sources = sources(compute.device, &checked.experiment.energy);
         let jobs = self.jobs.count(&checked.experiment.compute, compute, &sources)?;
-        for note in &checked.notes {
+        for note in checked.objectives.iter().chain(&checked.notes) {
             output.say(&format!("note: {note}"));
         }
         let store = self.store.view(output);

@@ -6,16 +6,14 @@ use clap::Args;
 use tutelage_metrics::metric::METRICS;
 
 use super::output::{Format, Output};
-use crate::data::corpus::texts;
 use crate::data::{ImportError, SplitError, Tokenizer, import, split};
 use crate::evaluate::locate::{self, LocateError};
 use crate::experiment::settings::{Experiment, Model, TokenizerSource};
-use crate::experiment::{Checked, Faults, KeyPath, Loaded, Surroundings, check, load};
+use crate::experiment::{Checked, Compared, Ends, Faults, KeyPath, Loaded, Surroundings, check, load};
 use crate::models::ModelError;
 use crate::models::config::Config;
 use crate::models::weights::Checkpoint;
 use crate::orchestrate::hub;
-use crate::orchestrate::prepare::NO_PASSAGES;
 use crate::orchestrate::store::Store;
 
 /// Names an experiment and changes to it.
@@ -62,13 +60,16 @@ impl StudyArgs {
         unreadable_models(&mut loaded);
         let experiment = loaded.experiment.clone();
         let metrics = METRICS.map(|metric| metric.id);
-        let same_vocabulary = |a: &str, b: &str| {
+        let per_token: Vec<&str> =
+            METRICS.iter().filter(|metric| metric.is_per_token()).map(|metric| metric.id).collect();
+        let vocabularies = |student: &str, teacher: &str| {
             let experiment = experiment.as_ref()?;
-            Some(tokenizer(experiment, a)?.same_vocabulary(&tokenizer(experiment, b)?))
+            Some(compared(&tokenizer(experiment, student)?, &tokenizer(experiment, teacher)?))
         };
         let around = Surroundings {
             metrics: &metrics,
-            same_vocabulary: &same_vocabulary,
+            per_token: &per_token,
+            vocabularies: &vocabularies,
             located: &|name| hub::locate(&format!("hf:{name}")),
             positions: &|checkpoint| size(checkpoint, |config| config.max_position_embeddings),
             width: &|checkpoint| size(checkpoint, |config| config.hidden_size),
@@ -107,6 +108,17 @@ impl StoreArgs {
     }
 }
 
+/// Compares the vocabularies of a student and a teacher.
+fn compared(student: &Tokenizer, teacher: &Tokenizer) -> Compared {
+    let end = |tokenizer: &Tokenizer| tokenizer.token(tokenizer.eos()).unwrap_or_default().to_owned();
+    let ends = (student.eos() != teacher.eos()).then(|| Ends {
+        student: end(student),
+        teacher: end(teacher),
+        is_shared: teacher.token(student.eos()) == student.token(student.eos()),
+    });
+    Compared { same: student.same_vocabulary(teacher), ends }
+}
+
 /// Returns a size of a checkpoint, if it is here.
 fn size(checkpoint: &str, of: fn(&Config) -> i64) -> Option<usize> {
     let config = Config::read(&hub::locate(checkpoint)?).ok()?;
@@ -138,14 +150,7 @@ fn train_examples(loaded: &mut Loaded) -> Option<usize> {
     }
     let divided = match import(data, Path::new("")) {
         Ok(imported) => match split(&imported.examples, &data.split, data.limit) {
-            Ok(splits) => {
-                let scratch = experiment.models.iter().find(|(_, model)| matches!(model, Model::Scratch(_)));
-                if let (Some((model, _)), true) = (scratch, texts(&splits.train, &imported.passages).is_empty()) {
-                    let message = format!("`{at}` has no passages, and `{model}` is to be pretrained on them");
-                    loaded.faults.at(at.key("path"), message, NO_PASSAGES);
-                }
-                return Some(splits.train.len());
-            }
+            Ok(splits) => return Some(splits.train.len()),
             Err(SplitError::Shares(..) | SplitError::NotGiven(_)) => return None,
             Err(_) if data.limit == Some(0) => return None,
             Err(error) => (at.key("split"), error.to_string(), error.hint()),
@@ -199,7 +204,12 @@ fn unusable(checkpoint: &str) -> Vec<(String, String)> {
     };
     let is_there = |name: &str| folder.join(name).is_file();
     let mut found = Vec::new();
-    let config = is_there("config.json").then(|| Config::read(&folder)).transpose();
+    let has_config = is_there("config.json") || is_there("adapter_config.json");
+    let config = has_config.then(|| Config::read(&folder)).transpose();
+    if let Err(error @ (ModelError::OnlyAdapter { .. } | ModelError::AdapterBeside { .. })) = config {
+        let help = error.hint().unwrap_or_default().to_owned();
+        return vec![(in_full(error), help)];
+    }
     let tokenizer = is_there("tokenizer.json").then(|| Tokenizer::load(&folder)).transpose();
     if let (Ok(Some(config)), Ok(Some(tokenizer))) = (&config, &tokenizer)
         && tokenizer.len() as i64 > config.vocab_size

@@ -7,6 +7,8 @@ use super::template;
 
 /// Collects what pretraining reads: the passages of the groups of `train`, and nothing else. No question
 /// and no prompt is among them, so a model that is pretrained only has been shown no answer as one.
+/// Where the data have no passages, it reads the questions of `train` and then its answers, each a text
+/// of its own, so that none of them answers another.
 ///
 /// Groups come in the order of their first example. Where a group has several texts, which tell the same
 /// in other words, all groups' first ones come first: one after the other, a model would look the second
@@ -18,9 +20,20 @@ pub fn texts(train: &[Example], passages: &BTreeMap<String, Vec<String>>) -> Vec
         .filter(|example| seen.insert(&example.group))
         .filter_map(|example| passages.get(&example.group).map(Vec::as_slice))
         .collect();
+    if groups.is_empty() {
+        return apart(train);
+    }
     let rounds = groups.iter().map(|texts| texts.len()).max().unwrap_or(0);
     let round = |round: usize| groups.iter().filter_map(move |texts| texts.get(round).cloned());
     (0..rounds).flat_map(round).collect()
+}
+
+/// Returns all questions, then all answers, each once.
+fn apart(train: &[Example]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let questions = train.iter().map(|example| &example.question);
+    let texts = questions.chain(train.iter().map(|example| &example.answer));
+    texts.filter(|text| seen.insert(*text)).cloned().collect()
 }
 
 /// Collects what tokenizers are trained on: the texts of pretraining, then each question of `train` with
@@ -61,6 +74,12 @@ mod tests {
         assert_eq!(texts(&train, &passages), ["full b", "full a"]);
         let pairs = ["Question: q1?\nAnswer: yes", "Question: q2?\nAnswer: yes", "Question: q3?\nAnswer: yes"];
         assert_eq!(wordings(&train, &passages), [&["full b", "full a"][..], &pairs].concat());
+    }
+
+    #[test]
+    fn without_passages_questions_and_answers_are_read_apart() {
+        let train = [example("b", "q1?"), example("a", "q2?"), example("b", "q1?")];
+        assert_eq!(texts(&train, &passages(&[("held-out", &["full held-out"])])), ["q1?", "q2?", "yes"]);
     }
 
     #[test]

@@ -87,10 +87,12 @@ fn holding(held: [Held; 3]) -> String {
 }
 
 fn read(texts: usize, imported: &Imported, splits: &Splits) -> String {
-    if texts == 0 {
-        return "nothing: the data have no passages".to_owned();
-    }
     let (unit, trained) = (imported.unit, groups(&splits.train));
+    if !trained.iter().any(|group| imported.passages.contains_key(*group)) {
+        return format!(
+            "{texts} texts: the questions and the answers of train, each on its own, for the data have no passages"
+        );
+    }
     let held_out = groups(&splits.dev).into_iter().chain(groups(&splits.test)).collect::<BTreeSet<_>>();
     let shared = held_out.intersection(&trained).count();
     let others = match shared {

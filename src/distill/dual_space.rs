@@ -8,6 +8,10 @@
 //! - s2t: the student's states h_S are projected into the teacher's space and read by its head,
 //!   `z_s2t = (W_s2t h_S + b) U_T^T`. `L3 = sum KL(t || z_s2t)`, always forward, trains both.
 //!
+//! Heads of one vocabulary may be padded differently. A wider teacher's is cut to the width of the
+//! student's head, as vanilla distillation cuts both logits; in the student's space all terms have the
+//! columns of the student's head.
+//!
 //! Sums are over response positions, the teacher's in L3; all are divided by the same N, the
 //! student's response tokens of the optimiser step. Divergences have the temperature, cross-entropy
 //! has none, and no term a factor `temperature^2`. Projections are computed in f32, whatever the
@@ -53,6 +57,10 @@ impl DualSpace {
         normaliser: f64,
     ) -> Result<Backward, DistillError> {
         check_same(student, teacher)?;
+        // Of one vocabulary, what a head has more than the other is padding.
+        let columns = student.head.size()[0].min(teacher.head.size()[0]);
+        let teacher = States { head: &teacher.head.narrow(0, 0, columns), ..*teacher };
+        let teacher = &teacher;
         Ok(distil(&self.settings, student, teacher, Gate::Open, normaliser, |hidden| {
             (self.projectors.t2s.forward(&teacher.hidden_f32()), self.projectors.s2t.forward(hidden))
         }))

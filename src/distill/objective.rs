@@ -10,14 +10,16 @@ use super::uld::Uld;
 use super::vanilla::Vanilla;
 use super::{Backward, DistillError, Projectors, States, Statistics};
 use crate::device::Seed;
-use crate::experiment::settings::{Algorithm, Alignment};
+use crate::experiment::Form;
+use crate::experiment::settings::Algorithm;
 
 /// Says whether student and teacher mean the same token by an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vocabularies {
-    /// They share their tokenizer.
+    /// Every id that text is encoded to means the same token to both. How each ends an answer, and the
+    /// columns of its head beyond the vocabulary, may differ.
     Same,
-    /// They do not.
+    /// Some do not.
     Different,
 }
 
@@ -51,32 +53,38 @@ impl Objective {
         seed: Seed,
         device: Device,
     ) -> Result<Self, DistillError> {
-        match *algorithm {
+        let (divergence, temperature, rate, alignment) = match *algorithm {
             Algorithm::Vanilla { divergence, temperature, rate, alignment } => {
-                check(temperature, rate)?;
-                let vanilla = Vanilla { divergence, temperature, rate };
-                match (vocabularies, alignment) {
-                    (Vocabularies::Same, _) => Ok(Self::Vanilla(vanilla)),
-                    (Vocabularies::Different, Some(Alignment::Naive)) => Ok(Self::Naive(vanilla)),
-                    (Vocabularies::Different, Some(Alignment::Uld)) => Ok(Self::Uld(Uld { rate })),
-                    (Vocabularies::Different, Some(other)) => Err(DistillError::Alignment(other)),
-                    (Vocabularies::Different, None) => Err(DistillError::NoAlignment),
-                }
+                (divergence, temperature, rate, alignment)
             }
-            Algorithm::DualSpace { divergence, temperature, rate, .. } => {
-                check(temperature, rate)?;
-                let settings = Settings { divergence, temperature, rate };
-                let projectors = |query| Projectors::initialise(widths, query, seed, device);
-                Ok(match vocabularies {
-                    Vocabularies::Same => {
-                        Self::DualSpace(DualSpace { settings, projectors: projectors(Query::Absent) })
-                    }
-                    Vocabularies::Different => {
-                        Self::CrossAttention(CrossAttention { settings, projectors: projectors(Query::Projected) })
-                    }
-                })
+            Algorithm::DualSpace { divergence, temperature, rate, .. } => (divergence, temperature, rate, None),
+            Algorithm::CrossEntropy {} => return Err(DistillError::NoTeacher),
+        };
+        check(temperature, rate)?;
+        let form = Form::of(algorithm, vocabularies == Vocabularies::Same);
+        let form = form.ok_or_else(|| alignment.map_or(DistillError::NoAlignment, DistillError::Alignment))?;
+        let vanilla = Vanilla { divergence, temperature, rate };
+        let settings = Settings { divergence, temperature, rate };
+        let projectors = |query| Projectors::initialise(widths, query, seed, device);
+        Ok(match form {
+            Form::Vanilla => Self::Vanilla(vanilla),
+            Form::Naive => Self::Naive(vanilla),
+            Form::Uld => Self::Uld(Uld { rate }),
+            Form::DualSpace => Self::DualSpace(DualSpace { settings, projectors: projectors(Query::Absent) }),
+            Form::CrossAttention => {
+                Self::CrossAttention(CrossAttention { settings, projectors: projectors(Query::Projected) })
             }
-            Algorithm::CrossEntropy {} => Err(DistillError::NoTeacher),
+        })
+    }
+
+    /// Returns the form in which the objective runs.
+    pub fn form(&self) -> Form {
+        match self {
+            Self::Vanilla(_) => Form::Vanilla,
+            Self::Naive(_) => Form::Naive,
+            Self::Uld(_) => Form::Uld,
+            Self::DualSpace(_) => Form::DualSpace,
+            Self::CrossAttention(_) => Form::CrossAttention,
         }
     }
 
@@ -156,7 +164,7 @@ mod tests {
     use tch::{Kind, Tensor};
 
     use super::*;
-    use crate::experiment::settings::Divergence;
+    use crate::experiment::settings::{Alignment, Divergence};
 
     const WIDTHS: Widths = Widths { student: 2, teacher: 3 };
 

@@ -215,7 +215,9 @@ fn expected(objective: &Objective, student: &Side, teacher: &Side, normaliser: f
         let gate = if gated { z.argmax(-1, false).eq_tensor(&y) * &m } else { m.shallow_clone() };
         let l1 = ce(&z, &y, &m);
         let l2 = div(settings.divergence, &s, &z.detach(), &gate, settings.temperature);
-        let l3 = div(Divergence::ForwardKl, &w, &t, &tm, settings.temperature);
+        // Of one vocabulary, logits are cut to the smaller width.
+        let cut = |logits: &Tensor| if gated { logits.shallow_clone() } else { logits.narrow(2, 0, width) };
+        let l3 = div(Divergence::ForwardKl, &cut(&w), &cut(&t), &tm, settings.temperature);
         (settings.rate, &l1 + &l2 + &l3, Some([l1, l2, l3]))
     };
     let (rate, kd, three) = match objective {
@@ -425,9 +427,36 @@ fn dual_space_is_its_formula() {
         for divergence in DIVERGENCES {
             let settings = Settings { divergence, temperature: 2.0, rate: 0.3 };
             let projectors = || Projectors::initialise(WIDTHS, Query::Absent, Seed(i as u64), Device::Cpu);
-            let (student, teacher) = sides(&mut generator, batch, true, 23);
-            compare(Objective::DualSpace(DualSpace { settings, projectors: projectors() }), student, teacher);
+            for teacher_vocab in [20, 23, 18] {
+                let (student, teacher) = sides(&mut generator, batch, true, teacher_vocab);
+                compare(Objective::DualSpace(DualSpace { settings, projectors: projectors() }), student, teacher);
+            }
         }
+    }
+}
+
+/// A teacher with one more token than the student, such as one for padding, teaches the same.
+#[test]
+fn columns_beyond_the_vocabulary_change_nothing() {
+    let divergence = Divergence::ForwardKl;
+    let projectors = || Projectors::initialise(WIDTHS, Query::Absent, Seed(7), Device::Cpu);
+    let objectives = || {
+        let settings = Settings { divergence, temperature: 2.0, rate: 0.3 };
+        [
+            Objective::Vanilla(Vanilla { divergence, temperature: 2.0, rate: 0.3 }),
+            Objective::DualSpace(DualSpace { settings, projectors: projectors() }),
+        ]
+    };
+    let (student, mut teacher) = sides(&mut Seed(8).generator(), BATCHES[0], true, 21);
+    let (examples, normaliser) = (student.hidden.len(), 10.0);
+    let with = objectives().map(|objective| run(&objective, &student, &teacher, [0, examples], normaliser));
+    teacher.head = teacher.head.narrow(0, 0, 20);
+    let without = objectives().map(|objective| run(&objective, &student, &teacher, [0, examples], normaliser));
+    for (with, without) in with.iter().zip(&without) {
+        for ((name, with), (_, without)) in with.parts.entries().into_iter().zip(without.parts.entries()) {
+            assert!((with - without).abs() < 1e-6, "{name}: {with} {without}");
+        }
+        assert!(with.hidden_gradient.allclose(&without.hidden_gradient, 1e-5, 1e-7, false));
     }
 }
 

@@ -17,15 +17,17 @@ mod syntax;
 pub mod arms;
 pub mod check;
 pub mod faults;
+pub mod form;
 pub mod identity;
 pub mod load;
 pub mod resolve;
 pub mod settings;
 
 pub use arms::{Arm, Control, FACTORS, Part, Reference, arms, controls, references};
-pub use check::{Checked, Surroundings, check};
+pub use check::{Checked, Compared, Ends, Surroundings, check};
 pub use document::{KeyPath, Place, Source, Step};
 pub use faults::{Fault, Faults};
+pub use form::Form;
 pub use identity::{Key, identity};
 pub use load::{Loaded, load};
 pub use resolve::resolve;

@@ -531,8 +531,19 @@ pub struct Evaluation {
 
 impl Default for Evaluation {
     fn default() -> Self {
-        let metrics =
-            ["bleu", "chrf", "rouge-1", "rouge-2", "rouge-l", "exact-match", "token-f1", "cosine", "nll", "perplexity"];
+        let metrics = [
+            "bleu",
+            "chrf",
+            "rouge-1",
+            "rouge-2",
+            "rouge-l",
+            "exact-match",
+            "token-f1",
+            "cosine",
+            "nll",
+            "perplexity",
+            "bits-per-byte",
+        ];
         Self {
             metrics: metrics.map(str::to_owned).to_vec(),
             decoding: Decoding::Greedy {},

@@ -234,6 +234,8 @@ mod tests {
             tie_word_embeddings: false,
             max_position_embeddings: 512,
             sliding_window,
+            // Windowed and full layers are decoded side by side.
+            full_attention_layers: sliding_window.map(|_| 1).into_iter().collect(),
             // Wide, so that answers differ.
             initializer_range: 0.3,
             eos_token_id: vec![0],

@@ -1,5 +1,6 @@
 //! `config.json` of a Llama-family checkpoint: the sizes and constants of a decoder.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -38,6 +39,8 @@ pub struct Config {
     pub max_position_embeddings: i64,
     /// Each token sees so many tokens back, itself included; all of them without it.
     pub sliding_window: Option<i64>,
+    /// Layers that see all tokens though there is a window.
+    pub full_attention_layers: BTreeSet<i64>,
     /// Standard deviation of initial weights.
     pub initializer_range: f64,
     /// Tokens that end a sequence.
@@ -50,11 +53,18 @@ impl Config {
     /// Reads `config.json` from a checkpoint folder.
     ///
     /// # Errors
-    /// When the file is missing or not JSON, lacks a size, holds a value of another type, or
+    /// When the folder holds an adapter, whether beside a model or alone; when the file is missing or not JSON, lacks a size, holds a value of another type, or
     /// describes a decoder that this engine would compute wrongly (unknown family, scaled rotary
     /// angles, another activation, quantised weights).
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("config.json");
+        if folder.join("adapter_config.json").is_file() {
+            let folder = folder.to_owned();
+            return Err(match path.is_file() {
+                true => ModelError::AdapterBeside { path: folder },
+                false => ModelError::OnlyAdapter { path: folder },
+            });
+        }
         let text = std::fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
         let value: Value =
             serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.clone(), source })?;
@@ -109,6 +119,7 @@ impl Config {
             Architecture::Mistral => 131_072,
             Architecture::Qwen2 => 32_768,
         };
+        let (sliding_window, full_attention_layers) = attention_windows(&keys, architecture, num_hidden_layers)?;
         Ok(Self {
             architecture,
             vocab_size: needed("vocab_size")?,
@@ -123,7 +134,8 @@ impl Config {
             qkv_bias: architecture == Architecture::Qwen2,
             tie_word_embeddings: keys.flag("tie_word_embeddings")?,
             max_position_embeddings: keys.size("max_position_embeddings")?.unwrap_or(max_position_embeddings),
-            sliding_window: sliding_window(&keys, architecture, num_hidden_layers)?,
+            sliding_window,
+            full_attention_layers,
             initializer_range: keys.number("initializer_range")?.unwrap_or(0.02),
             eos_token_id: end_tokens(&keys)?,
             bos_token_id: keys.get("bos_token_id").and_then(Value::as_i64),
@@ -148,6 +160,7 @@ impl Config {
             tie_word_embeddings: scratch.tied,
             max_position_embeddings: size(scratch.positions),
             sliding_window: None,
+            full_attention_layers: BTreeSet::new(),
             initializer_range: 0.02,
             eos_token_id: vec![i64::from(eos_token_id)],
             bos_token_id: None,
@@ -191,7 +204,16 @@ impl Config {
             value["use_sliding_window"] = json!(self.sliding_window.is_some());
             value["max_window_layers"] = json!(if self.sliding_window.is_some() { 0 } else { self.num_hidden_layers });
         }
+        if !self.full_attention_layers.is_empty() {
+            let kind = |layer| if self.window(layer).is_some() { SLIDING_ATTENTION } else { FULL_ATTENTION };
+            value["layer_types"] = (0..self.num_hidden_layers).map(kind).collect();
+        }
         value
+    }
+
+    /// Returns how many tokens back a token of a layer sees, itself included; none where it sees all.
+    pub fn window(&self, layer: i64) -> Option<i64> {
+        self.sliding_window.filter(|_| !self.full_attention_layers.contains(&layer))
     }
 
     /// Returns the number of parameters that every token is multiplied with: those of the layers'
@@ -276,38 +298,62 @@ fn end_tokens(keys: &Keys<'_>) -> Result<Vec<i64>, String> {
     Ok(keys.read("eos_token_id", "a token id or a list of them", tokens)?.unwrap_or_default())
 }
 
-/// Reads how far back a token sees, which has to be the same in all layers.
-fn sliding_window(keys: &Keys<'_>, architecture: Architecture, layers: i64) -> Result<Option<i64>, String> {
-    let windowed = match architecture {
-        Architecture::Llama => false,
-        Architecture::Mistral => true,
+const FULL_ATTENTION: &str = "full_attention";
+const SLIDING_ATTENTION: &str = "sliding_attention";
+
+/// Reads how far back a token sees, and the layers in which it sees all though there is a window.
+///
+/// Layers are windowed as `layer_types` says, as transformers reads it (which takes a Mistral that has
+/// it for a Ministral); without it all layers of a Mistral and those of a Qwen2 from
+/// `max_window_layers` on. A Llama reads none of these keys.
+fn attention_windows(
+    keys: &Keys<'_>,
+    architecture: Architecture,
+    layers: i64,
+) -> Result<(Option<i64>, BTreeSet<i64>), String> {
+    let stated = match architecture {
+        Architecture::Llama => return Ok((None, BTreeSet::new())),
         // Qwen2 carries a window that is off unless a flag says so.
-        Architecture::Qwen2 => keys.flag("use_sliding_window")? && qwen2_window(keys, layers)?,
-    };
-    match keys.0.get("sliding_window") {
-        _ if !windowed => Ok(None),
+        Architecture::Qwen2 if !keys.flag("use_sliding_window")? => None,
         // A null is no window, an absent key transformers' default.
-        None => Ok(Some(4096)),
-        Some(_) => keys.size("sliding_window"),
+        _ if keys.0.get("sliding_window").is_none() => Some(4096),
+        _ => keys.size("sliding_window")?,
+    };
+    let Some(types) = keys.read("layer_types", "a list", Value::as_array)? else {
+        let first = match architecture {
+            Architecture::Qwen2 => keys.read("max_window_layers", "a whole number", Value::as_i64)?.unwrap_or(28),
+            _ => 0,
+        };
+        return Ok(windows(stated, (0..layers.min(first)).collect(), layers));
+    };
+    if types.len() as i64 != layers {
+        return Err(format!("`layer_types` has {} entries, expected one for each of {layers} layers", types.len()));
     }
+    let mut full = BTreeSet::new();
+    for (layer, kind) in (0..).zip(types) {
+        match kind.as_str() {
+            Some(FULL_ATTENTION) => drop(full.insert(layer)),
+            Some(SLIDING_ATTENTION) if stated.is_some() => {}
+            Some(SLIDING_ATTENTION) => {
+                return Err(format!(
+                    "`layer_types` has `{SLIDING_ATTENTION}`, expected a `sliding_window`, which is not set or not in use"
+                ));
+            }
+            _ => {
+                return Err(format!(
+                    "`layer_types` holds {kind}, expected `{FULL_ATTENTION}` or `{SLIDING_ATTENTION}`"
+                ));
+            }
+        }
+    }
+    Ok(windows(stated, full, layers))
 }
 
-/// Says whether a Qwen2's layers are windowed: those that `layer_types` says, else those from
-/// `max_window_layers` on.
-fn qwen2_window(keys: &Keys<'_>, layers: i64) -> Result<bool, String> {
-    if let Some(types) = keys.read("layer_types", "a list", Value::as_array)? {
-        let all = |kind: &str| types.iter().all(|layer| layer == kind);
-        return match (all("full_attention"), all("sliding_attention")) {
-            (true, _) => Ok(false),
-            (_, true) => Ok(true),
-            _ => Err("`layer_types` differ, expected `full_attention` or `sliding_attention` in all layers".to_owned()),
-        };
-    }
-    let first = keys.read("max_window_layers", "a whole number", Value::as_i64)?.unwrap_or(28);
-    match first {
-        0 => Ok(true),
-        first if first >= layers => Ok(false),
-        first => Err(format!("`max_window_layers` is {first}, expected 0 or at least the {layers} layers: all alike")),
+/// Leaves the window out where no layer has one, and the list where all have.
+fn windows(window: Option<i64>, full: BTreeSet<i64>, layers: i64) -> (Option<i64>, BTreeSet<i64>) {
+    match window {
+        Some(window) if (full.len() as i64) < layers => (Some(window), full),
+        _ => (None, BTreeSet::new()),
     }
 }
 
@@ -384,30 +430,49 @@ mod tests {
     }
 
     #[test]
-    fn window_of_qwen2_covers_all_layers_or_none() {
+    fn windows_are_those_of_the_layers() {
         let mut value = minimal();
         for (name, setting) in
             [("model_type", json!("qwen2")), ("use_sliding_window", json!(true)), ("sliding_window", json!(5))]
         {
             value[name] = setting;
         }
-        for (first, expected) in [(json!(28), Ok(None)), (json!(0), Ok(Some(5))), (json!(1), Err(()))] {
-            value["max_window_layers"] = first;
-            let config = Config::from_json(&value);
-            assert_eq!(config.as_ref().map(|config| config.sliding_window).map_err(|_| ()), expected);
-            if let Ok(config) = config {
-                assert_eq!(Config::from_json(&config.to_json()).unwrap(), config);
-            }
+        let windows = |value: &Value| {
+            let config = Config::from_json(value).unwrap();
+            assert_eq!(Config::from_json(&config.to_json()).unwrap(), config);
+            [config.window(0), config.window(1)]
+        };
+        for (first, expected) in [(28, [None, None]), (0, [Some(5), Some(5)]), (1, [None, Some(5)])] {
+            value["max_window_layers"] = json!(first);
+            assert_eq!(windows(&value), expected);
         }
         // Where the layers are listed, the list counts.
         let (full, sliding) = ("full_attention", "sliding_attention");
-        for (types, expected) in
-            [([full, full], Ok(None)), ([sliding, sliding], Ok(Some(5))), ([full, sliding], Err(()))]
-        {
-            value["layer_types"] = json!(types);
-            let window = Config::from_json(&value).map(|config| config.sliding_window);
-            assert_eq!(window.map_err(|_| ()), expected);
+        for family in ["qwen2", "mistral"] {
+            value["model_type"] = json!(family);
+            for (types, expected) in [
+                ([full, full], [None, None]),
+                ([sliding, sliding], [Some(5), Some(5)]),
+                ([sliding, full], [Some(5), None]),
+            ] {
+                value["layer_types"] = json!(types);
+                assert_eq!(windows(&value), expected, "{family}");
+            }
+            for (name, wrong) in [
+                ("layer_types", json!([full])),
+                ("layer_types", json!([full, "chunked_attention"])),
+                ("layer_types", json!([full, 1])),
+                ("sliding_window", json!(null)),
+            ] {
+                let mut value = value.clone();
+                value["layer_types"] = json!([full, sliding]);
+                value[name] = wrong;
+                let problem = Config::from_json(&value).unwrap_err();
+                assert!(problem.contains("`layer_types`"), "{problem}");
+            }
         }
+        value["model_type"] = json!("llama");
+        assert_eq!(windows(&value), [None, None]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Decoder {
     ///
     /// # Errors
     /// When files are missing or damaged, when weights are missing, left over or of another shape
-    /// than `config.json` says (all misfits at once), and when a head is stored that differs from the
+    /// than `config.json` says or hold no numbers (all misfits at once), and when a head is stored that differs from the
     /// embedding it is tied to.
     pub fn load(folder: &Path, kind: Kind, device: Device) -> Result<Self, ModelError> {
         let config = Config::read(folder)?;
@@ -54,7 +54,7 @@ impl Decoder {
                     misfits.add(format!("`{name}` has shape {found:?}, expected {shape:?}"));
                 }
                 Some(_) => {
-                    if let Some(tensor) = checkpoint.read(name, kind, device)? {
+                    if let Some(tensor) = checkpoint.read_weights(name, kind, device, &mut misfits)? {
                         return Ok(tensor);
                     }
                 }
@@ -243,7 +243,7 @@ fn build(
             up_proj: linear("mlp.up_proj", wide, hidden, false)?,
             down_proj: linear("mlp.down_proj", hidden, wide, false)?,
             head_dim: config.head_dim,
-            sliding_window: config.sliding_window,
+            sliding_window: config.window(i),
         });
     }
     let norm = RmsNorm { weight: tensor("model.norm.weight", &[hidden])?, epsilon };

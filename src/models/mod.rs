@@ -78,6 +78,19 @@ pub enum ModelError {
         /// The misfits, separated by semicolons; of many the first ones and their number.
         problem: String,
     },
+    /// A checkpoint is only an adapter.
+    #[error("`{}` holds an adapter, no model: it has `adapter_config.json` and no `config.json`", path.display())]
+    OnlyAdapter {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// An adapter lies beside the weights of a model. transformers puts it on them, or on another base
+    /// that it names: what is meant, nobody can tell from the folder.
+    #[error("`{}` holds an adapter (`adapter_config.json`) beside a model, expected each in a folder of its own", path.display())]
+    AdapterBeside {
+        /// The folder.
+        path: PathBuf,
+    },
     /// libtorch refused an operation, usually for want of memory.
     #[error("libtorch failed while {doing}")]
     Torch {
@@ -86,6 +99,23 @@ pub enum ModelError {
         /// The cause.
         source: tch::TchError,
     },
+}
+
+impl ModelError {
+    /// Says what to do about it, where that is not plain from what it says.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::OnlyAdapter { .. } => Some(
+                "name its base model as the checkpoint and this folder as the adapter, or merge them with PEFT: \
+                 `merge_and_unload().save_pretrained(DIR)`",
+            ),
+            Self::AdapterBeside { .. } => Some(
+                "move the adapter's files to another folder to use the model alone, or merge them with PEFT: \
+                 `merge_and_unload().save_pretrained(DIR)`",
+            ),
+            _ => None,
+        }
+    }
 }
 
 /// Gathers what does not fit, so that one message tells it all: the first few, the rest by number.

@@ -29,7 +29,7 @@ pub struct TileLayer {
     values: Tensor,
 }
 
-/// Where the new tokens of one step go and what they see: the same in all layers.
+/// Where the new tokens of one step go and what they see: the same in all layers of one window.
 #[derive(Debug)]
 pub struct TileStep {
     /// Row of each key in a cache flattened to `[rows * kv_heads * capacity, head_dim]`, int64.
@@ -114,11 +114,19 @@ impl Decoder {
     /// `ids` and `positions` are `[rows]`, int64; an unused row may hold any token at position 0.
     pub fn hidden_tile(&self, ids: &Tensor, positions: &Tensor, cache: &mut TileCache) -> Tensor {
         no_grad(|| {
-            let step = cache.step(positions, self.config.sliding_window, self.kind());
+            let step = |window| cache.step(positions, window, self.kind());
+            let mut steps: Vec<(Option<i64>, TileStep)> = Vec::new();
+            for layer in &self.layers {
+                if steps.iter().all(|(window, _)| *window != layer.sliding_window) {
+                    steps.push((layer.sliding_window, step(layer.sliding_window)));
+                }
+            }
             let shared = self.prepare(positions);
             let mut x = Tensor::embedding(&self.embed_tokens, ids, -1, false, false);
             for (layer, tile) in self.layers.iter().zip(&mut cache.layers) {
-                x = layer.forward(&x, &shared, Past::Tile(tile, &step), None, Mode::Infer);
+                let step = steps.iter().find(|(window, _)| *window == layer.sliding_window);
+                let (_, step) = step.expect("a step for every layer's window");
+                x = layer.forward(&x, &shared, Past::Tile(tile, step), None, Mode::Infer);
             }
             self.norm.forward(&x)
         })

@@ -14,7 +14,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 
-use super::ModelError;
+use super::{Misfits, ModelError};
 use crate::files;
 
 /// Shards are split at this size, as transformers does.
@@ -126,6 +126,28 @@ impl Checkpoint {
             .and_then(|tensor| tensor.f_to_kind(kind)?.f_to_device(device))
             .map_err(|source| ModelError::Torch { doing: "reading weights", source })?;
         Ok(Some(tensor))
+    }
+
+    /// Reads weights `name` as [`Self::read`] does, and says in `misfits` if they hold infinities or no
+    /// numbers, with which nothing can be computed.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub(crate) fn read_weights(
+        &self,
+        name: &str,
+        kind: Kind,
+        device: Device,
+        misfits: &mut Misfits,
+    ) -> Result<Option<Tensor>, ModelError> {
+        let tensor = self.read(name, kind, device)?;
+        if let Some(tensor) = &tensor {
+            let wrong = tensor.isfinite().logical_not().sum(Kind::Int64).int64_value(&[]);
+            if wrong > 0 {
+                misfits.add(format!("`{name}` holds {wrong} values that are infinite or no numbers"));
+            }
+        }
+        Ok(tensor)
     }
 }
 

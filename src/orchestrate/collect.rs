@@ -32,7 +32,7 @@ use super::sources;
 use super::stage::{Stage, StageKind};
 use super::store::{State, Store};
 use super::trained::Trained;
-use crate::data::SplitName;
+use crate::data::{Example, SplitName};
 use crate::experiment::settings::{self, Experiment, Retrain};
 use crate::experiment::{Checked, FACTORS, Key, Part, resolve};
 use crate::models::config::Config;
@@ -46,6 +46,7 @@ const EXAMPLES_CHOSEN: &str = "The questions stand at equal distances in the ord
 /// Outputs of finished stages that cannot be read.
 pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<(Study, Vec<Record>)> {
     let collecting = Collecting { checked, plan, store, states: RefCell::default() };
+    let groups = collecting.groups(SplitName::Test)?;
     let mut records = Vec::new();
     let mut metrics: Vec<study::Metric> = Vec::new();
     for trial in &plan.trials {
@@ -54,7 +55,7 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
             metrics = score::read_metrics(&output)?;
         }
         let values = score::read_values(&output, SplitName::Test)?.unwrap_or_default();
-        records.extend(values.into_iter().filter_map(|value| record(trial, value, &metrics)));
+        records.extend(values.into_iter().filter_map(|value| record(trial, value, &metrics, &groups)));
     }
     for metric in &mut metrics {
         metric.source =
@@ -73,7 +74,7 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
         baseline: baseline(checked),
         hypotheses: hypotheses(&checked.experiment),
         alpha: checked.experiment.alpha,
-        unit: study::Unit::default(),
+        unit: collecting.unit()?,
         metrics,
         models: collecting.models()?,
         data: collecting.data()?,
@@ -94,12 +95,12 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
     Ok((study, records))
 }
 
-fn record(trial: &Trial, value: Value, metrics: &[study::Metric]) -> Option<Record> {
+fn record(trial: &Trial, value: Value, metrics: &[study::Metric], groups: &BTreeMap<String, String>) -> Option<Record> {
     let metric = metrics.iter().find(|metric| metric.name == value.metric)?;
     Some(Record {
         arm: trial.arm.clone(),
         seed: trial.seed,
-        group: value.id.clone(),
+        group: groups.get(&value.id).cloned().unwrap_or_default(),
         example: value.id,
         metric: value.metric,
         value: value.value,
@@ -208,7 +209,7 @@ impl Collecting<'_> {
                 levels: arm.levels(),
                 model: arm.student.clone(),
                 control: arm.control.clone(),
-                objective: None,
+                objective: self.objective(&arm.name)?,
                 outcome: self.outcome(&arm.name)?,
             });
         }
@@ -235,6 +236,28 @@ impl Collecting<'_> {
             });
         }
         Ok(arms)
+    }
+
+    /// Returns the form in which an arm's objective ran, as its stages recorded it; none before one did.
+    fn objective(&self, arm: &str) -> anyhow::Result<Option<String>> {
+        for trial in self.plan.trials.iter().filter(|trial| trial.arm == arm) {
+            let answers = self.plan.stage(&trial.generate);
+            let distilled =
+                answers.and_then(|stage| self.plan.reads(stage).find(|read| read.kind == StageKind::Distill));
+            let Some(stage) = distilled else { continue };
+            if self.output(&stage.key)?.is_none() {
+                continue;
+            }
+            let events = event::read(&self.store.folder_of(stage).events_jsonl())?;
+            let forms = events.into_iter().filter_map(|event| match event {
+                Event::Objective { form } => Some(form),
+                _ => None,
+            });
+            if let Some(form) = forms.last() {
+                return Ok(Some(form));
+            }
+        }
+        Ok(None)
     }
 
     fn outcome(&self, arm: &str) -> anyhow::Result<Outcome> {
@@ -296,7 +319,7 @@ impl Collecting<'_> {
                 architecture: format!("{:?}", config.architecture).to_lowercase(),
                 parameters: config.parameters(),
                 vocabulary: config.vocab_size.unsigned_abs(),
-                vocabulary_id: String::new(),
+                vocabulary_id: super::model::tokenizer(&folder)?.vocabulary_id(),
                 origin,
             });
         }
@@ -430,6 +453,7 @@ impl Collecting<'_> {
     /// Verifies on dev that fine-tuning taught each teacher something before it taught others.
     fn checks(&self) -> anyhow::Result<Vec<Check>> {
         let mut checks = Vec::new();
+        let groups = self.groups(SplitName::Dev)?;
         let references = &self.checked.references;
         for tuned in references.iter().filter(|reference| reference.part == Part::Teacher && reference.sft) {
             let same = |other: &&crate::experiment::Reference| {
@@ -437,7 +461,7 @@ impl Collecting<'_> {
             };
             let Some(base) = references.iter().find(same) else { continue };
             let ((before, _), (after, seeds)) = (self.dev(&base.name)?, self.dev(&tuned.name)?);
-            checks.extend(readiness::checks(&tuned.model, &before, &after, seeds));
+            checks.extend(readiness::checks(&tuned.model, &before, &after, seeds, &groups));
         }
         Ok(checks)
     }
@@ -455,13 +479,35 @@ impl Collecting<'_> {
         Ok((dev, seeds))
     }
 
+    /// Reads a split of the data; none where it is not there or damaged.
+    fn split(&self, name: SplitName) -> anyhow::Result<Option<Vec<Example>>> {
+        let data = self.plan.stages.iter().find(|stage| matches!(stage.job, super::job::Job::Data(_)));
+        let Some(data) = data else { return Ok(None) };
+        self.output(&data.key)?.map(|folder| prepare::read_split(&folder, name)).transpose()
+    }
+
+    /// Says what the groups of the data are.
+    fn unit(&self) -> anyhow::Result<study::Unit> {
+        let data = self.plan.stages.iter().find(|stage| matches!(stage.job, super::job::Job::Data(_)));
+        let Some(data) = data else { return Ok(study::Unit::default()) };
+        let Some(folder) = self.output(&data.key)? else { return Ok(study::Unit::default()) };
+        let summary: serde_json::Value = read_json(&folder.join("summary.json"))?;
+        let name = summary.get("unit").and_then(|unit| unit.as_str());
+        Ok(name.map_or_else(study::Unit::default, |name| study::Unit { name: name.to_owned() }))
+    }
+
+    /// Says which group each example of a split belongs to. Nothing where the data is not there: all examples
+    /// are of one group then, so that nothing is tested as if they were independent.
+    fn groups(&self, name: SplitName) -> anyhow::Result<BTreeMap<String, String>> {
+        let examples = self.split(name)?.unwrap_or_default();
+        Ok(examples.into_iter().map(|example| (example.id, example.group)).collect())
+    }
+
     /// Sets the answers of all arms at the first seed side by side, for questions spread evenly
     /// over the test split.
     fn examples(&self) -> anyhow::Result<Vec<SideBySide>> {
         let show = self.checked.experiment.evaluation.show;
-        let data = self.plan.stages.iter().find(|stage| matches!(stage.job, super::job::Job::Data(_)));
-        let Some(data) = data else { return Ok(Vec::new()) };
-        let Some(folder) = self.output(&data.key)? else { return Ok(Vec::new()) };
+        let Some(mut test) = self.split(SplitName::Test)? else { return Ok(Vec::new()) };
         let mut answers: Vec<(&str, BTreeMap<String, String>)> = Vec::new();
         let mut seen = BTreeSet::new();
         for trial in &self.plan.trials {
@@ -471,7 +517,6 @@ impl Collecting<'_> {
                 answers.push((&trial.arm, rows.into_iter().map(|row| (row.id, row.answer)).collect()));
             }
         }
-        let mut test = prepare::read_split(&folder, SplitName::Test)?;
         test.retain(|example| answers.iter().any(|(_, answers)| answers.contains_key(&example.id)));
         let count = show.min(test.len());
         let pick = |position: usize| {
@@ -571,8 +616,8 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Example;
     use crate::device::Compute;
+    use crate::experiment::settings::GroupBy;
     use crate::files;
     use crate::orchestrate::environment::Environment;
     use crate::orchestrate::event::Step;
@@ -601,9 +646,14 @@ mod tests {
             match &stage.job {
                 Job::Pretrain(job) => {
                     let config = Config::scratch(&job.model, 300, 1);
+                    let tokenizer = crate::orchestrate::model::tokenizer(inputs.get("tokenizer")?)?;
+                    tokenizer.save(&output)?;
                     Ok(files::write_json(&output.join("config.json"), &config.to_json())?)
                 }
                 Job::Sft(_) | Job::Distill(_) => {
+                    if stage.kind == StageKind::Distill {
+                        events(Event::Objective { form: "DSKD, one vocabulary".to_owned() });
+                    }
                     let losses = BTreeMap::from([("loss".to_owned(), 1.5)]);
                     events(Event::Step(Step { step: 1, steps: 1, losses, ..Step::default() }));
                     events(Event::Validation { step: 1, loss: 1.25 });
@@ -636,6 +686,7 @@ mod tests {
             new_tokens: 4,
             nll: Some(if tuned { 1.0 } else { 2.0 }),
             response_tokens: 4,
+            response_bytes: example.answer.len() as u64,
         }
     }
 
@@ -678,7 +729,11 @@ mod tests {
     #[test]
     fn a_run_becomes_records_a_study_and_a_report() {
         let edit = |experiment: &mut Experiment| {
-            experiment.data.values_mut().for_each(|data| data.limit = Some(400));
+            // Nine terms, each in all splits: of one or two nothing could be verified.
+            experiment.data.values_mut().for_each(|data| {
+                data.limit = Some(400);
+                data.split.group_by = GroupBy::Given;
+            });
             experiment.evaluation.metrics = ["token-f1", "nll"].map(str::to_owned).to_vec();
             experiment.energy.grid_kg_co2e_per_kwh = Some(0.4);
         };
@@ -703,8 +758,13 @@ mod tests {
         let (study, records) = collect(&checked, &plan, &store).unwrap();
         let examples = study.data[0].splits[2].1 as usize;
         assert_eq!(records.len(), (plan.trials.len() - 2) * 2 * examples);
+        let groups: BTreeSet<&str> = records.iter().map(|record| record.group.as_str()).collect();
+        assert!(groups.len() == 9 && records.iter().all(|record| record.example.starts_with(&record.group)));
         let arm = |name: &str| study.arms.iter().find(|arm| arm.name == name).unwrap();
         assert_eq!(arm("both/kd").outcome, Outcome::Done);
+        assert_eq!(arm("both/kd").objective.as_deref(), Some("DSKD, one vocabulary"));
+        assert_eq!(study.models[0].vocabulary_id, study.models[1].vocabulary_id);
+        assert_eq!(study.models[0].vocabulary_id.len(), 64);
         let Outcome::Failed { reason } = &arm("none/dskd").outcome else { panic!("none/dskd failed") };
         assert_eq!(reason, "generate none/dskd seed 10: the loss is not finite");
         assert_eq!(study.energy_model.grid_kg_co2e_per_kwh, Some(0.4));
@@ -713,7 +773,7 @@ mod tests {
         assert!(study.checks.iter().all(|check| check.passed), "{:?}", study.checks);
         assert_eq!(
             study.checks[0].evidence,
-            "2.000 -> 1.000 nats per token; 95 % interval of the difference -1.000 to -1.000, 48 questions, 1 seed"
+            "2.000 to 1.000 nats per token; 95 % interval of the difference \u{2212}1.000 to \u{2212}1.000, 50 questions in 9 groups, 1 seed"
         );
         // The tuned teacher, and students at two seeds; 16 trials; each a loss and a dev loss.
         assert_eq!(study.curves.len(), (1 + 2 + 16) * 2);

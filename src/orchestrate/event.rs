@@ -33,6 +33,11 @@ pub enum Event {
         /// Optimiser steps that the state holds.
         step: u64,
     },
+    /// The form in which the distillation objective runs, which the vocabularies decided.
+    Objective {
+        /// The form in words, as [`crate::experiment::Form`] has it.
+        form: String,
+    },
     /// Something the user should know, such as clipped prompts; repeated in the report.
     Note {
         /// The reservation in words.

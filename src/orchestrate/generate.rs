@@ -63,6 +63,15 @@ fn answer(
             format!("{split}: {clipped} of {} prompts lost their left end (room for {room} tokens)", prompts.len());
         (around.events)(Event::Note { text });
     }
+    let ends = tokenizer.ends_in_text();
+    if !ends.is_empty() && split == SplitName::Test {
+        let ends: Vec<String> = ends.into_iter().map(|end| format!("`{end}`")).collect();
+        let text = format!(
+            "answers end at {}, as `eos_token_id` of the model's files says, though text holds it",
+            ends.join(" and ")
+        );
+        (around.events)(Event::Note { text });
+    }
     let limits = Limits { max_length: job.max_length, max_prompt: job.max_prompt };
     let positions = usize::try_from(decoder.config.max_position_embeddings).unwrap_or(usize::MAX);
     let (sequences, lost) = encode_references(tokenizer, examples, job.closed_book, limits, positions);
@@ -101,6 +110,7 @@ fn answer(
             new_tokens: answer.tokens.len() as u64 + u64::from(answer.stopped == StopReason::Eos),
             nll: reference.map(|reference| reference.per_token()),
             response_tokens: reference.map_or(0, |reference| reference.tokens),
+            response_bytes: example.answer.len() as u64,
         }
     };
     Ok(examples.iter().zip(&generated).enumerate().map(row).collect())
@@ -165,7 +175,7 @@ mod tests {
             folder: &place,
             events: &mut |event| {
                 if let Event::Note { text } = event {
-                    notes.push(text)
+                    notes.push(text);
                 }
             },
             stop: &StopFlag::default(),

@@ -101,20 +101,25 @@ pub fn file(path: &Path) -> io::Result<Source> {
     Ok(Source::External { origin: path.display().to_string(), path: Some(path.to_owned()), key })
 }
 
-/// Describes the tokenizer in a folder as an input: its JSON files, not the weights beside them.
+/// Describes the tokenizer in a folder as an input: its JSON files and templates, not the weights beside them.
 ///
 /// # Errors
 /// Files that cannot be read.
 pub fn tokenizer(folder: &Path) -> io::Result<Source> {
-    let is_json = |name: &str| name.ends_with(".json") && !name.ends_with(".index.json");
-    let key = content(folder, Reach::Folder, is_json)?;
+    let is_tokenizer = |name: &str| is_template(name) || (name.ends_with(".json") && !name.ends_with(".index.json"));
+    let key = content(folder, Reach::Folder, is_tokenizer)?;
     Ok(Source::External { origin: folder.display().to_string(), path: Some(folder.to_owned()), key })
 }
 
 /// Says whether a file of a model folder can change what the model computes; weights in other
 /// formats and cards cannot.
 fn is_part_of_model(name: &str) -> bool {
-    name.ends_with(".json") || name.ends_with(".safetensors") || name.ends_with(".model")
+    name.ends_with(".json") || name.ends_with(".safetensors") || name.ends_with(".model") || is_template(name)
+}
+
+/// Says whether a file words dialogues, as `chat_template.jinja` does.
+fn is_template(name: &str) -> bool {
+    name.ends_with(".jinja")
 }
 
 /// Says which files of a folder count.
@@ -178,7 +183,13 @@ mod tests {
         files::write(&folder.path().join("README.md"), b"card").unwrap();
         assert_eq!(key_of(folder.path()), first);
         files::write(&folder.path().join("model.safetensors"), b"2").unwrap();
-        assert_ne!(key_of(folder.path()), first);
+        let second = key_of(folder.path());
+        assert_ne!(second, first);
+        files::write(&folder.path().join("chat_template.jinja"), b"{{ messages }}").unwrap();
+        let third = key_of(folder.path());
+        assert_ne!(third, second);
+        files::write(&folder.path().join("chat_template.jinja"), b"{% for message in messages %}").unwrap();
+        assert_ne!(key_of(folder.path()), third);
     }
 
     #[test]

@@ -256,15 +256,20 @@ impl Job {
             // 4: windows are cut after the division and, in dev and test, without the answer; groups that
             // share a question with its answer are in one split; corpora are passages without questions.
             Self::Data(_) => 4,
-            Self::Tokenizer(_) => 1,
+            // 2: classes that read their files otherwise, and tokens beside `tokenizer.json`, as transformers.
+            Self::Tokenizer(_) => 2,
             // 2: in bf16, a step in one piece that followed one in several had lost its gradient.
             Self::Pretrain(_) => 2,
-            Self::Sft(_) => 2,
-            // 2: lengths are rounded up to 16 tokens, which changes rounding.
-            Self::Capture(_) => 2,
-            Self::Distill(_) => 2,
+            // 3: tokenizers of checkpoints as for the tokenizer's 2.
+            Self::Sft(_) => 3,
+            // 2: lengths are rounded up to 16 tokens, which changes rounding. 3: tokenizers, windows by layer.
+            Self::Capture(_) => 3,
+            // 3: tokenizers; vocabularies are compared by the tokens of text, heads cut to the smaller width,
+            // ends exchanged.
+            Self::Distill(_) => 3,
             // 2: every end token that a checkpoint names ends an answer. 3: adapters stay beside bf16 weights.
-            // 4: references that training leaves out for their length are measured; a limit is a random sample.
+            // 4: references that training leaves out for their length are measured; a limit is a random sample;
+            // ends that are no special tokens, too; bytes of references; tokenizers, windows by layer.
             Self::Generate(_) => 4,
             Self::Score(_) => 1,
         }

@@ -547,6 +547,7 @@ pub(crate) mod tests {
             references: references(&experiment),
             experiment,
             notes: Vec::new(),
+            objectives: Vec::new(),
         }
     }
 

@@ -20,10 +20,6 @@ const CORPUS: &str = "corpus.jsonl";
 /// Texts for tokenizers.
 const WORDINGS: &str = "wordings.jsonl";
 
-/// What to do about data on which no model can be pretrained.
-pub const NO_PASSAGES: &str =
-    "give the rows a `context` (`closed-book = true` leaves it out of prompts), or use checkpoints";
-
 /// Says what a prepared data set holds; kept as `summary.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,11 +59,9 @@ pub fn read_split(data: &Path, split: SplitName) -> anyhow::Result<Vec<Example>>
 /// Reads what pretraining reads of a prepared data set.
 ///
 /// # Errors
-/// A file that cannot be read, or data without passages.
+/// A file that cannot be read.
 pub fn read_corpus(data: &Path) -> anyhow::Result<Vec<String>> {
-    let texts: Vec<String> = rows::read(&data.join(CORPUS))?;
-    anyhow::ensure!(!texts.is_empty(), "the data have no passages to pretrain on\nhint: {NO_PASSAGES}");
-    Ok(texts)
+    rows::read(&data.join(CORPUS))
 }
 
 /// Reads what a prepared data set holds.
@@ -206,16 +200,5 @@ mod tests {
         assert!(fact(&summary, "the test asks").starts_with("other questions,"), "{:?}", summary.facts);
         assert!(fact(&summary, "prompts show").starts_with("a control: 40 characters on each side of the gold answer"));
         assert!(fact(&told("closed-book = true"), "prompts show").contains("closed book"));
-    }
-
-    #[test]
-    fn data_without_passages_give_nothing_to_pretrain_on() {
-        let folder = tempfile::tempdir().unwrap();
-        rows::write(&folder.path().join(CORPUS), &[] as &[String]).unwrap();
-        let error = read_corpus(folder.path()).unwrap_err().to_string();
-        assert!(
-            error.starts_with("the data have no passages to pretrain on\nhint: give the rows a `context`"),
-            "{error}"
-        );
     }
 }

@@ -88,6 +88,7 @@ impl Printer {
             }
             // That it began is told before; the failure with its reasons once it is recorded.
             Event::Started | Event::Saved { .. } | Event::Failed { .. } => {}
+            Event::Objective { form } => self.say(&format!("{} {title}: runs as {form}", self.place())),
             Event::Note { text } => self.say(&format!("{} {title}: note: {text}", self.place())),
             Event::Finished { seconds } => {
                 self.say(&format!("{} {title}: done in {}", self.place(), duration(*seconds)));

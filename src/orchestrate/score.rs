@@ -1,6 +1,7 @@
 //! The stage `score`: from answers to one value per example and metric.
 
 use std::collections::BTreeMap;
+use std::f64::consts::LN_2;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -9,6 +10,7 @@ use tutelage_metrics::blind::Blind;
 use tutelage_metrics::embedding::Embedder;
 use tutelage_metrics::metric::{Family, MetricName};
 use tutelage_metrics::score::{Row, Settings, score};
+use tutelage_reports::record::null_is_nan;
 use tutelage_reports::study::{Aggregation, Metric};
 
 use super::event::Event;
@@ -31,7 +33,8 @@ pub struct Value {
     pub id: String,
     /// Name of the metric.
     pub metric: String,
-    /// The value, in the metric's unit.
+    /// The value, in the metric's unit; not finite, and `null` in JSON, where the model diverged.
+    #[serde(deserialize_with = "null_is_nan")]
     pub value: f64,
     /// Sufficient statistics, or the weight; see [`tutelage_reports::record::Record::counts`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -134,19 +137,30 @@ fn values(
 }
 
 fn likelihood(name: MetricName, generation: &Generation) -> Option<Value> {
-    let nll = generation.nll?;
-    let value = if name == MetricName::Perplexity { nll.exp() } else { nll };
-    Some(Value {
-        id: generation.id.clone(),
-        metric: name.to_string(),
-        value,
-        counts: vec![generation.response_tokens as f64],
-    })
+    // A reference that was measured and has no finite loss is that of a diverged model.
+    let diverged = (generation.response_tokens > 0).then_some(f64::NAN);
+    let nll = generation.nll.or(diverged)?;
+    let (tokens, bytes) = (generation.response_tokens as f64, generation.response_bytes as f64);
+    let (value, counts) = match name {
+        MetricName::Perplexity if nll.is_finite() => (nll.exp(), vec![tokens, nll]),
+        MetricName::Perplexity => (nll.exp(), vec![tokens]),
+        // Nothing is measured by the byte of an answer without any.
+        MetricName::BitsPerByte if generation.response_bytes == 0 => return None,
+        MetricName::BitsPerByte => (nll * tokens / LN_2 / bytes, vec![bytes]),
+        _ => (nll, vec![tokens]),
+    };
+    Some(Value { id: generation.id.clone(), metric: name.to_string(), value, counts })
 }
 
 fn likelihood_signature(name: MetricName) -> String {
-    let form = if name == MetricName::Perplexity { "exp:yes|" } else { "" };
-    format!("{form}reference:first|tokens:response+eos|weight:tokens|version:tutelage-{}", env!("CARGO_PKG_VERSION"))
+    let form = match name {
+        MetricName::Perplexity => "exp:yes|reference:first|tokens:response+eos|weight:tokens",
+        MetricName::BitsPerByte => {
+            "reference:first|bits:response+eos|bytes:answer in utf-8, eos not counted|weight:bytes"
+        }
+        _ => "reference:first|tokens:response+eos|weight:tokens",
+    };
+    format!("{form}|version:tutelage-{}", env!("CARGO_PKG_VERSION"))
 }
 
 /// Describes a metric for the report.
@@ -163,7 +177,7 @@ fn describe(name: MetricName, signature: String) -> Metric {
         aggregation: match name {
             MetricName::Bleu => Aggregation::Bleu,
             MetricName::Chrf | MetricName::ChrfPlusPlus => Aggregation::Chrf,
-            MetricName::Nll => Aggregation::WeightedMean,
+            MetricName::Nll | MetricName::BitsPerByte => Aggregation::WeightedMean,
             MetricName::Perplexity => Aggregation::WeightedGeometricMean,
             _ => Aggregation::Mean,
         },
@@ -187,13 +201,15 @@ mod tests {
     }
 
     fn generation(id: &str, answer: &str, nll: Option<f64>) -> Generation {
-        Generation { id: id.to_owned(), answer: answer.to_owned(), new_tokens: 3, nll, response_tokens: 4 }
+        let (id, answer) = (id.to_owned(), answer.to_owned());
+        Generation { id, answer, new_tokens: 3, nll, response_tokens: 4, response_bytes: 8 }
     }
 
     #[test]
     fn text_and_likelihood_are_scored_side_by_side() {
         let examples = [example("a", "the base station"), example("b", "a slice")];
-        let generations = [generation("a", "the base station", Some(0.5)), generation("b", "no", None)];
+        let unread = Generation { response_tokens: 0, ..generation("b", "no", None) };
+        let generations = [generation("a", "the base station", Some(0.5)), unread];
         let metrics = [MetricName::Perplexity, MetricName::ExactMatch, MetricName::Nll];
         let (described, values, _) = values(&generations, &examples, &metrics, None).unwrap();
         let names: Vec<&str> = described.iter().map(|metric| metric.name.as_str()).collect();
@@ -207,7 +223,43 @@ mod tests {
             ("nll", "a", 0.5),
         ];
         assert_eq!(rows, expected);
-        assert_eq!(values[0].counts, [4.0]);
+        assert_eq!(values[0].counts, [4.0, 0.5]);
+        assert_eq!(values[3].counts, [4.0]);
+    }
+
+    #[test]
+    fn a_diverged_model_is_read_again_as_such() {
+        let read = |nll| {
+            let generation: Generation =
+                serde_json::from_str(&serde_json::to_string(&generation("a", "x", nll)).unwrap()).unwrap();
+            let value = likelihood(MetricName::Perplexity, &generation).unwrap();
+            serde_json::from_str::<Value>(&serde_json::to_string(&value).unwrap()).unwrap()
+        };
+        // exp(800) is beyond f64, its logarithm is not.
+        let large = read(Some(800.0));
+        assert!(large.value.is_nan() && large.counts == [4.0, 800.0]);
+        let none = read(Some(f64::NAN));
+        assert!(none.value.is_nan() && none.counts == [4.0]);
+        let too_long = Generation { response_tokens: 0, ..generation("a", "x", None) };
+        assert_eq!(likelihood(MetricName::Nll, &too_long), None);
+    }
+
+    #[test]
+    fn bits_per_byte_do_not_depend_on_what_a_token_is() {
+        // The same text with the same probability: 6 nats over 4 tokens, and over 2.
+        let examples = [example("a", "the slice")];
+        let bits = |nll: f64, response_tokens: u64| {
+            let generation = Generation { response_tokens, ..generation("a", "", Some(nll)) };
+            let (described, values) = values(&[generation], &examples, &[MetricName::BitsPerByte], None).unwrap();
+            assert_eq!(described[0].aggregation, Aggregation::WeightedMean);
+            assert!(described[0].signature.contains("eos not counted"), "{}", described[0].signature);
+            assert_eq!(values[0].counts, [8.0]);
+            values[0].value
+        };
+        assert!((bits(1.5, 4) - 6.0 / std::f64::consts::LN_2 / 8.0).abs() < 1e-12);
+        assert_eq!(bits(1.5, 4), bits(3.0, 2));
+        let without = Generation { response_bytes: 0, ..generation("a", "", Some(1.0)) };
+        assert!(values(&[without], &examples, &[MetricName::BitsPerByte], None).unwrap().1.is_empty());
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub fn parameters(folder: &Path) -> Option<u64> {
 ///
 /// # Errors
 /// When a file is missing or damaged, describes another method than plain LoRA, or holds tensors
-/// that do not fit the decoder; the decoder is then of no use.
+/// that do not fit the decoder or hold no numbers; the decoder is then of no use.
 pub fn load(decoder: &mut Decoder, kind: Kind, folder: &Path) -> Result<Lora, ModelError> {
     let path = folder.join(CONFIGURATION);
     let text = std::fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
@@ -110,7 +110,7 @@ pub fn load(decoder: &mut Decoder, kind: Kind, folder: &Path) -> Result<Lora, Mo
                 Some(shape) => misfits.add(format!("`{name}` has shape {shape:?}, expected {expected:?}")),
                 None => misfits.add(format!("`{name}` is missing")),
             }
-            let read = checkpoint.read(&name, kind, device)?;
+            let read = checkpoint.read_weights(&name, kind, device, &mut misfits)?;
             used.insert(name);
             Ok(read.unwrap_or_else(|| Tensor::empty([0], (kind, device))))
         };

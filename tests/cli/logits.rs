@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use tch::{Device, Kind};
-use tutelage::models::weights::Checkpoint;
+use tch::{Device, Kind, Tensor};
+use tutelage::models::weights::{Checkpoint, save_file};
 
 use super::tutelage;
 
@@ -48,4 +48,82 @@ fn a_file_without_ids_is_named() {
     let told = tutelage(folder.path(), &["logits", "--model", model, "--input", weights, "--output", "l.safetensors"]);
     assert!(told.starts_with("exit 2\n"), "{told}");
     assert!(told.contains("`input_ids` is missing"), "{told}");
+}
+
+#[test]
+fn padded_rows_have_the_logits_of_transformers() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = fixture("padded").join("expected.safetensors");
+    let model = fixture("mistral");
+    let arguments = ["logits", "--model", model.to_str().unwrap(), "--input", input.to_str().unwrap()];
+    let told = tutelage(folder.path(), &[&arguments[..], &["--output", "l.safetensors"]].concat());
+    assert!(told.starts_with("exit 0\n"), "{told}");
+    let read = |path: &std::path::Path| {
+        let file = Checkpoint::open_file(path).unwrap();
+        file.read("logits", Kind::Float, Device::Cpu).unwrap().unwrap()
+    };
+    let (found, expected) = (read(&folder.path().join("l.safetensors")), read(&input));
+    assert!((found - expected).abs().max().double_value(&[]) < 1e-4);
+}
+
+/// Writes `tensors` as the input and returns what `logits` says of them on `model`.
+fn told(model: &std::path::Path, tensors: &[(&str, Tensor)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let tensors: Vec<(String, Tensor)> =
+        tensors.iter().map(|(name, tensor)| ((*name).to_owned(), tensor.shallow_clone())).collect();
+    save_file(&folder.path().join("ids.safetensors"), &tensors.iter().collect::<Vec<_>>()).unwrap();
+    let model = model.to_str().unwrap();
+    tutelage(folder.path(), &["logits", "--model", model, "--input", "ids.safetensors", "--output", "l.safetensors"])
+}
+
+fn ids(count: i64) -> Tensor {
+    Tensor::zeros([1, count], (Kind::Int64, Device::Cpu))
+}
+
+#[test]
+fn what_is_not_computed_is_refused_by_name_and_what_means_little_is_told() {
+    let llama = fixture("llama");
+    let said = told(&llama, &[("input_ids", ids(3)), ("token_type_ids", ids(3))]);
+    assert!(said.starts_with("exit 2\n") && said.contains("it holds `token_type_ids`, which are not read"), "{said}");
+    let said = told(&llama, &[("input_ids", ids(3)), ("attention_mask", ids(2))]);
+    assert!(said.contains("`attention_mask` has shape [1, 2], expected [1, 3] as `input_ids`"), "{said}");
+    let said = told(&llama, &[("input_ids", ids(70))]);
+    assert!(said.starts_with("exit 0\n") && said.contains("warning: sequences reach position 70"), "{said}");
+    assert!(said.contains("made for 64"), "{said}");
+}
+
+/// Copies a fixture's files into a folder.
+fn copy_into(folder: &std::path::Path, name: &str) {
+    for entry in std::fs::read_dir(fixture(name)).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn an_adapter_beside_weights_or_without_any_is_called_one() {
+    let said = told(&fixture("llama-adapter"), &[("input_ids", ids(3))]);
+    assert!(said.contains("holds an adapter, no model") && said.contains("hint: name its base model"), "{said}");
+    let folder = tempfile::tempdir().unwrap();
+    copy_into(folder.path(), "llama");
+    copy_into(folder.path(), "llama-adapter");
+    let said = told(folder.path(), &[("input_ids", ids(3))]);
+    assert!(said.contains("`adapter_config.json`) beside a model") && said.contains("hint: move"), "{said}");
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_into(folder.path(), "llama");
+    let file = Checkpoint::open(folder.path()).unwrap();
+    let mut tensors: Vec<(String, Tensor)> = file
+        .names()
+        .map(|name| (name.to_owned(), file.read(name, Kind::Float, Device::Cpu).unwrap().unwrap()))
+        .collect();
+    let (name, tensor) = tensors.iter_mut().find(|(name, _)| name == "model.norm.weight").unwrap();
+    assert_eq!(name, "model.norm.weight");
+    let _ = tensor.narrow(0, 0, 2).fill_(f64::NAN);
+    save_file(&folder.path().join("model.safetensors"), &tensors.iter().collect::<Vec<_>>()).unwrap();
+    let said = told(folder.path(), &[("input_ids", ids(3))]);
+    assert!(said.contains("`model.norm.weight` holds 2 values that are infinite or no numbers"), "{said}");
 }

@@ -170,7 +170,7 @@ error: unknown key `sedes` in the experiment
 2 | sedes = [1]
   | ^^^^^
   |
-  = help: did you mean `seeds`? keys here: `version`, `question`, `reproduces`, `seeds`, `retrain`, `baseline`, `assumptions`, `data`, `tokenizers`, `models`, `factors`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
+  = help: did you mean `seeds`? keys here: `version`, `question`, `reproduces`, `seeds`, `retrain`, `baseline`, `alpha`, `assumptions`, `data`, `tokenizers`, `models`, `factors`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
 
 error: `algorithms.kd.vanilla.temperature` should be above 0, found -2
   --> base.toml:25:15
@@ -355,7 +355,7 @@ error: no metric is named `rouge-L`
 30 | metrics = ["rouge-L"]
    |            ^^^^^^^^^
    |
-   = help: did you mean `rouge-l`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`
+   = help: did you mean `rouge-l`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
 
 error: `training.distill.lr` should be above 0, found -1
 --> --set training.distill.lr=-1

@@ -194,15 +194,23 @@ error: no metric is named `bertscore`
 33 | metrics = ["bleu", "bertscore"]
    |                    ^^^^^^^^^^^
    |
-   = help: metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`
+   = help: metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
 
-error: `hypotheses[0].alpha` should be between 0 and 1, found 5
+error: unknown key `alpha` in `hypotheses[0]`
+  --> study.toml:34:1
+   |
+34 | alpha = 5
+   | ^^^^^
+   |
+   = help: one significance level holds for all claims of an experiment: write `alpha = 0.05` above the first `[table]`
+
+error: `alpha` should be above 0 and below 1, found 5
   --> study.toml:34:9
    |
 34 | alpha = 5
    |         ^
 
-6 faults in `study.toml`
+7 faults in `study.toml`
 "#);
 }
 
@@ -594,7 +602,7 @@ error: no metric is asked for
 44 | metrics = []
    |           ^^
    |
-   = help: metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`
+   = help: metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
 
 error: `evaluation.decoding.sample.temperature` should be above 0, found 0
   --> study.toml:45:39
@@ -684,4 +692,91 @@ fn whatever_was_published_is_in_range() {
     ] {
         checked(&path, &[setting]).unwrap_or_else(|faults| panic!("{faults}"));
     }
+}
+/// `SOUND` whose hypothesis contrasts two students of different vocabularies.
+fn across_vocabularies(metrics: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("student = [\"small\"]", "student = [\"small\", \"foreign\"]".to_owned()),
+        ("[algorithms.kd.vanilla]", "[algorithms.kd.vanilla]\nalignment = \"uld\"".to_owned()),
+        (
+            "factor = \"sft\", better = \"both\", worse = \"none\"",
+            "factor = \"student\", better = \"small\", worse = \"foreign\"".to_owned(),
+        ),
+        ("metrics = [\"rouge-l\"]", format!("metrics = {metrics}")),
+    ]
+}
+
+#[test]
+fn metrics_per_token_across_vocabularies() {
+    let edits = across_vocabularies("[\"rouge-l\", \"nll\", \"bits-per-byte\", \"perplexity\"]");
+    let edits: Vec<(&str, &str)> = edits.iter().map(|(from, to)| (*from, to.as_str())).collect();
+    assert_snapshot!(faults(&edits, &[]), @r#"
+    "#);
+    // Among students of one vocabulary, and under another factor, such a metric says what it says.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("study.toml");
+    for (better, factor) in [("large", "student"), ("foreign", "teacher")] {
+        let text = SOUND.replace("[algorithms.kd.vanilla]", "[algorithms.kd.vanilla]\nalignment = \"uld\"");
+        let text = text.replace(
+            "factor = \"sft\", better = \"both\", worse = \"none\"",
+            &format!("factor = \"{factor}\", better = \"{better}\", worse = \"small\""),
+        );
+        let text = text.replace(
+            &format!("{factor} = [\"{}\"]", if factor == "student" { "small" } else { "large" }),
+            &format!("{factor} = [\"small\", \"{better}\"]"),
+        );
+        let text = text.replace("metrics = [\"rouge-l\"]", "metrics = [\"nll\"]");
+        std::fs::write(&path, text).unwrap();
+        checked(&path, &[]).unwrap_or_else(|faults| panic!("{}", faults.render(false)));
+    }
+}
+
+#[test]
+fn the_form_of_an_objective_is_said_where_vocabularies_decide_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("study.toml");
+    let text = SOUND.replace("teacher = [\"large\"]", "teacher = [\"large\", \"foreign\"]");
+    let text = text.replace("[algorithms.kd.vanilla]\ntemperature = 2.0", "[algorithms.kd.dual-space]");
+    std::fs::write(&path, text).unwrap();
+    let checked = checked(&path, &[]).unwrap_or_else(|faults| panic!("{}", faults.render(false)));
+    assert_eq!(
+        checked.objectives,
+        [
+            "`kd` runs as DSKD, one vocabulary for `small` and `large`",
+            "`kd` runs as DSKD with cross-model attention for `small` and `foreign`",
+        ]
+    );
+}
+
+#[test]
+fn ends_of_answers_that_differ() {
+    use tutelage::experiment::{Compared, Ends, Surroundings, check, load};
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("study.toml");
+    let text = SOUND.replace(
+        "large.scratch = { tokenizer = \"a\", hidden = 64, layers = 2, heads = 2, feed-forward = 128 }",
+        "large.checkpoint = \"hf:org/large\"",
+    );
+    std::fs::write(&path, text).unwrap();
+    let look = |is_shared| {
+        let ends = Ends { student: "</s>".to_owned(), teacher: "<|im_end|>".to_owned(), is_shared };
+        let around = Surroundings {
+            metrics: &super::METRICS,
+            per_token: &[],
+            vocabularies: &|_, _| Some(Compared { same: true, ends: Some(ends.clone()) }),
+            located: &|_| None,
+            positions: &|_| None,
+            train_examples: Some(2000),
+            default_embedding_model: Ok(()),
+        };
+        check(load(&path, &[]), &around)
+    };
+    let checked = look(true).unwrap_or_else(|faults| panic!("{}", faults.render(false)));
+    let note = "`small` ends answers with `</s>`, `large` with `<|im_end|>`: distillation takes the teacher's end for \
+                the student's";
+    assert!(checked.notes.iter().any(|told| told == note), "{:?}", checked.notes);
+    let shown = look(false).expect_err("a fault").render(false);
+    let fault = "`small` ends answers with `</s>`, which `large` does not have: it ends them with `<|im_end|>`";
+    assert!(shown.contains(fault) && shown.contains("teacher = [\"large\"]"), "{shown}");
 }

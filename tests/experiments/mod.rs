@@ -17,8 +17,19 @@ use std::path::Path;
 use tutelage::experiment::{Checked, Faults, Surroundings, check, load};
 
 /// Metrics that these tests know.
-const METRICS: [&str; 10] =
-    ["bleu", "chrf", "rouge-1", "rouge-2", "rouge-l", "exact-match", "token-f1", "cosine", "nll", "perplexity"];
+const METRICS: [&str; 11] = [
+    "bleu",
+    "chrf",
+    "rouge-1",
+    "rouge-2",
+    "rouge-l",
+    "exact-match",
+    "token-f1",
+    "cosine",
+    "nll",
+    "perplexity",
+    "bits-per-byte",
+];
 
 /// Checks a file where every tokenizer is readable, hub models are not downloaded and the training
 /// split has 2,000 examples.
@@ -26,7 +37,8 @@ fn checked(path: &Path, overrides: &[&str]) -> Result<Checked, Faults> {
     let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
     let around = Surroundings {
         metrics: &METRICS,
-        same_vocabulary: &|_, _| None,
+        per_token: &["nll", "perplexity"],
+        vocabularies: &|_, _| None,
         located: &|_| None,
         positions: &|_| None,
         width: &|_| None,

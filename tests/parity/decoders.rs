@@ -9,7 +9,8 @@ use tutelage::models::weights::Checkpoint;
 
 use super::fixture;
 
-const CHECKPOINTS: [&str; 5] = ["llama", "llama-tied", "llama-sharded", "mistral", "qwen2"];
+const CHECKPOINTS: [&str; 7] =
+    ["llama", "llama-tied", "llama-sharded", "mistral", "mistral-mixed", "qwen2", "qwen2-mixed"];
 const TOLERANCE: f64 = 1e-4;
 
 /// Sequences of a fixture and their logits `[batch * sequence, vocab]`.

@@ -1,6 +1,7 @@
 //! Our models against transformers and sentence-transformers, on committed fixtures.
 
 mod decoders;
+mod ends;
 mod logits;
 mod misfits;
 mod sentences;

@@ -82,8 +82,11 @@ pub(super) fn compare(
         add(&mut rest, unit, -1.0);
         rest
     };
-    let without: Vec<f64> =
-        first.iter().zip(&second).map(|(a, b)| difference(&less(&first_sum, a), &less(&second_sum, b))).collect();
+    let without: Vec<(f64, f64)> = first
+        .iter()
+        .zip(&second)
+        .map(|(a, b)| (difference(&less(&first_sum, a), &less(&second_sum, b)), aggregation.size(a).max(1.0)))
+        .collect();
     let units = Units::jackknife(whole, &without, LARGEST);
     let (ci, flips) = flip(&units, resampling);
     let resampled = bootstrap::distribution(grouping.count, resampling, |drawn| {

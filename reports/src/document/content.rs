@@ -2,7 +2,6 @@
 
 use super::Findings;
 use super::block::{Callout, Claim, ClaimMetric, Numbers, Tone};
-use crate::contrast::Contrast;
 use crate::energy::in_units;
 use crate::hypotheses::{Answer, MetricAnswer, PROCEDURE, Verdict};
 use crate::number;
@@ -107,17 +106,7 @@ pub(super) fn contrast_line(answer: &Answer) -> String {
     line
 }
 
-/// An effect with its interval: `+0.003 [−0.010, 0.016]`.
-pub(super) fn contrast_numbers(contrast: &Contrast) -> String {
-    let digits = contrast.decimals();
-    format!(
-        "{} [{}, {}]",
-        number::signed(contrast.effect, digits),
-        number::fixed(contrast.interval.low, digits),
-        number::fixed(contrast.interval.high, digits)
-    )
-}
-
+/// The name of a metric in tables.
 pub(super) fn metric_label(findings: &Findings, name: &str) -> String {
     let metric = findings.study.metrics.iter().find(|metric| metric.name == name);
     metric.map_or(name.to_owned(), |metric| metric.label.clone())

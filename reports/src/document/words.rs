@@ -1,7 +1,7 @@
 //! The findings in a few sentences.
 
 use super::Findings;
-use super::content::{contrast_numbers, metric_label};
+use super::content::metric_label;
 use crate::hypotheses::Verdict;
 use crate::number;
 use crate::plots::chief_metric;
@@ -77,7 +77,7 @@ fn best(findings: &Findings) -> Option<String> {
         shown(second)
     );
     if let Some(rival) = findings.rivals.between(&best.arm, &next.arm) {
-        text.push_str(&format!("; the difference between the two is {}", judged(&rival)));
+        text.push_str(&format!("; the difference between the two is {}", judged(&rival, "all pairs of arms")));
     }
     let ties = ranked.iter().filter(|(other, _)| !findings.rivals.is_better(&best.arm, &other.arm)).count();
     if ties > 2 {
@@ -88,41 +88,39 @@ fn best(findings: &Findings) -> Option<String> {
 
 fn control(findings: &Findings) -> Option<String> {
     let study = findings.study;
-    let controlled = |arm: &&crate::study::Arm| arm.control.is_some() && arm.outcome == Outcome::Done;
-    let pairs: Vec<(&str, &str)> = study
+    let compared: Vec<(&str, &str, &Rival)> = study
         .arms
         .iter()
-        .filter(controlled)
-        .filter_map(|arm| Some((arm.name.as_str(), arm.control.as_deref()?)))
+        .filter_map(|arm| Some((arm.name.as_str(), arm.control.as_deref()?, findings.rivals.with_control(&arm.name)?)))
         .collect();
-    if pairs.is_empty() {
+    if compared.is_empty() {
         return None;
     }
-    let count =
-        |better: &dyn Fn(&str, &str) -> bool| pairs.iter().filter(|(arm, control)| better(arm, control)).count();
-    let (gained, lost) = (
-        count(&|arm, control| findings.rivals.is_better(arm, control)),
-        count(&|arm, control| findings.rivals.is_better(control, arm)),
-    );
-    let label = metric_label(findings, chief_metric(study));
+    let count = |sign: f64| {
+        let beyond = |rival: &Rival| rival.significant && sign * rival.contrast.effect > 0.0;
+        compared.iter().filter(|(_, _, rival)| beyond(rival)).count()
+    };
+    let (label, ranked) = ranked(findings)?;
     let mut text = format!(
-        "Against their controls, students trained without a teacher for as many steps, {gained} of {} arms are better on {label} and {lost} worse beyond chance",
-        pairs.len()
+        "Against their controls, students trained without a teacher for as many steps, {} of {} arms are better on {label} and {} worse beyond chance",
+        count(1.0),
+        compared.len(),
+        count(-1.0)
     );
-    let (_, ranked) = ranked(findings)?;
-    if let Some((best, _)) = ranked.first()
-        && let Some((_, control)) = pairs.iter().find(|(arm, _)| *arm == best.arm)
-        && let Some(rival) = findings.rivals.between(&best.arm, control)
-    {
-        text.push_str(&format!("; the gain of {} over {control} is {}", best.arm, judged(&rival)));
+    let best = ranked.first().map(|(standing, _)| standing.arm.as_str());
+    if let Some((arm, control, rival)) = compared.iter().find(|(arm, ..)| Some(*arm) == best) {
+        text.push_str(&format!("; {arm} gains {} on {control}", judged(rival, "the arms")));
     }
     Some(format!("{text}."))
 }
 
-/// An effect with its interval, and whether chance explains it.
-fn judged(rival: &Rival) -> String {
+/// An effect, and whether chance explains it; with its adjusted p and no interval, which would be at
+/// another level.
+fn judged(rival: &Rival, family: &str) -> String {
+    let contrast = &rival.contrast;
     let verdict = if rival.significant { "significant" } else { "not significant" };
-    format!("{}, {verdict}", contrast_numbers(&rival.contrast))
+    let p = number::p_equation(rival.p_adjusted);
+    format!("{} ({p} after Holm over {family}: {verdict})", number::signed(contrast.effect, contrast.decimals()))
 }
 
 fn energy(findings: &Findings) -> Option<String> {

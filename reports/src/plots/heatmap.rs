@@ -50,8 +50,13 @@ pub(super) struct Row {
     pub(super) cells: Vec<Option<Cell>>,
 }
 
-/// The colours of a map: by the root of the effect, so that small effects are told apart beside large
-/// ones and none is beyond the scale.
+/// Effect from which on colours go by the logarithm: a small one after Cohen (1988).
+const SMALL_EFFECT: f64 = 0.2;
+/// Effect that the scale marks on the way to its ends: a large one after Cohen (1988).
+const LARGE_EFFECT: f64 = 0.8;
+
+/// The colours of a map: evenly by effect where it is small and by its logarithm where it is not, so that
+/// small effects are told apart beside large ones and none is beyond the scale.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Colours {
     /// Effect of the full colour.
@@ -66,7 +71,13 @@ impl Colours {
     }
 
     fn at(self, effect: f64) -> Colour {
-        diverging(effect.signum() * (effect.abs() / self.full).sqrt())
+        diverging(self.share(effect))
+    }
+
+    /// Place on the scale, -1 to 1.
+    fn share(self, effect: f64) -> f64 {
+        let grown = |effect: f64| (effect / SMALL_EFFECT).ln_1p();
+        effect.signum() * grown(effect.abs()) / grown(self.full)
     }
 }
 
@@ -143,7 +154,7 @@ fn paint_cell(scene: &mut Scene, colours: Colours, cell: Option<&Cell>, at: (f64
     scene.text(middle, text, if bold { style.bold() } else { style });
 }
 
-fn colour_bar(scene: &mut Scene, Colours { full }: Colours, (x, y): (f64, f64), height: f64) {
+fn colour_bar(scene: &mut Scene, colours: Colours, (x, y): (f64, f64), height: f64) {
     let height = height.clamp(60.0, 150.0);
     let steps = 60;
     for step in 0..steps {
@@ -153,11 +164,14 @@ fn colour_bar(scene: &mut Scene, Colours { full }: Colours, (x, y): (f64, f64), 
         scene.rectangle(at, size, diverging(1.0 - 2.0 * share));
     }
     scene.frame((x, y), (8.0, height), 0.5, FAINT);
-    // Half the colour stands for a quarter of the effect.
-    for (share, value) in [(0.0, full), (0.25, full / 4.0), (0.5, 0.0), (0.75, -full / 4.0), (1.0, -full)] {
-        let inset = 4.0 * (1.0 - 2.0 * share);
-        let label = number::signed(value, 1);
-        scene.text((x + 11.0, y + height * share + inset), label, Style::new(SMALL, FAINT));
+    let full = colours.full;
+    let inner = [LARGE_EFFECT, -LARGE_EFFECT].into_iter().filter(|_| full > 1.5 * LARGE_EFFECT);
+    for value in [full, 0.0, -full].into_iter().chain(inner) {
+        let share = colours.share(value);
+        // At the ends the label stays beside the bar.
+        let inset = if value.abs() == full { 4.0 * share } else { 0.0 };
+        let at = (x + 11.0, y + height * (1.0 - share) / 2.0 + inset);
+        scene.text(at, number::signed(value, 1), Style::new(SMALL, FAINT));
     }
 }
 
@@ -172,8 +186,9 @@ mod tests {
         let colours = Colours::of(&rows);
         assert_eq!(colours.full, 3.0);
         assert_ne!(colours.at(-2.6), colours.at(-3.0));
-        // A thirtieth of the scale has nearly a fifth of the colour.
-        assert_eq!(colours.at(0.1), diverging((0.1_f64 / 3.0).sqrt()));
+        // A thirtieth of the scale has a seventh of the colour, the ends have all of it.
+        assert!((colours.share(0.1) - 1.5_f64.ln() / 16.0_f64.ln()).abs() < 1e-12);
+        assert_eq!((colours.share(3.0), colours.share(-3.0), colours.share(0.0)), (1.0, -1.0, 0.0));
         let beyond = [Row { label: "a".into(), cells: vec![cell(33.3)] }];
         assert_eq!((Colours::of(&beyond).full, Colours::of(&[]).full), (34.0, 0.8));
     }

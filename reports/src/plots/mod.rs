@@ -25,6 +25,7 @@ use crate::scores::Scores;
 use crate::standings::Standings;
 use crate::statistics::{P, Resampling, holm::multipliers};
 use crate::study::{Role, Study};
+use crate::vocabulary;
 use crate::{Error, Result};
 
 /// Width of a page's text in points.
@@ -67,7 +68,7 @@ impl Figure {
 }
 
 /// Names the metric that figures of one metric show: the one that most hypotheses name, the
-/// first of the study among equals.
+/// first of the study among equals. One whose values do not all compare is none; empty if all are such.
 pub fn chief_metric(study: &Study) -> &str {
     let named = |metric: &str| {
         let hypotheses = study.hypotheses.iter();
@@ -75,7 +76,7 @@ pub fn chief_metric(study: &Study) -> &str {
     };
     let mut chief = "";
     let mut most = None;
-    for metric in &study.metrics {
+    for metric in study.metrics.iter().filter(|metric| !vocabulary::spans(study, metric)) {
         let count = Some(named(&metric.name));
         if count > most {
             (chief, most) = (&metric.name, count);

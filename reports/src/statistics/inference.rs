@@ -88,6 +88,11 @@ impl Inference {
         }
     }
 
+    /// Variance of the effect over units, and over seeds where there are several.
+    pub fn components(&self) -> (Component, Option<Component>) {
+        (self.units, self.seeds)
+    }
+
     /// Standard error of the effect, over units and, where there are several, seeds.
     pub fn error(&self) -> f64 {
         (self.units.variance + self.seeds.map_or(0.0, |seeds| seeds.variance)).sqrt()
@@ -114,4 +119,80 @@ impl Inference {
 /// Two-sided tail of Student's distribution.
 fn student_tail(degrees: f64, t: f64) -> f64 {
     StudentsT::new(0.0, 1.0, degrees).map_or(f64::NAN, |student| 2.0 * student.cdf(-t))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::moments;
+    use super::super::paired_t::paired_t;
+    use super::*;
+
+    const RESAMPLING: Resampling = Resampling { resamples: 2_000, level: 0.95, seed: 3 };
+
+    #[test]
+    fn one_seed_is_the_permutation_test() {
+        let units = Units::each(&[0.3, 0.1, -0.2, 0.4, 0.6, 0.1, -0.1, 0.5]);
+        let (inference, wanted) = (Inference::new(&units, &[0.2], RESAMPLING), permutation(&units, RESAMPLING));
+        assert_eq!((inference.p(), inference.interval(0.1)), (wanted.p(), wanted.interval(0.1)));
+        assert_eq!(inference.error(), units.variance().sqrt());
+    }
+
+    #[test]
+    fn seeds_alone_are_a_t_test() {
+        // Every unit says the same, so that all that is unknown is other seeds.
+        let by_seed = [0.25, -0.15, 0.02];
+        let units = Units::each(&[0.04; 60]);
+        let inference = Inference::new(&units, &by_seed, RESAMPLING);
+        let t = paired_t(&by_seed, 0.95).unwrap();
+        let Interval { low, high } = inference.interval(0.05);
+        assert!((low - t.interval.low).abs() < 1e-9 && (high - t.interval.high).abs() < 1e-9, "{low} {high}");
+        // scipy.stats.ttest_1samp([.25, -.15, .02], 0).pvalue
+        assert!((inference.p().value - 0.762_9).abs() < 5e-4, "{:?} {}", inference.p(), t.p);
+    }
+
+    #[test]
+    fn two_seeds_say_little_and_equal_ones_add_nothing() {
+        let units = Units::each(&(0..40).map(|unit| 0.2 + 0.01 * f64::from(unit % 5)).collect::<Vec<_>>());
+        let mean = units.mean();
+        let two = Inference::new(&units, &[mean - 0.02, mean + 0.02], RESAMPLING);
+        // 12.706 standard errors of 0.02.
+        assert!((two.interval(0.05).low - (mean - 0.254)).abs() < 2e-3 && two.p().value > 0.05);
+        let equal = Inference::new(&units, &[mean, mean], RESAMPLING);
+        assert!(equal.p().is_at_floor() && equal.interval(0.05).low > 0.21);
+    }
+
+    #[test]
+    fn too_few_units_have_no_limits() {
+        let inference = Inference::new(&Units::each(&[0.1, 0.2, 0.4]), &[0.2, 0.3], RESAMPLING);
+        assert_eq!(inference.least_p(), 0.25);
+        assert_eq!(inference.interval(0.05), Interval { low: f64::NEG_INFINITY, high: f64::INFINITY });
+        assert!(inference.p().value >= 0.25);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(80))]
+        #[test]
+        fn test_and_interval_are_one(
+            values in prop::collection::vec(-0.5..1.0f64, 4..40),
+            apart in prop::collection::vec(-0.2..0.2f64, 2..6),
+            alpha in 0.002..0.9f64,
+        ) {
+            let units = Units::each(&values);
+            let centre = moments::mean(&apart);
+            let by_seed: Vec<f64> = apart.iter().map(|part| units.mean() + part - centre).collect();
+            let inference = Inference::new(&units, &by_seed, Resampling { resamples: 300, ..RESAMPLING });
+            let (p, Interval { low, high }) = (inference.p().value, inference.interval(alpha));
+            prop_assert!(low <= inference.effect() && inference.effect() <= high);
+            // Student's quantile and tail are inverse to each other up to their own rounding.
+            if (p - alpha).abs() > 1e-9 {
+                prop_assert_eq!(p < alpha, low > 0.0 || high < 0.0, "p {} alpha {} {} {}", p, alpha, low, high);
+            }
+            // Never narrower, nor surer, than units by themselves.
+            let alone = Inference::new(&units, &[units.mean()], Resampling { resamples: 300, ..RESAMPLING });
+            prop_assert!(p >= alone.p().value && low <= alone.interval(alpha).low);
+            prop_assert!(inference.interval(alpha / 2.0).low <= low);
+        }
+    }
 }

@@ -71,7 +71,7 @@ fn reach(units: &Units, mut words: impl Iterator<Item = u64>) -> Interval {
             word >>= 1;
         }
     }
-    if sizes.contains(&0.0) {
+    if sizes.contains(&0.0) || sums.iter().any(|sum| !sum.is_finite()) {
         return Interval { low: f64::NEG_INFINITY, high: f64::INFINITY };
     }
     let below = |side: usize| (sums[side] - units.rounding) / sizes[side];

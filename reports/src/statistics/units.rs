@@ -60,17 +60,19 @@ impl Units {
 
     /// Takes the units of a difference that is no mean, such as of two corpus scores.
     ///
-    /// Each unit stands for its jackknife pseudo-value `n D - (n - 1) D_without`, with `D` the
-    /// difference over all n units and `without` that over all others; Tukey (1958), "Bias and
-    /// confidence in not-quite large samples". They are shifted so that their mean is `D`.
+    /// Each unit stands for its jackknife pseudo-value `h D - (h - 1) D_without`, with `D` the difference over
+    /// all units, `D_without` that over all others and `h` the whole size over the unit's; Busing, Meijer and
+    /// van der Leeden (1999), "Delete-m jackknife for unequal m". Of a mean these are the means of the units.
+    /// They are shifted so that their mean is `D`. `without` holds `D_without` and the size of every unit;
     /// `magnitude` says how large the scores are that were subtracted, for the bound on rounding.
-    pub fn jackknife(whole: f64, without: &[f64], magnitude: f64) -> Self {
-        let count = without.len() as f64;
-        let pseudo: Vec<f64> = without.iter().map(|without| whole + (count - 1.0) * (whole - without)).collect();
-        let shift = whole - moments::mean(&pseudo);
-        let sums: Vec<f64> = pseudo.into_iter().map(|value| value + shift).collect();
-        let rounding = 8.0 * EPSILON * count * count * magnitude;
-        Self::new(sums, vec![1.0; without.len()], rounding)
+    pub fn jackknife(whole: f64, without: &[(f64, f64)], magnitude: f64) -> Self {
+        let sizes: Vec<f64> = without.iter().map(|(_, size)| *size).collect();
+        let total = moments::sum(sizes.iter().copied());
+        let moved: Vec<f64> = without.iter().map(|(without, size)| (total - size) * (whole - without)).collect();
+        let shift = moments::sum(moved.iter().copied()) / total;
+        let sums = moved.into_iter().zip(&sizes).map(|(moved, size)| size * (whole - shift) + moved).collect();
+        let rounding = 8.0 * EPSILON * without.len() as f64 * total * magnitude;
+        Self::new(sums, sizes, rounding)
     }
 
     fn new(mut sums: Vec<f64>, mut sizes: Vec<f64>, rounding: f64) -> Self {
@@ -166,11 +168,12 @@ mod tests {
 
     #[test]
     fn the_jackknife_of_a_mean_is_its_values() {
-        let values = [0.4, 0.1, -0.3, 0.9];
-        let without: Vec<f64> = values.iter().map(|value| (1.1 - value) / 3.0).collect();
-        let units = Units::jackknife(1.1 / 4.0, &without, 1.0);
-        assert!(units.means().iter().zip(values).all(|(found, wanted)| (found - wanted).abs() < 1e-12));
-        assert_eq!(Units::jackknife(0.0, &[0.0; 3], 1.0).means(), [0.0; 3]);
+        let wanted = Units::paired([(0.4, 0.0, 0), (0.1, 0.0, 0), (-0.3, 0.0, 1), (0.9, 0.0, 2), (0.7, 0.0, 2)]);
+        let without = [(1.3 / 3.0, 2.0), (2.1 / 4.0, 1.0), (0.2 / 3.0, 2.0)];
+        let found = Units::jackknife(1.8 / 5.0, &without, 1.0);
+        assert!(found.means().iter().zip(wanted.means()).all(|(found, wanted)| (found - wanted).abs() < 1e-12));
+        assert!((found.variance() - wanted.variance()).abs() < 1e-12);
+        assert_eq!(Units::jackknife(0.0, &[(0.0, 1.0); 3], 1.0).means(), [0.0; 3]);
     }
 
     #[test]

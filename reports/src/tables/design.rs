@@ -112,7 +112,8 @@ pub fn metrics(study: &Study) -> Table {
         };
         table.push(vec![
             Cell::text(&metric.label),
-            Cell::text(&metric.unit),
+            // Records say 0-100; a range has a dash.
+            Cell::text(metric.unit.replace("0-100", "0\u{2013}100")),
             Cell::text(better),
             Cell::text(metric.aggregation.describe()),
             Cell::text(&metric.source),

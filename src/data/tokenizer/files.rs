@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{TokenizerError, llama, train};
+use super::added::Beside;
+use super::class::Class;
+use super::{TokenizerError, train};
 use crate::files;
 
 const TOKENIZER: &str = "tokenizer.json";
@@ -21,12 +23,17 @@ pub(super) struct Files {
     pub(super) tokenizer: Vec<u8>,
     config: Option<Value>,
     special: Option<Value>,
-    /// `eos_token_id` of the model's own `config.json`, then of its `generation_config.json`.
-    model_eos: Vec<u64>,
-    /// `model_type` of the model's own configuration.
-    model_type: Option<String>,
+    added: Option<Value>,
+    /// First id that the model's `generation_config.json` or else its `config.json` names as an end.
+    model_eos: Option<u64>,
+    /// Ids at which the model's answers end: those of `generation_config.json` or, only where there is no
+    /// such file, of `config.json`, as transformers has it.
+    model_ends: Vec<u64>,
+    /// The model's own `config.json`.
+    model: Option<Value>,
 }
 
+const ADDED: &str = "added_tokens.json";
 const CLASS: &str = "tokenizer_class";
 /// The class that takes `tokenizer.json` at its word.
 const GENERIC_CLASS: &str = "PreTrainedTokenizerFast";
@@ -41,23 +48,21 @@ impl Files {
             Ok(bytes) => bytes,
             Err(source) => return Err(TokenizerError::Read { file, source }),
         };
-        let (mut model_eos, mut model_type) = (Vec::new(), None);
-        for name in ["config.json", "generation_config.json"] {
-            let config = read_json(&folder.join(name))?;
-            let Some(config) = config else { continue };
-            match config.get("eos_token_id") {
-                Some(Value::Array(ids)) => model_eos.extend(ids.iter().filter_map(Value::as_u64)),
-                Some(id) => model_eos.extend(id.as_u64()),
-                None => {}
-            }
-            model_type = model_type.or_else(|| Some(config.get("model_type")?.as_str()?.to_owned()));
-        }
+        let model = read_json(&folder.join("config.json"))?;
+        let generation = read_json(&folder.join("generation_config.json"))?;
+        let model_ends = generation.as_ref().or(model.as_ref()).map(end_ids).unwrap_or_default();
+        let model_eos = match model_ends.first() {
+            None => model.as_ref().and_then(|model| end_ids(model).first().copied()),
+            first => first.copied(),
+        };
         Ok(Self {
             tokenizer,
             config: read_json(&folder.join(CONFIG))?,
             special: read_json(&folder.join(SPECIAL))?,
+            added: read_json(&folder.join(ADDED))?,
             model_eos,
-            model_type,
+            model_ends,
+            model,
             folder,
             file,
         })
@@ -76,19 +81,44 @@ impl Files {
             tokenizer: text.into_bytes(),
             config: Some(config),
             special: Some(special),
-            model_eos: Vec::new(),
-            model_type: None,
+            added: None,
+            model_eos: None,
+            model_ends: Vec::new(),
+            model: None,
         })
     }
 
-    /// Applies what the tokenizer's class changes, and keeps it for saving.
-    pub(super) fn follow_class(&mut self, inner: &mut tokenizers::Tokenizer) -> Result<(), TokenizerError> {
-        let model_type = self.model_type.as_deref();
-        let changed = llama::apply(inner, self.config.as_ref(), model_type);
-        let format = |source| TokenizerError::Format { file: self.file.clone(), source };
-        if changed.map_err(format)? {
-            self.tokenizer = inner.to_string(false).map_err(format)?.into_bytes();
+    /// Applies what the files beside `tokenizer.json` change, and keeps it for saving.
+    pub(super) fn complete(&mut self, inner: &mut tokenizers::Tokenizer) -> Result<(), TokenizerError> {
+        let text = |inner: &tokenizers::Tokenizer| {
+            let format = |source| TokenizerError::Format { file: self.file.clone(), source };
+            inner.to_string(false).map_err(format)
+        };
+        let before = text(inner)?;
+        let of_model = |key: &str| self.model.as_ref()?.get(key);
+        let (config, model_type) = (self.config.as_ref(), of_model("model_type").and_then(Value::as_str));
+        let named = config.and_then(|config| config.get(CLASS)).or_else(|| of_model(CLASS)).and_then(Value::as_str);
+        let folder = || self.folder.clone();
+        let class =
+            Class::find(named, model_type, inner).map_err(|class| TokenizerError::Class { folder: folder(), class })?;
+        class.apply(inner, config).map_err(|problem| TokenizerError::Misfit {
+            folder: folder(),
+            class: named.unwrap_or("Qwen2Tokenizer").to_owned(),
+            problem,
+        })?;
+        let beside = Beside {
+            config,
+            special: self.special.as_ref(),
+            added: self.added.as_ref(),
+            rows: of_model("vocab_size").and_then(Value::as_u64),
+        };
+        beside.add(inner, class).map_err(|problem| TokenizerError::Added { folder: folder(), problem })?;
+        let after = text(inner)?;
+        if after != before {
+            self.tokenizer = after.into_bytes();
         }
+        let split = config.and_then(|config| config.get("split_special_tokens")).and_then(Value::as_bool);
+        inner.set_encode_special_tokens(split.unwrap_or(false));
         Ok(())
     }
 
@@ -108,7 +138,7 @@ impl Files {
             let id = inner.token_to_id(token);
             return id.ok_or_else(|| unknown(token.clone()));
         }
-        let Some(&id) = self.model_eos.first() else {
+        let Some(id) = self.model_eos else {
             let folder = self.folder.clone();
             return Err(TokenizerError::NoEos { folder });
         };
@@ -116,15 +146,12 @@ impl Files {
         index.ok_or_else(|| unknown(id.to_string()))
     }
 
-    /// Lists `eos` and the other special tokens that the model's files name as ends of an answer.
-    ///
-    /// An id that stands for text is left out: transformers writes its default, 2, where nobody
-    /// said which token ends.
-    pub(super) fn ends(&self, inner: &tokenizers::Tokenizer, eos: u32) -> Vec<u32> {
-        let added = inner.get_added_tokens_decoder();
+    /// Lists `eos` and the other tokens that the model's files name as ends of an answer, whatever they
+    /// stand for: transformers stops at each of them.
+    pub(super) fn ends(&self, eos: u32) -> Vec<u32> {
         let mut ends = vec![eos];
-        for id in self.model_eos.iter().filter_map(|&id| u32::try_from(id).ok()) {
-            if !ends.contains(&id) && added.get(&id).is_some_and(|token| token.special) {
+        for id in self.model_ends.iter().filter_map(|&id| u32::try_from(id).ok()) {
+            if !ends.contains(&id) {
                 ends.push(id);
             }
         }
@@ -146,6 +173,15 @@ impl Files {
             files::write(&folder.join(name), &bytes)?;
         }
         Ok(())
+    }
+}
+
+/// Reads `eos_token_id` of a configuration: an id, or a list of them.
+fn end_ids(config: &Value) -> Vec<u64> {
+    match config.get("eos_token_id") {
+        Some(Value::Array(ids)) => ids.iter().filter_map(Value::as_u64).collect(),
+        Some(id) => id.as_u64().into_iter().collect(),
+        None => Vec::new(),
     }
 }
 

@@ -4,11 +4,13 @@
 //! whether two vocabularies are the same. Prompts are composed by `template`, so nothing here adds
 //! special tokens.
 
+mod added;
+mod class;
 mod files;
-mod llama;
 #[cfg(test)]
 mod parity;
 mod train;
+mod vocabulary;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,8 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// Token of each id; empty where an id is not used.
     tokens: Vec<String>,
+    /// Whether text is encoded to an id; see `vocabulary`.
+    counted: Vec<bool>,
     eos: u32,
     /// Ids that end an answer, `eos` first.
     ends: Vec<u32>,
@@ -57,6 +61,35 @@ pub enum TokenizerError {
     NoEos {
         /// Folder of the tokenizer.
         folder: PathBuf,
+    },
+    /// The files are read by a class that builds a tokenizer of its own from them.
+    #[error(
+        "tokenizer `{folder}` is a `{class}`, which does not read `tokenizer.json` as it stands; expected \
+         `PreTrainedTokenizerFast`, `LlamaTokenizer`, `CodeLlamaTokenizer`, `GPT2Tokenizer` or `Qwen2Tokenizer`"
+    )]
+    Class {
+        /// Folder of the tokenizer.
+        folder: PathBuf,
+        /// The class that is named.
+        class: String,
+    },
+    /// `tokenizer.json` is not of the kind that the class reads.
+    #[error("`tokenizer.json` of `{folder}` does not fit its class `{class}`: {problem}")]
+    Misfit {
+        /// Folder of the tokenizer.
+        folder: PathBuf,
+        /// The class that is named.
+        class: String,
+        /// What does not fit.
+        problem: String,
+    },
+    /// A file beside `tokenizer.json` declares tokens that cannot be added.
+    #[error("tokens beside `tokenizer.json` of `{folder}` cannot be added: {problem}")]
+    Added {
+        /// Folder of the tokenizer.
+        folder: PathBuf,
+        /// What is wrong, with what was expected.
+        problem: String,
     },
     /// The end-of-sequence token is not in the vocabulary.
     #[error("end-of-sequence token `{token}` of `{folder}` is not in its vocabulary")]
@@ -103,6 +136,13 @@ impl TokenizerError {
             Self::NoEos { .. } => {
                 "put `tokenizer_config.json` with `eos_token`, or the model's `config.json`, beside `tokenizer.json`"
             }
+            Self::Class { .. } | Self::Misfit { .. } => {
+                "save it again with transformers as `PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, \
+                 eos_token=tokenizer.eos_token)`"
+            }
+            Self::Added { .. } => {
+                "save the tokenizer again with transformers: `AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)`"
+            }
             Self::UnknownEos { .. } => "fetch all files of the tokenizer from one model",
             Self::Incomplete { .. } => "use a tokenizer with an unknown token or byte fallback",
             Self::TooSmall { .. } => "raise `vocabulary`",
@@ -129,7 +169,7 @@ impl Tokenizer {
             let file = files.file.clone();
             TokenizerError::Format { file, source }
         })?;
-        files.follow_class(&mut inner)?;
+        files.complete(&mut inner)?;
         Self::assemble(inner, files)
     }
 
@@ -164,8 +204,9 @@ impl Tokenizer {
         inner.encode_fast(UNASSIGNED, false).map_err(incomplete)?;
         let tokens = tokens(&inner);
         let eos = files.eos(&inner, tokens.len())?;
-        let ends = files.ends(&inner, eos);
-        Ok(Self { inner, tokens, eos, ends, files })
+        let ends = files.ends(eos);
+        let counted = vocabulary::counted(&inner, &tokens);
+        Ok(Self { inner, tokens, counted, eos, ends, files })
     }
 
     /// Writes `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json` to a folder,
@@ -197,14 +238,21 @@ impl Tokenizer {
         text.expect("decoders only rewrite strings")
     }
 
+    /// Lists the ends of answers that text is encoded to as well, as the vocabulary spells them: an
+    /// answer breaks off where it holds one.
+    pub fn ends_in_text(&self) -> Vec<&str> {
+        let counts = |end: &&u32| self.counted.get(**end as usize) == Some(&true);
+        self.ends.iter().filter(counts).filter_map(|&end| self.token(end)).collect()
+    }
+
     /// Returns the id of the end-of-sequence token: the one that closes a response in training.
     pub fn eos(&self) -> u32 {
         self.eos
     }
 
-    /// Lists the ids that end an answer: the end-of-sequence token first, then other special tokens
-    /// that `eos_token_id` in `config.json` or `generation_config.json` names, as transformers
-    /// stops at all of them.
+    /// Lists the ids that end an answer: the end-of-sequence token first, then the others that
+    /// `eos_token_id` names in `generation_config.json` or, where there is no such file, in `config.json`.
+    /// transformers stops at each of them, whatever it stands for.
     pub fn ends(&self) -> &[u32] {
         &self.ends
     }
@@ -226,10 +274,29 @@ impl Tokenizer {
         &self.tokens
     }
 
-    /// Says whether two tokenizers give every id the same token, so that distributions over them
-    /// compare entry by entry. How they split text may differ.
+    /// Lists the ids that ordinary text is encoded to, with their tokens, in order. Special tokens,
+    /// placeholders and markup are none of them (see `vocabulary`).
+    pub fn vocabulary(&self) -> impl Iterator<Item = (u32, &str)> {
+        let tokens = (0..).zip(&self.tokens).zip(&self.counted);
+        tokens.filter(|(_, counted)| **counted).map(|((id, token), _)| (id, token.as_str()))
+    }
+
+    /// Says whether two tokenizers are one vocabulary: every id that ordinary text is encoded to means
+    /// the same token in both, so that distributions over them compare entry by entry. Their ends, and
+    /// how they split text, may differ.
     pub fn same_vocabulary(&self, other: &Self) -> bool {
-        self.tokens == other.tokens
+        self.vocabulary().eq(other.vocabulary())
+    }
+
+    /// Returns a BLAKE3 hash, in hexadecimal, of what [`Self::same_vocabulary`] compares.
+    pub fn vocabulary_id(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (id, token) in self.vocabulary() {
+            hasher.update(&id.to_le_bytes());
+            hasher.update(&(token.len() as u64).to_le_bytes());
+            hasher.update(token.as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
     }
 
     /// Returns a BLAKE3 hash, in hexadecimal, of the map from tokens to ids, the normaliser and
@@ -376,6 +443,79 @@ mod tests {
         assert_ne!(bpe_tokenizer.fingerprint(), unigram.fingerprint());
     }
 
+    /// Saves a trained tokenizer whose files `edit` changed, and loads it.
+    fn edited(edit: impl Fn(&mut serde_json::Value, &mut serde_json::Value)) -> Result<Tokenizer, TokenizerError> {
+        let folder = tempfile::tempdir().unwrap();
+        Tokenizer::train(&SOURCES[0], &texts()).unwrap().save(folder.path()).unwrap();
+        let read = |name: &str| -> serde_json::Value {
+            serde_json::from_slice(&std::fs::read(folder.path().join(name)).unwrap()).unwrap()
+        };
+        let (mut tokenizer, mut config) = (read("tokenizer.json"), read("tokenizer_config.json"));
+        edit(&mut tokenizer, &mut config);
+        for (name, value) in [("tokenizer.json", tokenizer), ("tokenizer_config.json", config)] {
+            std::fs::write(folder.path().join(name), value.to_string()).unwrap();
+        }
+        Tokenizer::load(folder.path())
+    }
+
+    fn token(content: &str, special: bool) -> serde_json::Value {
+        serde_json::json!({"content": content, "special": special, "normalized": false})
+    }
+
+    #[test]
+    fn a_vocabulary_is_what_text_is_encoded_to() {
+        let trained = Tokenizer::train(&SOURCES[0], &texts()).unwrap();
+        let next = trained.len();
+        let with = |content: &str, special: bool| {
+            let content = token(content, special);
+            edited(|_, config| config["added_tokens_decoder"][next.to_string()] = content.clone()).unwrap()
+        };
+        for (content, special) in
+            [("[PAD]", true), ("[PAD]", false), ("<|im_end|>", true), ("<unused1>", false), ("<tool_call>", false)]
+        {
+            let other = with(content, special);
+            assert_eq!(other.len(), next + 1);
+            assert!(trained.same_vocabulary(&other), "{content}");
+            assert_eq!(trained.vocabulary_id(), other.vocabulary_id(), "{content}");
+        }
+        // A word that text holds is another matter.
+        let other = with("HARQ", false);
+        assert!(!trained.same_vocabulary(&other));
+        assert_ne!(trained.vocabulary_id(), other.vocabulary_id());
+    }
+
+    #[test]
+    fn an_added_token_has_the_id_that_is_declared_or_is_refused() {
+        let trained = Tokenizer::train(&SOURCES[0], &texts()).unwrap();
+        let error = edited(|_, config| config["added_tokens_decoder"]["999"] = token("<tool>", false)).unwrap_err();
+        let expected = format!("the added token `<tool>` gets the id {}, expected 999 as declared", trained.len());
+        assert!(error.to_string().ends_with(&expected), "{error}");
+        let error = edited(|_, config| config["added_tokens_decoder"] = serde_json::json!({"x": 1})).unwrap_err();
+        assert!(error.to_string().contains("`added_tokens_decoder` holds `x`"), "{error}");
+    }
+
+    #[test]
+    fn a_class_that_reads_its_files_otherwise_is_refused_by_name() {
+        for (class, part) in [("GemmaTokenizer", "is a `GemmaTokenizer`"), ("LlamaTokenizer", "")] {
+            let loaded = edited(|_, config| config["tokenizer_class"] = class.into());
+            match part {
+                // Byte-level files of that class are taken at their word, as Llama 3's.
+                "" => assert!(loaded.is_ok()),
+                part => assert!(loaded.unwrap_err().to_string().contains(part)),
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        Tokenizer::train(&SOURCES[1], &texts()).unwrap().save(folder.path()).unwrap();
+        std::fs::write(folder.path().join("tokenizer_config.json"), r#"{"tokenizer_class": "LlamaTokenizer"}"#)
+            .unwrap();
+        let error = Tokenizer::load(folder.path()).unwrap_err();
+        assert!(
+            error.to_string().ends_with("class `LlamaTokenizer`: the vocabulary is no byte-pair encoding"),
+            "{error}"
+        );
+        assert!(error.hint().contains("PreTrainedTokenizerFast"));
+    }
+
     #[test]
     fn the_end_of_sequence_token_must_be_named() {
         let folder = tempfile::tempdir().unwrap();
@@ -388,9 +528,14 @@ mod tests {
         assert!(matches!(error, TokenizerError::NoEos { .. }));
         std::fs::write(path("config.json"), r#"{"eos_token_id": [7, 8]}"#).unwrap();
         assert_eq!(Tokenizer::load(folder.path()).unwrap().eos(), 7);
-        // Of the others, only special tokens end an answer: `<s>` is one, 8 stands for a byte.
+        assert_eq!(Tokenizer::load(folder.path()).unwrap().ends(), [7, 8]);
+        // Where there is a file for generation, it alone counts; 8 stands for a byte, which is told.
+        std::fs::write(path("generation_config.json"), r#"{"max_length": 20}"#).unwrap();
+        assert_eq!(Tokenizer::load(folder.path()).unwrap().ends(), [7]);
         std::fs::write(path("generation_config.json"), r#"{"eos_token_id": [0, 8]}"#).unwrap();
-        assert_eq!(Tokenizer::load(folder.path()).unwrap().ends(), [7, 0]);
+        let loaded = Tokenizer::load(folder.path()).unwrap();
+        assert_eq!(loaded.ends(), [0, 8]);
+        assert_eq!(loaded.ends_in_text(), [trained.token(8).unwrap()]);
         std::fs::write(path("special_tokens_map.json"), r#"{"eos_token": {"content": "</s>"}}"#).unwrap();
         assert_eq!(Tokenizer::load(folder.path()).unwrap().eos(), trained.eos());
         std::fs::write(path("tokenizer_config.json"), r#"{"eos_token": "<end>"}"#).unwrap();

@@ -1,6 +1,7 @@
 //! Tokens and texts equal to transformers' for small tokenizers of each kind; made by
 //! `tests/fixtures/data/parity.py`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -16,6 +17,34 @@ struct Row {
     decoded: String,
 }
 
+/// A tokenizer with other files beside it.
+#[derive(Deserialize)]
+struct Variant {
+    name: String,
+    /// The tokenizer whose files are changed.
+    of: String,
+    /// Changes to each file, by key; null takes a key away.
+    files: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
+}
+
+impl Variant {
+    /// Lays the files into `folder`.
+    fn lay(&self, folder: &Path) {
+        for entry in std::fs::read_dir(fixtures().join(&self.of)).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+        }
+        for (name, changes) in &self.files {
+            let path = folder.join(name);
+            let text = std::fs::read_to_string(&path).unwrap_or_else(|_| "{}".to_owned());
+            let mut content: BTreeMap<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
+            content.extend(changes.clone());
+            content.retain(|_, value| !value.is_null());
+            std::fs::write(path, serde_json::to_string(&content).unwrap()).unwrap();
+        }
+    }
+}
+
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/data")
 }
@@ -29,9 +58,22 @@ const TRAINED: [(&str, TokenizerSource); 2] = [
 fn tokens_and_texts_equal_transformers() {
     let rows = std::fs::read_to_string(fixtures().join("tokens.jsonl")).unwrap();
     let rows: Vec<Row> = rows.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
-    assert_eq!(rows.len(), 48);
+    let variants = std::fs::read_to_string(fixtures().join("variants.json")).unwrap();
+    let variants: Vec<Variant> = serde_json::from_str(&variants).unwrap();
+    assert_eq!((rows.len(), variants.len()), (295, 13));
+    let mut tokenizers = BTreeMap::new();
+    for name in ["byte-level-bpe", "unigram", "llama"] {
+        tokenizers.insert(name.to_owned(), Tokenizer::load(&fixtures().join(name)).unwrap());
+    }
+    for variant in variants {
+        let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        variant.lay(folder.path());
+        // What is saved reads the same, without the files that said so.
+        Tokenizer::load(folder.path()).unwrap().save(copy.path()).unwrap();
+        tokenizers.insert(variant.name.clone(), Tokenizer::load(copy.path()).unwrap());
+    }
     for row in rows {
-        let tokenizer = Tokenizer::load(&fixtures().join(&row.tokenizer)).unwrap();
+        let tokenizer = &tokenizers[&row.tokenizer];
         let case = format!("{}: {:?}", row.tokenizer, row.text);
         assert_eq!(tokenizer.encode(&row.text), row.tokens, "{case}");
         assert_eq!(tokenizer.decode(&row.tokens), row.decoded, "{case}");

@@ -80,6 +80,37 @@ impl Capture {
         Ok(Self { path, plan, states, entries, head, embedding })
     }
 
+    /// Reads token `theirs` as token `ours` and the other way round: the head's and the embedding's rows
+    /// and all ids are exchanged.
+    ///
+    /// A teacher that ends answers with another token than the student of the same vocabulary says by it
+    /// what the student says by its own; nothing else of what it says changes.
+    ///
+    /// # Panics
+    /// When the teacher does not have both tokens.
+    #[must_use]
+    pub fn exchanging(mut self, theirs: u32, ours: u32) -> Self {
+        let (theirs, ours) = (i64::from(theirs), i64::from(ours));
+        let exchange = |id: i64| match id {
+            id if id == theirs => ours,
+            id if id == ours => theirs,
+            other => other,
+        };
+        let is_tied = self.embedding.data_ptr() == self.head.data_ptr();
+        let rows = self.head.size()[0];
+        assert!(theirs.max(ours) < rows, "tokens {theirs} and {ours} of a teacher with {rows}");
+        let order: Vec<i64> = (0..rows).map(exchange).collect();
+        let order = Tensor::from_slice(&order).to_device(self.head.device());
+        self.head = self.head.index_select(0, &order);
+        self.embedding = if is_tied { self.head.shallow_clone() } else { self.embedding.index_select(0, &order) };
+        for entry in &mut self.entries {
+            for id in entry.inputs.iter_mut().chain(&mut entry.labels) {
+                *id = exchange(*id);
+            }
+        }
+        self
+    }
+
     /// Returns the fingerprint of the teacher's vocabulary.
     pub fn vocabulary(&self) -> &str {
         &self.plan.vocabulary

@@ -1,6 +1,6 @@
 //! Hypotheses: contrasts that the design can answer.
 
-use super::Checking;
+use super::{Checking, same_vocabulary};
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
 use crate::experiment::settings::{Experiment, Hypothesis};
@@ -20,6 +20,7 @@ impl Checking<'_, '_> {
             }
             self.contrast(hypothesis, &at.key("contrast"));
             self.tested_metrics(hypothesis, &at.key("metrics"));
+            self.comparable(hypothesis, &at.key("metrics"));
         }
     }
 
@@ -49,6 +50,31 @@ impl Checking<'_, '_> {
         }
         let others = contrast.within.clone().into_iter().filter(|(other, _)| other != factor);
         self.selection(&others.collect(), &at.key("within"));
+    }
+
+    /// Checks that no metric per token compares students of different vocabularies. Arms answer with the
+    /// student's vocabulary: under any other factor, both sides have the same.
+    fn comparable(&mut self, hypothesis: &Hypothesis, at: &KeyPath) {
+        let contrast = &hypothesis.contrast;
+        let models = [&contrast.better, &contrast.worse];
+        if contrast.factor != "student" || !models.iter().all(|model| self.vocabulary_is_read(model)) {
+            return;
+        }
+        let same = same_vocabulary(self.experiment, self.around, models[0], models[1]);
+        if same != Some(false) {
+            return;
+        }
+        for (index, metric) in hypothesis.metrics.iter().enumerate() {
+            if !self.around.per_token.contains(&metric.as_str()) {
+                continue;
+            }
+            let message = format!(
+                "`{metric}` is per token, and the vocabularies of `{}` and `{}` differ: it cannot compare them",
+                models[0], models[1]
+            );
+            let help = "test `bits-per-byte` instead: it is per byte of the same answers";
+            self.faults.at(at.index(index), message, help);
+        }
     }
 
     fn tested_metrics(&mut self, hypothesis: &Hypothesis, at: &KeyPath) {

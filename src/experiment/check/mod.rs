@@ -28,9 +28,11 @@ pub(super) use training::TARGET_MODULES;
 pub struct Surroundings<'a> {
     /// Names of the metrics that can be computed.
     pub metrics: &'a [&'a str],
-    /// Whether two models of the experiment, by name, have equal token tables; none when a
-    /// tokenizer cannot be read here. Of two scratch models only asked where both read a file.
-    pub same_vocabulary: &'a dyn Fn(&str, &str) -> Option<bool>,
+    /// Those of them whose values are per token of a model's own vocabulary.
+    pub per_token: &'a [&'a str],
+    /// How the vocabularies of two models of the experiment, student and teacher by name, compare; none
+    /// when a tokenizer cannot be read here. Of two scratch models only asked where both read a file.
+    pub vocabularies: &'a dyn Fn(&str, &str) -> Option<Compared>,
     /// Where a hub model (`org/name`) lies in the local cache, if it does.
     pub located: &'a dyn Fn(&str) -> Option<PathBuf>,
     /// Longest sequence that a checkpoint, as the experiment names it, was made for; none where it is
@@ -42,6 +44,26 @@ pub struct Surroundings<'a> {
     pub train_examples: Option<usize>,
     /// Whether the default embedding model is there; else why not, and the remedy.
     pub default_embedding_model: Result<(), (String, String)>,
+}
+
+/// Says how the vocabularies of a student and a teacher compare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compared {
+    /// Text is encoded to the same ids with the same tokens.
+    pub same: bool,
+    /// The tokens that end their answers, where they are not the same.
+    pub ends: Option<Ends>,
+}
+
+/// The tokens that end the answers of a student and a teacher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ends {
+    /// The student's.
+    pub student: String,
+    /// The teacher's.
+    pub teacher: String,
+    /// The teacher has the student's as well, so that the one can be read as the other.
+    pub is_shared: bool,
 }
 
 /// Holds an experiment in which nothing is wrong.
@@ -59,6 +81,8 @@ pub struct Checked {
     pub references: Vec<Reference>,
     /// What the user may want to know, though nothing is wrong.
     pub notes: Vec<String>,
+    /// The forms in which objectives run where the vocabularies decide it, in words.
+    pub objectives: Vec<String>,
 }
 
 /// Looks for every fault of meaning in what was loaded.
@@ -70,7 +94,8 @@ pub fn check(loaded: Loaded, around: &Surroundings<'_>) -> Result<Checked, Fault
     let Some(experiment) = experiment else {
         return Err(faults);
     };
-    let mut checking = Checking { experiment: &experiment, around, faults: &mut faults, notes: Vec::new() };
+    let mut checking =
+        Checking { experiment: &experiment, around, faults: &mut faults, notes: Vec::new(), forms: Vec::new() };
     checking.design();
     checking.data();
     checking.models();
@@ -79,7 +104,7 @@ pub fn check(loaded: Loaded, around: &Surroundings<'_>) -> Result<Checked, Fault
     checking.training();
     checking.evaluation();
     checking.hypotheses();
-    let notes = checking.notes;
+    let (notes, objectives) = (checking.notes, checking.forms);
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -90,6 +115,7 @@ pub fn check(loaded: Loaded, around: &Surroundings<'_>) -> Result<Checked, Fault
         references: references(&experiment),
         experiment,
         notes,
+        objectives,
     })
 }
 
@@ -99,6 +125,7 @@ struct Checking<'a, 'b> {
     around: &'a Surroundings<'b>,
     faults: &'a mut Faults,
     notes: Vec<String>,
+    forms: Vec<String>,
 }
 
 impl Checking<'_, '_> {

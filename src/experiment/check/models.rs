@@ -238,6 +238,10 @@ impl Checking<'_, '_> {
             self.faults.at(at, message, help);
             return;
         }
+        if folder.join("adapter_config.json").is_file() {
+            // Told by the caller, who reads what is inside.
+            return;
+        }
         for name in ["config.json", "tokenizer.json"].into_iter().filter(|name| !folder.join(name).is_file()) {
             let message = format!("the checkpoint `{checkpoint}` has no `{name}`");
             let help = match hub {

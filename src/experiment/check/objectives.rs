@@ -1,9 +1,12 @@
 //! Algorithms: their numbers, and whether they fit the vocabularies they are used on.
 
+use std::collections::BTreeSet;
+
 use super::range::{LR, TEMPERATURE};
-use super::{Checking, Surroundings};
+use super::{Checking, Compared, Surroundings};
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
+use crate::experiment::form::Form;
 use crate::experiment::settings::{Algorithm, Alignment, Experiment, Model, TokenizerSource};
 
 /// Says whether two models of the experiment have the same vocabulary; none if that cannot be
@@ -18,23 +21,27 @@ pub fn same_vocabulary(
     student: &str,
     teacher: &str,
 ) -> Option<bool> {
+    compared(experiment, around, student, teacher).map(|compared| compared.same)
+}
+
+/// Says how two models of the experiment compare, as [`same_vocabulary`] does.
+fn compared(experiment: &Experiment, around: &Surroundings<'_>, student: &str, teacher: &str) -> Option<Compared> {
+    let known = |same| Some(Compared { same, ends: None });
     if student == teacher {
-        return Some(true);
+        return known(true);
     }
     let models = (experiment.models.get(student)?, experiment.models.get(teacher)?);
     match models {
         (Model::Scratch(a), Model::Scratch(b)) => {
             let tokenizers = &experiment.tokenizers;
             match (tokenizers.get(&a.tokenizer)?, tokenizers.get(&b.tokenizer)?) {
-                (a, b) if a == b => Some(true),
-                (TokenizerSource::File { .. }, TokenizerSource::File { .. }) => {
-                    (around.same_vocabulary)(student, teacher)
-                }
-                _ => Some(false),
+                (a, b) if a == b => known(true),
+                (TokenizerSource::File { .. }, TokenizerSource::File { .. }) => (around.vocabularies)(student, teacher),
+                _ => known(false),
             }
         }
-        (Model::Checkpoint(a), Model::Checkpoint(b)) if a == b => Some(true),
-        _ => (around.same_vocabulary)(student, teacher),
+        (Model::Checkpoint(a), Model::Checkpoint(b)) if a == b => known(true),
+        _ => (around.vocabularies)(student, teacher),
     }
 }
 
@@ -57,6 +64,76 @@ impl Checking<'_, '_> {
             if let Algorithm::Vanilla { alignment, .. } = algorithm {
                 self.alignment(name, *alignment, &at);
             }
+            if experiment.factors.algorithm.contains(name) {
+                self.form(name, algorithm);
+            }
+        }
+        self.ends();
+    }
+
+    /// Lists the pairs of a student and a teacher whose vocabularies were read as typed.
+    fn pairs(&self) -> Vec<(String, String)> {
+        let factors = &self.experiment.factors;
+        let students = factors.student.iter().filter(|student| self.vocabulary_is_read(student));
+        let pairs = students.flat_map(|student| factors.teacher.iter().map(move |teacher| (student, teacher)));
+        let read = pairs.filter(|(_, teacher)| self.vocabulary_is_read(teacher));
+        read.map(|(student, teacher)| (student.clone(), teacher.clone())).collect()
+    }
+
+    /// Says in which form an algorithm runs for which pairs, where that is theirs to decide.
+    fn form(&mut self, name: &str, algorithm: &Algorithm) {
+        let decided = Form::of(algorithm, true) != Form::of(algorithm, false)
+            && !matches!(algorithm, Algorithm::Vanilla { alignment: None, .. });
+        if !decided {
+            return;
+        }
+        let (mut forms, mut unknown): (Vec<(Form, Vec<String>)>, Vec<String>) = (Vec::new(), Vec::new());
+        for (student, teacher) in self.pairs() {
+            let pair = format!("`{student}` and `{teacher}`");
+            let same = same_vocabulary(self.experiment, self.around, &student, &teacher);
+            match same.map(|same| Form::of(algorithm, same)) {
+                None => unknown.push(pair),
+                Some(None) => {}
+                Some(Some(form)) => match forms.iter_mut().find(|(known, _)| *known == form) {
+                    Some((_, pairs)) => pairs.push(pair),
+                    None => forms.push((form, vec![pair])),
+                },
+            }
+        }
+        let runs = forms.iter().map(|(form, pairs)| format!("`{name}` runs as {form} for {}", pairs.join(", ")));
+        self.forms.extend(runs);
+        if let (false, Some(one), Some(two)) =
+            (unknown.is_empty(), Form::of(algorithm, true), Form::of(algorithm, false))
+        {
+            let pairs = unknown.join(", ");
+            self.forms
+                .push(format!("whether `{name}` runs as {one} or as {two} for {pairs} shows once both are downloaded"));
+        }
+    }
+
+    /// Checks that the ends of answers can be taken for one another where vocabularies are the same.
+    fn ends(&mut self) {
+        let mut told = BTreeSet::new();
+        for (student, teacher) in self.pairs() {
+            let compared = compared(self.experiment, self.around, &student, &teacher);
+            let Some(Compared { same: true, ends: Some(ends) }) = compared else { continue };
+            if !told.insert((student.clone(), teacher.clone())) {
+                continue;
+            }
+            let (mine, theirs) = (&ends.student, &ends.teacher);
+            if ends.is_shared {
+                self.notes.push(format!(
+                    "`{student}` ends answers with `{mine}`, `{teacher}` with `{theirs}`: distillation takes the \
+                     teacher's end for the student's"
+                ));
+                continue;
+            }
+            let message = format!(
+                "`{student}` ends answers with `{mine}`, which `{teacher}` does not have: it ends them with `{theirs}`"
+            );
+            let help = "name one `eos_token` in `tokenizer_config.json` of both checkpoints, or choose another teacher";
+            let level = self.experiment.factors.teacher.iter().position(|level| *level == teacher);
+            self.faults.at(KeyPath::from("factors.teacher").index(level.unwrap_or_default()), message, help);
         }
     }
 
@@ -122,7 +199,7 @@ impl Checking<'_, '_> {
     }
 
     /// Says whether what names the vocabulary of a model was read as typed.
-    fn vocabulary_is_read(&self, model: &str) -> bool {
+    pub(super) fn vocabulary_is_read(&self, model: &str) -> bool {
         let at = KeyPath::from("models").key(model);
         match self.experiment.models.get(model) {
             Some(Model::Scratch(scratch)) => {

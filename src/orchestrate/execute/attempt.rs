@@ -25,7 +25,7 @@ pub(super) struct Attempt<'a> {
     meter: Meter,
     log: EventLog,
     has_begun: bool,
-    /// Notes from before it is known whether the stage goes on from a saved state.
+    /// What was told before it is known whether the stage goes on from a saved state.
     early: Vec<Event>,
     /// Energy of earlier attempts, as far as their work is used.
     earlier: Option<Account>,
@@ -62,7 +62,7 @@ impl<'a> Attempt<'a> {
     /// Notes and passes on what happens.
     pub(super) fn tell(&mut self, event: Event) {
         match event {
-            Event::Note { .. } if !self.has_begun => self.early.push(event),
+            Event::Note { .. } | Event::Objective { .. } if !self.has_begun => self.early.push(event),
             Event::Resumed { step } if !self.has_begun => {
                 self.has_begun = true;
                 self.earlier = Some(read_account(&self.folder.energy_json()));

@@ -1,0 +1,59 @@
+//! Answers that end where those of transformers' `generate` do.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tch::{Device, Kind};
+use tutelage::data::Tokenizer;
+use tutelage::device::Seed;
+use tutelage::experiment::settings::Decoding;
+use tutelage::generate::{GenerationSettings, StopReason, generate};
+use tutelage::models::decoder::Decoder;
+
+use super::fixture;
+
+/// What `tests/fixtures/models/make.py` wrote.
+#[derive(Deserialize)]
+struct Expected {
+    prompt: Vec<u32>,
+    cases: Vec<Case>,
+}
+
+/// What two files name as ends, and the answer then, its end included.
+#[derive(Deserialize)]
+struct Case {
+    config: Value,
+    generation: Option<Value>,
+    answer: Vec<u32>,
+}
+
+#[test]
+fn answers_end_where_those_of_transformers_do() {
+    let text = std::fs::read_to_string(fixture("ends").join("expected.json")).unwrap();
+    let expected: Expected = serde_json::from_str(&text).unwrap();
+    let tokenizer = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/data/byte-level-bpe/tokenizer.json");
+    let decoder = Decoder::load(&fixture("llama"), Kind::Float, Device::Cpu).unwrap();
+    assert_eq!(expected.cases.len(), 5);
+    for case in expected.cases {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(&tokenizer, folder.path().join("tokenizer.json")).unwrap();
+        let write = |name: &str, value: &Value| std::fs::write(folder.path().join(name), value.to_string()).unwrap();
+        write("config.json", &json!({"model_type": "llama", "eos_token_id": case.config}));
+        if let Some(generation) = &case.generation {
+            write("generation_config.json", generation);
+        }
+        let settings = GenerationSettings {
+            decoding: Decoding::Greedy {},
+            max_new_tokens: 12,
+            ends: Tokenizer::load(folder.path()).unwrap().ends().to_vec(),
+            batch: 1,
+        };
+        let go_on = &mut |_: usize, _: usize| ControlFlow::Continue(());
+        let found = generate(&decoder, std::slice::from_ref(&expected.prompt), &settings, Seed(1), go_on).unwrap();
+        let ended = found[0].stopped == StopReason::Eos;
+        let whole = if ended { &case.answer[..case.answer.len() - 1] } else { &case.answer[..] };
+        assert_eq!(found[0].tokens, whole, "{} {:?}", case.config, case.generation);
+    }
+}
