@@ -10,7 +10,7 @@ mod pairs;
 use serde::Serialize;
 
 use crate::Result;
-use crate::statistics::permutation::{Permutation, permutation};
+use crate::statistics::permutation::permutation;
 use crate::statistics::{Interval, P, Resampling, Units, moments};
 
 /// Holds the value of one item on one side.
@@ -160,7 +160,7 @@ struct Found {
 
 /// The test that effect and interval belong to, by flipping the signs of units.
 fn flip(units: &Units, resampling: Resampling) -> (Interval, TestResult) {
-    let flips: Permutation = permutation(units, resampling);
+    let flips = permutation(units, resampling);
     let test = TestResult { test: "permutation", statistic: flips.mean, p: flips.p() };
     (flips.interval(1.0 - resampling.level), test)
 }
