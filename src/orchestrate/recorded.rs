@@ -57,20 +57,17 @@ pub fn as_recorded(
         return Ok(None);
     }
     let mut taken = Vec::new();
-    let format = |plan: &Plan| plan.precision().map(|precision| format!("in {}", precision.name()));
-    let threads = |plan: &Plan| {
-        plan.precision()?;
-        Some(plan.threads().map_or("on a GPU".to_owned(), |threads| format!("with {}", counted(threads, "thread"))))
-    };
     let compute = &checked.experiment.compute;
-    let (format, threads): (&dyn Fn(&Plan) -> _, &dyn Fn(&Plan) -> _) = (&format, &threads);
-    for (of, is_open) in [(format, compute.precision == PrecisionChoice::Auto), (threads, compute.threads.is_none())] {
-        let Some(there) = of(&plan) else { continue };
-        match own.and_then(of) {
-            Some(here) if here != there => {
+    let facts = [
+        (format_of(&plan), own.and_then(format_of), compute.precision == PrecisionChoice::Auto),
+        (threads_of(&plan), own.and_then(threads_of), compute.threads.is_none()),
+    ];
+    for (there, here, is_open) in facts {
+        match (there, here) {
+            (Some(there), Some(here)) if here != there => {
                 taken.push(format!("the recorded run computed {there}, this machine would {here}"));
             }
-            None if is_open => taken.push(format!("the recorded run computed {there}")),
+            (Some(there), None) if is_open => taken.push(format!("the recorded run computed {there}")),
             _ => {}
         }
     }
@@ -83,8 +80,19 @@ pub fn as_recorded(
     Ok(Some(Recorded { plan, taken }))
 }
 
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+/// Says in which number format a plan computes; none if it has nothing to compute.
+fn format_of(plan: &Plan) -> Option<String> {
+    Some(format!("in {}", plan.precision()?.name()))
+}
+
+/// Says on how many threads, likewise.
+fn threads_of(plan: &Plan) -> Option<String> {
+    plan.precision()?;
+    Some(match plan.threads() {
+        Some(1) => "with 1 thread".to_owned(),
+        Some(threads) => format!("with {threads} threads"),
+        None => "on a GPU".to_owned(),
+    })
 }
 
 /// Lists what stages of a plan read from outside the store.

@@ -235,7 +235,7 @@ mod tests {
             because.clone()
         };
         let threads = "`threads`: 7 -> 1".to_owned();
-        assert_eq!(because(StageKind::Pretrain), [threads.clone()]);
+        assert_eq!(because(StageKind::Pretrain), std::slice::from_ref(&threads));
         let wording = format!("version of wording: 0 -> {}", template::VERSION);
         assert_eq!(because(StageKind::Capture)[..2], [wording, threads]);
     }
