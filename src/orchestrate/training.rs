@@ -328,6 +328,7 @@ mod tests {
                 inputs: names.iter().map(input).collect(),
                 key: key.clone(),
                 job: Job::Capture(job()),
+                versions: BTreeMap::new(),
                 seed: None,
                 users: vec![],
             };
@@ -358,6 +359,7 @@ mod tests {
                 training,
                 closed_book: true,
                 precision: Precision::F32,
+                threads: None,
                 seed: 1,
             };
             self.run(&["data", "student", "teacher", "capture"], "distilled", |around| distill(&job, around))
@@ -365,7 +367,14 @@ mod tests {
     }
 
     fn job() -> CaptureJob {
-        CaptureJob { max_length: 32, max_prompt: None, closed_book: true, precision: Precision::F32, batch: 4 }
+        CaptureJob {
+            max_length: 32,
+            max_prompt: None,
+            closed_book: true,
+            precision: Precision::F32,
+            threads: None,
+            batch: 4,
+        }
     }
 
     fn copy(from: &Path, to: &Path) {
