@@ -18,11 +18,11 @@ use crate::orchestrate::prepare::with_hint;
 /// Computes the logits of given token ids: the check that a checkpoint loads right.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The input holds `input_ids` [batch, sequence] (int64) and, where rows are padded or start elsewhere,
-`attention_mask` and `position_ids` of that shape; the output `logits` [batch, sequence, vocab] (f32),
-0 where the mask is. Both are safetensors. Compare them with those of the program that the checkpoint
-comes from; in f32 they agree to about 1e-4. An existing output file is only replaced if this command
-wrote it.
+The input holds `input_ids` [batch, sequence] (int64) and, where rows are padded or start
+elsewhere, `attention_mask` and `position_ids` of that shape; the output `logits` [batch, sequence,
+vocab] (f32), 0 where the mask is 0. Both are safetensors. Compare them with those of the program
+that the checkpoint comes from; in f32 they agree to about 1e-4. An existing output file is only
+replaced if this command wrote it.
 
 Examples:
   tutelage logits --model TinyLlama --input ids.safetensors --output logits.safetensors

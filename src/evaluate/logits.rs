@@ -84,14 +84,14 @@ pub fn logits(
 ) -> Result<Computed, LogitsError> {
     let wrong = |problem: String| LogitsError::Input { path: input.to_owned(), problem };
     let file = Checkpoint::open_file(input)?;
+    let read = |name: &str| file.read(name, Kind::Int64, tch::Device::Cpu);
+    let ids = read("input_ids")?.ok_or_else(|| wrong("`input_ids` is missing".to_owned()))?;
     let unknown: Vec<String> =
         file.names().filter(|name| !KNOWN.contains(name)).map(|name| format!("`{name}`")).collect();
     if !unknown.is_empty() {
         let expected = "`input_ids`, `attention_mask` and `position_ids`";
         return Err(wrong(format!("it holds {}, which are not read: expected {expected}", unknown.join(", "))));
     }
-    let read = |name: &str| file.read(name, Kind::Int64, tch::Device::Cpu);
-    let ids = read("input_ids")?.ok_or_else(|| wrong("`input_ids` is missing".to_owned()))?;
     let shape = ids.size();
     let [batch, sequence] = shape[..] else {
         return Err(wrong(format!("`input_ids` has shape {shape:?}, expected [batch, sequence]")));

@@ -711,6 +711,23 @@ fn metrics_per_token_across_vocabularies() {
     let edits = across_vocabularies("[\"rouge-l\", \"nll\", \"bits-per-byte\", \"perplexity\"]");
     let edits: Vec<(&str, &str)> = edits.iter().map(|(from, to)| (*from, to.as_str())).collect();
     assert_snapshot!(faults(&edits, &[]), @r#"
+    error: `nll` is per token, and the vocabularies of `small` and `foreign` differ: it cannot compare them
+      --> study.toml:31:23
+       |
+    31 | metrics = ["rouge-l", "nll", "bits-per-byte", "perplexity"]
+       |                       ^^^^^
+       |
+       = help: test `bits-per-byte` instead: it is per byte of the same answers
+
+    error: `perplexity` is per token, and the vocabularies of `small` and `foreign` differ: it cannot compare them
+      --> study.toml:31:47
+       |
+    31 | metrics = ["rouge-l", "nll", "bits-per-byte", "perplexity"]
+       |                                               ^^^^^^^^^^^^
+       |
+       = help: test `bits-per-byte` instead: it is per byte of the same answers
+
+    2 faults in `study.toml`
     "#);
     // Among students of one vocabulary, and under another factor, such a metric says what it says.
     let folder = tempfile::tempdir().unwrap();

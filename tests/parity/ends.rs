@@ -33,12 +33,14 @@ struct Case {
 fn answers_end_where_those_of_transformers_do() {
     let text = std::fs::read_to_string(fixture("ends").join("expected.json")).unwrap();
     let expected: Expected = serde_json::from_str(&text).unwrap();
-    let tokenizer = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/data/byte-level-bpe/tokenizer.json");
+    let tokenizer = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/data/byte-level-bpe");
     let decoder = Decoder::load(&fixture("llama"), Kind::Float, Device::Cpu).unwrap();
     assert_eq!(expected.cases.len(), 5);
     for case in expected.cases {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::copy(&tokenizer, folder.path().join("tokenizer.json")).unwrap();
+        for name in ["tokenizer.json", "tokenizer_config.json"] {
+            std::fs::copy(tokenizer.join(name), folder.path().join(name)).unwrap();
+        }
         let write = |name: &str, value: &Value| std::fs::write(folder.path().join(name), value.to_string()).unwrap();
         write("config.json", &json!({"model_type": "llama", "eos_token_id": case.config}));
         if let Some(generation) = &case.generation {
