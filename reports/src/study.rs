@@ -3,7 +3,7 @@
 //! Drawn up by whoever ran the experiment, who keeps it as `study.json`. Nothing in it is text to be
 //! interpreted: names, answers and questions are data and never markup.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tutelage_metrics::energy::EnergyModel;
@@ -84,30 +84,6 @@ impl Study {
     /// Names of the arms that are trained in this study: cells and controls.
     pub(crate) fn trained(&self) -> impl Iterator<Item = &Arm> {
         self.arms.iter().filter(|arm| arm.role != Role::Reference)
-    }
-
-    /// Number of vocabularies that the models have.
-    pub(crate) fn vocabularies(&self) -> usize {
-        let all: BTreeSet<_> = self.models.iter().map(|model| (model.vocabulary, &model.vocabulary_id)).collect();
-        all.len()
-    }
-
-    /// Whether values of a metric can be compared over all trained arms: those per token only between
-    /// models that count the same tokens.
-    pub(crate) fn is_comparable(&self, metric: &Metric) -> bool {
-        let vocabulary = |arm: &Arm| {
-            let model = self.models.iter().find(|model| model.name == arm.model)?;
-            Some((model.vocabulary, model.vocabulary_id.as_str()))
-        };
-        let vocabularies: BTreeSet<_> = self.trained().map(vocabulary).collect();
-        !metric.is_per_token() || vocabularies.len() < 2
-    }
-}
-
-impl Metric {
-    /// Whether a value is of a token, so that it depends on what a token is.
-    pub(crate) fn is_per_token(&self) -> bool {
-        self.unit.ends_with("/token")
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Findings;
 use crate::number;
 use crate::study::Role;
+use crate::vocabulary;
 
 /// Lists the limits of the study, the widest first.
 pub(super) fn limitations(findings: &Findings) -> Vec<String> {
@@ -36,9 +37,7 @@ pub(super) fn limitations(findings: &Findings) -> Vec<String> {
             number::parameters(largest)
         ));
     }
-    if study.vocabularies() > 1 && study.metrics.iter().any(crate::study::Metric::is_per_token) {
-        limits.push("Losses per token compare within one vocabulary only.".to_owned());
-    }
+    limits.extend(study.metrics.iter().find_map(|metric| vocabulary::note(study, metric)));
     if findings.account.total.is_estimate() {
         limits.push(
             "Energy is estimated at least in part: from time and declared powers, not from a counter.".to_owned(),

@@ -56,7 +56,7 @@ fn ranked<'f>(findings: &'f Findings) -> Option<(String, Vec<(&'f Standing, f64)
         .arms
         .iter()
         .zip(&standings.arms)
-        .filter(|(arm, _)| arm.role == Role::Cell && arm.outcome == Outcome::Done && study.is_comparable(metric));
+        .filter(|(arm, _)| arm.role == Role::Cell && arm.outcome == Outcome::Done);
     let mut ranked: Vec<_> = cells.filter_map(|(_, standing)| Some((standing, standing.value?))).collect();
     let better = metric.direction.sign();
     ranked.sort_by(|a, b| (better * b.1).total_cmp(&(better * a.1)));

@@ -6,37 +6,29 @@ use crate::plots::file_stem;
 use crate::record::Direction;
 use crate::standings::{Standing, Standings};
 use crate::study::{Arm, Metric, Outcome, Role, Study};
-
-/// Mark of a metric whose values cannot be compared over all arms.
-const APART: &str = " \u{2020}";
+use crate::vocabulary;
 
 /// Tabulates all arms on all metrics, best cell values marked.
 pub fn overview(study: &Study, standings: &[Standings]) -> Table {
     let mut columns = vec![Column::left("Arm")];
     columns.extend(study.metrics.iter().map(|metric| {
-        let (arrow, apart) = (arrow(metric.direction), if study.is_comparable(metric) { "" } else { APART });
-        Column::right(format!("{} {arrow}{apart}", metric.label))
+        let arrow = arrow(metric.direction);
+        Column::right(format!("{} {arrow}", metric.label))
     }));
     let caption =
         if study.seeds.len() > 1 { "All arms on all metrics, mean over seeds." } else { "All arms on all metrics." };
     let mut table = Table::new("overview", caption, columns);
     for (index, arm) in study.arms.iter().enumerate() {
         let mut cells = vec![Cell::text(name(arm, study))];
-        for (metric, standings) in study.metrics.iter().zip(standings) {
+        for standings in standings {
             let digits = digits(&standings.arms);
-            cells.push(marked(&standings.arms[index], digits, study.alpha, has_best(study, metric, standings)));
+            cells.push(marked(&standings.arms[index], digits, study.alpha, has_best(study, standings)));
         }
         table.push(cells);
         divide(&mut table, study, index);
     }
     table.notes = notes(study);
-    if study.metrics.iter().any(|metric| !study.is_comparable(metric)) {
-        let note = "is per token, and arms count different tokens: compare it within one vocabulary only.";
-        table.notes.push(format!("{} {note}", APART.trim()));
-    } else if study.metrics.iter().any(Metric::is_per_token) && study.vocabularies() > 1 {
-        let note = "Values per token are of each model's own vocabulary: a reference with another one cannot be compared on them.";
-        table.notes.push(note.to_owned());
-    }
+    table.notes.extend(study.metrics.iter().filter_map(|metric| vocabulary::note(study, metric)));
     table
 }
 
@@ -75,7 +67,7 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
             standing.interval.map_or(Value::Absent, |interval| Value::Interval(interval.low, interval.high, digits));
         let mut cells = vec![
             Cell::text(name(&study.arms[index], study)),
-            marked(standing, digits, study.alpha, has_best(study, metric, standings)),
+            marked(standing, digits, study.alpha, has_best(study, standings)),
             Cell::new(interval),
         ];
         if spread {
@@ -94,6 +86,7 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
         divide(&mut table, study, index);
     }
     table.notes = notes(study);
+    table.notes.extend(vocabulary::note(study, metric));
     table
 }
 
@@ -107,12 +100,12 @@ fn name(arm: &Arm, study: &Study) -> String {
     format!("{}{remark}", arm.name)
 }
 
-/// Whether there is a best arm to mark: where values can be compared, and not all cells are equally good.
-fn has_best(study: &Study, metric: &Metric, standings: &Standings) -> bool {
+/// Whether there is a best arm to mark: not where all cells are equally good.
+fn has_best(study: &Study, standings: &Standings) -> bool {
     let cells = study.arms.iter().zip(&standings.arms).filter(|(arm, _)| arm.role == Role::Cell);
     let mut values = cells.filter_map(|(_, standing)| standing.value);
     let first = values.next();
-    study.is_comparable(metric) && values.any(|value| Some(value) != first)
+    values.any(|value| Some(value) != first)
 }
 
 fn marked(standing: &Standing, digits: usize, alpha: f64, has_best: bool) -> Cell {
