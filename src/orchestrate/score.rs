@@ -250,7 +250,7 @@ mod tests {
         let examples = [example("a", "the slice")];
         let bits = |nll: f64, response_tokens: u64| {
             let generation = Generation { response_tokens, ..generation("a", "", Some(nll)) };
-            let (described, values) = values(&[generation], &examples, &[MetricName::BitsPerByte], None).unwrap();
+            let (described, values, _) = values(&[generation], &examples, &[MetricName::BitsPerByte], None).unwrap();
             assert_eq!(described[0].aggregation, Aggregation::WeightedMean);
             assert!(described[0].signature.contains("eos not counted"), "{}", described[0].signature);
             assert_eq!(values[0].counts, [8.0]);
