@@ -295,6 +295,7 @@ impl<'p> Sides<'p> {
 #[cfg(test)]
 mod tests {
     use tutelage_metrics::ngram::bleu;
+    use tutelage_metrics::ngram::tokenizer::Tokenizer;
 
     use super::*;
     use crate::study::Aggregation;
@@ -314,7 +315,7 @@ mod tests {
             let word = |place: usize| if place < wrong { format!("x{place}") } else { format!("w{place}") };
             (0..length).map(word).collect::<Vec<_>>().join(" ")
         };
-        bleu::counts(&text(wrong), &[text(0)])
+        bleu::counts(Tokenizer::default(), &text(wrong), &[text(0)])
     }
 
     #[test]

@@ -122,6 +122,7 @@ mod tests {
             unit: unit.into(),
             direction: Direction::Lower,
             signature: String::new(),
+            source: String::new(),
             aggregation: Aggregation::WeightedMean,
         }
     }

@@ -767,6 +767,7 @@ fn ends_of_answers_that_differ() {
             vocabularies: &|_, _| Some(Compared { same: true, ends: Some(ends.clone()) }),
             located: &|_| None,
             positions: &|_| None,
+            width: &|_| None,
             train_examples: Some(2000),
             default_embedding_model: Ok(()),
         };

@@ -45,8 +45,8 @@ fn statistics(findings: &Findings) -> Vec<[&'static str; 4]> {
         ),
         row(
             "Pseudo-values",
-            "units of scores of the whole corpus",
-            "Tukey 1958, Bias and confidence in not-quite large samples",
+            "what each unit adds to a score of the whole corpus",
+            "Busing, Meijer and van der Leeden 1999, Delete-m jackknife for unequal m",
         ),
     ];
     if findings.study.seeds.len() > 1 {
