@@ -781,7 +781,7 @@ fn ends_of_answers_that_differ() {
         let around = Surroundings {
             metrics: &super::METRICS,
             per_token: &[],
-            vocabularies: &|_, _| Some(Compared { same: true, ends: Some(ends.clone()) }),
+            vocabularies: &|_, _| Some(Compared { same: true, ends: Some(ends.clone()), split: None }),
             located: &|_| None,
             positions: &|_| None,
             width: &|_| None,
