@@ -81,7 +81,7 @@ fn bleu_is_compared_as_it_is_scored() {
     sacrebleu-bootstrap  −42.4368   0.004
 
     effect  value    95 % interval
-    d-z     −0.0388  −0.7320 to 0.6544
+    d-z     −0.6077  −1.2455 to 1.1462
     --- stderr
     ");
 
