@@ -131,7 +131,7 @@ fn compared(student: &Tokenizer, teacher: &Tokenizer, answers: &[Example]) -> Co
         let response = response(&example.answer);
         student.encode(&response) != teacher.encode(&response)
     };
-    let split = answers.iter().find(differs).filter(|_| same).map(|example| example.answer.clone());
+    let split = if same { answers.iter().find(differs).map(|example| example.answer.clone()) } else { None };
     Compared { same, ends, split }
 }
 

@@ -249,11 +249,11 @@ impl Collecting<'_> {
                 continue;
             }
             let events = event::read(&self.store.folder_of(stage).events_jsonl())?;
-            let forms = events.into_iter().filter_map(|event| match event {
+            let mut forms = events.into_iter().filter_map(|event| match event {
                 Event::Objective { form } => Some(form),
                 _ => None,
             });
-            if let Some(form) = forms.last() {
+            if let Some(form) = forms.next_back() {
                 return Ok(Some(form));
             }
         }
