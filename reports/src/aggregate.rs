@@ -64,11 +64,11 @@ impl Aggregation {
         matches!(self, Self::Mean | Self::WeightedMean)
     }
 
-    /// Says the formula in words, for the methods section.
+    /// Says the formula in words, for the methods section; the length of an answer is in the metric's unit.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Mean => "mean over questions",
-            Self::WeightedMean => "mean over tokens",
+            Self::WeightedMean => "mean weighted by length",
             Self::WeightedGeometricMean => "exp of the mean log over tokens",
             Self::Bleu | Self::Chrf => "corpus score from summed counts",
         }

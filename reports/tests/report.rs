@@ -52,6 +52,34 @@ fn verdicts_find_what_was_put_in() {
 }
 
 #[test]
+fn values_per_token_are_compared_within_one_vocabulary_only() {
+    let (mut study, records) = golden::study();
+    // As if each side of a factor answered in a vocabulary of its own.
+    for arm in study.arms.iter_mut().filter(|arm| arm.name.starts_with("other/")) {
+        arm.model = "teacher-other".into();
+    }
+    study.hypotheses.truncate(1);
+    let claim = &mut study.hypotheses[0];
+    (claim.factor, claim.better, claim.worse) = ("teacher".into(), "same".into(), "other".into());
+    claim.within.clear();
+    claim.metrics = vec!["rouge-l".into(), "nll".into()];
+    let folder = tempfile::tempdir().unwrap();
+    let report = render(&study, &records, folder.path(), without_pictures()).unwrap();
+    let [rouge, loss] = &report.summary.hypotheses[0].metrics[..] else { panic!("two metrics are answered") };
+    assert!(rouge.contrast.is_some());
+    let Verdict::Untestable { reason } = &loss.verdict else { panic!("{loss:?}") };
+    assert!(reason.contains("the vocabularies of `student` and `teacher-other` differ"), "{reason}");
+    let standings = report.summary.standings.iter().find(|standings| standings.metric == "nll").unwrap();
+    // The baseline is of the first vocabulary, and each has a best arm.
+    let compared = |side: &str| {
+        let arms = standings.arms.iter().filter(|arm| arm.arm.starts_with(side));
+        arms.filter(|arm| arm.against_baseline.is_some()).count()
+    };
+    assert_eq!((compared("same/"), compared("other/")), (7, 0));
+    assert_eq!(standings.arms.iter().filter(|arm| arm.best).count(), 2);
+}
+
+#[test]
 fn a_claim_turned_round_is_reversed() {
     let (mut study, records) = golden::study();
     study.hypotheses.truncate(1);

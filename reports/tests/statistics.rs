@@ -46,11 +46,11 @@ fn arms_share_the_whole_bill() {
     assert!((shared / known - 1.0).abs() < 1e-12);
     assert!((account.total.measured + account.total.estimated - known).abs() < 1e-6);
     assert!(account.total.unavailable.contains("gpu"));
-    // Sixteen arms share the student's pretraining: 0.9 of 2,400 J is known.
+    // Sixteen arms and two controls share the student's pretraining: 0.9 of 2,400 J is known.
     let seconds: f64 = account.arms.iter().map(|arm| arm.seconds).sum();
     assert!((seconds - account.seconds).abs() < 1e-9);
     let cheapest = account.arms.iter().find(|arm| arm.arm == "same/none/kd").unwrap();
-    let wanted = 0.9 * (2_400.0 / 16.0 + 5_200.0 / 8.0);
+    let wanted = 0.9 * (2_400.0 / 18.0 + 5_200.0 / 8.0);
     let pretrain = &cheapest.stages["pretrain"];
     assert!((pretrain.measured + pretrain.estimated - wanted).abs() < 1e-9);
 }

@@ -1,12 +1,15 @@
 //! Opening an experiment: what the commands on experiments have in common.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tutelage_metrics::metric::METRICS;
 
 use super::output::{Format, Output};
-use crate::data::{ImportError, SplitError, Tokenizer, import, split};
+use crate::data::template::response;
+use crate::data::{Example, ImportError, SplitError, Tokenizer, import, split};
 use crate::evaluate::locate::{self, LocateError};
 use crate::experiment::settings::{Experiment, Model, TokenizerSource};
 use crate::experiment::{Checked, Compared, Ends, Faults, KeyPath, Loaded, Surroundings, check, load};
@@ -56,15 +59,22 @@ impl StudyArgs {
     /// All faults at once.
     pub fn check(&self) -> Result<Checked, Faults> {
         let mut loaded = load(&self.experiment, &self.set);
-        let train_examples = train_examples(&mut loaded);
+        let train = train_split(&mut loaded);
         unreadable_models(&mut loaded);
         let experiment = loaded.experiment.clone();
         let metrics = METRICS.map(|metric| metric.id);
         let per_token: Vec<&str> =
             METRICS.iter().filter(|metric| metric.is_per_token()).map(|metric| metric.id).collect();
-        let vocabularies = |student: &str, teacher: &str| {
+        let answers = train.as_deref().unwrap_or_default();
+        let compare = |student: &str, teacher: &str| {
             let experiment = experiment.as_ref()?;
-            Some(compared(&tokenizer(experiment, student)?, &tokenizer(experiment, teacher)?))
+            Some(compared(&tokenizer(experiment, student)?, &tokenizer(experiment, teacher)?, answers))
+        };
+        // Asked more than once of a pair, and tokenizers take long to read.
+        let known = RefCell::new(BTreeMap::new());
+        let vocabularies = |student: &str, teacher: &str| {
+            let pair = (student.to_owned(), teacher.to_owned());
+            known.borrow_mut().entry(pair).or_insert_with(|| compare(student, teacher)).clone()
         };
         let around = Surroundings {
             metrics: &metrics,
@@ -73,7 +83,7 @@ impl StudyArgs {
             located: &|name| hub::locate(&format!("hf:{name}")),
             positions: &|checkpoint| size(checkpoint, |config| config.max_position_embeddings),
             width: &|checkpoint| size(checkpoint, |config| config.hidden_size),
-            train_examples,
+            train_examples: train.as_ref().map(Vec::len),
             default_embedding_model: default_embedding_model(),
         };
         check(loaded, &around)
@@ -108,15 +118,21 @@ impl StoreArgs {
     }
 }
 
-/// Compares the vocabularies of a student and a teacher.
-fn compared(student: &Tokenizer, teacher: &Tokenizer) -> Compared {
+/// Compares the vocabularies of a student and a teacher, and how they cut `answers`.
+fn compared(student: &Tokenizer, teacher: &Tokenizer, answers: &[Example]) -> Compared {
     let end = |tokenizer: &Tokenizer| tokenizer.token(tokenizer.eos()).unwrap_or_default().to_owned();
     let ends = (student.eos() != teacher.eos()).then(|| Ends {
         student: end(student),
         teacher: end(teacher),
         is_shared: teacher.token(student.eos()) == student.token(student.eos()),
     });
-    Compared { same: student.same_vocabulary(teacher), ends }
+    let same = student.same_vocabulary(teacher);
+    let differs = |example: &&Example| {
+        let response = response(&example.answer);
+        student.encode(&response) != teacher.encode(&response)
+    };
+    let split = answers.iter().find(differs).filter(|_| same).map(|example| example.answer.clone());
+    Compared { same, ends, split }
 }
 
 /// Returns a size of a checkpoint, if it is here.
@@ -139,9 +155,9 @@ fn default_embedding_model() -> Result<(), (String, String)> {
     })
 }
 
-/// Counts the training examples, or adds what is wrong inside the data to the faults. What the
+/// Returns the training examples, or adds what is wrong inside the data to the faults. What the
 /// settings alone show to be wrong is told by the check.
-fn train_examples(loaded: &mut Loaded) -> Option<usize> {
+fn train_split(loaded: &mut Loaded) -> Option<Vec<Example>> {
     let experiment = loaded.experiment.as_ref()?;
     let (name, data) = experiment.data.first_key_value()?;
     let at = KeyPath::from("data").key(name);
@@ -150,7 +166,7 @@ fn train_examples(loaded: &mut Loaded) -> Option<usize> {
     }
     let divided = match import(data, Path::new("")) {
         Ok(imported) => match split(&imported.examples, &data.split, data.limit) {
-            Ok(splits) => return Some(splits.train.len()),
+            Ok(splits) => return Some(splits.train),
             Err(SplitError::Shares(..) | SplitError::NotGiven(_)) => return None,
             Err(_) if data.limit == Some(0) => return None,
             Err(error) => (at.key("split"), error.to_string(), error.hint()),

@@ -118,8 +118,9 @@ fn a_misspelt_context_is_not_a_closed_book() {
     write(folder.path(), "qa.jsonl", &rows(", \"contexts\": \"c\""));
     let shown = tutelage(folder.path(), &["check", "study.toml"]);
     assert!(shown.contains("row 1, line 1, field `contexts` is not read, and there is no `context`"), "{shown}");
-    for rest in ["", ", \"context\": \"c\""] {
-        write(folder.path(), "qa.jsonl", &rows(rest));
+    let with_contexts = (0..60).map(|id| row(id, &format!(", \"context\": \"c{id}\""))).collect();
+    for rows in [rows(""), with_contexts] {
+        write(folder.path(), "qa.jsonl", &rows);
         let shown = tutelage(folder.path(), &["check", "study.toml"]);
         assert!(shown.starts_with("exit 0\n"), "{shown}");
     }

@@ -218,15 +218,15 @@ error: `compute.precision` has no choice `bfloat16`
  = help: did you mean `bf16`? choices: `auto`, `f32`, `bf16`
 "#);
     assert_snapshot!(one_fault(&[], &["evaluation.metrics=[\"rouge-l\", \"f1\"]"]), @r#"
-error: no metric is named `f1`
---> --set evaluation.metrics=["rouge-l", "f1"]
- = help: did you mean `token-f1`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`
-"#);
+    error: no metric is named `f1`
+    --> --set evaluation.metrics=["rouge-l", "f1"]
+     = help: did you mean `token-f1`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
+    "#);
     assert_snapshot!(one_fault(&[], &["evaluation.metrics=[\"rouge-l\", \"em\"]"]), @r#"
-error: no metric is named `em`
---> --set evaluation.metrics=["rouge-l", "em"]
- = help: did you mean `exact-match`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`
-"#);
+    error: no metric is named `em`
+    --> --set evaluation.metrics=["rouge-l", "em"]
+     = help: did you mean `exact-match`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
+    "#);
     assert_snapshot!(one_fault(&[], &["evaluation.metrics=[\"rouge-l\", \"ppl\"]"]), @r#"
 error: no metric is named `ppl`
 --> --set evaluation.metrics=["rouge-l", "ppl"]

@@ -153,65 +153,65 @@ fn bad_hypotheses() {
         ("[factors]", "[evaluation]\nmetrics = [\"rouge-l\"]\n\n[factors]"),
     ];
     assert_snapshot!(faults(&edits, &[]), @r#"
-error: `both` is compared with itself
-  --> study.toml:32:55
-   |
-32 | contrast = { factor = "sft", better = "both", worse = "both", within = { sft = "none", techer = "large" } }
-   |                                                       ^^^^^^
-   |
-   = help: name two levels
+    error: `both` is compared with itself
+      --> study.toml:32:55
+       |
+    32 | contrast = { factor = "sft", better = "both", worse = "both", within = { sft = "none", techer = "large" } }
+       |                                                       ^^^^^^
+       |
+       = help: name two levels
 
-error: `within` fixes `sft`, which is the factor that is compared
-  --> study.toml:32:80
-   |
-32 | contrast = { factor = "sft", better = "both", worse = "both", within = { sft = "none", techer = "large" } }
-   |                                                                                ^^^^^^
-   |
-   = help: fix other factors only
+    error: `within` fixes `sft`, which is the factor that is compared
+      --> study.toml:32:80
+       |
+    32 | contrast = { factor = "sft", better = "both", worse = "both", within = { sft = "none", techer = "large" } }
+       |                                                                                ^^^^^^
+       |
+       = help: fix other factors only
 
-error: no factor is named `techer`
-  --> study.toml:32:97
-   |
-32 | contrast = { factor = "sft", better = "both", worse = "both", within = { sft = "none", techer = "large" } }
-   |                                                                                                 ^^^^^^^
-   |
-   = help: did you mean `teacher`? factors: `student`, `teacher`, `sft`, `algorithm`
+    error: no factor is named `techer`
+      --> study.toml:32:97
+       |
+    32 | contrast = { factor = "sft", better = "both", worse = "both", within = { sft = "none", techer = "large" } }
+       |                                                                                                 ^^^^^^^
+       |
+       = help: did you mean `teacher`? factors: `student`, `teacher`, `sft`, `algorithm`
 
-error: `bleu` is tested but not computed
-  --> study.toml:33:12
-   |
-19 | metrics = ["rouge-l"]
-   |           ----------- the metrics that are computed
-...
-33 | metrics = ["bleu", "bertscore"]
-   |            ^^^^^^
-   |
-   = help: add `bleu` to `evaluation.metrics`
+    error: `bleu` is tested but not computed
+      --> study.toml:33:12
+       |
+    19 | metrics = ["rouge-l"]
+       |           ----------- the metrics that are computed
+    ...
+    33 | metrics = ["bleu", "bertscore"]
+       |            ^^^^^^
+       |
+       = help: add `bleu` to `evaluation.metrics`
 
-error: no metric is named `bertscore`
-  --> study.toml:33:20
-   |
-33 | metrics = ["bleu", "bertscore"]
-   |                    ^^^^^^^^^^^
-   |
-   = help: metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
+    error: no metric is named `bertscore`
+      --> study.toml:33:20
+       |
+    33 | metrics = ["bleu", "bertscore"]
+       |                    ^^^^^^^^^^^
+       |
+       = help: metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
 
-error: unknown key `alpha` in `hypotheses[0]`
-  --> study.toml:34:1
-   |
-34 | alpha = 5
-   | ^^^^^
-   |
-   = help: one significance level holds for all claims of an experiment: write `alpha = 0.05` above the first `[table]`
+    error: unknown key `alpha` in `hypotheses[0]`
+      --> study.toml:34:1
+       |
+    34 | alpha = 5
+       | ^^^^^
+       |
+       = help: one significance level holds for all claims: write `alpha = 0.05` above the first `[table]`
 
-error: `alpha` should be above 0 and below 1, found 5
-  --> study.toml:34:9
-   |
-34 | alpha = 5
-   |         ^
+    error: `alpha` should be above 0 and below 1, found 5
+      --> study.toml:34:9
+       |
+    34 | alpha = 5
+       |         ^
 
-7 faults in `study.toml`
-"#);
+    7 faults in `study.toml`
+    "#);
 }
 
 #[test]
@@ -781,7 +781,7 @@ fn ends_of_answers_that_differ() {
         let around = Surroundings {
             metrics: &super::METRICS,
             per_token: &[],
-            vocabularies: &|_, _| Some(Compared { same: true, ends: Some(ends.clone()) }),
+            vocabularies: &|_, _| Some(Compared { same: true, ends: Some(ends.clone()), split: None }),
             located: &|_| None,
             positions: &|_| None,
             width: &|_| None,

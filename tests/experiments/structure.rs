@@ -160,17 +160,17 @@ error: `data.glossary.importer` has no choice `glosary`
 #[test]
 fn a_misspelt_choice_with_settings() {
     let edit = ("[algorithms.kd.vanilla]", "[algorithms.kd.vanila]");
-    assert_snapshot!(faults(&[edit], &[]), @r#"
-error: `algorithms.kd` has no choice `vanila`
-  --> study.toml:24:16
-   |
-24 | [algorithms.kd.vanila]
-   |                ^^^^^^
-   |
-   = help: did you mean `vanilla`? choices: `vanilla`, `dual-space`
+    assert_snapshot!(faults(&[edit], &[]), @"
+    error: `algorithms.kd` has no choice `vanila`
+      --> study.toml:24:16
+       |
+    24 | [algorithms.kd.vanila]
+       |                ^^^^^^
+       |
+       = help: did you mean `vanilla`? choices: `vanilla`, `dual-space`, `cross-entropy`
 
-1 fault in `study.toml`
-"#);
+    1 fault in `study.toml`
+    ");
 }
 
 #[test]

@@ -212,3 +212,24 @@ fn an_embedding_model_that_is_named_wrongly() {
     assert!(shown.contains("help: correct or unset $TUTELAGE_EMBEDDING_MODEL"), "{shown}");
     assert!(!shown.contains("make setup"), "{shown}");
 }
+
+#[test]
+fn tokenizers_of_one_vocabulary_may_end_answers_otherwise_but_not_cut_them() {
+    let folder = study(&[
+        ("a = { byte-level-bpe = { vocabulary = 512 } }", "a = { file = { path = \"a\" } }"),
+        ("b = { unigram = { vocabulary = 512 } }", "b = { file = { path = \"b\" } }"),
+        ("teacher = [\"large\"]", "teacher = [\"foreign\"]"),
+    ]);
+    for name in ["a", "b"] {
+        copy(&fixture("data/llama"), &folder.path().join(name));
+    }
+    let config = folder.path().join("b/tokenizer_config.json");
+    let written = fs::read_to_string(&config).expect("a file");
+    fs::write(&config, written.replace("\"eos_token\":\"</s>\"", "\"eos_token\":\"<s>\"")).expect("a file");
+    let checked = checked(folder.path()).unwrap_or_else(|faults| panic!("{faults}"));
+    let note = "`small` ends answers with `</s>`, `foreign` with `<s>`";
+    assert!(checked.notes.iter().any(|told| told.starts_with(note)), "{:?}", checked.notes);
+    fs::write(&config, written.replace("LlamaTokenizer", "PreTrainedTokenizerFast")).expect("a file");
+    let shown = faults(folder.path());
+    assert!(shown.contains("`small` and `foreign` have the same tokens but cut \""), "{shown}");
+}

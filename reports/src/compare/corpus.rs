@@ -6,7 +6,7 @@ use tutelage_metrics::ngram::{bleu, chrf};
 use super::pairs::{Grouping, Pair};
 use super::{EffectResult, Found, Item, TestResult, bootstrap_test, flip};
 use crate::statistics::randomisation::randomisation;
-use crate::statistics::{P, Resampling, Units, bootstrap, effect, moments};
+use crate::statistics::{Interval, P, Resampling, Units, bootstrap, moments};
 use crate::study::Aggregation;
 use crate::{Error, Result};
 
@@ -102,14 +102,17 @@ pub(super) fn compare(
     if let Some(test) = bootstrap_test(whole, &resampled) {
         tests.extend([test, sacrebleu_bootstrap(whole, &resampled)]);
     }
-    let d_z = effect::d_z(&units.means(), resampling.level);
+    // As of a mean: the effect and its limits by the deviation over units of what it is the mean of.
+    let spread = (units.variance() * units.count() as f64).sqrt();
+    let ci_of_d_z = Interval { low: ci.low / spread, high: ci.high / spread };
+    let d_z = (spread > 0.0).then(|| EffectResult { effect: "d-z", value: whole / spread, ci: ci_of_d_z });
     Found {
         mean_a: aggregation.value(&first_sum),
         mean_b: aggregation.value(&second_sum),
         difference: whole,
         ci,
         tests,
-        effects: d_z.map(|(value, ci)| EffectResult { effect: "d-z", value, ci }).into_iter().collect(),
+        effects: d_z.into_iter().collect(),
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Compared {
     pub same: bool,
     /// The tokens that end their answers, where they are not the same.
     pub ends: Option<Ends>,
+    /// An answer of the training split that they cut into different tokens, if there is one.
+    pub split: Option<String>,
 }
 
 /// The tokens that end the answers of a student and a teacher.

@@ -1,7 +1,5 @@
 //! Algorithms: their numbers, and whether they fit the vocabularies they are used on.
 
-use std::collections::BTreeSet;
-
 use super::range::{LR, TEMPERATURE};
 use super::{Checking, Compared, Surroundings};
 use crate::experiment::document::KeyPath;
@@ -26,7 +24,7 @@ pub fn same_vocabulary(
 
 /// Says how two models of the experiment compare, as [`same_vocabulary`] does.
 fn compared(experiment: &Experiment, around: &Surroundings<'_>, student: &str, teacher: &str) -> Option<Compared> {
-    let known = |same| Some(Compared { same, ends: None });
+    let known = |same| Some(Compared { same, ends: None, split: None });
     if student == teacher {
         return known(true);
     }
@@ -68,7 +66,7 @@ impl Checking<'_, '_> {
                 self.form(name, algorithm);
             }
         }
-        self.ends();
+        self.answers();
     }
 
     /// Lists the pairs of a student and a teacher whose vocabularies were read as typed.
@@ -111,15 +109,23 @@ impl Checking<'_, '_> {
         }
     }
 
-    /// Checks that the ends of answers can be taken for one another where vocabularies are the same.
-    fn ends(&mut self) {
-        let mut told = BTreeSet::new();
+    /// Checks that models of one vocabulary read the same answers: the same tokens, and ends that can be
+    /// taken for one another.
+    fn answers(&mut self) {
         for (student, teacher) in self.pairs() {
             let compared = compared(self.experiment, self.around, &student, &teacher);
-            let Some(Compared { same: true, ends: Some(ends) }) = compared else { continue };
-            if !told.insert((student.clone(), teacher.clone())) {
-                continue;
+            let Some(Compared { same: true, ends, split }) = compared else { continue };
+            let level = self.experiment.factors.teacher.iter().position(|level| *level == teacher);
+            let at = KeyPath::from("factors.teacher").index(level.unwrap_or_default());
+            if let Some(answer) = split {
+                let message = format!(
+                    "`{student}` and `{teacher}` have the same tokens but cut {answer:?} into different ones: their \
+                     predictions cannot be compared token by token"
+                );
+                let help = "give both checkpoints the same `tokenizer.json` and `tokenizer_config.json`";
+                self.faults.at(&at, message, help);
             }
+            let Some(ends) = ends else { continue };
             let (mine, theirs) = (&ends.student, &ends.teacher);
             if ends.is_shared {
                 self.notes.push(format!(
@@ -132,8 +138,7 @@ impl Checking<'_, '_> {
                 "`{student}` ends answers with `{mine}`, which `{teacher}` does not have: it ends them with `{theirs}`"
             );
             let help = "name one `eos_token` in `tokenizer_config.json` of both checkpoints, or choose another teacher";
-            let level = self.experiment.factors.teacher.iter().position(|level| *level == teacher);
-            self.faults.at(KeyPath::from("factors.teacher").index(level.unwrap_or_default()), message, help);
+            self.faults.at(&at, message, help);
         }
     }
 
