@@ -775,6 +775,14 @@ mod tests {
             study.checks[0].evidence,
             "2.000 to 1.000 nats per token; 95 % interval of the difference \u{2212}1.000 to \u{2212}1.000, 50 questions in 9 groups, 1 seed"
         );
+        let trained: Vec<(&str, usize)> =
+            study.training.iter().map(|training| (training.stage.as_str(), training.labels.len())).collect();
+        assert_eq!(trained, [("pretrain", 2), ("sft", 2), ("distill", 8)]);
+        assert_eq!(study.training[2].seeds, [10, 20]);
+        assert!(study.training[1].settings.contains(&("trained weights".to_owned(), "all".to_owned())));
+        assert!(study.metrics.iter().all(|metric| !metric.source.is_empty()));
+        assert!(study.environment.iter().any(|(name, value)| name == "code" && value.starts_with("Tutelage ")));
+        assert!(study.provenance.iter().any(|(name, _)| name == "pretrain big"), "{:?}", study.provenance);
         // The tuned teacher, and students at two seeds; 16 trials; each a loss and a dev loss.
         assert_eq!(study.curves.len(), (1 + 2 + 16) * 2);
         assert_eq!(study.examples.len(), 5);

@@ -57,6 +57,10 @@ fn opening<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
 fn design<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
     blocks.push(Block::Heading("Design and data".into()));
     blocks.push(Block::Paragraph(content::design(findings)));
+    let objectives = setting::objectives(findings);
+    if !objectives.is_empty() {
+        blocks.push(Block::Facts("Objectives that ran".into(), objectives));
+    }
     if !findings.study.data.is_empty() {
         blocks.push(Block::Facts("Data".into(), setting::data(findings)));
     }

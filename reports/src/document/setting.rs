@@ -60,6 +60,19 @@ fn extent(Extent { least, most }: Extent) -> String {
     }
 }
 
+/// Which form of an objective ran for which arms.
+pub(super) fn objectives(findings: &Findings) -> Vec<(String, String)> {
+    let mut forms: Vec<(&str, Vec<&str>)> = Vec::new();
+    for arm in &findings.study.arms {
+        let Some(objective) = arm.objective.as_deref() else { continue };
+        match forms.iter_mut().find(|(known, _)| *known == objective) {
+            Some((_, arms)) => arms.push(&arm.name),
+            None => forms.push((objective, vec![&arm.name])),
+        }
+    }
+    forms.into_iter().map(|(objective, arms)| (objective.to_owned(), arms.join(", "))).collect()
+}
+
 /// What a reader must know of the data, set by set.
 pub(super) fn data(findings: &Findings) -> Vec<(String, String)> {
     let mut facts = Vec::new();
