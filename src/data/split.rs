@@ -60,7 +60,7 @@ impl SplitError {
 /// Divides `examples`; the result depends on nothing but the arguments.
 ///
 /// Groups (documents, or single examples) are sorted by name and shuffled by `settings.seed`; those
-/// that share a question with its answer count as one: see [`overlap::joined`]. At most `limit`
+/// that share a question with its answer count as one: see `overlap::joined`. At most `limit`
 /// examples are taken in this order, the last group in part. Each group then goes to the split that
 /// lacks most examples of its share, so that shares are met in examples, not in groups.
 /// [`GroupBy::Given`] keeps the importer's division (after `limit`) and ignores the shares.

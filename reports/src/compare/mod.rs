@@ -1,7 +1,7 @@
 //! Two lists of scores, compared without a study.
 //!
-//! [`pairs`] brings the lists together and says what counts as independent; then either [`means`] of
-//! examples are compared or the scores of a [`corpus`].
+//! `pairs` brings the lists together and says what counts as independent; then either `means` of
+//! examples are compared or the scores of a `corpus`.
 
 mod corpus;
 mod means;

@@ -1,4 +1,4 @@
-//! The report as a document: [`outline`] draws it up once, as typed blocks, and a printer each sets
+//! The report as a document: `outline` draws it up once, as typed blocks, and a printer each sets
 //! them as PDF and as Markdown.
 
 pub mod block;
