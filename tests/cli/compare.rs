@@ -165,7 +165,7 @@ fn p_is_never_printed_as_zero() {
     let at = folder.path();
     for (side, value) in [("a", 1.0), ("b", 0.0)] {
         let row = |id: u32| {
-            let value = if id % 50 == 0 { 1.0 - value } else { value };
+            let value = if id.is_multiple_of(50) { 1.0 - value } else { value };
             format!("{{\"id\": {id}, \"metric\": \"em\", \"value\": {value}}}\n")
         };
         write(at, &format!("{side}.jsonl"), &(0..400).map(row).collect::<String>());
