@@ -230,12 +230,12 @@ error: `compute.precision` has no choice `bfloat16`
     assert_snapshot!(one_fault(&[], &["evaluation.metrics=[\"rouge-l\", \"ppl\"]"]), @r#"
 error: no metric is named `ppl`
 --> --set evaluation.metrics=["rouge-l", "ppl"]
- = help: did you mean `perplexity`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`
+ = help: did you mean `perplexity`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
 "#);
     assert_snapshot!(one_fault(&[], &["evaluation.metrics=[\"rouge-l\", \"rouge\"]"]), @r#"
 error: no metric is named `rouge`
 --> --set evaluation.metrics=["rouge-l", "rouge"]
- = help: did you mean `rouge-l`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`
+ = help: did you mean `rouge-l`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
 "#);
     assert_snapshot!(one_fault(&[("temperature = 2.0", "divergence = \"rkl\"")], &[]), @r#"
 error: `algorithms.kd.vanilla.divergence` has no choice `rkl`
