@@ -87,7 +87,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::device::{Compute, Precision};
+    use crate::device::Compute;
     use crate::experiment::identity;
     use crate::orchestrate::execute::Inputs;
     use crate::orchestrate::job::Job;
@@ -95,17 +95,6 @@ mod tests {
     use crate::orchestrate::stop::StopFlag;
     use crate::orchestrate::store::{StageFolder, Store};
     use crate::orchestrate::{rows, small};
-
-    fn job(batch: usize) -> CaptureJob {
-        CaptureJob {
-            max_length: 32,
-            max_prompt: None,
-            closed_book: true,
-            precision: Precision::F32,
-            threads: None,
-            batch,
-        }
-    }
 
     /// Writes a teacher and its data into `folder` and returns the stage that reads them.
     fn stage(folder: &Path) -> Stage {
@@ -128,7 +117,7 @@ mod tests {
             versions: BTreeMap::new(),
             inputs: vec![input("data", &data), input("teacher", &teacher)],
             key: key.clone(),
-            job: Job::Capture(job(1)),
+            job: Job::Capture(small::capture_job(1)),
             seed: None,
             users: vec![],
         }
@@ -158,7 +147,7 @@ mod tests {
             events: &mut events,
             stop: &stop,
         };
-        let result = run(&job(batch), around);
+        let result = run(&small::capture_job(batch), around);
         (result, told, folder)
     }
 

@@ -3,10 +3,11 @@
 use tch::Device;
 
 use crate::data::{Example, Tokenizer};
-use crate::device::Seed;
+use crate::device::{Precision, Seed};
 use crate::experiment::settings::{Architecture, Scratch, TokenizerSource};
 use crate::models::config::Config;
 use crate::models::decoder::Decoder;
+use crate::orchestrate::job::CaptureJob;
 
 /// Questions without a context, whose answers are of one to three cells.
 pub(super) fn examples(count: usize) -> Vec<Example> {
@@ -42,4 +43,9 @@ pub(super) fn decoder(tokenizer: &Tokenizer) -> Decoder {
         positions: 64,
     };
     Decoder::initialise(Config::scratch(&scratch, tokenizer.len(), tokenizer.eos()), Seed(1), Device::Cpu)
+}
+
+/// A job that captures passes of `batch` sequences of such questions.
+pub(super) fn capture_job(batch: usize) -> CaptureJob {
+    CaptureJob { max_length: 32, max_prompt: None, closed_book: true, precision: Precision::F32, threads: None, batch }
 }

@@ -270,7 +270,7 @@ mod tests {
     use crate::experiment::settings::Divergence;
     use crate::files;
     use crate::orchestrate::capture;
-    use crate::orchestrate::job::{CaptureJob, Job};
+    use crate::orchestrate::job::Job;
     use crate::orchestrate::stage::{Input, Source, Stage, StageKind};
     use crate::orchestrate::store::Store;
     use crate::orchestrate::{rows, small};
@@ -327,7 +327,7 @@ mod tests {
                 label: output.to_owned(),
                 inputs: names.iter().map(input).collect(),
                 key: key.clone(),
-                job: Job::Capture(job()),
+                job: Job::Capture(small::capture_job(4)),
                 versions: BTreeMap::new(),
                 seed: None,
                 users: vec![],
@@ -351,7 +351,7 @@ mod tests {
 
         /// Captures the teacher and distils one step; returns what the latter told.
         fn distil(&self, algorithm: Algorithm) -> anyhow::Result<Vec<Event>> {
-            self.run(&["data", "teacher"], "capture", |around| capture::run(&job(), around))?;
+            self.run(&["data", "teacher"], "capture", |around| capture::run(&small::capture_job(4), around))?;
             let training = Training { batch: 4, max_length: 32, ..Training::default() };
             let job = DistillJob {
                 algorithm,
@@ -363,17 +363,6 @@ mod tests {
                 seed: 1,
             };
             self.run(&["data", "student", "teacher", "capture"], "distilled", |around| distill(&job, around))
-        }
-    }
-
-    fn job() -> CaptureJob {
-        CaptureJob {
-            max_length: 32,
-            max_prompt: None,
-            closed_book: true,
-            precision: Precision::F32,
-            threads: None,
-            batch: 4,
         }
     }
 

@@ -8,6 +8,7 @@
 //! before start and finish.
 
 use super::account::{Account, Measured};
+use super::gap::{Gap, Gaps};
 use super::source::{Joules, PowerSource, Reading, State, Turn, Unavailable};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,10 +23,6 @@ pub const INTERVAL: Duration = Duration::from_millis(100);
 /// Longest time between two readings of a power sensor that its integral bridges, in seconds: far
 /// above [`INTERVAL`] on a busy machine, short beside any stop. An assumption.
 const BRIDGED_SECONDS: f64 = 5.0;
-
-/// How many times longer than it was read a counter may have been unread, for its mean power to tell how
-/// often it turned over meanwhile: an assumption.
-const LARGEST_UNREAD: f64 = 10.0;
 
 /// Sleep of the machine that is no rounding of its two clocks, in seconds.
 const SLEEP_SECONDS: f64 = 1.0;
@@ -126,7 +123,7 @@ struct Track {
     /// Latest value of the counter, and what it counted since the first, turns unrolled.
     counter: Option<Counter>,
     /// Times in which the counter may have turned over unread: not in what it counted.
-    gaps: Vec<Gap>,
+    gaps: Gaps,
     /// Latest power, and the energy integrated up to it.
     power: Option<Power>,
     /// Whether the first and the latest reading had a power: between them gaps are bridged.
@@ -165,33 +162,6 @@ struct Counter {
     at: Moment,
     value: Joules,
     counted: Joules,
-}
-
-/// What is known of a time in which a counter was not read, in which it counted `rest` and none or
-/// more whole turns.
-#[derive(Clone, Copy)]
-struct Gap {
-    seconds: f64,
-    rest: Joules,
-    turn: Turn,
-}
-
-impl Gap {
-    /// Returns the most turns there may have been.
-    fn most_turns(&self) -> f64 {
-        ((self.turn.highest_watts * self.seconds - self.rest.0) / self.turn.range.0).floor().max(0.0)
-    }
-
-    /// Returns what the counter counted, if it turned over that often.
-    fn with_turns(&self, turns: f64) -> Joules {
-        Joules(self.rest.0 + turns * self.turn.range.0)
-    }
-
-    /// Returns what it counted, of all that is possible that which is nearest to `watts`.
-    fn at(&self, watts: f64) -> Joules {
-        let turns = (watts * self.seconds - self.rest.0) / self.turn.range.0;
-        self.with_turns(turns.round().clamp(0.0, self.most_turns()))
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -233,7 +203,7 @@ impl Track {
             turn: source.turn(),
             source,
             counter: None,
-            gaps: Vec::new(),
+            gaps: Gaps::default(),
             power: None,
             power_at_ends: (false, false),
             power_is_whole: true,
@@ -306,7 +276,7 @@ impl Track {
         };
         if seconds >= turn.seconds() {
             let rest = Joules((value - last.value).0.rem_euclid(turn.range.0));
-            self.gaps.push(Gap { seconds, rest, turn });
+            self.gaps.add(Gap { seconds, rest, turn });
             return Ok(Joules(0.0));
         }
         let turned = value < last.value;
@@ -350,7 +320,10 @@ impl Track {
         let integrated = self.power.map(|power| power.integral);
         let found = match (&self.failure, counted.or(integrated)) {
             (None, Some(joules)) if self.gaps.is_empty() => Ok((joules, self.source.state(), self.source.method())),
-            (None, Some(joules)) => self.estimated(joules, seconds),
+            (None, Some(joules)) => self
+                .gaps
+                .estimate(joules, seconds)
+                .map(|(joules, how)| (joules, State::Estimated, format!("{}, {how}", self.source.method()))),
             (None, None) => Err("nothing was read".to_owned()),
             (Some(reason), _) => Err(reason.text()),
         };
@@ -373,32 +346,6 @@ impl Track {
                 .and(integrated)
                 .filter(|_| self.power_at_ends == (true, true) && self.power_is_whole),
         }
-    }
-
-    /// Adds to what was `counted` in `seconds`, gaps left out, what the counter may have counted in them.
-    ///
-    /// # Errors
-    /// Too little was read to tell.
-    fn estimated(&self, counted: Joules, seconds: f64) -> Result<(Joules, State, String), String> {
-        let unread: f64 = self.gaps.iter().map(|gap| gap.seconds).sum();
-        let read = seconds - unread;
-        let turn = self.gaps.iter().map(|gap| gap.turn.seconds()).fold(f64::INFINITY, f64::min);
-        let total = |of: &dyn Fn(&Gap) -> Joules| counted + self.gaps.iter().map(of).sum();
-        let (low, high) = (total(&|gap| gap.rest), total(&|gap| gap.with_turns(gap.most_turns())));
-        let reason = format!(
-            "not read for {unread:.1} s, as where a process is stopped, and may turn over in {turn:.1} s at the highest \
-             power (assumed): {:.0} to {:.0} J",
-            low.0, high.0
-        );
-        if read * LARGEST_UNREAD < unread {
-            return Err(format!("the counter was {reason}, and what was read is too little to tell"));
-        }
-        let watts = counted.0 / read;
-        let method = format!(
-            "{}, {reason}, estimated as nearest to the mean power of the rest, {watts:.0} W",
-            self.source.method()
-        );
-        Ok((total(&|gap| gap.at(watts)), State::Estimated, method))
     }
 }
 

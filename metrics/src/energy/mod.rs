@@ -17,6 +17,7 @@
 pub mod account;
 pub mod detect;
 pub mod estimate;
+mod gap;
 pub mod meter;
 pub mod model;
 pub mod nvml;
