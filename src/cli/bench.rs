@@ -28,7 +28,7 @@ use crate::experiment::settings::{
 use crate::files;
 use crate::models::decoder::Decoder;
 use crate::models::product;
-use crate::orchestrate::prepare::with_hint;
+use crate::orchestrate::stages::with_hint;
 use crate::train;
 use crate::train::distillation::Distillation;
 use crate::train::event::TrainEvent;

@@ -12,7 +12,7 @@ use super::study::StoreArgs;
 use crate::device::{self, Precision, Processor};
 use crate::evaluate::locate;
 use crate::experiment::settings::{Compute, DeviceChoice, Energy, PrecisionChoice};
-use crate::orchestrate::power::sources;
+use crate::orchestrate::execute::power::sources;
 
 /// Free disk below which a quickstart may not fit: an assumption, ten times what it writes.
 const LITTLE_DISK_BYTES: u64 = 2_000_000_000;

@@ -16,7 +16,7 @@ use tutelage_metrics::energy::{PowerSource, State};
 use super::output::Output;
 use crate::device::{self, Compute, Precision};
 use crate::experiment::settings;
-use crate::orchestrate::stop::StopFlag;
+use crate::orchestrate::stages::stop::StopFlag;
 
 /// Processes of one run unless more are asked for: each holds libtorch and its models in memory.
 const MOST: usize = 4;

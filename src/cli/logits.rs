@@ -13,7 +13,7 @@ use super::precision::PrecisionName;
 use crate::device;
 use crate::evaluate;
 use crate::experiment::settings::{Compute, DeviceChoice};
-use crate::orchestrate::prepare::with_hint;
+use crate::orchestrate::stages::with_hint;
 
 /// Computes the logits of given token ids: the check that a checkpoint loads right.
 #[derive(Debug, Args)]

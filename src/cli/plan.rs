@@ -12,15 +12,15 @@ use super::study::{StoreArgs, StudyArgs, embedding_model};
 use crate::device::{self, Compute};
 use crate::experiment::Checked;
 use crate::orchestrate::estimate::{Estimate, Estimator, Needs};
+use crate::orchestrate::execute::power::sources;
+use crate::orchestrate::execute::progress::duration;
+use crate::orchestrate::keep::store::Store;
+use crate::orchestrate::plan::recorded::as_recorded;
+use crate::orchestrate::plan::schedule::elapsed;
+use crate::orchestrate::plan::stage::Stage;
+use crate::orchestrate::plan::standing::{Standing, recorded, standings};
 use crate::orchestrate::plan::{Plan, Site, plan};
-use crate::orchestrate::power::sources;
-use crate::orchestrate::prepare::with_hint;
-use crate::orchestrate::progress::duration;
-use crate::orchestrate::recorded::as_recorded;
-use crate::orchestrate::schedule::elapsed;
-use crate::orchestrate::stage::Stage;
-use crate::orchestrate::standing::{Standing, recorded, standings};
-use crate::orchestrate::store::Store;
+use crate::orchestrate::stages::with_hint;
 
 /// Shows every stage: done, stale and why, missing; and estimates time, memory, disk and energy.
 #[derive(Debug, Args)]

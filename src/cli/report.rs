@@ -6,7 +6,7 @@ use super::Verdict;
 use super::output::Output;
 use super::plan::as_computed;
 use super::study::{StoreArgs, StudyArgs, tell_waiting};
-use crate::orchestrate::report::{Written, report};
+use crate::orchestrate::gather::report::{Written, report};
 
 /// Writes the report from what is done, also of an unfinished run; computes no stage.
 #[derive(Debug, Args)]

@@ -14,19 +14,19 @@ use super::study::{StoreArgs, StudyArgs, tell_waiting};
 use crate::device;
 use crate::experiment::Checked;
 use crate::experiment::load::quoted;
-use crate::orchestrate::environment::Environment;
+use crate::orchestrate::execute::engine::Engine;
+use crate::orchestrate::execute::power::sources;
+use crate::orchestrate::execute::progress::Printer;
 use crate::orchestrate::execute::{Execution, Listener, News, Summary};
-use crate::orchestrate::failure::brief;
-use crate::orchestrate::manifest::Depth;
+use crate::orchestrate::gather::report::{Written, report};
+use crate::orchestrate::keep::environment::Environment;
+use crate::orchestrate::keep::failure::brief;
+use crate::orchestrate::keep::manifest::Depth;
+use crate::orchestrate::keep::store::{State, Store};
 use crate::orchestrate::plan::Plan;
-use crate::orchestrate::power::sources;
-use crate::orchestrate::progress::Printer;
-use crate::orchestrate::report::{Written, report};
-use crate::orchestrate::stage::Stage;
-use crate::orchestrate::standing::{record, recorded};
-use crate::orchestrate::stop::StopFlag;
-use crate::orchestrate::store::{State, Store};
-use crate::orchestrate::worker::Engine;
+use crate::orchestrate::plan::stage::Stage;
+use crate::orchestrate::plan::standing::{record, recorded};
+use crate::orchestrate::stages::stop::StopFlag;
 
 /// Computes every stage that is not done, then writes the report.
 #[derive(Debug, Args)]
@@ -248,7 +248,7 @@ fn tell_panics_briefly(output: Output) {
 }
 
 fn is_done(store: &Store, stage: &Stage) -> bool {
-    store.folder_of(stage).state(Depth::Sizes).is_ok_and(|state| state == State::Done)
+    stage.folder(store).state(Depth::Sizes).is_ok_and(|state| state == State::Done)
 }
 
 /// Tells of damaged files only: all else is told by the process that this one helps.

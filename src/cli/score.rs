@@ -15,7 +15,8 @@ use super::Verdict;
 use super::output::{Output, columns};
 use super::outputs::{self, Force};
 use super::predictions::{Joined, Sources};
-use crate::orchestrate::rows;
+use crate::evaluate::embedder::SentenceEmbedder;
+use crate::orchestrate::stages::rows;
 
 const HELP: &str = "\
 A row of the predictions is {\"id\", \"prediction\"} with \"reference\" or \"references\" (a text or a list,
@@ -214,7 +215,7 @@ impl Score {
             anyhow::anyhow!("{error}\nhint: {hint}")
         })?;
         let compute = crate::device::start(&crate::experiment::settings::Compute::default())?;
-        Ok(Some(crate::orchestrate::worker::Engine { compute }.embedder(&folder)?))
+        Ok(Some(Box::new(SentenceEmbedder::load(&folder, compute.device)?)))
     }
 }
 

@@ -9,11 +9,11 @@ use super::Verdict;
 use super::output::{Output, columns};
 use super::plan::as_computed;
 use super::study::{StoreArgs, StudyArgs};
-use crate::orchestrate::event::{self, Event};
+use crate::orchestrate::keep::event::{self, Event};
+use crate::orchestrate::keep::store::Store;
+use crate::orchestrate::kind::StageKind;
 use crate::orchestrate::plan::Plan;
-use crate::orchestrate::stage::StageKind;
-use crate::orchestrate::standing::{Standing, standings};
-use crate::orchestrate::store::Store;
+use crate::orchestrate::plan::standing::{Standing, standings};
 
 /// Shows how far an experiment got: stages by kind, failures, unfinished work.
 #[derive(Debug, Args)]
@@ -81,7 +81,7 @@ fn shown<'a>(plan: &'a Plan, store: &Store, standings: &[Standing]) -> Shown<'a>
     for (stage, standing) in plan.stages.iter().zip(standings) {
         *kinds.entry(stage.kind.name()).or_default().entry(standing.word()).or_default() += 1;
         if matches!(standing, Standing::Partial | Standing::Failed { .. } | Standing::Corrupt { .. }) {
-            let folder = store.folder_of(stage);
+            let folder = stage.folder(store);
             let events = event::read(&folder.events_jsonl()).unwrap_or_default();
             let last = events.iter().rev().find_map(|event| match event {
                 Event::Step(step) => Some((step.step, step.steps)),

@@ -16,8 +16,8 @@ use crate::experiment::{Checked, Compared, Ends, Faults, KeyPath, Loaded, Surrou
 use crate::models::ModelError;
 use crate::models::config::Config;
 use crate::models::weights::Checkpoint;
-use crate::orchestrate::hub;
-use crate::orchestrate::store::Store;
+use crate::orchestrate::keep::store::Store;
+use crate::orchestrate::plan::hub;
 
 /// Names an experiment and changes to it.
 #[derive(Debug, Args)]

@@ -8,12 +8,12 @@ use tutelage_metrics::energy::{Account, Joules, Meter, PowerSource, SinceBoot};
 
 use super::{Listener, News};
 use crate::files;
-use crate::orchestrate::environment::Attempts;
-use crate::orchestrate::event::{self, Event, EventLog};
-use crate::orchestrate::failure::brief;
-use crate::orchestrate::stage::Stage;
-use crate::orchestrate::stop::Stopped;
-use crate::orchestrate::store::StageFolder;
+use crate::orchestrate::keep::environment::Attempts;
+use crate::orchestrate::keep::event::{self, Event, EventLog};
+use crate::orchestrate::keep::failure::brief;
+use crate::orchestrate::keep::store::StageFolder;
+use crate::orchestrate::plan::stage::Stage;
+use crate::orchestrate::stages::stop::Stopped;
 
 /// One attempt at a stage.
 pub(super) struct Attempt<'a> {

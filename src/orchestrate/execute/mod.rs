@@ -9,38 +9,38 @@
 //! process has: processes that run one plan on one store share its work.
 
 mod attempt;
+pub mod engine;
+pub mod power;
+pub mod progress;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde::Serialize;
 use tutelage_metrics::energy::PowerSource;
 
 use self::attempt::Attempt;
 pub use self::attempt::Lost;
-use super::environment::{Attempts, Environment};
-use super::event::Event;
-use super::failure::Failure;
-use super::manifest::{Damage, Depth};
-use super::plan::Plan;
-use super::stage::{Source, Stage};
-use super::stop::{StopFlag, Stopped};
-use super::store::{FolderLock, POLL, StageFolder, State, Store};
 use crate::experiment::Key;
 use crate::files;
+use crate::orchestrate::keep::environment::{Attempts, Environment};
+use crate::orchestrate::keep::event::Event;
+use crate::orchestrate::keep::failure::Failure;
+use crate::orchestrate::keep::manifest::{Damage, Depth};
+use crate::orchestrate::keep::store::{FolderLock, POLL, StageFolder, State, Store};
+use crate::orchestrate::plan::Plan;
+use crate::orchestrate::plan::stage::Stage;
+use crate::orchestrate::stages::inputs::Inputs;
+use crate::orchestrate::stages::stop::{StopFlag, Stopped};
 
 /// Does the work of a stage.
 pub trait Worker {
     /// Runs one stage: reads `inputs`, writes into [`StageFolder::output`] of `folder`, tells what
-    /// happens through `events`.
-    ///
-    /// A long stage saves its state in [`StageFolder::checkpoint`], telling [`Event::Saved`]. Where
-    /// it finds one it goes on from it, and tells [`Event::Resumed`] before anything else. When
-    /// `stop` is raised it saves, then returns [`Stopped`]: `stop.check()?`.
+    /// happens through `events`; the rest is as [`Surroundings`](crate::orchestrate::stages::around::Surroundings)
+    /// ask of a stage.
     ///
     /// # Errors
     /// Whatever keeps the stage from its outputs.
@@ -52,45 +52,6 @@ pub trait Worker {
         events: &mut dyn FnMut(Event),
         stop: &StopFlag,
     ) -> anyhow::Result<()>;
-}
-
-/// Gives the folders (or files) that a stage reads, by name.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Inputs(BTreeMap<String, PathBuf>);
-
-impl Inputs {
-    /// Finds the inputs of a stage in a store and on this machine.
-    ///
-    /// # Errors
-    /// A checkpoint that is not on this machine.
-    pub fn of(stage: &Stage, store: &Store) -> anyhow::Result<Self> {
-        let locate = |source: &Source| match source {
-            Source::Stage { kind, key } => Ok(store.stage(*kind, key).output()),
-            Source::External { path: Some(path), .. } => Ok(path.clone()),
-            Source::External { origin, .. } => match origin.strip_prefix("hf:") {
-                Some(name) => {
-                    bail!("`{origin}` is not in the local hub cache\nhint: download it first: `hf download {name}`")
-                }
-                None => bail!("`{origin}` is not on this machine"),
-            },
-        };
-        let inputs = stage.inputs.iter().map(|input| Ok((input.name.clone(), locate(&input.source)?)));
-        Ok(Self(inputs.collect::<anyhow::Result<_>>()?))
-    }
-
-    /// Returns an input that the stage may have.
-    #[must_use]
-    pub fn find(&self, name: &str) -> Option<&Path> {
-        self.0.get(name).map(PathBuf::as_path)
-    }
-
-    /// Returns an input that the stage must have.
-    ///
-    /// # Errors
-    /// An input that the plan did not give.
-    pub fn get(&self, name: &str) -> anyhow::Result<&Path> {
-        self.find(name).with_context(|| format!("the plan gives this stage no input `{name}`"))
-    }
 }
 
 /// Hears what happens to stages.
@@ -191,7 +152,7 @@ impl<'a> Before<'a> {
     fn of(plan: &'a Plan, store: &Store) -> Self {
         let mut before = Self::default();
         for stage in &plan.stages {
-            let folder = store.folder_of(stage);
+            let folder = stage.folder(store);
             if folder.state(Depth::Sizes).is_ok_and(|state| state == State::Done) {
                 before.done.insert(&stage.key);
             }
@@ -279,7 +240,7 @@ impl Execution<'_> {
     /// Settles a stage that cannot run. What is done stays done, whatever became of the things it was
     /// made from.
     fn skip(&mut self, stage: &Stage, reason: String, before: &Before<'_>) -> Ending {
-        if self.store.folder_of(stage).state(self.depth).is_ok_and(|state| state == State::Done) {
+        if stage.folder(self.store).state(self.depth).is_ok_and(|state| state == State::Done) {
             return self.found(stage, before);
         }
         self.listener.hear(stage, &News::Skipped(&reason));
@@ -297,7 +258,7 @@ impl Execution<'_> {
     }
 
     fn stage(&mut self, stage: &Stage, before: &Before<'_>) -> Ending {
-        let folder = self.store.folder_of(stage);
+        let folder = stage.folder(self.store);
         let lock = match folder.try_lock() {
             Ok(Some(lock)) => lock,
             Ok(None) => return Ending::Busy,
@@ -359,7 +320,7 @@ impl Execution<'_> {
 
     fn attempt(&mut self, stage: &Stage, folder: &StageFolder) -> anyhow::Result<()> {
         self.listener.hear(stage, &News::Began);
-        let inputs = Inputs::of(stage, self.store)?;
+        let inputs = stage.read_from(self.store)?;
         files::write_json(&folder.stage_json(), stage)?;
         // What cannot be read is no record of earlier attempts, and costs nothing else.
         let mut attempts = Attempts::read(&folder.environment_json()).unwrap_or_default();
@@ -379,7 +340,7 @@ impl Execution<'_> {
 
     /// Keeps the reason of a failure in the stage's folder.
     fn record(&self, stage: &Stage, error: &anyhow::Error) -> Failure {
-        let folder = self.store.folder_of(stage);
+        let folder = stage.folder(self.store);
         let mut failure = Failure::new(stage.title(), error, folder.path().to_owned());
         if is_disk_full(error) {
             let free = fs4::available_space(self.store.root());

@@ -1,12 +1,13 @@
 use std::cell::RefCell;
 
+use anyhow::bail;
 use tutelage_metrics::energy::{Component, Joules, Reading, State as EnergyState, Unavailable};
 
 use super::attempt::{known, read_account};
 use super::*;
 use crate::device::Compute;
-use crate::orchestrate::event::{self, Step};
-use crate::orchestrate::manifest::{Manifest, Verified};
+use crate::orchestrate::keep::event::{self, Step};
+use crate::orchestrate::keep::manifest::{Manifest, Verified};
 use crate::orchestrate::plan::tests::planned;
 
 /// Writes its inputs' contents and its title, and misbehaves where a test asks for it.
@@ -66,7 +67,7 @@ impl Worker for Fake {
             stop.check()?;
         }
         let mut text = format!("{title} {state}\n");
-        for (name, path) in &inputs.0 {
+        for (name, path) in inputs.iter() {
             text += &format!("{name}: {}", std::fs::read_to_string(path.join("result"))?);
         }
         Ok(files::write(&folder.output().join("result"), text.as_bytes())?)
@@ -100,7 +101,7 @@ fn run(store: &Store, plan: &Plan, worker: &Fake) -> (Summary, Vec<String>) {
 }
 
 fn results(store: &Store, plan: &Plan) -> Vec<Option<String>> {
-    let read = |stage| std::fs::read_to_string(store.folder_of(stage).output().join("result")).ok();
+    let read = |stage: &Stage| std::fs::read_to_string(stage.folder(store).output().join("result")).ok();
     plan.stages.iter().map(read).collect()
 }
 
@@ -160,9 +161,9 @@ fn what_is_done_is_not_called_skipped() {
         let (_folder, store, plan) = fresh();
         run(&store, &plan, &Fake::default());
         let lost = plan.stages.iter().find(|stage| stage.title() == title).unwrap();
-        std::fs::remove_dir_all(store.folder_of(lost).path()).unwrap();
+        std::fs::remove_dir_all(lost.folder(&store).path()).unwrap();
         // The last stage is damaged: it is made again where the run goes on.
-        let last = store.folder_of(plan.stages.last().unwrap()).output().join("result");
+        let last = plan.stages.last().unwrap().folder(&store).output().join("result");
         files::write(&last, b"another").unwrap();
         let (summary, _) = run(&store, &plan, &Fake { fails: Some((title, fault)), ..Fake::default() });
         let skipped = usize::from(matches!(fault, Fault::DiskFull));
@@ -188,7 +189,7 @@ fn a_full_disk_ends_the_run_and_leaves_the_store_usable() {
 #[test]
 fn a_stage_folder_that_cannot_be_read_fails_alone() {
     let (_folder, store, plan) = fresh();
-    let last = store.folder_of(plan.stages.last().unwrap());
+    let last = plan.stages.last().unwrap().folder(&store);
     std::fs::create_dir_all(last.path().join("done")).unwrap();
     let (summary, _) = run(&store, &plan, &Fake::default());
     assert_eq!((summary.ran, summary.failures.len()), (plan.stages.len() - 1, 1));
@@ -200,7 +201,7 @@ fn a_stage_folder_that_cannot_be_read_fails_alone() {
 #[test]
 fn a_log_that_cannot_be_written_fails_its_stage_and_spares_its_end() {
     let (_folder, store, plan) = fresh();
-    let last = store.folder_of(plan.stages.last().unwrap());
+    let last = plan.stages.last().unwrap().folder(&store);
     std::fs::create_dir_all(last.events_jsonl()).unwrap();
     let (summary, _) = run(&store, &plan, &Fake::default());
     assert_eq!(summary.failures.len(), 1);
@@ -280,7 +281,7 @@ fn run_impatiently(store: &Store, plan: &Plan) -> Summary {
 #[test]
 fn a_run_that_waits_for_another_stops_when_asked() {
     let (_folder, store, plan) = fresh();
-    let elsewhere = store.folder_of(&plan.stages[0]).try_lock().unwrap().unwrap();
+    let elsewhere = plan.stages[0].folder(&store).try_lock().unwrap().unwrap();
     // Everything needs the data.
     assert_eq!(run_impatiently(&store, &plan), Summary { stopped: true, ..Summary::default() });
     drop(elsewhere);
@@ -291,7 +292,7 @@ fn a_run_that_waits_for_another_stops_when_asked() {
 fn what_another_process_has_is_left_to_it_and_the_rest_is_done() {
     let (_folder, store, plan) = fresh();
     let find = |title: &str| plan.stages.iter().find(|stage| stage.title() == title).unwrap();
-    let elsewhere = store.folder_of(find("sft small seed 20")).try_lock().unwrap().unwrap();
+    let elsewhere = find("sft small seed 20").folder(&store).try_lock().unwrap().unwrap();
     // As in the test of failures: fifteen stages are that one or need it.
     let summary = run_impatiently(&store, &plan);
     assert_eq!((summary.ran, summary.stopped), (plan.stages.len() - 15, true));
@@ -349,7 +350,7 @@ fn a_stopped_run_goes_on_to_the_same_bytes() {
     let worker = || Fake { notes: true, ..Fake::default() };
     let (summary, _) = run(&store, &plan, &Fake { stops_at: Some(1), ..worker() });
     assert!(summary.stopped && summary.ran == 0);
-    let folder = store.folder_of(&plan.stages[0]);
+    let folder = plan.stages[0].folder(&store);
     assert_eq!(folder.state(Depth::Checksums).unwrap(), State::Partial);
     let (again, _) = run(&store, &plan, &worker());
     assert!(again.is_complete());
@@ -372,7 +373,7 @@ fn a_stopped_run_goes_on_to_the_same_bytes() {
 #[test]
 fn a_stage_that_goes_on_elsewhere_says_so_and_keeps_both_places() {
     let (_folder, store, plan) = fresh();
-    let folder = store.folder_of(&plan.stages[0]);
+    let folder = plan.stages[0].folder(&store);
     let here = Environment::of(Compute::reference());
     let there = Environment { threads: here.threads + 3, device: "cuda:0".to_owned(), ..here.clone() };
     let run_in = |environment: &Environment, worker: Fake| {
@@ -398,7 +399,7 @@ fn a_stage_that_goes_on_elsewhere_says_so_and_keeps_both_places() {
     let found: Vec<_> = attempts.used().iter().map(|found| (found.threads, found.resumed_from)).collect();
     assert_eq!(found, [(threads.0, None), (threads.1, Some(1))]);
     // A stage that no attempt before it left anything to says nothing.
-    assert_eq!(notes(&store.folder_of(&plan.stages[1])), [""; 0]);
+    assert_eq!(notes(&plan.stages[1].folder(&store)), [""; 0]);
 }
 
 #[test]
@@ -406,7 +407,7 @@ fn every_byte_is_verified_where_asked() {
     let (_folder, store, plan) = fresh();
     run(&store, &plan, &Fake::default());
     // Weights whose last change has been noted as verified, though a byte of them is another now.
-    let folder = store.folder_of(&plan.stages[3]);
+    let folder = plan.stages[3].folder(&store);
     let lock = folder.try_lock().unwrap().unwrap();
     let weights = folder.output().join("model.safetensors");
     files::write(&weights, b"1234").unwrap();
@@ -475,7 +476,7 @@ fn metered(store: &Store, plan: &Plan, worker: &Fake) -> Summary {
 #[test]
 fn energy_of_a_failed_attempt_is_kept_as_lost() {
     let (_folder, store, plan) = fresh();
-    let folder = store.folder_of(&plan.stages[0]);
+    let folder = plan.stages[0].folder(&store);
     let mut lost = Joules(0.0);
     for fault in [Fault::Error, Fault::Panic] {
         metered(&store, &plan, &Fake { fails: Some(("prepare glossary", fault)), ..Fake::default() });
@@ -493,7 +494,7 @@ fn energy_of_a_failed_attempt_is_kept_as_lost() {
 #[test]
 fn energy_of_an_attempt_that_saved_its_work_counts_with_the_stage() {
     let (_folder, store, plan) = fresh();
-    let folder = store.folder_of(&plan.stages[0]);
+    let folder = plan.stages[0].folder(&store);
     assert!(metered(&store, &plan, &Fake { stops_at: Some(1), ..Fake::default() }).stopped);
     let stopped = known(&read_account(&folder.energy_json()));
     // Read at the start, when the state was saved, and at the end.
@@ -509,7 +510,7 @@ fn a_damaged_output_is_named_and_redone() {
     let (_folder, store, plan) = fresh();
     run(&store, &plan, &Fake::default());
     let before = results(&store, &plan);
-    let result = store.folder_of(&plan.stages[3]).output().join("result");
+    let result = plan.stages[3].folder(&store).output().join("result");
     let mut bytes = std::fs::read(&result).unwrap();
     bytes[0] ^= 1;
     files::write(&result, &bytes).unwrap();

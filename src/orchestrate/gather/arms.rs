@@ -1,0 +1,110 @@
+//! The arms, how each ended, and in which form its objective ran.
+
+use std::collections::BTreeMap;
+
+use tutelage_reports::study::{Arm, Outcome, Role};
+
+use super::Collecting;
+use crate::experiment::Key;
+use crate::orchestrate::keep::event::{self, Event};
+use crate::orchestrate::keep::failure::Failure;
+use crate::orchestrate::keep::store::State;
+use crate::orchestrate::kind::StageKind;
+
+impl Collecting<'_> {
+    pub(super) fn arms(&self) -> anyhow::Result<Vec<Arm>> {
+        let mut arms = Vec::new();
+        for arm in &self.checked.arms {
+            arms.push(Arm {
+                name: arm.name.clone(),
+                role: Role::Cell,
+                levels: arm.levels(),
+                model: arm.student.clone(),
+                control: arm.control.clone(),
+                objective: self.objective(&arm.name)?,
+                outcome: self.outcome(&arm.name)?,
+            });
+        }
+        for control in &self.checked.controls {
+            arms.push(Arm {
+                name: control.name.clone(),
+                role: Role::Control,
+                levels: control.levels(),
+                model: control.student.clone(),
+                control: None,
+                objective: None,
+                outcome: self.outcome(&control.name)?,
+            });
+        }
+        for reference in &self.checked.references {
+            arms.push(Arm {
+                name: reference.name.clone(),
+                role: Role::Reference,
+                levels: BTreeMap::new(),
+                model: reference.model.clone(),
+                control: None,
+                objective: None,
+                outcome: self.outcome(&reference.name)?,
+            });
+        }
+        Ok(arms)
+    }
+
+    /// Returns the form in which an arm's objective ran, as its stages recorded it; none before one did.
+    fn objective(&self, arm: &str) -> anyhow::Result<Option<String>> {
+        for trial in self.plan.trials.iter().filter(|trial| trial.arm == arm) {
+            let answers = self.plan.stage(&trial.generate);
+            let distilled =
+                answers.and_then(|stage| self.plan.reads(stage).find(|read| read.kind == StageKind::Distill));
+            let Some(stage) = distilled else { continue };
+            if self.output(&stage.key)?.is_none() {
+                continue;
+            }
+            let events = event::read(&stage.folder(self.store).events_jsonl())?;
+            let mut forms = events.into_iter().filter_map(|event| match event {
+                Event::Objective { form } => Some(form),
+                _ => None,
+            });
+            if let Some(form) = forms.next_back() {
+                return Ok(Some(form));
+            }
+        }
+        Ok(None)
+    }
+
+    fn outcome(&self, arm: &str) -> anyhow::Result<Outcome> {
+        let mut missing = false;
+        for trial in self.plan.trials.iter().filter(|trial| trial.arm == arm) {
+            if self.output(&trial.score)?.is_none() {
+                missing = true;
+                if let Some(reason) = self.failure_behind(&trial.score)? {
+                    return Ok(Outcome::Failed { reason });
+                }
+            }
+        }
+        Ok(if missing { Outcome::Missing } else { Outcome::Done })
+    }
+
+    /// Finds the recorded failure of a stage or of anything it needs, or its damage.
+    fn failure_behind(&self, key: &Key) -> anyhow::Result<Option<String>> {
+        let Some(stage) = self.plan.stage(key) else { return Ok(None) };
+        if self.state(stage)? == State::Done {
+            return Ok(None);
+        }
+        if let Some(damage) = self.damage(stage)? {
+            return Ok(Some(format!("{}: {damage}", stage.title())));
+        }
+        let file = stage.folder(self.store).failure_json();
+        let failure = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<Failure>(&bytes).ok());
+        if let Some(failure) = failure {
+            let reason = failure.reasons.join(": ").replace('\n', "; ");
+            return Ok(Some(format!("{}: {reason}", failure.stage)));
+        }
+        for read in self.plan.reads(stage) {
+            if let Some(reason) = self.failure_behind(&read.key)? {
+                return Ok(Some(reason));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,81 @@
+//! The design as a report tells it: factors, baseline, claims, and what a seed trains anew.
+
+use tutelage_reports::study::{self, Factor};
+
+use crate::experiment::settings::{self, Experiment, Retrain};
+use crate::experiment::{Checked, FACTORS};
+
+pub(super) fn factors(experiment: &Experiment) -> Vec<Factor> {
+    let factor = |name: &str| {
+        let levels = experiment.factors.levels(name)?.into_iter().map(str::to_owned).collect();
+        Some(Factor { name: name.to_owned(), levels })
+    };
+    FACTORS.iter().filter_map(|name| factor(name)).collect()
+}
+
+pub(super) fn baseline(checked: &Checked) -> Option<String> {
+    let levels = &checked.experiment.baseline;
+    if levels.is_empty() {
+        return None;
+    }
+    let arm = checked.arms.iter().find(|arm| arm.matches(levels)).map(|arm| arm.name.clone());
+    let control =
+        || checked.controls.iter().find(|control| control.matches(levels)).map(|control| control.name.clone());
+    arm.or_else(control)
+}
+
+/// Says what each seed trains anew; what the experiment does not train at all is not named.
+pub(super) fn retrained(experiment: &Experiment) -> String {
+    let is_scratch = |model: &settings::Model| matches!(model, settings::Model::Scratch(_));
+    let any_scratch = experiment.models.values().any(is_scratch);
+    let teaches = experiment.factors.sft.iter().any(|level| level.tunes_teacher())
+        || experiment.factors.teacher.iter().any(|teacher| experiment.models.get(teacher).is_some_and(is_scratch));
+    match (experiment.retrain, teaches, any_scratch) {
+        (Retrain::Students, ..) | (Retrain::All, false, false) => "students",
+        (Retrain::All, true, false) => "students and teachers",
+        (Retrain::All, false, true) => "students and pretrained models",
+        (Retrain::All, true, true) => "students, teachers and pretrained models",
+    }
+    .to_owned()
+}
+
+pub(super) fn hypotheses(experiment: &Experiment) -> Vec<study::Hypothesis> {
+    let convert = |hypothesis: &settings::Hypothesis| study::Hypothesis {
+        name: hypothesis.name.clone(),
+        factor: hypothesis.contrast.factor.clone(),
+        better: hypothesis.contrast.better.clone(),
+        worse: hypothesis.contrast.worse.clone(),
+        within: hypothesis.contrast.within.clone(),
+        metrics: hypothesis.metrics.clone(),
+    };
+    experiment.hypotheses.iter().map(convert).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::orchestrate::plan::tests::checked;
+
+    #[test]
+    fn what_a_seed_retrains_is_told() {
+        let told = |edit: fn(&mut Experiment)| retrained(&checked(edit).experiment);
+        assert_eq!(told(|_| ()), "students");
+        let all = |experiment: &mut Experiment| experiment.retrain = Retrain::All;
+        assert_eq!(told(all), "students, teachers and pretrained models");
+        let downloaded = |experiment: &mut Experiment| {
+            experiment.retrain = Retrain::All;
+            for model in experiment.models.values_mut() {
+                *model = settings::Model::Checkpoint("hf:org/name".to_owned());
+            }
+        };
+        assert_eq!(told(downloaded), "students and teachers");
+        let untaught = |experiment: &mut Experiment| {
+            for model in experiment.models.values_mut() {
+                *model = settings::Model::Checkpoint("hf:org/name".to_owned());
+            }
+            experiment.factors.sft = vec![settings::SftLevel::Student];
+            experiment.retrain = Retrain::All;
+        };
+        assert_eq!(told(untaught), "students");
+    }
+}

@@ -1,0 +1,58 @@
+//! The models of the design.
+
+use tutelage_reports::study::Model;
+
+use super::Collecting;
+use crate::experiment::settings;
+use crate::models::config::Config;
+use crate::orchestrate::kind::StageKind;
+use crate::orchestrate::plan::hub;
+use crate::orchestrate::plan::stage::Stage;
+use crate::orchestrate::stages::{Job, model};
+
+impl Collecting<'_> {
+    /// Describes every model of the design whose weights are here.
+    pub(super) fn models(&self) -> anyhow::Result<Vec<Model>> {
+        let mut models = Vec::new();
+        for (name, model) in &self.checked.experiment.models {
+            let (folder, origin) = match model {
+                settings::Model::Checkpoint(checkpoint) => (hub::locate(checkpoint), checkpoint.clone()),
+                settings::Model::Scratch(_) => {
+                    let pretrain = |stage: &&Stage| stage.kind == StageKind::Pretrain && self.pretrains(stage, name);
+                    let stage = self.plan.stages.iter().find(pretrain);
+                    let folder = match stage {
+                        Some(stage) => self.output(&stage.key)?,
+                        None => None,
+                    };
+                    (folder, "trained from scratch".to_owned())
+                }
+            };
+            let Some(folder) = folder else { continue };
+            let config = Config::read(&folder)?;
+            models.push(Model {
+                name: name.clone(),
+                architecture: format!("{:?}", config.architecture).to_lowercase(),
+                parameters: config.parameters(),
+                vocabulary: config.vocab_size.unsigned_abs(),
+                vocabulary_id: model::tokenizer(&folder)?.vocabulary_id(),
+                origin,
+            });
+        }
+        Ok(models)
+    }
+
+    /// Says whether a stage trains the model of a name: two models of one shape are one stage.
+    fn pretrains(&self, stage: &Stage, name: &str) -> bool {
+        let Job::Pretrain(job) = &stage.job else { return false };
+        match &self.checked.experiment.models[name] {
+            settings::Model::Scratch(scratch) => {
+                let tokenizers = &self.checked.experiment.tokenizers;
+                let same_tokenizer = tokenizers.get(&job.model.tokenizer) == tokenizers.get(&scratch.tokenizer);
+                let mut shape = scratch.clone();
+                shape.tokenizer.clone_from(&job.model.tokenizer);
+                same_tokenizer && shape == job.model
+            }
+            settings::Model::Checkpoint(_) => false,
+        }
+    }
+}

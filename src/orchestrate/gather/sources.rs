@@ -1,0 +1,149 @@
+//! Objectives, optimiser, adapters and tokenizers of an experiment, each with what it computes and the
+//! publication that it is from, for the report. The modules that compute them say how they deviate.
+
+use tutelage_reports::study::Method;
+
+use crate::experiment::settings::{Algorithm, Alignment, Divergence, Experiment, Model, TokenizerSource, Tuning};
+
+/// Lists what the experiment uses, without repetition.
+#[must_use]
+pub(super) fn methods(experiment: &Experiment) -> Vec<Method> {
+    let mut methods: Vec<Method> = Vec::new();
+    let mut add = |part: &str, name: String, says: String, source: &str| {
+        let method = Method { part: part.to_owned(), name, says, source: source.to_owned() };
+        if !methods.contains(&method) {
+            methods.push(method);
+        }
+    };
+    let used = experiment.factors.algorithm.iter().filter_map(|name| Some((name, experiment.algorithms.get(name)?)));
+    for (name, algorithm) in used {
+        for (says, source) in objective(algorithm) {
+            add("objective", name.clone(), says, source);
+        }
+    }
+    add(
+        "optimiser",
+        "AdamW".to_owned(),
+        "beta 0.9 and 0.999, epsilon 1e\u{2212}8, decoupled weight decay".to_owned(),
+        "Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization, arXiv 1711.05101, algorithm 2",
+    );
+    if let Tuning::Lora(_) = experiment.tuning {
+        let says = "trains W + (alpha / rank) B A with W as it is".to_owned();
+        add(
+            "tuning",
+            "LoRA".to_owned(),
+            says,
+            "Hu et al. 2021, LoRA: Low-Rank Adaptation of Large Language Models, arXiv 2106.09685",
+        );
+    }
+    let scratch = experiment.models.values().filter_map(|model| match model {
+        Model::Scratch(scratch) => experiment.tokenizers.get_key_value(&scratch.tokenizer),
+        Model::Checkpoint(_) => None,
+    });
+    for (name, tokenizer) in scratch {
+        let (says, source) = match tokenizer {
+            TokenizerSource::File { .. } => continue,
+            TokenizerSource::ByteLevelBpe { vocabulary } => (
+                format!("byte-level BPE with {vocabulary} tokens, trained on the training split"),
+                "Sennrich et al. 2016, Neural Machine Translation of Rare Words with Subword Units; bytes after Radford et al. 2019, Language Models are Unsupervised Multitask Learners, section 2.2",
+            ),
+            TokenizerSource::Unigram { vocabulary } => (
+                format!("Unigram with {vocabulary} tokens, trained on the training split"),
+                "Kudo 2018, Subword Regularization, section 3.2",
+            ),
+        };
+        add("tokenizer", name.clone(), says, source);
+    }
+    methods
+}
+
+/// Says what an algorithm minimises, part by part, and where each is from.
+fn objective(algorithm: &Algorithm) -> Vec<(String, &'static str)> {
+    let loss = |rate: f64, kd: &str, temperature: f64| {
+        format!("{} CE + {rate} {kd}; temperature {temperature}, no factor temperature\u{b2}", 1.0 - rate)
+    };
+    match algorithm {
+        Algorithm::CrossEntropy {} => {
+            vec![(
+                "cross-entropy of the reference answer, no teacher".to_owned(),
+                "Jelinek et al. 1977, Perplexity: a measure of the difficulty of speech recognition tasks",
+            )]
+        }
+        Algorithm::Vanilla { divergence, temperature, rate, alignment } => {
+            let (says, source) = self::divergence(*divergence);
+            let mut parts = vec![
+                (
+                    loss(*rate, "divergence", *temperature),
+                    "Hinton et al. 2015, Distilling the Knowledge in a Neural Network, arXiv 1503.02531, section 2",
+                ),
+                (format!("divergence: {says}"), source),
+            ];
+            parts.extend(alignment.map(|alignment| match alignment {
+                Alignment::Uld => (
+                    "across vocabularies instead: distance of sorted probabilities, temperature 1".to_owned(),
+                    "Boizard et al. 2024, Towards Cross-Tokenizer Distillation: the Universal Logit Distillation Loss, arXiv 2402.12030, eq. 5",
+                ),
+                Alignment::MinEdit => (
+                    "across vocabularies: tokens matched by least edit distance".to_owned(),
+                    "Wan et al. 2024, Knowledge Fusion of Large Language Models, arXiv 2401.10491",
+                ),
+                Alignment::Naive => {
+                    ("across vocabularies: ids compared as they are, a control".to_owned(), "of no publication")
+                }
+            }));
+            parts
+        }
+        Algorithm::DualSpace { divergence, temperature, rate, .. } => {
+            let (says, source) = self::divergence(*divergence);
+            vec![
+                (
+                    loss(*rate, "(L1 + L2 + L3) in the spaces of both models", *temperature),
+                    "Zhang et al. 2024, Dual-Space Knowledge Distillation for Large Language Models, arXiv 2406.17328, section 3.2; across vocabularies with cross-model attention, section 3.3",
+                ),
+                (format!("divergence in the student's space: {says}"), source),
+            ]
+        }
+    }
+}
+
+/// Says a divergence of the student's q from the teacher's p as a formula, and where it is from.
+fn divergence(divergence: Divergence) -> (&'static str, &'static str) {
+    match divergence {
+        Divergence::ForwardKl => {
+            ("sum p (ln p \u{2212} ln q)", "Kullback and Leibler 1951, On information and sufficiency")
+        }
+        Divergence::ReverseKl => ("sum q (ln q \u{2212} ln p)", "Gu et al. 2024, MiniLLM, arXiv 2306.08543"),
+        Divergence::JsDivergence => (
+            "half of KL(p, m) + KL(q, m), m = (p + q) / 2",
+            "Lin 1991, Divergence measures based on the Shannon entropy",
+        ),
+        Divergence::SkewedForwardKl => ("KL(p, 0.1 p + 0.9 q)", "Ko et al. 2024, DistiLLM, arXiv 2402.03898"),
+        Divergence::SkewedReverseKl => ("KL(q, 0.9 p + 0.1 q)", "Ko et al. 2024, DistiLLM, arXiv 2402.03898"),
+        Divergence::AdaptiveKl => (
+            "forward and reverse KL by the gaps in head and tail",
+            "Wu et al. 2024, Rethinking Kullback-Leibler Divergence in Knowledge Distillation for Large Language Models, arXiv 2404.02657",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_an_experiment_uses_has_its_source() {
+        let text = "version = 1\nquestion = \"?\"\nseeds = [1]\n[data]\n[tokenizers]\nt = { unigram = { vocabulary = 300 } }\n\
+            [models]\ns.scratch = { tokenizer = \"t\", hidden = 8, layers = 1, heads = 1, feed-forward = 8 }\n[factors]\n\
+            student = [\"s\"]\nteacher = [\"s\"]\nalgorithm = [\"kd\", \"dskd\", \"ce\"]\n[algorithms]\n\
+            kd.vanilla = { divergence = \"js-divergence\", alignment = \"uld\" }\ndskd.dual-space = {}\nce.cross-entropy = {}\n\
+            [tuning.lora]";
+        let experiment: Experiment = toml::from_str(text).unwrap();
+        let methods = methods(&experiment);
+        let named = |name: &str| methods.iter().filter(|method| method.name == name).count();
+        assert_eq!([named("kd"), named("dskd"), named("ce")], [3, 2, 1]);
+        assert_eq!([named("AdamW"), named("LoRA"), named("t")], [1, 1, 1]);
+        for method in &methods {
+            assert!(method.source.contains(|c: char| c.is_ascii_digit()), "{method:?} names no year");
+        }
+    }
+}

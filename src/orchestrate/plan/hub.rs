@@ -1,0 +1,241 @@
+//! Where models lie on this machine: folders, and the Hugging Face hub's local cache.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::experiment::{Key, identity};
+use crate::files::checksum;
+use crate::models::config::Config;
+use crate::orchestrate::plan::stage::Source;
+
+/// Prefix of a hub name in an experiment file.
+const HUB: &str = "hf:";
+
+/// Finds the folder of a checkpoint named by an experiment: itself, or the newest snapshot of
+/// `main` in the local hub cache. None if it is not on this machine.
+#[must_use]
+pub fn locate(checkpoint: &str) -> Option<PathBuf> {
+    let folder = match checkpoint.strip_prefix(HUB) {
+        None => PathBuf::from(checkpoint),
+        Some(name) => snapshot(&cache()?, name)?,
+    };
+    folder.join("config.json").is_file().then_some(folder)
+}
+
+/// Sizes of checkpoints, from their public `config.json`: a study is planned where they are not, too.
+const PUBLISHED: [(&str, &str); 3] = [
+    (
+        "TinyLlama/TinyLlama-1.1B",
+        r#"{"model_type": "llama", "vocab_size": 32000, "hidden_size": 2048, "intermediate_size": 5632,
+            "num_hidden_layers": 22, "num_attention_heads": 32, "num_key_value_heads": 4}"#,
+    ),
+    (
+        "meta-llama/Llama-2-7b",
+        r#"{"model_type": "llama", "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008,
+            "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32}"#,
+    ),
+    (
+        "mistralai/Mistral-7B",
+        r#"{"model_type": "mistral", "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336,
+            "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8}"#,
+    ),
+];
+
+/// Returns the configuration of a checkpoint: its own where it is on this machine, else the
+/// published sizes of a model of that name. For estimates, never for computing.
+#[must_use]
+pub fn configuration(checkpoint: &str) -> Option<Config> {
+    if let Some(folder) = locate(checkpoint) {
+        return Config::read(&folder).ok();
+    }
+    let name = checkpoint.strip_prefix(HUB)?;
+    let (_, json) = PUBLISHED.iter().find(|(prefix, _)| name.starts_with(prefix))?;
+    Config::from_json(&serde_json::from_str(json).ok()?).ok()
+}
+
+/// Finds the cache as the hub's own tools do: `HF_HUB_CACHE`, `HF_HOME/hub`, or
+/// `~/.cache/huggingface/hub`.
+fn cache() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("HF_HUB_CACHE")
+        .or_else(|| variable("HF_HOME").map(|home| home.join("hub")))
+        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("huggingface/hub")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/huggingface/hub")))
+}
+
+fn snapshot(cache: &Path, name: &str) -> Option<PathBuf> {
+    let model = cache.join(format!("models--{}", name.replace('/', "--")));
+    let revision = fs::read_to_string(model.join("refs/main")).ok()?;
+    Some(model.join("snapshots").join(revision.trim()))
+}
+
+/// Describes a checkpoint as an input: hashed by content where it is on this machine, else by name.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn checkpoint(name: &str) -> io::Result<Source> {
+    let origin = name.to_owned();
+    match locate(name) {
+        Some(path) => {
+            let key = content(&path, Reach::Folder, is_part_of_model)?;
+            Ok(Source::External { origin, path: Some(path), key })
+        }
+        None => {
+            let key = identity("not-here", 1, &name, &[])?;
+            Ok(Source::External { origin, path: None, key })
+        }
+    }
+}
+
+/// Describes a file, or the folder of a sentence-embedding model, as an input: such a model keeps the
+/// settings of its pooling in a folder of their own.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn file(path: &Path) -> io::Result<Source> {
+    let key = match path.is_dir() {
+        true => content(path, Reach::Below, is_part_of_model)?,
+        false => identity("file", 1, &checksum(path)?, &[])?,
+    };
+    Ok(Source::External { origin: path.display().to_string(), path: Some(path.to_owned()), key })
+}
+
+/// Describes the tokenizer in a folder as an input: its JSON files and templates, not the weights beside them.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn tokenizer(folder: &Path) -> io::Result<Source> {
+    let is_tokenizer = |name: &str| is_template(name) || (name.ends_with(".json") && !name.ends_with(".index.json"));
+    let key = content(folder, Reach::Folder, is_tokenizer)?;
+    Ok(Source::External { origin: folder.display().to_string(), path: Some(folder.to_owned()), key })
+}
+
+/// Says whether a file of a model folder can change what the model computes; weights in other
+/// formats and cards cannot.
+fn is_part_of_model(name: &str) -> bool {
+    name.ends_with(".json") || name.ends_with(".safetensors") || name.ends_with(".model") || is_template(name)
+}
+
+/// Says whether a file words dialogues, as `chat_template.jinja` does.
+fn is_template(name: &str) -> bool {
+    name.ends_with(".jinja")
+}
+
+/// Says which files of a folder count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Those right in it.
+    Folder,
+    /// Those in the folders below it, too.
+    Below,
+}
+
+/// Hashes the chosen files of a folder by name and content.
+///
+/// The hub's cache links each file to a blob named by its SHA-256, which is taken as the content's
+/// hash; everything else is read.
+fn content(folder: &Path, reach: Reach, chosen: impl Fn(&str) -> bool) -> io::Result<Key> {
+    let mut files = Vec::new();
+    let mut folders = vec![String::new()];
+    while let Some(inside) = folders.pop() {
+        for entry in fs::read_dir(folder.join(&inside))? {
+            let path = entry?.path();
+            let name = inside.clone() + &path.file_name().unwrap_or_default().to_string_lossy();
+            if path.is_dir() && reach == Reach::Below {
+                folders.push(name + "/");
+            } else if path.is_file() && chosen(&name) {
+                let hash = match blob(&path) {
+                    Some(hash) => hash,
+                    None => checksum(&path)?,
+                };
+                files.push((name, hash));
+            }
+        }
+    }
+    files.sort();
+    Ok(identity("folder", 1, &files, &[])?)
+}
+
+fn blob(path: &Path) -> Option<String> {
+    let target = fs::read_link(path).ok()?;
+    let name = target.file_name()?.to_str()?;
+    let in_blobs = target.parent()?.file_name()? == "blobs";
+    let is_sha256 = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (in_blobs && is_sha256).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files;
+
+    fn key_of(folder: &Path) -> Key {
+        checkpoint(&folder.display().to_string()).unwrap().key().clone()
+    }
+
+    #[test]
+    fn a_checkpoint_is_known_by_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        files::write(&folder.path().join("config.json"), b"{}").unwrap();
+        files::write(&folder.path().join("model.safetensors"), b"1").unwrap();
+        let first = key_of(folder.path());
+        files::write(&folder.path().join("README.md"), b"card").unwrap();
+        assert_eq!(key_of(folder.path()), first);
+        files::write(&folder.path().join("model.safetensors"), b"2").unwrap();
+        let second = key_of(folder.path());
+        assert_ne!(second, first);
+        files::write(&folder.path().join("chat_template.jinja"), b"{{ messages }}").unwrap();
+        let third = key_of(folder.path());
+        assert_ne!(third, second);
+        files::write(&folder.path().join("chat_template.jinja"), b"{% for message in messages %}").unwrap();
+        assert_ne!(key_of(folder.path()), third);
+    }
+
+    #[test]
+    fn an_embedding_model_is_known_by_its_pooling_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let pooling = folder.path().join("1_Pooling/config.json");
+        fs::create_dir(folder.path().join("1_Pooling")).unwrap();
+        files::write(&folder.path().join("config.json"), b"{}").unwrap();
+        files::write(&pooling, b"{\"pooling_mode\": \"mean\"}").unwrap();
+        let key = || file(folder.path()).unwrap().key().clone();
+        let mean = key();
+        files::write(&pooling, b"{\"pooling_mode\": \"cls\"}").unwrap();
+        assert_ne!(key(), mean);
+        // A checkpoint is what lies in its folder: others may be kept below it.
+        let checkpoint = key_of(folder.path());
+        fs::remove_file(pooling).unwrap();
+        assert_eq!(key_of(folder.path()), checkpoint);
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_not_here_is_known_by_its_name() {
+        let Source::External { path, key, .. } = checkpoint("/nowhere/a").unwrap() else {
+            panic!("a checkpoint is no stage");
+        };
+        assert_eq!(path, None);
+        assert_ne!(&key, checkpoint("/nowhere/b").unwrap().key());
+    }
+
+    #[test]
+    fn a_hub_name_is_found_in_the_cache() {
+        let cache = tempfile::tempdir().unwrap();
+        let model = cache.path().join("models--org--name");
+        fs::create_dir_all(model.join("refs")).unwrap();
+        files::write(&model.join("refs/main"), b"abc\n").unwrap();
+        assert_eq!(snapshot(cache.path(), "org/name"), Some(model.join("snapshots/abc")));
+        assert_eq!(snapshot(cache.path(), "org/other"), None);
+    }
+
+    #[test]
+    fn published_sizes_are_those_of_the_models() {
+        let parameters = |name: &str| configuration(name).map(|config| config.parameters());
+        let tiny = "hf:TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T";
+        // The numbers on the models' cards.
+        assert_eq!(parameters(tiny), Some(1_100_048_384));
+        assert_eq!(parameters("hf:meta-llama/Llama-2-7b-hf"), Some(6_738_415_616));
+        assert_eq!(parameters("hf:mistralai/Mistral-7B-v0.1"), Some(7_241_732_096));
+        assert_eq!(parameters("hf:nobody/nothing"), None);
+    }
+}

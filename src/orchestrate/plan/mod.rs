@@ -1,0 +1,793 @@
+//! Turns a checked experiment into a graph of stages.
+//!
+//! Stages are keyed by content: whatever two arms need alike is one stage, across experiments too.
+//! The graph is in order: each stage comes after everything it reads, the models that students start
+//! from before all others, references before arms, and the first seed of every arm before the second
+//! of any.
+
+pub mod hub;
+pub mod recorded;
+pub mod schedule;
+pub mod stage;
+pub mod standing;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use tutelage_metrics::metric::{Family, MetricName};
+
+use self::stage::{Input, Source, Stage};
+use crate::data::import;
+use crate::device::Precision;
+use crate::experiment::settings::{Data, Experiment, Model, Retrain, TokenizerSource, Training, Tuning};
+use crate::experiment::{Arm, Checked, Control, Key, Part, Reference, identity};
+use crate::orchestrate::stages::Job;
+use crate::orchestrate::stages::capture::CaptureJob;
+use crate::orchestrate::stages::data::DataJob;
+use crate::orchestrate::stages::distill::DistillJob;
+use crate::orchestrate::stages::generate::GenerateJob;
+use crate::orchestrate::stages::pretrain::PretrainJob;
+use crate::orchestrate::stages::score::ScoreJob;
+use crate::orchestrate::stages::sft::SftJob;
+use crate::orchestrate::stages::tokenizer::TokenizerJob;
+
+/// Holds the stages of one experiment and the trials that they serve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Name of the experiment.
+    pub name: String,
+    /// The stages, each after everything it reads.
+    pub stages: Vec<Stage>,
+    /// What is scored: by seed the arms and then the controls, after all of them the references.
+    pub trials: Vec<Trial>,
+}
+
+/// One arm or reference model at one seed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trial {
+    /// Name of the arm or reference model.
+    pub arm: String,
+    /// Seed.
+    pub seed: u64,
+    /// The stage that answers.
+    pub generate: Key,
+    /// The stage that scores the answers.
+    pub score: Key,
+}
+
+/// Says what a plan depends on beside the experiment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// Number format that this machine computes in.
+    pub precision: Precision,
+    /// CPU threads that sums are divided among; none on a GPU.
+    pub threads: Option<usize>,
+    /// The sentence-embedding model that is used where the experiment names none.
+    pub embedding_model: Option<PathBuf>,
+    /// Content of checkpoints by name, as another machine had them: for those that are not here.
+    pub elsewhere: BTreeMap<String, Key>,
+}
+
+/// Plans an experiment.
+///
+/// # Errors
+/// Source files or checkpoints that cannot be read.
+pub fn plan(checked: &Checked, site: &Site) -> anyhow::Result<Plan> {
+    let mut planning = Planning {
+        experiment: &checked.experiment,
+        site,
+        stages: Vec::new(),
+        known: BTreeSet::new(),
+        sources: BTreeMap::new(),
+        embedded: None,
+    };
+    // Every arm waits for its student: where several stages run at a time it must not come last.
+    for reference in checked.references.iter().filter(|reference| reference.part == Part::Student) {
+        for seed in planning.seeds_of(reference) {
+            planning.base(&reference.model, seed)?;
+        }
+    }
+    let mut trials = Vec::new();
+    for reference in &checked.references {
+        for seed in planning.seeds_of(reference) {
+            trials.push(planning.reference(reference, seed)?);
+        }
+    }
+    let mut arms = Vec::new();
+    for &seed in &checked.experiment.seeds {
+        for arm in &checked.arms {
+            arms.push(planning.arm(arm, seed)?);
+        }
+        for control in &checked.controls {
+            arms.push(planning.control(control, seed)?);
+        }
+    }
+    let mut stages = planning.stages;
+    assign_users(&mut stages, &arms, &trials);
+    arms.append(&mut trials);
+    Ok(Plan { name: checked.name.clone(), stages, trials: arms })
+}
+
+impl Plan {
+    /// Returns the stage with a key.
+    #[must_use]
+    pub fn stage(&self, key: &Key) -> Option<&Stage> {
+        self.stages.iter().find(|stage| stage.key == *key)
+    }
+
+    /// Returns the number format of the stages that compute.
+    #[must_use]
+    pub fn precision(&self) -> Option<Precision> {
+        self.stages.iter().find_map(|stage| stage.job.work().precision())
+    }
+
+    /// Returns the CPU threads of the stages that compute; none on a GPU.
+    #[must_use]
+    pub fn threads(&self) -> Option<usize> {
+        self.stages.iter().find_map(|stage| stage.job.work().threads())
+    }
+
+    /// Returns the stages that a stage reads.
+    pub fn reads<'a>(&'a self, stage: &'a Stage) -> impl Iterator<Item = &'a Stage> {
+        stage.inputs.iter().filter_map(|input| match &input.source {
+            Source::Stage { key, .. } => self.stage(key),
+            Source::External { .. } => None,
+        })
+    }
+}
+
+/// A model as later stages read it: a model folder, and an adapter folder on top of it if it was
+/// tuned by adapters.
+#[derive(Clone)]
+struct Weights {
+    model: Source,
+    adapter: Option<Source>,
+}
+
+impl Weights {
+    /// Names the parts as inputs: `student` and `student-adapter`.
+    fn inputs(&self, name: &str, adapter_name: &str) -> Vec<Input> {
+        let mut inputs = vec![input(name, self.model.clone())];
+        inputs.extend(self.adapter.clone().map(|adapter| input(adapter_name, adapter)));
+        inputs
+    }
+}
+
+fn input(name: &str, source: Source) -> Input {
+    Input { name: name.to_owned(), source }
+}
+
+struct Planning<'a> {
+    experiment: &'a Experiment,
+    site: &'a Site,
+    stages: Vec<Stage>,
+    known: BTreeSet<Key>,
+    /// External inputs, so that each is hashed once.
+    sources: BTreeMap<String, Source>,
+    /// Checksum of the embedded data, likewise.
+    embedded: Option<String>,
+}
+
+impl Planning<'_> {
+    fn first_seed(&self) -> u64 {
+        self.experiment.seeds.first().copied().unwrap_or_default()
+    }
+
+    /// Returns the seed of teachers and pretrained models in trials of `seed`: unless they are retrained,
+    /// one set of weights serves all trials, as a checkpoint would, and its seed is the first.
+    fn shared_seed(&self, seed: u64) -> u64 {
+        match self.experiment.retrain {
+            Retrain::Students => self.first_seed(),
+            Retrain::All => seed,
+        }
+    }
+
+    /// Names something that is made from teachers or pretrained models, unique among all seeds.
+    fn shared_label(&self, label: String, seed: u64) -> String {
+        match self.experiment.retrain {
+            Retrain::Students => label,
+            Retrain::All => format!("{label} seed {seed}"),
+        }
+    }
+
+    /// Says whether the weights of a model depend on the seed, as the experiment retrains them.
+    fn is_retrained(&self, model: &str, part: Part, sft: bool) -> bool {
+        let is_scratch = matches!(self.experiment.models[model], Model::Scratch(_));
+        match self.experiment.retrain {
+            Retrain::Students => part == Part::Student && sft,
+            Retrain::All => sft || is_scratch,
+        }
+    }
+
+    fn seeds_of(&self, reference: &Reference) -> Vec<u64> {
+        match self.is_retrained(&reference.model, reference.part, reference.sft) {
+            true => self.experiment.seeds.clone(),
+            false => vec![self.first_seed()],
+        }
+    }
+
+    fn arm(&mut self, arm: &Arm, seed: u64) -> anyhow::Result<Trial> {
+        let teacher = self.teacher(&arm.teacher, arm.sft.tunes_teacher(), seed)?;
+        let student = self.weights(&arm.student, arm.sft.tunes_student(), seed)?;
+        let capture = self.capture(arm, &teacher, seed)?;
+        let (_, data) = self.data()?;
+        let mut inputs = vec![input("data", data)];
+        inputs.extend(student.inputs("student", "student-adapter"));
+        inputs.extend(teacher.inputs("teacher", "teacher-adapter"));
+        inputs.push(input("capture", capture));
+        let job = DistillJob {
+            algorithm: self.experiment.algorithms[&arm.algorithm].clone(),
+            tuning: self.experiment.tuning.clone(),
+            training: self.experiment.training.distill.clone(),
+            closed_book: self.closed_book(),
+            precision: self.site.precision,
+            threads: self.site.threads,
+            seed,
+        };
+        let label = format!("{} seed {seed}", arm.name);
+        let tuned = self.add(&label, job, inputs, Some(seed))?;
+        let base = self.base(&arm.student, seed)?;
+        let weights = self.tuned(base, tuned);
+        self.answers(&arm.name, &weights, &self.experiment.training.distill, false, seed)
+    }
+
+    /// Trains as the arms distil, from the same start, and without a teacher: fine-tuning with the
+    /// training of distillation.
+    fn control(&mut self, control: &Control, seed: u64) -> anyhow::Result<Trial> {
+        let student = self.weights(&control.student, control.sft.tunes_student(), seed)?;
+        let (_, data) = self.data()?;
+        let mut inputs = vec![input("data", data)];
+        inputs.extend(student.inputs("model", "adapter"));
+        let job = SftJob {
+            tuning: self.experiment.tuning.clone(),
+            training: self.experiment.training.distill.clone(),
+            closed_book: self.closed_book(),
+            precision: self.site.precision,
+            threads: self.site.threads,
+            seed,
+        };
+        let label = format!("{} seed {seed}", control.name);
+        let tuned = self.add(&label, job, inputs, Some(seed))?;
+        let base = self.base(&control.student, seed)?;
+        let weights = self.tuned(base, tuned);
+        self.answers(&control.name, &weights, &self.experiment.training.distill, false, seed)
+    }
+
+    fn reference(&mut self, reference: &Reference, seed: u64) -> anyhow::Result<Trial> {
+        let weights = match reference.part {
+            Part::Teacher => self.teacher(&reference.model, reference.sft, seed)?,
+            Part::Student => self.weights(&reference.model, reference.sft, seed)?,
+        };
+        // A model that nothing was trained on answers as it would after fine-tuning; where nothing is
+        // fine-tuned, as the arms do.
+        let plan = &self.experiment.training;
+        let training = if self.experiment.factors.tunes() { &plan.sft } else { &plan.distill };
+        self.answers(&reference.name, &weights, training, true, seed)
+    }
+
+    fn teacher(&mut self, model: &str, sft: bool, seed: u64) -> anyhow::Result<Weights> {
+        let seed = self.shared_seed(seed);
+        self.weights(model, sft, seed)
+    }
+
+    fn weights(&mut self, model: &str, sft: bool, seed: u64) -> anyhow::Result<Weights> {
+        let base = self.base(model, seed)?;
+        if !sft {
+            return Ok(Weights { model: base, adapter: None });
+        }
+        let (_, data) = self.data()?;
+        let inputs = vec![input("data", data), input("model", base.clone())];
+        let job = SftJob {
+            tuning: self.experiment.tuning.clone(),
+            training: self.experiment.training.sft.clone(),
+            closed_book: self.closed_book(),
+            precision: self.site.precision,
+            threads: self.site.threads,
+            seed,
+        };
+        let label = format!("{model} seed {seed}");
+        let tuned = self.add(&label, job, inputs, Some(seed))?;
+        Ok(self.tuned(base, tuned))
+    }
+
+    /// What training leaves is a model, or an adapter for the model it started from.
+    fn tuned(&self, base: Source, result: Source) -> Weights {
+        match self.experiment.tuning {
+            Tuning::Full {} => Weights { model: result, adapter: None },
+            Tuning::Lora(_) => Weights { model: base, adapter: Some(result) },
+        }
+    }
+
+    /// Returns what a model starts from in trials of `seed`.
+    fn base(&mut self, model: &str, seed: u64) -> anyhow::Result<Source> {
+        match &self.experiment.models[model] {
+            Model::Checkpoint(checkpoint) => {
+                if let Some(source) = self.sources.get(checkpoint) {
+                    return Ok(source.clone());
+                }
+                let mut source = hub::checkpoint(checkpoint).with_context(|| format!("cannot read `{checkpoint}`"))?;
+                if let Source::External { path: None, key, .. } = &mut source
+                    && let Some(known) = self.site.elsewhere.get(checkpoint)
+                {
+                    key.clone_from(known);
+                }
+                self.sources.insert(checkpoint.clone(), source.clone());
+                Ok(source)
+            }
+            Model::Scratch(scratch) => {
+                let (_, data) = self.data()?;
+                let tokenizer = self.tokenizer(&scratch.tokenizer)?;
+                let seed = self.shared_seed(seed);
+                let job = PretrainJob {
+                    model: scratch.clone(),
+                    training: self.experiment.training.pretrain.clone(),
+                    precision: self.site.precision,
+                    threads: self.site.threads,
+                    seed,
+                };
+                let inputs = vec![input("data", data), input("tokenizer", tokenizer)];
+                let label = self.shared_label(model.to_owned(), seed);
+                self.add(&label, job, inputs, Some(seed))
+            }
+        }
+    }
+
+    fn data(&mut self) -> anyhow::Result<(Data, Source)> {
+        let (name, data) = self.experiment.data.first_key_value().context("the experiment has no data")?;
+        let (mut inputs, mut embedded) = (Vec::new(), None);
+        match &data.path {
+            Some(path) => inputs.push(input("source", self.file(path)?)),
+            None => {
+                if self.embedded.is_none() {
+                    self.embedded = Some(import(data, Path::new(""))?.checksum);
+                }
+                embedded.clone_from(&self.embedded);
+            }
+        }
+        let job = DataJob { data: data.clone(), embedded };
+        let source = self.add(name, job, inputs, None)?;
+        Ok((data.clone(), source))
+    }
+
+    fn closed_book(&self) -> bool {
+        self.experiment.data.values().any(|data| data.closed_book)
+    }
+
+    fn tokenizer(&mut self, name: &str) -> anyhow::Result<Source> {
+        let tokenizer = self.experiment.tokenizers[name].clone();
+        let inputs = match &tokenizer {
+            TokenizerSource::File { path } => {
+                // Files beside `tokenizer.json` name its special tokens.
+                let is_file = path.is_file();
+                let folder = path.parent().filter(|_| is_file).unwrap_or(path);
+                vec![input("source", self.tokenizer_folder(folder)?)]
+            }
+            _ => vec![input("data", self.data()?.1)],
+        };
+        let label = format!("tokenizer {name}");
+        self.add(&label, TokenizerJob { tokenizer }, inputs, None)
+    }
+
+    fn file(&mut self, path: &Path) -> anyhow::Result<Source> {
+        let name = path.display().to_string();
+        if let Some(source) = self.sources.get(&name) {
+            return Ok(source.clone());
+        }
+        let source = hub::file(path).with_context(|| format!("cannot read `{name}`"))?;
+        self.sources.insert(name, source.clone());
+        Ok(source)
+    }
+
+    fn tokenizer_folder(&mut self, folder: &Path) -> anyhow::Result<Source> {
+        let name = format!("tokenizer in {}", folder.display());
+        if let Some(source) = self.sources.get(&name) {
+            return Ok(source.clone());
+        }
+        let source = hub::tokenizer(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
+        self.sources.insert(name, source.clone());
+        Ok(source)
+    }
+
+    fn capture(&mut self, arm: &Arm, teacher: &Weights, seed: u64) -> anyhow::Result<Source> {
+        let (_, data) = self.data()?;
+        let training = &self.experiment.training.distill;
+        let job = CaptureJob {
+            max_length: training.max_length,
+            max_prompt: training.max_prompt,
+            closed_book: self.closed_book(),
+            precision: self.site.precision,
+            threads: self.site.threads,
+            batch: training.batch,
+        };
+        let mut inputs = vec![input("data", data)];
+        inputs.extend(teacher.inputs("teacher", "teacher-adapter"));
+        let suffix = if arm.sft.tunes_teacher() { " (sft)" } else { "" };
+        let mut label = format!("{}{suffix}", arm.teacher);
+        if self.is_retrained(&arm.teacher, Part::Teacher, arm.sft.tunes_teacher()) {
+            label = self.shared_label(label, seed);
+        }
+        self.add(&label, job, inputs, None)
+    }
+
+    /// Plans the answers of a model within the lengths that `training` gives its sequences.
+    fn answers(
+        &mut self,
+        name: &str,
+        weights: &Weights,
+        training: &Training,
+        dev: bool,
+        seed: u64,
+    ) -> anyhow::Result<Trial> {
+        let (_, data) = self.data()?;
+        let evaluation = &self.experiment.evaluation;
+        let job = GenerateJob {
+            decoding: evaluation.decoding,
+            max_new_tokens: evaluation.max_new_tokens,
+            max_length: training.max_length,
+            max_prompt: training.max_prompt,
+            limit: evaluation.limit,
+            dev,
+            closed_book: self.closed_book(),
+            precision: self.site.precision,
+            threads: self.site.threads,
+            seed,
+            batch: evaluation.batch,
+        };
+        let mut inputs = vec![input("data", data.clone())];
+        inputs.extend(weights.inputs("model", "adapter"));
+        let label = format!("{name} seed {seed}");
+        let generations = self.add(&label, job, inputs, Some(seed))?;
+        let generate = generations.key().clone();
+        let (job, embedding) = self.scoring()?;
+        let mut inputs = vec![input("data", data), input("generations", generations)];
+        inputs.extend(embedding);
+        let score = self.add(&label, job, inputs, None)?.key().clone();
+        Ok(Trial { arm: name.to_owned(), seed, generate, score })
+    }
+
+    fn scoring(&mut self) -> anyhow::Result<(ScoreJob, Option<Input>)> {
+        let mut metrics = Vec::new();
+        let mut embeds = false;
+        for name in &self.experiment.evaluation.metrics {
+            let metric = name.parse::<MetricName>()?.metric();
+            embeds |= metric.family == Family::Embedding;
+            metrics.push((name.clone(), metric.version));
+        }
+        let named = self.experiment.evaluation.embedding_model.as_ref();
+        let folder = named.or(self.site.embedding_model.as_ref()).filter(|_| embeds);
+        let embedding = match folder {
+            Some(folder) => Some(input("embedding-model", self.file(&folder.clone())?)),
+            None => None,
+        };
+        let threads = self.site.threads.filter(|_| embeds);
+        Ok((ScoreJob { metrics, threads }, embedding))
+    }
+
+    /// Adds a stage unless it is there already, and returns its output.
+    fn add(
+        &mut self,
+        label: &str,
+        job: impl Into<Job>,
+        inputs: Vec<Input>,
+        seed: Option<u64>,
+    ) -> anyhow::Result<Source> {
+        let job: Job = job.into();
+        let kind = job.kind();
+        // The names matter too: a model may be teacher or student.
+        let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+        let keys: Vec<Key> = inputs.iter().map(|input| input.source.key().clone()).collect();
+        let (mut versions, version) = (job.versions_of_texts(), job.work().version());
+        let key = match versions.is_empty() {
+            true => identity(kind.name(), version, &(job.essential(), names), &keys)?,
+            false => identity(kind.name(), version, &(job.essential(), names, &versions), &keys)?,
+        };
+        versions.insert("results".to_owned(), version);
+        if self.known.insert(key.clone()) {
+            self.stages.push(Stage {
+                kind,
+                label: label.to_owned(),
+                key: key.clone(),
+                job,
+                versions,
+                inputs,
+                seed,
+                users: Vec::new(),
+            });
+        }
+        Ok(Source::Stage { kind, key })
+    }
+}
+
+/// Tells each stage which arms need it; stages that only references need, which references.
+fn assign_users(stages: &mut [Stage], arms: &[Trial], references: &[Trial]) {
+    let index: BTreeMap<Key, usize> =
+        stages.iter().enumerate().map(|(position, stage)| (stage.key.clone(), position)).collect();
+    for trials in [arms, references] {
+        let free: Vec<bool> = stages.iter().map(|stage| stage.users.is_empty()).collect();
+        for trial in trials {
+            let mut open: Vec<usize> = index.get(&trial.score).copied().into_iter().collect();
+            while let Some(position) = open.pop() {
+                let stage = &mut stages[position];
+                if free[position] && !stage.users.contains(&trial.arm) {
+                    stage.users.push(trial.arm.clone());
+                }
+                let keys = stage.inputs.iter().map(|input| input.source.key());
+                open.extend(keys.filter_map(|key| index.get(key)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::experiment::settings::{Algorithm, Scratch, SftLevel};
+    use crate::experiment::{arms, controls, references};
+    use crate::orchestrate::kind::StageKind;
+
+    pub(crate) fn checked(edit: impl FnOnce(&mut Experiment)) -> Checked {
+        let text = r#"
+            version = 1
+            question = "?"
+            seeds = [10, 20]
+            [data.glossary]
+            importer = "glossary"
+            [tokenizers.bpe.byte-level-bpe]
+            vocabulary = 300
+            [models.small.scratch]
+            tokenizer = "bpe"
+            hidden = 8
+            layers = 1
+            heads = 1
+            feed-forward = 16
+            [models.big.scratch]
+            tokenizer = "bpe"
+            hidden = 16
+            layers = 1
+            heads = 1
+            feed-forward = 32
+            [factors]
+            student = ["small"]
+            teacher = ["big"]
+            sft = ["none", "teacher", "student", "both"]
+            algorithm = ["kd", "dskd"]
+            [algorithms.kd.vanilla]
+            [algorithms.dskd.dual-space]
+        "#;
+        let mut experiment: Experiment = toml::from_str(text).expect("the experiment is valid");
+        edit(&mut experiment);
+        Checked {
+            name: "study".to_owned(),
+            arms: arms(&experiment),
+            controls: controls(&experiment),
+            references: references(&experiment),
+            experiment,
+            notes: Vec::new(),
+            objectives: Vec::new(),
+        }
+    }
+
+    pub(crate) fn site(precision: Precision) -> Site {
+        Site { precision, threads: Some(1), embedding_model: None, elsewhere: BTreeMap::new() }
+    }
+
+    pub(crate) fn planned(edit: impl FnOnce(&mut Experiment)) -> Plan {
+        plan(&checked(edit), &site(Precision::F32)).unwrap()
+    }
+
+    fn count(plan: &Plan, kind: StageKind) -> usize {
+        plan.stages.iter().filter(|stage| stage.kind == kind).count()
+    }
+
+    #[test]
+    fn what_arms_need_alike_is_one_stage() {
+        let plan = planned(|_| ());
+        let counts = StageKind::ALL.map(|kind| count(&plan, kind));
+        // Data and tokenizer; two models; one teacher and a student per seed fine-tuned; two states
+        // of the teacher captured; 8 arms and 2 seeds; 16 trials beside the references: teacher,
+        // tuned teacher, student, and the tuned student at 2 seeds.
+        assert_eq!(counts, [2, 2, 3, 2, 16, 21, 21]);
+        assert_eq!(plan.trials.len(), 21);
+        let titles: BTreeSet<String> = plan.stages.iter().map(Stage::title).collect();
+        assert_eq!(titles.len(), plan.stages.len(), "titles are unique");
+    }
+
+    #[test]
+    fn controls_train_as_the_arms_distil_and_need_no_teacher() {
+        let plan = planned(|experiment| {
+            experiment.factors.algorithm.push("ce".to_owned());
+            experiment.algorithms.insert("ce".to_owned(), Algorithm::CrossEntropy {});
+            experiment.training.distill.epochs = 3.0;
+        });
+        // One from each start at 2 seeds, beside what the crossed design needs.
+        let plain = planned(|experiment| experiment.training.distill.epochs = 3.0);
+        assert_eq!(plan.trials.len(), plain.trials.len() + 4);
+        assert_eq!(count(&plan, StageKind::Sft), count(&plain, StageKind::Sft) + 4);
+        assert_eq!(count(&plan, StageKind::Capture), count(&plain, StageKind::Capture));
+        let stage = plan.stages.iter().find(|stage| stage.title() == "sft student/ce seed 20").unwrap();
+        let Job::Sft(job) = &stage.job else { panic!("a control is fine-tuned") };
+        assert_eq!(job.training.epochs, 3.0);
+        let read: Vec<String> = plan.reads(stage).map(Stage::title).collect();
+        assert_eq!(read, ["prepare glossary", "sft small seed 20"]);
+    }
+
+    #[test]
+    fn students_do_not_wait_for_teachers() {
+        let plan = planned(|_| ());
+        let titles: Vec<String> = plan.stages.iter().map(Stage::title).collect();
+        let expected = ["prepare glossary", "prepare tokenizer bpe", "pretrain small", "pretrain big"];
+        assert_eq!(titles[..4], expected);
+    }
+
+    #[test]
+    fn every_stage_comes_after_what_it_reads() {
+        for retrain in [Retrain::Students, Retrain::All] {
+            let plan = planned(|experiment| experiment.retrain = retrain);
+            let mut seen = BTreeSet::new();
+            for stage in &plan.stages {
+                for input in &stage.inputs {
+                    if let Source::Stage { key, .. } = &input.source {
+                        assert!(seen.contains(key), "{} reads ahead", stage.title());
+                    }
+                }
+                seen.insert(stage.key.clone());
+            }
+        }
+    }
+
+    #[test]
+    fn a_seed_retrains_teachers_and_pretrained_models_where_asked() {
+        let plan = planned(|experiment| experiment.retrain = Retrain::All);
+        let counts = StageKind::ALL.map(|kind| count(&plan, kind));
+        // Two models at two seeds, both fine-tuned, the teacher captured in two states; 8 arms, and
+        // teacher and student as they are and fine-tuned, each at two seeds.
+        assert_eq!(counts, [2, 4, 4, 4, 16, 24, 24]);
+        let titles: BTreeSet<String> = plan.stages.iter().map(Stage::title).collect();
+        assert_eq!(titles.len(), plan.stages.len(), "titles are unique");
+        let find = |title: &str| plan.stages.iter().find(|stage| stage.title() == title).expect(title);
+        let reads = |title: &str| -> BTreeSet<String> { plan.reads(find(title)).map(Stage::title).collect() };
+        let expected = [
+            "prepare glossary",
+            "sft small seed 20",
+            "pretrain big seed 20",
+            "sft big seed 20",
+            "capture big (sft) seed 20",
+        ];
+        let read = reads("distill both/kd seed 20");
+        assert!(read.iter().all(|title| expected.contains(&title.as_str())) && read.len() >= 4, "{read:?}");
+        assert_eq!(
+            reads("sft small seed 20"),
+            BTreeSet::from(["prepare glossary".into(), "pretrain small seed 20".into()])
+        );
+        // Trials of a checkpoint that is not fine-tuned are alike at every seed.
+        let folder = tempfile::tempdir().unwrap();
+        let plan = planned(|experiment| {
+            experiment.retrain = Retrain::All;
+            let checkpoint = Model::Checkpoint(folder.path().display().to_string());
+            experiment.models.insert("big".to_owned(), checkpoint);
+        });
+        let trials = |arm: &str| plan.trials.iter().filter(|trial| trial.arm == arm).count();
+        assert_eq!([trials("teacher big"), trials("teacher big (sft)"), trials("student small")], [1, 2, 2]);
+        let captured: Vec<&str> =
+            plan.stages.iter().filter(|s| s.kind == StageKind::Capture).map(|s| s.label.as_str()).collect();
+        assert_eq!(captured, ["big", "big (sft) seed 10", "big (sft) seed 20"]);
+    }
+
+    #[test]
+    fn arms_answer_at_the_lengths_that_they_were_trained_at() {
+        let plan = planned(|experiment| {
+            experiment.training.distill.max_length = 77;
+            experiment.training.distill.max_prompt = Some(33);
+            experiment.training.sft.max_length = 99;
+        });
+        for stage in &plan.stages {
+            let Job::Generate(job) = &stage.job else { continue };
+            let expected = if stage.label.contains('/') { (77, Some(33)) } else { (99, None) };
+            assert_eq!((job.max_length, job.max_prompt), expected, "{}", stage.title());
+        }
+    }
+
+    #[test]
+    fn threads_are_part_of_what_computes_and_of_nothing_else() {
+        let keys = |threads| -> BTreeMap<String, Key> {
+            let site = Site { threads, ..site(Precision::F32) };
+            let stages = plan(&checked(|_| ()), &site).unwrap().stages;
+            stages.into_iter().map(|stage| (stage.title(), stage.key)).collect()
+        };
+        let (one, two, none) = (keys(Some(1)), keys(Some(2)), keys(None));
+        for (title, key) in &one {
+            let is_alike = title.starts_with("prepare");
+            assert_eq!((two[title] == *key, none[title] == *key), (is_alike, is_alike), "{title}");
+        }
+    }
+
+    #[test]
+    fn a_setting_changes_its_stages_and_what_follows() {
+        let before = planned(|_| ());
+        let after = planned(|experiment| experiment.training.sft.lr *= 2.0);
+        let keys = |plan: &Plan| -> BTreeSet<Key> { plan.stages.iter().map(|s| s.key.clone()).collect() };
+        let (before_keys, after_keys) = (keys(&before), keys(&after));
+        for stage in &after.stages {
+            let kept = before_keys.contains(&stage.key);
+            let expected = match stage.kind {
+                StageKind::Prepare | StageKind::Pretrain => true,
+                StageKind::Sft => false,
+                _ => !stage.label.contains("(sft)") && (stage.label.starts_with("none/") || !stage.label.contains('/')),
+            };
+            assert_eq!(kept, expected, "{}", stage.title());
+        }
+        assert_eq!(before_keys.len(), after_keys.len());
+        let accumulated = planned(|experiment| experiment.training.sft.accumulation = 4);
+        assert_eq!(keys(&accumulated), before_keys);
+    }
+
+    #[test]
+    fn answers_keep_to_lengths_of_a_stage_that_runs() {
+        let lengths = |sft: SftLevel| -> BTreeSet<usize> {
+            let plan = planned(|experiment| {
+                experiment.factors.sft = vec![sft];
+                experiment.training.sft.max_length = 100;
+                experiment.training.distill.max_length = 90;
+            });
+            let length = |stage: &Stage| match &stage.job {
+                Job::Generate(job) => Some(job.max_length),
+                _ => None,
+            };
+            plan.stages.iter().filter_map(length).collect()
+        };
+        assert_eq!(lengths(SftLevel::None), [90].into());
+        assert!(lengths(SftLevel::Both).contains(&100));
+    }
+
+    #[test]
+    fn embedded_data_are_known_by_their_content_and_by_how_their_corpus_is_laid_out() {
+        let data = |plan: &Plan| plan.stages.iter().find(|stage| stage.label == "glossary").unwrap().clone();
+        let plan = planned(|_| ());
+        let Job::Data(job) = data(&plan).job else { panic!("data are prepared by a data job") };
+        assert_eq!(job.embedded, Some(crate::data::glossary::import().checksum));
+        let closed = planned(|experiment| experiment.data.values_mut().for_each(|data| data.closed_book = true));
+        assert_ne!(data(&closed).key, data(&plan).key);
+    }
+
+    #[test]
+    fn users_share_what_they_need() {
+        let plan = planned(|_| ());
+        let users = |title: &str| -> Vec<&str> {
+            let stage = plan.stages.iter().find(|stage| stage.title() == title);
+            stage.expect("there is such a stage").users.iter().map(String::as_str).collect()
+        };
+        assert_eq!(users("sft big seed 10"), ["teacher/kd", "teacher/dskd", "both/kd", "both/dskd"]);
+        assert_eq!(users("distill none/kd seed 20"), ["none/kd"]);
+        assert_eq!(users("score teacher big (sft) seed 10"), ["teacher big (sft)"]);
+        assert_eq!(users("pretrain big").len(), 8);
+    }
+
+    #[test]
+    fn adapters_are_read_beside_the_model_they_belong_to() {
+        let plan = planned(|experiment| {
+            experiment.tuning = Tuning::Lora(crate::experiment::settings::Lora::default());
+            experiment.factors.sft = vec![SftLevel::Both];
+        });
+        let distill = plan.stages.iter().find(|stage| stage.kind == StageKind::Distill).unwrap();
+        let names: Vec<&str> = distill.inputs.iter().map(|input| input.name.as_str()).collect();
+        let expected = ["data", "student", "student-adapter", "teacher", "teacher-adapter", "capture"];
+        assert_eq!(names, expected);
+        let generate = plan.stages.iter().rfind(|stage| stage.kind == StageKind::Generate).unwrap();
+        assert_eq!(generate.inputs.len(), 3);
+    }
+
+    #[test]
+    fn a_scratch_model_is_known_by_its_shape_and_not_by_its_name() {
+        let plan = planned(|experiment| {
+            let small = experiment.models["small"].clone();
+            let Model::Scratch(scratch) = &small else { panic!("small is a scratch model") };
+            let same = Scratch { tokenizer: "bpe".to_owned(), ..scratch.clone() };
+            experiment.models.insert("big".to_owned(), Model::Scratch(same));
+        });
+        assert_eq!(count(&plan, StageKind::Pretrain), 1);
+    }
+}

@@ -1,0 +1,236 @@
+//! What a stage costs before it ran: operations, passes, memory and disk from the sizes of its data and
+//! models. [`estimate`](crate::orchestrate::estimate) makes time and energy of them.
+//!
+//! With `P` parameters and `T` tokens:
+//!
+//! - operations: training `6 P T` per epoch with all parameters, `4 P T` with adapters (no gradient
+//!   of frozen weights), a forward pass `2 P T` (Kaplan et al. 2020, arXiv 2001.08361, section 2.1);
+//! - memory: weights, gradients and two moments in f32, `16 P`, and the best weights, `4 P`, where dev
+//!   is measured; with adapters the weights in the format of the products, and the same of the
+//!   adapters; keys and values of the answers that are decoded together; activations come on top;
+//! - disk: outputs, and while a stage trains two of its states (weights, two moments, best weights),
+//!   as one is there until the next is whole.
+
+use crate::device::{Compute, Precision};
+use crate::experiment::settings::{Scratch, Training, Tuning, Validate};
+use crate::models::config::Config;
+
+/// Operations of one decoder layer in a forward pass over a whole batch: projections, norms,
+/// rotation; an assumption.
+pub const OPERATIONS_PER_PASS: f64 = 20.0;
+
+/// Operations of one decoder layer for each sequence of a pass: attention; an assumption.
+pub const OPERATIONS_PER_SEQUENCE: f64 = 10.0;
+
+/// A forward pass with its backward, and the step of the optimiser, in forward passes: an assumption.
+const PASSES_PER_STEP: f64 = 3.0;
+
+/// Adapters' share of a model's parameters: an assumption.
+const ADAPTERS: f64 = 0.01;
+
+/// Answers that are decoded together at most, on a CPU and on a GPU: as in `generate::decode`, which
+/// computes that many however few there are.
+const TILE_ROWS: (f64, f64) = (16.0, 32.0);
+
+/// A token is taken to be four characters, an assumption that holds for English.
+pub const CHARACTERS_PER_TOKEN: f64 = 4.0;
+
+/// What one stage costs; what cannot be known is none.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Cost {
+    /// Floating-point operations.
+    pub operations: Option<f64>,
+    /// Operations that are started: each takes its time, however little it computes.
+    pub starts: Option<f64>,
+    /// Bytes of memory without activations and without the program.
+    pub memory: Option<f64>,
+    /// Bytes on disk of what it leaves.
+    pub kept: Option<f64>,
+    /// Bytes on disk, at most, while it runs.
+    pub disk: Option<f64>,
+}
+
+impl Cost {
+    /// Of work on text and small models, which takes seconds whatever the experiment: its outputs.
+    #[must_use]
+    pub fn of_disk(bytes: impl Into<Option<f64>>) -> Self {
+        let bytes = bytes.into();
+        Self { operations: Some(0.0), starts: Some(0.0), memory: Some(0.0), kept: bytes, disk: bytes }
+    }
+}
+
+/// Sizes of the data, for one pass.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sizes {
+    /// Tokens of the corpus.
+    pub corpus: f64,
+    /// The training split.
+    pub train: Split,
+    /// The dev split.
+    pub dev: Split,
+    /// The test split.
+    pub test: Split,
+}
+
+/// Sizes of a split: examples, and the rest in tokens.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Split {
+    /// Examples.
+    pub examples: f64,
+    /// Tokens of all prompts.
+    pub prompts: f64,
+    /// Tokens of all responses, with their end.
+    pub responses: f64,
+    /// Tokens of prompts with responses.
+    pub whole: f64,
+    /// Tokens of the longest prompt.
+    pub longest_prompt: f64,
+}
+
+impl Split {
+    /// Returns the sizes of the first so many examples.
+    #[must_use]
+    pub fn first(self, limit: Option<usize>) -> Self {
+        let share = limit.map_or(1.0, |limit| (limit as f64 / self.examples).min(1.0));
+        Self {
+            examples: share * self.examples,
+            prompts: share * self.prompts,
+            responses: share * self.responses,
+            whole: share * self.whole,
+            ..self
+        }
+    }
+}
+
+/// Size of a model.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// All parameters.
+    pub parameters: f64,
+    /// Width of the hidden states.
+    pub hidden: f64,
+    /// Decoder layers.
+    pub layers: f64,
+    /// Width of the keys of one token in a layer, and of the values.
+    pub keys: f64,
+}
+
+impl Size {
+    /// Returns the size of a model by its configuration.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            parameters: config.parameters() as f64,
+            hidden: config.hidden_size as f64,
+            layers: config.num_hidden_layers as f64,
+            keys: (config.num_key_value_heads * config.head_dim) as f64,
+        }
+    }
+
+    /// Returns the operations that passes start, with the sequences in all of them.
+    #[must_use]
+    pub fn starts(self, passes: f64, sequences: f64) -> f64 {
+        self.layers * (passes * OPERATIONS_PER_PASS + sequences * OPERATIONS_PER_SEQUENCE)
+    }
+}
+
+/// What is known of the things that a stage works on, where that is not in its job.
+pub struct Scene<'a> {
+    /// Sizes of its data.
+    pub sizes: Option<Sizes>,
+    /// What it is computed on and in.
+    pub compute: Compute,
+    /// Tokens of the largest vocabulary.
+    pub vocabulary: f64,
+    /// Returns the size of the model that it reads under a name.
+    pub model: &'a dyn Fn(&str) -> Option<Size>,
+    /// Returns the size of a model to be built.
+    pub scratch: &'a dyn Fn(&Scratch) -> Option<Size>,
+}
+
+impl Scene<'_> {
+    /// Returns the cost of training a model on `sequences` of `tokens` in all, and of measuring dev.
+    #[must_use]
+    pub fn training(&self, size: Option<Size>, tuning: &Tuning, training: &Training, read: Read) -> Cost {
+        let Some(size) = size else { return Cost::default() };
+        let (per_token, share) = match tuning {
+            Tuning::Full {} => (6.0, 1.0),
+            Tuning::Lora(_) => (4.0, ADAPTERS),
+        };
+        let best = if read.dev.is_none_or(|dev| dev.examples > 0.0) { 4.0 } else { 0.0 };
+        let frozen = match tuning {
+            Tuning::Full {} => 0.0,
+            Tuning::Lora(_) => self.bytes_per_weight(),
+        };
+        let (mut operations, mut starts) = (None, None);
+        if let (Some(train), Some(dev)) = (read.train, read.dev) {
+            let times = validations(training);
+            let tokens = per_token * train.whole * training.epochs + 2.0 * dev.whole * times;
+            operations = Some(size.parameters * tokens);
+            // Dev passes are large, hence few: their sequences count.
+            let validation = if dev.examples > 0.0 { times * size.starts(1.0, dev.examples) } else { 0.0 };
+            let steps = size.starts(train.examples / training.batch as f64, train.examples);
+            starts = Some(PASSES_PER_STEP * training.epochs * steps + validation);
+        }
+        Cost {
+            operations,
+            starts,
+            memory: Some((frozen + share * (16.0 + best)) * size.parameters),
+            kept: Some(4.0 * share * size.parameters),
+            disk: Some(2.0 * (12.0 + best) * share * size.parameters),
+        }
+    }
+
+    /// Returns how many answers a decoding step computes.
+    #[must_use]
+    pub fn tile_rows(&self) -> f64 {
+        if self.compute.device.is_cuda() { TILE_ROWS.1 } else { TILE_ROWS.0 }
+    }
+
+    /// Returns the bytes of a weight in the format of the products.
+    #[must_use]
+    pub fn bytes_per_weight(&self) -> f64 {
+        match self.compute.precision {
+            Precision::F32 => 4.0,
+            Precision::Bf16 => 2.0,
+        }
+    }
+
+    /// Returns the bytes of a teacher's head and embedding.
+    #[must_use]
+    pub fn head_bytes(&self, teacher: Size) -> f64 {
+        2.0 * teacher.hidden * self.vocabulary * self.bytes_per_weight()
+    }
+}
+
+/// What training reads; none where that is not known.
+#[derive(Debug, Clone, Copy)]
+pub struct Read {
+    /// What it trains on.
+    pub train: Option<Split>,
+    /// What it measures; nothing where it has no examples.
+    pub dev: Option<Split>,
+}
+
+impl Read {
+    /// The training and dev splits of data.
+    #[must_use]
+    pub fn of(sizes: Option<Sizes>) -> Self {
+        Self { train: sizes.map(|sizes| sizes.train), dev: sizes.map(|sizes| sizes.dev) }
+    }
+
+    /// Texts of so many tokens in all, in sequences of one length, without dev.
+    #[must_use]
+    pub fn texts(tokens: Option<f64>, length: usize) -> Self {
+        let texts = |whole: f64| Split { examples: whole / length as f64, whole, ..Split::default() };
+        Self { train: tokens.map(texts), dev: Some(Split::default()) }
+    }
+}
+
+/// Returns how often dev is measured.
+fn validations(training: &Training) -> f64 {
+    match training.validate {
+        Validate::Epoch => training.epochs.ceil(),
+        Validate::End => 1.0,
+    }
+}

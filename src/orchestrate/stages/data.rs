@@ -1,0 +1,246 @@
+//! The stage `prepare` of a data set: imported, divided, and described.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use super::around::Surroundings;
+use super::cost::{CHARACTERS_PER_TOKEN, Cost, Scene};
+use super::{Work, rows, with_hint};
+use crate::data::overlap::{Overlap, overlaps};
+use crate::data::{Example, SplitName, corpus, facts::facts, import, split, window};
+use crate::experiment::settings::Data;
+use crate::files;
+use crate::orchestrate::kind::StageKind;
+
+/// Imports and divides data. Input: `source` unless the data is embedded. Output: `train.jsonl`,
+/// `dev.jsonl`, `test.jsonl`, `corpus.jsonl`, `wordings.jsonl`, `summary.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DataJob {
+    /// The settings; the path only tells where to read.
+    pub data: Data,
+    /// Checksum of the embedded source; none for a file, which is an input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedded: Option<String>,
+}
+
+impl Work for DataJob {
+    fn kind(&self) -> StageKind {
+        StageKind::Prepare
+    }
+
+    fn version(&self) -> u32 {
+        // 2: a passage is followed by its questions, and blank contexts join no rows.
+        // 3: a question asked in two documents stays with both, rows of one context are one group;
+        // how a corpus is laid out is part of the key.
+        // 4: windows are cut after the division and, in dev and test, without the answer; groups that
+        // share a question with its answer are in one split; corpora are passages without questions.
+        4
+    }
+
+    fn reset(&mut self) {
+        self.data.path = None;
+    }
+
+    fn cost(&self, scene: &Scene<'_>) -> Cost {
+        let all = scene.sizes.map(|sizes| sizes.corpus + sizes.train.whole + sizes.dev.whole + sizes.test.whole);
+        Cost::of_disk(all.map(|tokens| CHARACTERS_PER_TOKEN * tokens))
+    }
+
+    fn run(&self, around: Surroundings<'_>) -> anyhow::Result<()> {
+        prepare(&self.data, &around.folder.output())
+    }
+}
+
+/// Texts for pretraining.
+const CORPUS: &str = "corpus.jsonl";
+
+/// Texts for tokenizers.
+const WORDINGS: &str = "wordings.jsonl";
+
+/// Says what a prepared data set holds; kept as `summary.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    /// Examples of train, dev and test.
+    pub examples: [u64; 3],
+    /// Rows left out, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// Rows kept with a reservation, by reason.
+    pub notes: BTreeMap<String, u64>,
+    /// What a group of examples is called: `document`, `term`, `group`, `context` or `question`.
+    pub unit: String,
+    /// Examples of dev and test whose question stands in train.
+    pub overlaps: Vec<Overlap>,
+    /// What a reader of results must know about the data: name and value.
+    pub facts: Vec<(String, String)>,
+    /// Seed of the division; also that by which the questions are drawn that are answered.
+    pub seed: u64,
+    /// BLAKE3 of the source.
+    pub checksum: String,
+}
+
+/// Returns the file of a split in a prepared data set.
+#[must_use]
+pub fn split_file(data: &Path, split: SplitName) -> std::path::PathBuf {
+    data.join(format!("{split}.jsonl"))
+}
+
+/// Reads a split of a prepared data set.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn read_split(data: &Path, split: SplitName) -> anyhow::Result<Vec<Example>> {
+    rows::read(&split_file(data, split))
+}
+
+/// Reads what pretraining reads of a prepared data set.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn read_corpus(data: &Path) -> anyhow::Result<Vec<String>> {
+    rows::read(&data.join(CORPUS))
+}
+
+/// Reads the texts that tokenizers are trained on.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn read_wordings(data: &Path) -> anyhow::Result<Vec<String>> {
+    rows::read(&data.join(WORDINGS))
+}
+
+/// Reads what a prepared data set holds.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn read_summary(data: &Path) -> anyhow::Result<Summary> {
+    let path = data.join("summary.json");
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    Ok(serde_json::from_slice(&bytes)?)
+}
+
+/// Imports and divides a data set.
+///
+/// # Errors
+/// See [`import()`] and [`split()`].
+pub fn prepare(data: &Data, output: &Path) -> anyhow::Result<()> {
+    let imported = import(data, Path::new("")).map_err(|error| with_hint(error.hint(), error))?;
+    let mut splits =
+        split(&imported.examples, &data.split, data.limit).map_err(|error| with_hint(error.hint(), error))?;
+    let windows = window::cut(&mut splits, &imported, data);
+    let overlaps = overlaps(&splits);
+    let texts = corpus::texts(&splits.train, &imported.passages);
+    rows::write(&output.join(CORPUS), &texts)?;
+    rows::write(&output.join(WORDINGS), &corpus::wordings(&splits.train, &imported.passages))?;
+    let parts = [(SplitName::Train, &splits.train), (SplitName::Dev, &splits.dev), (SplitName::Test, &splits.test)];
+    for (name, examples) in parts {
+        rows::write(&split_file(output, name), examples)?;
+    }
+    let summary = Summary {
+        examples: parts.map(|(_, examples)| examples.len() as u64),
+        unit: imported.unit.to_owned(),
+        facts: facts(data, &imported, &splits, windows, &overlaps, texts.len()),
+        overlaps,
+        seed: data.split.seed,
+        skipped: imported.skipped,
+        notes: imported.notes,
+        checksum: imported.checksum,
+    };
+    Ok(files::write_json(&output.join("summary.json"), &summary)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::settings::Experiment;
+    use crate::orchestrate::stages::Job;
+
+    #[test]
+    fn prepared_data_reads_back_with_its_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "version = 1\nquestion = \"?\"\nseeds = [1]\n[data.g]\nimporter = \"glossary\"\n\
+            split.group-by = \"given\"\n[models]\n[factors]\nstudent = []\nteacher = []\nalgorithm = []";
+        let experiment: Experiment = toml::from_str(text).unwrap();
+        prepare(&experiment.data["g"], folder.path()).unwrap();
+        let summary = read_summary(folder.path()).unwrap();
+        let counted = [SplitName::Train, SplitName::Dev, SplitName::Test]
+            .map(|split| read_split(folder.path(), split).unwrap().len() as u64);
+        assert_eq!(summary.examples, counted);
+        assert!(counted.iter().all(|&count| count > 100), "{counted:?}");
+        // Pretraining reads no question; tokenizers know the words of all.
+        let train = read_split(folder.path(), SplitName::Train).unwrap();
+        let corpus = read_corpus(folder.path()).unwrap();
+        let wordings = read_wordings(folder.path()).unwrap();
+        assert_eq!(wordings.len(), corpus.len() + train.len());
+        for text in corpus {
+            assert!(!text.contains('?') && !text.contains("Question:") && !text.contains("Answer:"), "{text}");
+        }
+        assert_eq!((summary.unit.as_str(), summary.seed, summary.overlaps.len()), ("term", 1, 0));
+        let fact = |name: &str| summary.facts.iter().find(|(known, _)| known == name).unwrap().1.as_str();
+        assert_eq!(fact("the test asks"), "recall of trained facts, in other words than training asked for them");
+        assert_eq!(fact("unit of the data"), "term: 52 in train, 52 in dev, 52 in test");
+    }
+
+    #[test]
+    fn facts_tell_what_is_shown_read_and_asked_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = |id: usize, question: &str, answer: &str, document: usize| {
+            let context = format!("Of {id}: {question} {answer}. {}", "Other words follow. ".repeat(20));
+            let answers = serde_json::json!({ "text": [answer], "answer_start": [context.find(answer).unwrap()] });
+            let title = document.to_string();
+            serde_json::json!({ "id": id, "title": title, "context": context, "question": question, "answers": answers })
+        };
+        // Two documents ask the same; another one asks it with another answer.
+        let rows: Vec<_> = (0..60)
+            .map(|id| match id {
+                0 | 59 => row(id, "Who pages?", "The AMF", id / 2),
+                30 => row(id, "Who pages?", "nobody", id / 2),
+                _ => row(id, &format!("What is {id}?"), &format!("thing {id}"), id / 2),
+            })
+            .collect();
+        let file = folder.path().join("rows.json");
+        files::write_json(&file, &rows).unwrap();
+        let told = |settings: &str| {
+            let settings = format!("importer = \"squad\"\npath = {file:?}\nwindow = 40\n{settings}");
+            prepare(&toml::from_str(&settings).unwrap(), folder.path()).unwrap();
+            read_summary(folder.path()).unwrap()
+        };
+        let fact = |summary: &Summary, name: &str| {
+            summary.facts.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
+        };
+        let summary = told("");
+        assert_eq!((summary.unit.as_str(), summary.skipped.len(), summary.notes.len()), ("document", 0, 0));
+        assert_eq!(fact(&summary, "the test asks"), "questions on unseen documents");
+        assert_eq!(
+            fact(&summary, "kept together with others"),
+            "2 documents, for they share a question with its answer"
+        );
+        assert_eq!(fact(&summary, "unit of the data"), "document: 24 in train, 3 in dev, 3 in test");
+        let reads = "24 texts on the documents of train, no question and no answer; none of a document of dev or test";
+        assert_eq!(fact(&summary, "pretraining from scratch reads"), reads);
+        assert!(fact(&summary, "prompts show").starts_with("80 characters of the passage"));
+        let windows = fact(&summary, "windows that hold an accepted answer");
+        assert!(windows.starts_with("48 of 48 in train (100.0 %)"), "{windows}");
+
+        let summary = told("split = { group-by = \"example\", seed = 3 }\nwindow-at = \"answer\"");
+        assert!(fact(&summary, "the test asks").starts_with("other questions,"), "{:?}", summary.facts);
+        assert!(fact(&summary, "prompts show").starts_with("a control: 40 characters on each side of the gold answer"));
+        assert!(fact(&told("closed-book = true"), "prompts show").contains("closed book"));
+    }
+
+    #[test]
+    fn data_are_known_by_their_source_and_by_what_prompts_show() {
+        let settings = "importer = \"glossary\"";
+        let data: Data = toml::from_str(settings).unwrap();
+        let essential =
+            |data: Data, embedded: &str| Job::from(DataJob { data, embedded: Some(embedded.to_owned()) }).essential();
+        let plain = essential(data.clone(), "1");
+        assert_eq!(essential(Data { path: Some("elsewhere".into()), ..data.clone() }, "1"), plain);
+        assert_ne!(essential(Data { closed_book: true, ..data.clone() }, "1"), plain);
+        assert_ne!(essential(data, "2"), plain);
+    }
+}

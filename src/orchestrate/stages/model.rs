@@ -1,0 +1,131 @@
+//! Model folders as stages read and write them: weights, tokenizer, adapters.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use tch::{Device, Kind};
+
+use crate::data::Tokenizer;
+use crate::device::Compute;
+use crate::experiment::settings::Tuning;
+use crate::models::config::Config;
+use crate::models::decoder::Decoder;
+use crate::orchestrate::stages::inputs::Inputs;
+use crate::orchestrate::stages::with_hint;
+use crate::train::student::Student;
+use crate::tuning::peft;
+
+/// Loads the model of input `name` with the adapters of input `adapter`, if the stage has that, to
+/// compute with it in `kind`.
+///
+/// # Errors
+/// When files are missing, damaged or do not fit each other, and when the tokenizer has tokens
+/// that the model has no embedding for.
+pub fn load(
+    inputs: &Inputs,
+    name: &str,
+    adapter: &str,
+    kind: Kind,
+    device: Device,
+) -> anyhow::Result<(Decoder, Tokenizer)> {
+    load_as(inputs, (name, kind), (adapter, kind), device)
+}
+
+/// Loads a model as [`load`] does, to train it: what is trained is in f32.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_to_train(
+    inputs: &Inputs,
+    name: &str,
+    adapter: &str,
+    tuning: &Tuning,
+    compute: Compute,
+) -> anyhow::Result<(Decoder, Tokenizer)> {
+    let kind = Student::base_kind(tuning, compute);
+    load_as(inputs, (name, kind), (adapter, Kind::Float), compute.device)
+}
+
+fn load_as(
+    inputs: &Inputs,
+    (name, kind): (&str, Kind),
+    (adapter, adapter_kind): (&str, Kind),
+    device: Device,
+) -> anyhow::Result<(Decoder, Tokenizer)> {
+    let folder = inputs.get(name)?;
+    let mut decoder =
+        Decoder::load(folder, kind, device).with_context(|| format!("cannot load the model `{}`", folder.display()))?;
+    if let Some(adapter) = inputs.find(adapter) {
+        peft::load(&mut decoder, adapter_kind, adapter)
+            .with_context(|| format!("cannot load the adapters `{}`", adapter.display()))?;
+    }
+    let tokenizer = tokenizer(folder)?;
+    let (tokens, rows) = (tokenizer.len(), decoder.config.vocab_size);
+    if tokens as i64 > rows {
+        bail!(
+            "the tokenizer of `{}` has {tokens} tokens, its model {rows} embeddings\nhint: use the tokenizer that the model was trained with",
+            folder.display()
+        );
+    }
+    name_ends(&mut decoder.config, &tokenizer);
+    Ok((decoder, tokenizer))
+}
+
+/// Makes the configuration name the tokens that end an answer, the one that closes responses first.
+///
+/// A model that is trained and saved has no `generation_config.json`: what its `config.json` does not
+/// name, nobody stops at, and what it names beside them would end answers that it did not end before.
+fn name_ends(config: &mut Config, tokenizer: &Tokenizer) {
+    config.eos_token_id = tokenizer.ends().iter().map(|&end| i64::from(end)).collect();
+}
+
+/// Loads the tokenizer of a model folder.
+///
+/// # Errors
+/// When it is missing or damaged.
+pub fn tokenizer(folder: &Path) -> anyhow::Result<Tokenizer> {
+    Tokenizer::load(folder)
+        .map_err(|error| with_hint(error.hint(), error))
+        .with_context(|| format!("cannot load the tokenizer of `{}`", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::files;
+    use crate::orchestrate::stages::small;
+
+    #[test]
+    fn a_saved_model_ends_answers_where_the_one_it_was_tuned_from_did() {
+        let trained = small::tokenizer();
+        // Of a chat model, one file names the token that ends a text, another the one that ends a turn;
+        // what the former names counts only where the latter is not there.
+        for (config, generation, ends, saved) in [
+            (vec![1], json!(1), vec![1], json!(1)),
+            (vec![1], json!([1, 0]), vec![1, 0], json!([1, 0])),
+            (vec![42], json!([1, 0]), vec![1, 0], json!([1, 0])),
+            (vec![0, 42], json!(null), vec![1], json!(1)),
+        ] {
+            let (base, tuned) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            trained.save(base.path()).unwrap();
+            let mut untuned = small::decoder(&trained);
+            untuned.config.eos_token_id = config;
+            untuned.save(base.path()).unwrap();
+            let path = base.path().join("generation_config.json");
+            files::write_json(&path, &json!({"eos_token_id": generation})).unwrap();
+
+            let tokenizer = Tokenizer::load(base.path()).unwrap();
+            let mut decoder = Decoder::load(base.path(), Kind::Float, Device::Cpu).unwrap();
+            name_ends(&mut decoder.config, &tokenizer);
+            decoder.save(tuned.path()).unwrap();
+            tokenizer.save(tuned.path()).unwrap();
+            assert_eq!(tokenizer.ends(), ends);
+            assert_eq!(Tokenizer::load(tuned.path()).unwrap().ends(), ends);
+            let text = std::fs::read_to_string(tuned.path().join("config.json")).unwrap();
+            let written: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(written["eos_token_id"], saved);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The stage `sft`: a model learns to answer questions.
+
+use serde::{Deserialize, Serialize};
+
+use super::around::Surroundings;
+use super::cost::{Cost, Read, Scene};
+use super::{Leaves, Text, Work, model, training};
+use crate::data::SplitName;
+use crate::device::{Precision, Seed};
+use crate::experiment::settings::{Training, Tuning};
+use crate::orchestrate::kind::StageKind;
+use crate::train::student::Student;
+use crate::train::supervised::Supervised;
+
+/// Fine-tunes on the training split. Inputs: `data`, `model`. Output: a model folder, with
+/// adapters an adapter folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SftJob {
+    /// Which parameters are trained.
+    pub tuning: Tuning,
+    /// Optimisation.
+    pub training: Training,
+    /// Leaves the context out of prompts.
+    pub closed_book: bool,
+    /// Number format.
+    pub precision: Precision,
+    /// CPU threads that sums are divided among; none on a GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// Seed of adapters, dropout and order.
+    pub seed: u64,
+}
+
+impl Work for SftJob {
+    fn kind(&self) -> StageKind {
+        StageKind::Sft
+    }
+
+    fn version(&self) -> u32 {
+        // 3: tokenizers of checkpoints as for the tokenizer's 2.
+        3
+    }
+
+    fn texts(&self) -> &'static [Text] {
+        Text::ALL
+    }
+
+    fn precision(&self) -> Option<Precision> {
+        Some(self.precision)
+    }
+
+    fn threads(&self) -> Option<usize> {
+        self.threads
+    }
+
+    fn reset(&mut self) {
+        training::reset(&mut self.training);
+    }
+
+    fn leaves(&self) -> Leaves<'_> {
+        Leaves::Like("model")
+    }
+
+    fn cost(&self, scene: &Scene<'_>) -> Cost {
+        scene.training((scene.model)("model"), &self.tuning, &self.training, Read::of(scene.sizes))
+    }
+
+    fn trains(&self) -> Option<Vec<(String, String)>> {
+        Some(training::in_words(&self.training, &self.tuning, true))
+    }
+
+    fn run(&self, around: Surroundings<'_>) -> anyhow::Result<()> {
+        sft(self, around)
+    }
+}
+
+/// Fine-tunes a model on questions and answers.
+///
+/// # Errors
+/// When an input cannot be read, an output not written, or training fails.
+fn sft(job: &SftJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
+    let compute = around.compute_in(job.precision);
+    let (decoder, tokenizer) = model::load_to_train(around.inputs, "model", "adapter", &job.tuning, compute)?;
+    let train = around.sequences(&tokenizer, SplitName::Train, &job.training, job.closed_book)?;
+    let dev = around.sequences(&tokenizer, SplitName::Dev, &job.training, job.closed_book)?;
+    let student = Student::new(decoder, &job.tuning, job.training.weight_decay, compute, Seed(job.seed));
+    let mut objective = Supervised::new(student, train, dev);
+    let finished = around.train(&mut objective, &job.training, job.seed)?;
+    around.keep(objective.student, &finished, &tokenizer, &job.tuning, "model")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::orchestrate::stages::Job;
+
+    fn sft(training: Training, seed: u64) -> Job {
+        Job::from(SftJob {
+            tuning: Tuning::default(),
+            training,
+            closed_book: false,
+            precision: Precision::F32,
+            threads: None,
+            seed,
+        })
+    }
+
+    #[test]
+    fn settings_of_how_it_is_computed_are_not_hashed() {
+        let plain = sft(Training::default(), 1);
+        let saved = Training { checkpoint_every: 7, checkpoint_minutes: 0.5, ..Training::default() };
+        let mut training = Training { accumulation: 8, ..saved };
+        assert_eq!(sft(training.clone(), 1).essential(), plain.essential());
+        training.lr *= 2.0;
+        assert_ne!(sft(training, 1).essential(), plain.essential());
+        assert_ne!(sft(Training::default(), 2).essential(), plain.essential());
+    }
+}

@@ -1,0 +1,204 @@
+//! What the stages that train have in common: encoding a split, the loop with its events, keeping the
+//! result, and telling the settings.
+
+use super::around::Surroundings;
+use super::data;
+use super::stop::Stopped;
+use crate::data::encode::{Limits, Misfits, Sequence, encode_all};
+use crate::data::{Example, SplitName, Tokenizer};
+use crate::device::{self, Seed};
+use crate::experiment::settings::{Lora, Schedule, Training, Tuning, Validate};
+use crate::orchestrate::keep::event::{Event, Step};
+use crate::train::Objective;
+use crate::train::event::TrainEvent;
+use crate::train::run::{Finished, Job, Order, TrainError, train};
+use crate::train::student::Student;
+use crate::tuning::peft;
+
+/// Resets what says only how training is computed.
+pub(super) fn reset(training: &mut Training) {
+    training.accumulation = 1;
+    training.checkpoint_every = 0;
+    training.checkpoint_minutes = 0.0;
+}
+
+impl Surroundings<'_> {
+    /// Encodes a split and notes what did not fit.
+    pub(super) fn sequences(
+        &mut self,
+        tokenizer: &Tokenizer,
+        split: SplitName,
+        training: &Training,
+        closed_book: bool,
+    ) -> anyhow::Result<Vec<Sequence>> {
+        let examples: Vec<Example> = data::read_split(self.inputs.get("data")?, split)?;
+        let limits = Limits { max_length: training.max_length, max_prompt: training.max_prompt };
+        let (sequences, Misfits { clipped_prompts, rejected_responses }) =
+            encode_all(tokenizer, &examples, closed_book, limits);
+        for (count, what) in [
+            (clipped_prompts, "prompts lost their left end"),
+            (rejected_responses, "examples were left out because their response is too long"),
+        ] {
+            if count > 0 {
+                let text =
+                    format!("{split}: {count} of {} {what} (`max-length` {})", examples.len(), limits.max_length);
+                (self.events)(Event::Note { text });
+            }
+        }
+        Ok(sequences)
+    }
+
+    pub(super) fn train(
+        &mut self,
+        objective: &mut dyn Objective,
+        training: &Training,
+        seed: u64,
+    ) -> anyhow::Result<Finished> {
+        let checkpoints = self.folder.checkpoint();
+        std::fs::create_dir_all(&checkpoints)?;
+        let job = Job {
+            training,
+            order: Order::Shuffled,
+            seed: Seed(seed),
+            folder: Some(&checkpoints),
+            stop: self.stop.flag(),
+        };
+        let mut clock = Clock::default();
+        let events = &mut *self.events;
+        train(objective, &job, &mut |event| events(clock.translate(event))).map_err(|error| match error {
+            TrainError::Stopped { .. } => Stopped.into(),
+            other => other.into(),
+        })
+    }
+
+    /// Writes what fine-tuning left: a model, or adapters for the model of input `base`. The saved
+    /// state stays until the stage is sealed: killed before that, it need not be trained again.
+    pub(super) fn keep(
+        &self,
+        mut student: Student,
+        finished: &Finished,
+        tokenizer: &Tokenizer,
+        tuning: &Tuning,
+        base: &str,
+    ) -> anyhow::Result<()> {
+        match tuning {
+            Tuning::Full {} => self.keep_model(student, finished, tokenizer),
+            Tuning::Lora(settings) => {
+                student.adopt(&finished.flat);
+                let base = self.inputs.get(base)?.display().to_string();
+                Ok(peft::save(&mut student.decoder, settings, &base, &self.folder.output())?)
+            }
+        }
+    }
+
+    pub(super) fn keep_model(
+        &self,
+        mut student: Student,
+        finished: &Finished,
+        tokenizer: &Tokenizer,
+    ) -> anyhow::Result<()> {
+        let output = self.folder.output();
+        student.adopt(&finished.flat);
+        student.decoder.save(&output)?;
+        Ok(tokenizer.save(&output)?)
+    }
+}
+
+/// Turns the loop's events into the stage's, with speed and time left.
+#[derive(Default)]
+struct Clock {
+    seconds: f64,
+    steps: u64,
+}
+
+impl Clock {
+    fn translate(&mut self, event: TrainEvent) -> Event {
+        match event {
+            TrainEvent::Step { step, steps, parts, grad_norm, lr, examples, tokens, seconds } => {
+                self.seconds += seconds;
+                self.steps += 1;
+                let mean = self.seconds / self.steps as f64;
+                Event::Step(Step {
+                    step,
+                    steps,
+                    losses: parts,
+                    lr: Some(lr),
+                    grad_norm: Some(grad_norm),
+                    examples: Some(examples),
+                    tokens: Some(tokens),
+                    tokens_per_second: Some(tokens as f64 / seconds),
+                    memory_bytes: device::resident_memory_bytes(),
+                    eta_seconds: Some(mean * (steps - step) as f64),
+                })
+            }
+            TrainEvent::Validation { step, loss, .. } => Event::Validation { step, loss },
+            TrainEvent::Checkpoint { step } => Event::Saved { step },
+            TrainEvent::Resumed { step } => Event::Resumed { step },
+            TrainEvent::Note { text } => Event::Note { text },
+        }
+    }
+}
+
+/// Says how a stage trains, in words: name and value. `answers` says that it learns to answer questions, and
+/// measures dev.
+pub fn in_words(training: &Training, tuning: &Tuning, answers: bool) -> Vec<(String, String)> {
+    let tokens = |count: usize| format!("{count} tokens");
+    let mut words = vec![
+        ("epochs", training.epochs.to_string()),
+        ("batch", training.batch.to_string()),
+        ("learning rate", learning_rate(training)),
+        ("weight decay", training.weight_decay.to_string()),
+        ("gradient norm", training.clip.map_or("not clipped".to_owned(), |norm| format!("clipped at {norm}"))),
+        ("longest sequence", tokens(training.max_length)),
+    ];
+    if answers {
+        words.push(("longest prompt", training.max_prompt.map_or("no limit of its own".to_owned(), tokens)));
+    }
+    words.push((
+        "trained weights",
+        match tuning {
+            Tuning::Full {} => "all".to_owned(),
+            Tuning::Lora(Lora { rank, alpha, dropout, target_modules }) => {
+                format!("LoRA, rank {rank}, alpha {alpha}, dropout {dropout}, on {}", target_modules.join(", "))
+            }
+        },
+    ));
+    words.push((
+        "kept state",
+        match (answers, training.validate) {
+            (false, _) | (_, Validate::End) => "the last".to_owned(),
+            (true, Validate::Epoch) => "the epoch of the lowest dev loss".to_owned(),
+        },
+    ));
+    words.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn learning_rate(training: &Training) -> String {
+    let number = |value: f64| if value != 0.0 && value.abs() < 0.01 { format!("{value:e}") } else { value.to_string() };
+    let peak = number(training.lr);
+    let (course, warmup) = match training.schedule {
+        Schedule::Constant { warmup } => ("constant".to_owned(), warmup),
+        Schedule::Linear { warmup, floor } => (format!("linear to {}", number(floor)), warmup),
+        Schedule::Cosine { warmup, floor } => (format!("cosine to {}", number(floor)), warmup),
+    };
+    let warmup = if warmup > 0.0 { format!(", warm-up {} %", 100.0 * warmup) } else { String::new() };
+    format!("{peak}, {course}{warmup}").replace("e-", "e\u{2212}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_told_in_words() {
+        let words = |training: &Training| in_words(training, &Tuning::default(), true);
+        let told = words(&Training::default());
+        let value = |name: &str| told.iter().find(|(known, _)| known == name).unwrap().1.as_str();
+        assert_eq!(value("learning rate"), "1e\u{2212}3, cosine to 1e\u{2212}7");
+        assert_eq!((value("gradient norm"), value("kept state")), ("clipped at 1", "the epoch of the lowest dev loss"));
+        let schedule = Schedule::Linear { warmup: 0.05, floor: 0.0 };
+        let training = Training { lr: 0.02, schedule, max_prompt: Some(64), ..Training::default() };
+        assert_eq!(learning_rate(&training), "0.02, linear to 0, warm-up 5 %");
+        assert!(words(&training).contains(&("longest prompt".to_owned(), "64 tokens".to_owned())));
+    }
+}
