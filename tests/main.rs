@@ -5,6 +5,7 @@
 mod cli;
 mod distill;
 mod experiments;
+mod fixtures;
 mod layers;
 mod parity;
 mod training;

@@ -146,7 +146,7 @@ fn runs_on(token: &str) -> bool {
 ///
 /// The blocks whose letters have line-breaking class ID, CJ or SA in Unicode Standard Annex 14, without
 /// its symbols and Hangul, which is written with spaces; and Tibetan.
-fn is_unspaced(character: char) -> bool {
+pub fn is_unspaced(character: char) -> bool {
     matches!(character,
         '\u{e00}'..='\u{fff}'
         | '\u{1000}'..='\u{109f}'

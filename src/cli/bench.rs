@@ -26,6 +26,8 @@ use crate::experiment::settings::{
     self, Algorithm, Data, DeviceChoice, Divergence, Importer, Lora, Schedule, Training, Tuning, Validate,
 };
 use crate::files;
+use crate::models::ModelError;
+use crate::models::config::Config;
 use crate::models::decoder::Decoder;
 use crate::models::product;
 use crate::orchestrate::stages::with_hint;
@@ -259,6 +261,10 @@ fn time(bench: &Bench) -> anyhow::Result<Timing> {
 }
 
 impl DistillBench {
+    fn of_teacher(&self, error: ModelError) -> anyhow::Error {
+        anyhow::Error::new(error).context(format!("cannot load the teacher `{}`", self.teacher.display()))
+    }
+
     fn run(&self) -> anyhow::Result<Timing> {
         let common = &self.common;
         let compute = common.compute()?;
@@ -267,15 +273,25 @@ impl DistillBench {
         if mine.len() != common.examples || theirs.len() != common.examples {
             bail!("some responses are longer than `--max-length` {}: raise it", common.max_length);
         }
-        let same = tokenizer.same_vocabulary(&teacher_tokenizer);
-        if self.method != MethodName::DskdCma && !same {
-            bail!("student and teacher have different tokenizers, which `--method dskd-cma` compares");
+        if self.method != MethodName::DskdCma && !tokenizer.same_vocabulary(&teacher_tokenizer) {
+            bail!(
+                "student and teacher have different vocabularies\nhint: `--method dskd-cma` distils across vocabularies"
+            );
         }
+        let ends = match self.method {
+            MethodName::DskdCma => None,
+            MethodName::Kd | MethodName::Dskd => {
+                let rows = Config::read(&self.teacher).map_err(|error| self.of_teacher(error))?.vocab_size;
+                let rows = usize::try_from(rows).unwrap_or(0);
+                let ends = teacher_tokenizer.exchanged_ends(&tokenizer, rows);
+                ends.map_err(|error| with_hint(error.hint(), error))?
+            }
+        };
         let folder = tempfile::tempdir()?;
         let started = Instant::now();
         {
-            let teacher = Decoder::load(&self.teacher, compute.kind(), compute.device)
-                .with_context(|| format!("cannot load the teacher `{}`", self.teacher.display()))?;
+            let teacher = Decoder::load(&self.teacher, compute.kind(), compute.device);
+            let teacher = teacher.map_err(|error| self.of_teacher(error))?;
             let sequences: Vec<capture::Sequence<'_>> = theirs.iter().map(Into::into).collect();
             let budget = common.batch_size * common.max_length;
             let fingerprint = teacher_tokenizer.fingerprint();
@@ -286,11 +302,7 @@ impl DistillBench {
         let capture_seconds = started.elapsed().as_secs_f64();
 
         let mut signal = Capture::open(folder.path(), compute.kind(), compute.device)?;
-        let (theirs, ours) = (teacher_tokenizer.eos(), tokenizer.eos());
-        if self.method != MethodName::DskdCma && theirs != ours {
-            if i64::from(theirs.max(ours)) >= signal.head.size()[0] {
-                bail!("student and teacher end answers with different tokens, of which the teacher lacks one");
-            }
+        if let Some([theirs, ours]) = ends {
             signal = signal.exchanging(theirs, ours);
         }
         let decoder = common.load(&common.model, compute)?;

@@ -75,6 +75,8 @@ struct Shown<'a> {
 struct Values {
     items: Vec<Item>,
     signature: Option<String>,
+    /// What to tell where no rows have groups.
+    unread_groups: Option<String>,
 }
 
 impl Compare {
@@ -99,6 +101,9 @@ impl Compare {
             Level::Corpus => signature.map(|signature| bleu::corpus_signature(&signature)),
             Level::Example => signature,
         };
+        if self.unit == UnitName::Group && comparison.unit != "group" {
+            comparison.notes.extend([a.unread_groups, b.unread_groups].into_iter().flatten());
+        }
         for note in &comparison.notes {
             output.warn(&format!("note: {note}"));
         }
@@ -142,7 +147,8 @@ impl Compare {
         if signatures.len() > 1 {
             bail!("{file} has values of several signatures: {}", listed(signatures.iter().map(String::as_str)));
         }
-        Ok(Values { items, signature: signatures.into_iter().next() })
+        let unread_groups = table::unread_groups(seen.values(), &[], &file);
+        Ok(Values { items, signature: signatures.into_iter().next(), unread_groups })
     }
 
     /// Makes sure that the two sides hold the same metric: whatever can change a value must be equal.

@@ -11,18 +11,7 @@ use clap::{Args, ValueEnum};
 use tutelage_metrics::score;
 
 use super::table::{self, Row, listed};
-
-/// Names of the field with the prediction besides `prediction`, as other programs write it.
-const PREDICTIONS: [&str; 4] = ["output", "generated_text", "response", "predict"];
-
-/// Names of the field with the right answer besides `reference` and `references`.
-const REFERENCES: [&str; 2] = ["target", "label"];
-
-/// More such names in a file of references, where they cannot mean the prediction.
-const ANSWERS: [&str; 4] = ["target", "label", "answer", "answers"];
-
-/// Names that other programs give to what identifies a row.
-const IDS: [&str; 8] = ["question_id", "qid", "example_id", "doc_id", "uid", "key", "idx", "index"];
+use crate::data::names::{self, ANSWER, ANSWERS, GROUP, ID, PREDICTION};
 
 /// Which files hold predictions and references, and which of their fields.
 #[derive(Debug, Args)]
@@ -33,12 +22,12 @@ pub struct Sources {
     /// Rows with references, joined by id to the predictions.
     #[arg(long, value_name = "FILE")]
     pub references: Option<PathBuf>,
-    /// Field with the prediction; `prediction` by default, else output, generated_text, response or
-    /// predict.
+    /// Field with the prediction; `prediction` by default, else output, generated_text, response,
+    /// predict or completion.
     #[arg(long, value_name = "NAME")]
     pub prediction_field: Option<String>,
     /// Field with the right answer or a list of them; `reference` or `references` by default, else
-    /// target or label.
+    /// target, label, gold, solution, targets or labels, and in `--references` answer or answers.
     #[arg(long, value_name = "NAME")]
     pub reference_field: Option<String>,
     /// Field with the id.
@@ -58,12 +47,39 @@ pub enum Missing {
     Wrong,
 }
 
+/// Which of the two files is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Predictions,
+    References,
+}
+
+impl Side {
+    /// Names that the field with the right answer has besides `reference` and `references`: those that
+    /// cannot mean the prediction.
+    fn references(self) -> Vec<&'static str> {
+        let named = match self {
+            Self::Predictions => &[][..],
+            // Beside a prediction, `answer` may be either.
+            Self::References => &[ANSWER, ANSWERS],
+        };
+        let known = [ANSWER, ANSWERS].into_iter().flat_map(names::of);
+        let other = known.filter(|name| !names::meanings(name).contains(&PREDICTION) && !REFERENCES.contains(name));
+        other.chain(named.iter().copied()).collect()
+    }
+}
+
+/// The fields that hold right answers by themselves.
+const REFERENCES: [&str; 2] = ["reference", "references"];
+
 /// Rows to score and what must be told about them.
 pub(super) struct Joined {
     pub(super) rows: Vec<score::Row>,
     /// How many of the rows have no prediction.
     pub(super) missing: usize,
     pub(super) notes: Vec<String>,
+    /// What to tell where groups are to count and some rows have none.
+    pub(super) unread_groups: Vec<String>,
 }
 
 /// What a row says of an example.
@@ -89,10 +105,9 @@ impl Sources {
         let predicted = table::read(&self.predictions)?;
         let expected = self.references.as_deref().map(table::read).transpose()?.unwrap_or_default();
         let field = self.prediction_field(&predicted, &mut notes)?;
-        let has_file = self.references.is_some();
-        let predictions = self.known(&predicted, &self.predictions, &REFERENCES, has_file, &mut notes)?;
+        let predictions = self.known(&predicted, &self.predictions, Side::Predictions, &mut notes)?;
         let references = match &self.references {
-            Some(path) => self.known(&expected, path, &ANSWERS, true, &mut notes)?,
+            Some(path) => self.known(&expected, path, Side::References, &mut notes)?,
             None => Vec::new(),
         };
         if let Some(row) = references.iter().find(|known| known.references.is_none()) {
@@ -150,6 +165,15 @@ impl Sources {
         for known in absent {
             rows.push(joined(known, None, None, known.references.clone().unwrap_or_default())?);
         }
+        let mut unread_groups = Vec::new();
+        if rows.iter().any(|row| row.group.is_none()) {
+            let files = [(&predicted, Some(&self.predictions)), (&expected, self.references.as_ref())];
+            let read: Vec<&str> =
+                [&self.id_field, &field].into_iter().chain(&self.reference_field).map(String::as_str).collect();
+            for (rows, path) in files.into_iter().filter_map(|(rows, path)| Some((rows, path?))) {
+                unread_groups.extend(table::unread_groups(rows, &read, &table::name(path)));
+            }
+        }
         let missing: Vec<&str> =
             rows.iter().filter(|row| row.prediction.is_none()).map(|row| row.id.as_str()).collect();
         let (count, names) = (missing.len(), listed(missing.iter().copied()));
@@ -162,7 +186,7 @@ impl Sources {
                 Missing::Wrong => notes.push(format!("{told} and count as wrong: {names}")),
             }
         }
-        Ok(Joined { missing: count, rows, notes })
+        Ok(Joined { missing: count, rows, notes, unread_groups })
     }
 
     /// Decides which field holds the prediction.
@@ -173,10 +197,10 @@ impl Sources {
             expect(rows, field, flag, &file)?;
             return Ok(field.clone());
         }
-        if has(rows, "prediction") {
-            return Ok("prediction".to_owned());
+        if has(rows, PREDICTION) {
+            return Ok(PREDICTION.to_owned());
         }
-        match one_of(rows, &PREDICTIONS, flag, &file)? {
+        match one_of(rows, &names::of(PREDICTION).collect::<Vec<_>>(), flag, &file)? {
             Some(field) => {
                 notes.push(format!("`{field}` of {file} is read as the prediction"));
                 Ok(field.to_owned())
@@ -193,23 +217,22 @@ impl Sources {
         &self,
         rows: &'a [Row],
         path: &Path,
-        aliases: &[&'static str],
-        is_joined: bool,
+        side: Side,
         notes: &mut Vec<String>,
     ) -> anyhow::Result<Vec<Known<'a>>> {
         let file = table::name(path);
-        let ids = self.ids(rows, &file, is_joined, notes)?;
+        let ids = self.ids(rows, &file, notes)?;
         let flag = "--reference-field";
         let alias = match &self.reference_field {
             // The predictions need no reference of their own where the other file has them.
-            Some(field) if has(rows, field) || aliases.len() == ANSWERS.len() || !is_joined => {
+            Some(field) if has(rows, field) || side == Side::References || self.references.is_none() => {
                 expect(rows, field, flag, &file)?;
                 Some(field.as_str())
             }
             Some(_) => None,
-            None if has(rows, "reference") || has(rows, "references") => None,
+            None if REFERENCES.iter().any(|field| has(rows, field)) => None,
             None => {
-                let found = one_of(rows, aliases, flag, &file)?;
+                let found = one_of(rows, &side.references(), flag, &file)?;
                 notes.extend(found.map(|field| format!("`{field}` of {file} is read as the reference")));
                 found
             }
@@ -217,26 +240,30 @@ impl Sources {
         let read = |(row, id): (&'a Row, String)| {
             let references = match alias {
                 Some(field) => row.texts(field)?,
-                None => match (row.texts("reference")?, row.texts("references")?) {
+                None => match (row.texts(REFERENCES[0])?, row.texts(REFERENCES[1])?) {
                     (Some(_), Some(_)) => {
                         return Err(row.fault("both `reference` and `references`\nhint: keep the one that is right"));
                     }
                     (one, several) => one.or(several),
                 },
             };
-            Ok(Known { row, id, references, group: row.identifier("group")? })
+            Ok(Known { row, id, references, group: row.identifier(GROUP)? })
         };
         rows.iter().zip(ids).map(read).collect()
     }
 
     /// Returns the id of each row: as written, or its number where no row has any.
-    fn ids(&self, rows: &[Row], file: &str, is_joined: bool, notes: &mut Vec<String>) -> anyhow::Result<Vec<String>> {
+    fn ids(&self, rows: &[Row], file: &str, notes: &mut Vec<String>) -> anyhow::Result<Vec<String>> {
         let field = self.id_field.as_str();
-        if !has(rows, field) && field == "id" {
-            if let Some(other) = IDS.into_iter().find(|name| has(rows, name)) {
-                bail!("no `id` in {file}, but `{other}`\nhint: `--id-field {other}` takes it for the id");
+        if !has(rows, field) && field == ID {
+            if let Some(other) = names::of(ID).find(|name| has(rows, name)) {
+                let group = match names::meanings(other).contains(&GROUP) {
+                    true => "; if it names what questions share, call it `group`",
+                    false => "",
+                };
+                bail!("no `id` in {file}, but `{other}`\nhint: `--id-field {other}` takes it for the id{group}");
             }
-            if is_joined {
+            if self.references.is_some() {
                 bail!("no `id` in {file}\nhint: give every row its id, by which predictions and references are joined");
             }
             notes.push(format!("no `id` in {file}: rows are numbered from 1 and so paired by `tutelage compare`"));
@@ -300,5 +327,37 @@ fn one_of(rows: &[Row], names: &[&'static str], flag: &str, file: &str) -> anyho
         [] => Ok(None),
         [name] => Ok(Some(name)),
         _ => bail!("{file} has {}, which are alike in meaning\nhint: choose one with `{flag}`", listed(found)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        sources: Sources,
+    }
+
+    #[test]
+    fn the_help_names_every_field_that_is_guessed() {
+        let help = |flag: &str| {
+            let command = Command::command();
+            let argument = command.get_arguments().find(|argument| argument.get_id() == flag).unwrap();
+            argument.get_help().unwrap().to_string()
+        };
+        for (flag, names) in [
+            ("prediction_field", names::of(PREDICTION).collect()),
+            ("reference_field", Side::Predictions.references()),
+            ("reference_field", Side::References.references()),
+        ] {
+            let help = help(flag);
+            for name in names {
+                assert!(help.split([' ', ',', '.', ';']).any(|word| word == name), "`{name}` is not in: {help}");
+            }
+        }
     }
 }

@@ -56,8 +56,8 @@ pub struct Run {
     store: StoreArgs,
     #[command(flatten)]
     jobs: JobsArgs,
-    /// Verifies every byte of what is done. Without it, large files (weights and captured states) that are
-    /// as old and as long as when they were verified last are not read again.
+    /// Verifies every byte of what is done. Without it, large files (weights and captured states) whose
+    /// size and time of change are as when they were verified last are not read again.
     #[arg(long)]
     verify: bool,
     /// Helps the process that started this one: computes stages and tells nothing else.

@@ -155,7 +155,10 @@ impl Score {
         if let Some(path) = &self.per_example {
             outputs::claim("--per-example", path, &self.inputs(), self.force, is_per_example)?;
         }
-        let Joined { mut rows, missing, mut notes } = self.sources.join()?;
+        let Joined { mut rows, missing, mut notes, unread_groups } = self.sources.join()?;
+        if self.unit == UnitName::Group {
+            notes.extend(unread_groups);
+        }
         let groups: Vec<Option<String>> = rows.iter().map(|row| row.group.clone()).collect();
         if self.unit == UnitName::Question && groups.iter().any(Option::is_some) {
             rows.iter_mut().for_each(|row| row.group = None);

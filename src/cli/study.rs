@@ -120,11 +120,13 @@ impl StoreArgs {
 
 /// Compares the vocabularies of a student and a teacher, and how they cut `answers`.
 fn compared(student: &Tokenizer, teacher: &Tokenizer, answers: &[Example]) -> Compared {
-    let end = |tokenizer: &Tokenizer| tokenizer.token(tokenizer.eos()).unwrap_or_default().to_owned();
-    let ends = (student.eos() != teacher.eos()).then(|| Ends {
+    let end = |tokenizer: &Tokenizer| tokenizer.end().unwrap_or_default().to_owned();
+    // That a model has a row for each of its tokens is told by `unusable`.
+    let exchanged = teacher.exchanged_ends(student, teacher.len());
+    let ends = (exchanged != Ok(None)).then(|| Ends {
         student: end(student),
         teacher: end(teacher),
-        is_shared: teacher.token(student.eos()) == student.token(student.eos()),
+        is_shared: exchanged.is_ok(),
     });
     let same = student.same_vocabulary(teacher);
     let differs = |example: &&Example| {

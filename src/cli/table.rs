@@ -2,17 +2,17 @@
 //!
 //! Every fault names file, line and field, what was expected and what was found.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Context, anyhow, bail};
-use flate2::read::MultiGzDecoder;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use crate::data::json::{self, NoIdentifier, NoText, QUOTE, described};
+use crate::data::names;
 
 /// What stands for standard input where a file is asked for.
 pub(super) const STDIN: &str = "-";
@@ -24,7 +24,7 @@ const SHOWN: usize = 5;
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     place: Place,
-    fields: BTreeMap<String, Value>,
+    fields: Map<String, Value>,
 }
 
 /// Where a row stands.
@@ -45,16 +45,14 @@ impl fmt::Display for Place {
 /// Reads the rows of a file; `-` is standard input.
 ///
 /// # Errors
-/// A file that cannot be read, is no UTF-8, or holds anything but objects; by line and column.
+/// A file that cannot be read or unpacked, is no UTF-8, or holds anything but objects, each key once.
 pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Row>> {
     let file: Rc<str> = name(path).into();
     let text = text(path, &file)?;
-    // Some editors on Windows start a file with a byte order mark.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     match text.trim_start().chars().next() {
         None => bail!("{file} is empty\nhint: expected one JSON object per line, or a JSON list of objects"),
-        Some('[') => list(text, &file),
-        Some(_) => lines(text, &file),
+        Some('[') => list(&text, &file),
+        Some(_) => lines(&text, &file),
     }
 }
 
@@ -71,49 +69,47 @@ fn text(path: &Path, file: &str) -> anyhow::Result<String> {
         std::fs::read(path).map(|read| bytes = read)
     };
     read.with_context(|| format!("cannot read {file}"))?;
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        let mut unpacked = Vec::new();
-        MultiGzDecoder::new(&bytes[..])
-            .read_to_end(&mut unpacked)
-            .with_context(|| format!("cannot unpack {file}, which starts as gzip does"))?;
-        bytes = unpacked;
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
-        anyhow!(
+    json::text(bytes).map_err(|error| match error {
+        NoText::Packed(source) => {
+            anyhow::Error::new(source).context(format!("cannot unpack {file}, which starts as gzip does"))
+        }
+        NoText::Encoding { line, .. } => anyhow!(
             "{file}, line {line}: not UTF-8\nhint: save the file as UTF-8 (JSON lines or a JSON list, may be gzipped)"
-        )
+        ),
     })
 }
 
 fn list(text: &str, file: &Rc<str>) -> anyhow::Result<Vec<Row>> {
-    let fields: Vec<Fields> = serde_json::from_str(text).map_err(|error| fault(&error, file, error.line(), text))?;
+    let list = json::parse(text).map_err(|(error, twice)| fault(&error, twice, file, error.line(), text))?;
+    let Value::Array(items) = list else { bail!("{file}: expected a list, found {}", described(&list)) };
     let place = |number| Place { file: Rc::clone(file), unit: "item", number };
-    Ok((1..).zip(fields).map(|(number, Fields(fields))| Row { place: place(number), fields }).collect())
+    (1..).zip(items).map(|(number, item)| Row::new(place(number), item)).collect()
 }
 
 fn lines(text: &str, file: &Rc<str>) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-        let Fields(fields) = serde_json::from_str(line).map_err(|error| {
+        let value = json::parse(line).map_err(|(error, twice)| {
             if rows.is_empty() && error.is_eof() && serde_json::from_str::<Value>(text).is_ok() {
                 return anyhow!(
                     "{file} is one JSON object over several lines\nhint: expected one object per line or a list of objects, such as `jq -c '.[]'` makes"
                 );
             }
-            fault(&error, file, number, line)
+            fault(&error, twice, file, number, line)
         })?;
-        rows.push(Row { place: Place { file: Rc::clone(file), unit: "line", number }, fields });
+        rows.push(Row::new(Place { file: Rc::clone(file), unit: "line", number }, value)?);
     }
     Ok(rows)
 }
 
-/// Words a fault of syntax; `text` is what was parsed.
-fn fault(error: &serde_json::Error, file: &str, line: usize, text: &str) -> anyhow::Error {
+/// Words a fault of syntax, or a key given twice; `text` is what was parsed.
+fn fault(error: &serde_json::Error, twice: Option<String>, file: &str, line: usize, text: &str) -> anyhow::Error {
     let told = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
-    let what = told.strip_suffix(&place).unwrap_or(&told).to_owned();
+    let what = match twice {
+        Some(key) => format!("`{key}` is given twice"),
+        None => told.strip_suffix(&place).unwrap_or(&told).to_owned(),
+    };
     let column = if error.line() > 0 { format!(", column {}", error.column()) } else { String::new() };
     let parsed = text.lines().nth(error.line().saturating_sub(1)).unwrap_or(text);
     let hint = if parsed.contains("NaN") || parsed.contains("Infinity") {
@@ -124,38 +120,14 @@ fn fault(error: &serde_json::Error, file: &str, line: usize, text: &str) -> anyh
     anyhow!("{what}{hint}").context(format!("{file}, line {line}{column}"))
 }
 
-/// The members of an object, each once.
-struct Fields(BTreeMap<String, Value>);
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Fields;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Fields, A::Error> {
-                let mut fields = BTreeMap::new();
-                while let Some(name) = members.next_key::<String>()? {
-                    let value = members.next_value()?;
-                    match fields.entry(name) {
-                        Entry::Vacant(entry) => drop(entry.insert(value)),
-                        Entry::Occupied(entry) => {
-                            return Err(A::Error::custom(format!("`{}` is given twice", entry.key())));
-                        }
-                    }
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(Members)
-    }
-}
-
 impl Row {
+    fn new(place: Place, value: Value) -> anyhow::Result<Self> {
+        match value {
+            Value::Object(fields) => Ok(Self { place, fields }),
+            other => bail!("{place}: expected an object, found {}", described(&other)),
+        }
+    }
+
     /// Says whether the row has a field, be it null.
     pub(super) fn has(&self, field: &str) -> bool {
         self.fields.contains_key(field)
@@ -213,18 +185,13 @@ impl Row {
         }
     }
 
-    /// Returns a name: text, or a whole number as many programs write it. 1 and "1" are the same.
+    /// Returns a name, as [`json::identifier`] reads it.
     pub(super) fn identifier(&self, field: &str) -> anyhow::Result<Option<String>> {
-        match self.field(field) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(Value::Number(number)) if number.is_u64() || number.is_i64() => Ok(Some(number.to_string())),
-            // Two numbers beyond 64 bits, or with a fraction, may read as one.
-            Some(Value::Number(number)) => Err(self.fault(format!(
-                "expected text or a whole number below 2^64 in `{field}`, found {number}\nhint: put the number in quotes"
-            ))),
-            Some(other) => Err(self.mistyped(field, "text or a whole number", other)),
-        }
+        let Some(value) = self.field(field) else { return Ok(None) };
+        json::identifier(value).map(Some).map_err(|wrong| {
+            let hint = if wrong == NoIdentifier::Inexact { format!("\nhint: {QUOTE}") } else { String::new() };
+            self.fault(format!("expected {} in `{field}`, found {}{hint}", wrong.expected(), wrong.found(value)))
+        })
     }
 
     /// Returns a number.
@@ -247,16 +214,21 @@ impl Row {
     }
 }
 
-/// Says in few words what a value is.
-fn described(value: &Value) -> String {
-    match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(value) => value.to_string(),
-        Value::Number(number) => format!("the number {number}"),
-        Value::String(_) => "text".to_owned(),
-        Value::Array(items) => format!("a list of {}", items.len()),
-        Value::Object(_) => "an object".to_owned(),
-    }
+/// Says which fields of rows without a `group` may be meant to be it, those of `read` aside.
+pub(super) fn unread_groups<'a>(rows: impl IntoIterator<Item = &'a Row>, read: &[&str], file: &str) -> Option<String> {
+    let alike: BTreeSet<&str> = rows
+        .into_iter()
+        .filter(|row| row.field("group").is_none())
+        .flat_map(|row| row.names().filter(|name| row.field(name).is_some() && !read.contains(name)))
+        .filter(|name| names::may_be(name, names::GROUP))
+        .collect();
+    (!alike.is_empty()).then(|| {
+        let verb = if alike.len() == 1 { "is" } else { "are" };
+        let names = listed(alike);
+        format!(
+            "there is no `group` in rows of {file}, and {names} {verb} not read: their questions count as independent"
+        )
+    })
 }
 
 /// Lists the first of many names, in backticks.
@@ -314,9 +286,10 @@ mod tests {
     fn what_is_no_row_is_told_by_place() {
         assert_eq!(told(""), "`/t` is empty\nhint: expected one JSON object per line, or a JSON list of objects");
         assert_eq!(told("{\"id\": 1}\n{\"id\": \n"), "`/t`, line 2, column 7: EOF while parsing a value");
-        assert_eq!(told("[{\"id\": 1},\n 3]"), "`/t`, line 2, column 2: invalid type: integer `3`, expected an object");
-        assert_eq!(told("\"a\"\n"), "`/t`, line 1, column 3: invalid type: string \"a\", expected an object");
-        assert_eq!(told("{\"id\": 1, \"id\": 2}"), "`/t`, line 1, column 18: `id` is given twice");
+        assert_eq!(told("[{\"id\": 1},\n 3]"), "`/t`, item 2: expected an object, found the number 3");
+        assert_eq!(told("\"a\"\n"), "`/t`, line 1: expected an object, found text");
+        assert_eq!(told("{\"id\": 1, \"id\": 2}"), "`/t`, line 1, column 14: `id` is given twice");
+        assert_eq!(told("[{\"id\": 1,\n \"a\": {\"b\": 1, \"b\": 2}}]"), "`/t`, line 2, column 18: `b` is given twice");
         assert!(told("{\n \"id\": 1\n}\n").starts_with("`/t` is one JSON object over several lines\nhint: "));
         assert!(told("{\"value\": NaN}").contains("hint: JSON has no NaN"));
         let latin = table(b"{\"id\": 1}\n{\"id\": \"\xe9\"}\n").unwrap_err().to_string();

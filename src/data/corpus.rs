@@ -6,26 +6,31 @@ use super::example::Example;
 use super::template;
 
 /// Collects what pretraining reads: the passages of the groups of `train`, and nothing else. No question
-/// and no prompt is among them, so a model that is pretrained only has been shown no answer as one.
-/// Where the data have no passages, it reads the questions of `train` and then its answers, each a text
-/// of its own, so that none of them answers another.
+/// and no prompt is among them: what a model that is pretrained only knows of an answer, a passage states.
+/// Where the data have no passages (see [`has_passages`]), it reads the questions of `train` and then its
+/// answers, each a text of its own, so that none of them answers another.
 ///
 /// Groups come in the order of their first example. Where a group has several texts, which tell the same
 /// in other words, all groups' first ones come first: one after the other, a model would look the second
 /// up in the first and learn neither. Passages of groups outside `train` are ignored.
 pub fn texts(train: &[Example], passages: &BTreeMap<String, Vec<String>>) -> Vec<String> {
+    if !has_passages(train, passages) {
+        return apart(train);
+    }
     let mut seen = BTreeSet::new();
     let groups: Vec<&[String]> = train
         .iter()
         .filter(|example| seen.insert(&example.group))
         .filter_map(|example| passages.get(&example.group).map(Vec::as_slice))
         .collect();
-    if groups.is_empty() {
-        return apart(train);
-    }
     let rounds = groups.iter().map(|texts| texts.len()).max().unwrap_or(0);
     let round = |round: usize| groups.iter().filter_map(move |texts| texts.get(round).cloned());
     (0..rounds).flat_map(round).collect()
+}
+
+/// Says whether pretraining reads passages: whether any group of `train` has one.
+pub fn has_passages(train: &[Example], passages: &BTreeMap<String, Vec<String>>) -> bool {
+    train.iter().any(|example| passages.contains_key(&example.group))
 }
 
 /// Returns all questions, then all answers, each once.

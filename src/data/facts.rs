@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::corpus;
 use super::example::{Example, SplitName};
 use super::import::Imported;
 use super::overlap::Overlap;
@@ -18,11 +19,11 @@ pub fn facts(
     overlaps: &[Overlap],
     texts: usize,
 ) -> Vec<(String, String)> {
-    let mut facts = vec![("the test asks", asked(data, imported, splits))];
+    let mut facts = vec![("the test asks", asked(data, imported, splits, overlaps))];
     facts.push(("unit of the data", units(imported.unit, splits)));
     if splits.joined > 0 {
         let what = if data.split.group_by == GroupBy::Example { "question" } else { imported.unit };
-        let value = format!("{} {what}s, for they share a question with its answer", splits.joined);
+        let value = format!("{} {what}s, because they share a question with its answer", splits.joined);
         facts.push(("kept together with others", value));
     }
     for (same_answer, name) in [
@@ -35,10 +36,8 @@ pub fn facts(
         let (dev, test) = (count(SplitName::Dev), count(SplitName::Test));
         facts.push((name, format!("{dev} of {} in dev, {test} of {} in test", splits.dev.len(), splits.test.len())));
     }
-    if data.closed_book {
-        facts.push(("prompts show", "the question only (closed book)".to_owned()));
-    } else if let (Some(held), Some(side)) = (windows, data.window) {
-        facts.push(("prompts show", shown(data.window_at, side)));
+    facts.push(("prompts show", shown(data, imported)));
+    if let Some(held) = windows.filter(|held| !data.closed_book && held.iter().any(|held| held.windows > 0)) {
         facts.push(("windows that hold an accepted answer", holding(held)));
     }
     facts.push(("pretraining from scratch reads", read(texts, imported, splits)));
@@ -48,14 +47,20 @@ pub fn facts(
 }
 
 /// Says what a right answer to a test question shows.
-fn asked(data: &Data, imported: &Imported, splits: &Splits) -> String {
+fn asked(data: &Data, imported: &Imported, splits: &Splits, overlaps: &[Overlap]) -> String {
     if (data.importer, data.split.group_by) == (Importer::Glossary, GroupBy::Given) {
         return "recall of trained facts, in other words than training asked for them".to_owned();
     }
-    let (trained, unit) = (groups(&splits.train), imported.unit);
+    let (trained, unit, all) = (groups(&splits.train), imported.unit, splits.test.len());
+    if unit == "question" {
+        return match overlaps.iter().filter(|overlap| overlap.split == SplitName::Test).count() {
+            0 => "questions that train does not have".to_owned(),
+            seen => format!("questions that train does not have, but for {seen} of {all}"),
+        };
+    }
     match splits.test.iter().filter(|example| trained.contains(example.group.as_str())).count() {
         0 => format!("questions on unseen {unit}s"),
-        seen => format!("other questions, {seen} of {} on {unit}s that train has", splits.test.len()),
+        seen => format!("other questions, {seen} of {all} on {unit}s that train has"),
     }
 }
 
@@ -64,14 +69,21 @@ fn units(unit: &str, splits: &Splits) -> String {
     format!("{unit}: {train} in train, {dev} in dev, {test} in test")
 }
 
-fn shown(at: WindowAt, side: usize) -> String {
-    match at {
-        WindowAt::Retrieved => format!(
+fn shown(data: &Data, imported: &Imported) -> String {
+    if data.closed_book {
+        return "the question only (closed book)".to_owned();
+    }
+    if imported.examples.iter().all(|example| example.context.is_none()) {
+        return "the question only, because the data have no passages to show".to_owned();
+    }
+    match (data.window, data.window_at) {
+        (None, _) => "the whole passage".to_owned(),
+        (Some(side), WindowAt::Retrieved) => format!(
             "{} characters of the passage: in train at random around the answer, in dev and test where the words of \
              the question are (BM25), chosen without the answer",
-            2 * side
+            side.saturating_mul(2)
         ),
-        WindowAt::Answer => format!(
+        (Some(side), WindowAt::Answer) => format!(
             "a control: {side} characters on each side of the gold answer, in dev and test too, so that the middle of \
              the window gives it away"
         ),
@@ -88,9 +100,9 @@ fn holding(held: [Held; 3]) -> String {
 
 fn read(texts: usize, imported: &Imported, splits: &Splits) -> String {
     let (unit, trained) = (imported.unit, groups(&splits.train));
-    if !trained.iter().any(|group| imported.passages.contains_key(*group)) {
+    if !corpus::has_passages(&splits.train, &imported.passages) {
         return format!(
-            "{texts} texts: the questions and the answers of train, each on its own, for the data have no passages"
+            "{texts} texts: the questions and the answers of train, each on its own, because the data have no passages"
         );
     }
     let held_out = groups(&splits.dev).into_iter().chain(groups(&splits.test)).collect::<BTreeSet<_>>();
@@ -99,9 +111,65 @@ fn read(texts: usize, imported: &Imported, splits: &Splits) -> String {
         0 => format!("none of a {unit} of dev or test"),
         shared => format!("{shared} of the {} {unit}s of dev and test among them", held_out.len()),
     };
-    format!("{texts} texts on the {unit}s of train, no question and no answer; {others}")
+    format!(
+        "{texts} texts on the {unit}s of train, passages only: no question, and answers only where a passage states \
+         them; {others}"
+    )
 }
 
 fn groups(examples: &[Example]) -> BTreeSet<&str> {
     examples.iter().map(|example| example.group.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::data::overlap::overlaps;
+    use crate::data::{import, split, window};
+
+    /// Returns the facts on 40 rows, each of which `row` makes of its number, by name.
+    fn told(settings: &str, row: impl Fn(usize) -> serde_json::Value) -> impl Fn(&str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let rows: Vec<_> = (0..40).map(row).collect();
+        let path = folder.path().join("rows");
+        std::fs::write(&path, serde_json::to_vec(&rows).unwrap()).unwrap();
+        let data: Data = toml::from_str(&format!("importer = \"jsonl\"\npath = {path:?}\n{settings}")).unwrap();
+        let imported = import(&data, Path::new("")).unwrap();
+        let mut splits = split(&imported.examples, &data.split, None).unwrap();
+        let windows = window::cut(&mut splits, &imported, &data);
+        let facts = facts(&data, &imported, &splits, windows, &overlaps(&splits), 7);
+        move |name| facts.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
+    }
+
+    #[test]
+    fn questions_without_documents_are_told_as_such() {
+        let fact = told("", |id| serde_json::json!({"id": id, "question": format!("q{id}?"), "answer": "x"}));
+        assert_eq!(fact("the test asks"), "questions that train does not have");
+        assert_eq!(fact("prompts show"), "the question only, because the data have no passages to show");
+        assert_eq!(
+            fact("pretraining from scratch reads"),
+            "7 texts: the questions and the answers of train, each on its own, because the data have no passages"
+        );
+        // One question for all, with another answer each: whatever is tested, train has it.
+        let fact = told("", |id| serde_json::json!({"id": id, "question": "q?", "answer": format!("x{id}")}));
+        assert_eq!(fact("the test asks"), "questions that train does not have, but for 4 of 4");
+    }
+
+    #[test]
+    fn prompts_show_the_whole_passage_unless_a_window_is_set() {
+        let row = |id: usize| {
+            let context = format!("text {id} says x{id}");
+            serde_json::json!({"id": id, "question": format!("q{id}?"), "answer": format!("x{id}"), "context": context})
+        };
+        let fact = told("", row);
+        assert_eq!(fact("the test asks"), "questions on unseen contexts");
+        assert_eq!(fact("prompts show"), "the whole passage");
+        assert_eq!(fact("windows that hold an accepted answer"), "");
+        let fact = told("window = 3", row);
+        assert!(fact("prompts show").starts_with("6 characters of the passage: "), "{}", fact("prompts show"));
+        assert!(fact("windows that hold an accepted answer").starts_with("32 of 32 in train (100.0 %)"));
+        assert_eq!(told("closed-book = true", row)("prompts show"), "the question only (closed book)");
+    }
 }

@@ -4,7 +4,8 @@
 //! `window` cuts its passage, by the words of the question where `retrieve` finds them, `template`
 //! words its prompt, `encode` turns it into tokens, `order` places it in a batch, `sample` draws those
 //! that are answered; `facts` words what a reader must know of all this. `corpus` and `tokenizer` serve
-//! models trained from scratch. Knows nothing of tensors, models or stores.
+//! models trained from scratch; `json` and `names` serve whatever reads rows of people. Knows nothing of
+//! tensors, models or stores.
 
 pub mod corpus;
 pub mod encode;
@@ -12,6 +13,8 @@ pub mod example;
 pub mod facts;
 pub mod glossary;
 pub mod import;
+pub(crate) mod json;
+pub(crate) mod names;
 pub mod order;
 pub mod overlap;
 mod retrieve;

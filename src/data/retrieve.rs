@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use tutelage_metrics::blind::is_unspaced;
+
 /// Saturation of a word's count: the paper names 1.2 to 2 as good in many cases.
 const K1: f64 = 1.2;
 
@@ -70,26 +72,21 @@ impl Rarity {
     }
 }
 
-/// Splits text into lower-case words of letters and digits, with their places in bytes; in scripts
-/// without spaces each character is a word.
+/// Splits text into lower-case words of letters and digits, with their places in bytes; each letter of a
+/// script without spaces is a word.
 pub(super) fn words(text: &str) -> impl Iterator<Item = (Range<usize>, String)> {
     let mut letters = text.char_indices().peekable();
     std::iter::from_fn(move || {
         while letters.next_if(|(_, letter)| !letter.is_alphanumeric()).is_some() {}
         let (start, first) = letters.next()?;
         let mut end = start + first.len_utf8();
-        while !is_a_word(first)
-            && let Some((at, letter)) = letters.next_if(|&(_, next)| next.is_alphanumeric() && !is_a_word(next))
+        while !is_unspaced(first)
+            && let Some((at, letter)) = letters.next_if(|&(_, next)| next.is_alphanumeric() && !is_unspaced(next))
         {
             end = at + letter.len_utf8();
         }
         Some((start..end, text[start..end].to_lowercase()))
     })
-}
-
-/// Says whether a letter stands for itself: kana, and the ideographs of Chinese, Japanese and Korean.
-fn is_a_word(letter: char) -> bool {
-    matches!(letter, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}')
 }
 
 #[cfg(test)]
@@ -104,6 +101,7 @@ mod tests {
     fn words_are_letters_and_digits() {
         assert_eq!(split("The 5G-AMF (été)…"), ["the", "5g", "amf", "été"]);
         assert_eq!(split("用AMF户 ab"), ["用", "amf", "户", "ab"]);
+        assert_eq!(split("カNR ไทย한국 ខ"), ["カ", "nr", "ไ", "ท", "ย", "한국", "ខ"]);
         let text = "a bc";
         assert!(words(text).all(|(place, word)| text[place] == *word));
         assert_eq!(split(" -- "), Vec::<String>::new());

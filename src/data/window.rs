@@ -29,12 +29,12 @@ pub struct Held {
 /// answer; none where no window is set.
 ///
 /// Windows are `2 * data.window` characters wide, in whole words, in every split. With
-/// [`WindowAt::Retrieved`] those of train lie at random among all that hold the answer (an answer
-/// longer than a window fills it); those of dev and test, and of answers that are not in their passage,
-/// are retrieved by the words of the question: see `super::retrieve`. What is drawn is drawn by the
-/// split's seed and the example's id. So where a window lies says nothing of the answer, which its middle would if
-/// the answer stood there. With [`WindowAt::Answer`] it does: each window is the answer and
-/// `data.window` characters on each side.
+/// [`WindowAt::Retrieved`] those of train lie at random among all that hold the answer (an answer longer
+/// than a window fills it), and those of dev and test are retrieved by the words of the question: see
+/// `super::retrieve`. So where a window lies says nothing of the answer, which its middle would if the
+/// answer stood there. With [`WindowAt::Answer`] it does: each window is the answer and `data.window`
+/// characters on each side. With either, the window of an answer that is not in its passage is retrieved.
+/// What is drawn is drawn by the split's seed and the example's id.
 pub fn cut(splits: &mut Splits, imported: &Imported, data: &Data) -> Option<[Held; 3]> {
     let (side, seed) = (data.window?, data.split.seed);
     let width = side.saturating_mul(2);

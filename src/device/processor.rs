@@ -111,9 +111,4 @@ mod tests {
         assert_eq!(processor("", "", false).name.as_deref(), Some("A: processor"));
         assert_eq!(Processor::parse("").precision().0, Precision::F32);
     }
-
-    #[test]
-    fn this_machine_is_described_alike_every_time() {
-        assert_eq!(Processor::of_this_machine(), Processor::of_this_machine());
-    }
 }

@@ -112,7 +112,8 @@ pub enum WindowAt {
     /// without the answer.
     #[default]
     Retrieved,
-    /// Centred on the gold answer, in dev and test too: a control, for the middle gives the answer away.
+    /// Centred on the gold answer, in dev and test too: a control, because the middle gives the answer
+    /// away.
     Answer,
 }
 

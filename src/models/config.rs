@@ -53,9 +53,9 @@ impl Config {
     /// Reads `config.json` from a checkpoint folder.
     ///
     /// # Errors
-    /// When the folder holds an adapter, whether beside a model or alone; when the file is missing or not JSON, lacks a size, holds a value of another type, or
-    /// describes a decoder that this engine would compute wrongly (unknown family, scaled rotary
-    /// angles, another activation, quantised weights).
+    /// When the folder holds an adapter, whether beside a model or alone; when the file is missing or not
+    /// JSON, lacks a size, holds a value of another type, or describes a decoder that this engine would
+    /// compute wrongly (unknown family, scaled rotary angles, another activation, quantised weights).
     pub fn read(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("config.json");
         if folder.join("adapter_config.json").is_file() {

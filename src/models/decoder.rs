@@ -38,9 +38,9 @@ impl Decoder {
     /// Loads a checkpoint folder into `kind` on `device`.
     ///
     /// # Errors
-    /// When files are missing or damaged, when weights are missing, left over or of another shape
-    /// than `config.json` says or hold no numbers (all misfits at once), and when a head is stored that differs from the
-    /// embedding it is tied to.
+    /// When files are missing or damaged, when weights are missing, left over, of another shape than
+    /// `config.json` says or hold no numbers (all misfits at once), and when a head is stored that
+    /// differs from the embedding it is tied to.
     pub fn load(folder: &Path, kind: Kind, device: Device) -> Result<Self, ModelError> {
         let config = Config::read(folder)?;
         let checkpoint = Checkpoint::open(folder)?;

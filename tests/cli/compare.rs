@@ -18,6 +18,14 @@ fn two_files_are_compared_in_pairs() {
     assert!(json.contains("\"difference\": 0.3125"), "{json}");
     assert!(json.contains("\"test\": \"wilcoxon\""), "{json}");
     assert!(json.contains("\"ci\": [\n    null,\n    null\n  ]"), "four questions reject nothing: {json}");
+    let named = |file: &str, field: &str| {
+        let text = std::fs::read_to_string(folder.path().join("a.jsonl")).unwrap();
+        write(folder.path(), file, &text.replace('}', &format!(", \"{field}\": \"d\"}}")));
+        tutelage(folder.path(), &["compare", file, "b.jsonl", "--metric", "f1"])
+    };
+    let note = "note: there is no `group` in rows of `c.jsonl`, and `docid` is not read: their questions count as independent\n";
+    assert!(named("c.jsonl", "docid").contains(note), "{}", named("c.jsonl", "docid"));
+    assert!(!named("c.jsonl", "group").contains("there is no `group`"));
     let missing = tutelage(folder.path(), &["compare", "a.jsonl", "b.jsonl", "--metric", "bleu"]);
     assert_snapshot!(missing, @r"
     exit 2

@@ -1,22 +1,17 @@
 //! `logits` on small checkpoints whose logits transformers computed.
 
-use std::path::PathBuf;
-
 use tch::{Device, Kind, Tensor};
 use tutelage::models::weights::{Checkpoint, save_file};
 
 use super::tutelage;
-
-fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name)
-}
+use crate::fixtures::{self, copied, copy};
 
 /// Runs `logits` on a checkpoint, with what an adapter's name adds, and returns the largest
 /// difference to what transformers computed.
 fn difference(model: &str, adapter: Option<&str>) -> f64 {
     let folder = tempfile::tempdir().unwrap();
-    let expected = fixture(adapter.unwrap_or(model)).join("expected.safetensors");
-    let (model, adapter) = (fixture(model), adapter.map(fixture));
+    let expected = fixtures::model(adapter.unwrap_or(model)).join("expected.safetensors");
+    let (model, adapter) = (fixtures::model(model), adapter.map(fixtures::model));
     let mut arguments = vec!["logits", "--output", "logits.safetensors", "--input", expected.to_str().unwrap()];
     arguments.extend(["--model", model.to_str().unwrap()]);
     if let Some(adapter) = &adapter {
@@ -42,7 +37,7 @@ fn logits_are_those_of_transformers_with_and_without_an_adapter() {
 #[test]
 fn a_file_without_ids_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let model = fixture("llama");
+    let model = fixtures::model("llama");
     let weights = model.join("model.safetensors");
     let (model, weights) = (model.to_str().unwrap(), weights.to_str().unwrap());
     let told = tutelage(folder.path(), &["logits", "--model", model, "--input", weights, "--output", "l.safetensors"]);
@@ -53,8 +48,8 @@ fn a_file_without_ids_is_named() {
 #[test]
 fn padded_rows_have_the_logits_of_transformers() {
     let folder = tempfile::tempdir().unwrap();
-    let input = fixture("padded").join("expected.safetensors");
-    let model = fixture("mistral");
+    let input = fixtures::model("padded").join("expected.safetensors");
+    let model = fixtures::model("mistral");
     let arguments = ["logits", "--model", model.to_str().unwrap(), "--input", input.to_str().unwrap()];
     let told = tutelage(folder.path(), &[&arguments[..], &["--output", "l.safetensors"]].concat());
     assert!(told.starts_with("exit 0\n"), "{told}");
@@ -82,7 +77,7 @@ fn ids(count: i64) -> Tensor {
 
 #[test]
 fn what_is_not_computed_is_refused_by_name_and_what_means_little_is_told() {
-    let llama = fixture("llama");
+    let llama = fixtures::model("llama");
     let said = told(&llama, &[("input_ids", ids(3)), ("token_type_ids", ids(3))]);
     assert!(said.starts_with("exit 2\n") && said.contains("it holds `token_type_ids`, which are not read"), "{said}");
     let said = told(&llama, &[("input_ids", ids(3)), ("attention_mask", ids(2))]);
@@ -92,29 +87,19 @@ fn what_is_not_computed_is_refused_by_name_and_what_means_little_is_told() {
     assert!(said.contains("made for 64"), "{said}");
 }
 
-/// Copies a fixture's files into a folder.
-fn copy_into(folder: &std::path::Path, name: &str) {
-    for entry in std::fs::read_dir(fixture(name)).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
-    }
-}
-
 #[test]
 fn an_adapter_beside_weights_or_without_any_is_called_one() {
-    let said = told(&fixture("llama-adapter"), &[("input_ids", ids(3))]);
+    let said = told(&fixtures::model("llama-adapter"), &[("input_ids", ids(3))]);
     assert!(said.contains("holds an adapter, no model") && said.contains("hint: name its base model"), "{said}");
-    let folder = tempfile::tempdir().unwrap();
-    copy_into(folder.path(), "llama");
-    copy_into(folder.path(), "llama-adapter");
+    let folder = copied("llama");
+    copy(&fixtures::model("llama-adapter"), folder.path());
     let said = told(folder.path(), &[("input_ids", ids(3))]);
     assert!(said.contains("`adapter_config.json`) beside a model") && said.contains("hint: move"), "{said}");
 }
 
 #[test]
 fn weights_that_are_no_numbers_are_named() {
-    let folder = tempfile::tempdir().unwrap();
-    copy_into(folder.path(), "llama");
+    let folder = copied("llama");
     let file = Checkpoint::open(folder.path()).unwrap();
     let mut tensors: Vec<(String, Tensor)> = file
         .names()

@@ -4,14 +4,17 @@ use std::fs;
 use std::path::Path;
 
 use insta::assert_snapshot;
+use tch::Device;
+use tutelage::data::Tokenizer;
+use tutelage::device::Seed;
+use tutelage::experiment::settings::{Architecture, Scratch};
+use tutelage::models::config::Config;
+use tutelage::models::decoder::Decoder;
 
 use super::{tutelage, tutelage_reading, write};
+use crate::fixtures::{self, copy, fixture};
 
 const ROW: &str = "{\"id\": 1, \"prediction\": \"a\", \"reference\": \"a\"}\n";
-
-fn fixture(name: &str) -> String {
-    format!("{}/tests/fixtures/models/{name}", env!("CARGO_MANIFEST_DIR"))
-}
 
 fn read(folder: &Path, name: &str) -> Vec<u8> {
     fs::read(folder.join(name)).unwrap()
@@ -63,11 +66,7 @@ fn score_overwrites_neither_what_it_reads_nor_files_of_others() {
 fn logits_overwrites_neither_the_checkpoint_nor_files_of_others() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    fs::create_dir(at.join("model")).unwrap();
-    for entry in fs::read_dir(fixture("llama")).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), at.join("model").join(entry.file_name())).unwrap();
-    }
+    copy(&fixtures::model("llama"), &at.join("model"));
     // The input holds `logits` as well, computed by another program.
     fs::copy(at.join("model/expected.safetensors"), at.join("ids.safetensors")).unwrap();
     fs::copy(at.join("model/expected.safetensors"), at.join("theirs.safetensors")).unwrap();
@@ -95,10 +94,25 @@ fn bench_overwrites_neither_its_data_nor_files_of_others() {
     let at = folder.path();
     write(at, "d.jsonl", "{\"id\": 1, \"question\": \"q\", \"answer\": \"a\"}\n");
     write(at, "losses.json", "[{\"loss\": 1, \"grad_norm\": 1.0}]");
-    let model = fixture("llama");
+    let scratch = Scratch {
+        architecture: Architecture::Llama,
+        tokenizer: String::new(),
+        hidden: 16,
+        layers: 1,
+        heads: 2,
+        kv_heads: None,
+        feed_forward: 32,
+        tied: true,
+        positions: 64,
+    };
+    let tokenizer = Tokenizer::load(&fixture("data/byte-level-bpe")).unwrap();
+    let config = Config::scratch(&scratch, tokenizer.len(), tokenizer.eos());
+    fs::create_dir(at.join("model")).unwrap();
+    Decoder::initialise(config, Seed(1), Device::Cpu).save(&at.join("model")).unwrap();
+    tokenizer.save(&at.join("model")).unwrap();
     let bench = |losses: &str| {
-        let base = ["bench", "sft", "--model", &model, "--importer", "jsonl", "--data", "d.jsonl", "--losses", losses];
-        tutelage(at, &base)
+        let base = ["bench", "sft", "--model", "model", "--importer", "jsonl", "--data", "d.jsonl", "--losses", losses];
+        tutelage(at, &[&base[..], &["--examples", "1", "--max-length", "64", "--threads", "1"]].concat())
     };
     assert_snapshot!(bench("d.jsonl"), @r"
     exit 2
@@ -110,4 +124,11 @@ fn bench_overwrites_neither_its_data_nor_files_of_others() {
     // Not in the form that the command writes.
     let told = bench("losses.json");
     assert!(told.contains("error: `losses.json` exists and is not of this command's making\nhint: "), "{told}");
+    // Its own file is replaced without asking.
+    assert!(bench("own.json").starts_with("exit 0\n"));
+    let written = read(at, "own.json");
+    assert!(!written.is_empty());
+    let told = bench("own.json");
+    assert!(told.starts_with("exit 0\n"), "{told}");
+    assert_eq!(read(at, "own.json"), written);
 }

@@ -134,7 +134,7 @@ fn what_does_not_fit_together_is_told() {
 
 #[test]
 fn fields_that_people_have_are_read_and_named() {
-    for field in ["output", "generated_text", "response", "predict"] {
+    for field in ["output", "generated_text", "response", "predict", "completion"] {
         for (reference, value) in [("target", "\"the AMF\""), ("label", "[\"SMF\", \"AMF\"]")] {
             let told = scored(&format!("{{\"id\": 1, \"{field}\": \"AMF\", \"{reference}\": {value}}}"), &[]);
             assert!(told.contains("exact-match  1.0000  "), "{told}");
@@ -165,6 +165,34 @@ fn fields_that_people_have_are_read_and_named() {
 }
 
 #[test]
+fn a_group_by_another_name_is_told() {
+    let row = |id: u32, field: &str| {
+        format!("{{\"id\": {id}, \"prediction\": \"AMF\", \"reference\": \"AMF\", \"{field}\": \"d\"}}\n")
+    };
+    let rows = |field: &str| row(1, field) + &row(2, field);
+    for field in ["groups", "docid", "document", "Group"] {
+        let note = format!(
+            "note: there is no `group` in rows of `p.jsonl`, and `{field}` is not read: their questions count as independent\n"
+        );
+        let told = scored(&rows(field), &[]);
+        assert!(told.starts_with("exit 0\n") && told.ends_with(&format!("--- stderr\n{note}")), "{told}");
+        // Where it is asked for, there is nothing to tell.
+        let told = scored(&rows(field), &["--unit", "question"]);
+        assert!(told.ends_with("--- stderr\n"), "{told}");
+    }
+    let read = "{\"prediction\": \"AMF\", \"reference\": \"AMF\", \"doc_id\": \"d\"}\n";
+    let told = scored(read, &["--id-field", "doc_id"]);
+    assert!(told.starts_with("exit 0\n") && told.ends_with("--- stderr\n"), "{told}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write(at, "p.jsonl", &rows("groups"));
+    write(at, "r.jsonl", &rows("group"));
+    let told = score(at, &["p.jsonl", "--references", "r.jsonl"]);
+    assert!(!told.contains("there is no `group`"), "the references have it: {told}");
+}
+
+#[test]
 fn fields_that_could_mean_two_things_are_refused() {
     let told = [
         "{\"id\": 1, \"output\": \"a\", \"response\": \"a\", \"target\": \"a\"}",
@@ -173,6 +201,7 @@ fn fields_that_could_mean_two_things_are_refused() {
         "{\"id\": 1, \"text\": \"a\", \"reference\": \"a\"}",
         "{\"id\": 1, \"prediction\": \"a\", \"answer\": \"a\"}",
         "{\"question_id\": 1, \"prediction\": \"a\", \"reference\": \"a\"}",
+        "{\"doc_id\": 1, \"prediction\": \"a\", \"reference\": \"a\"}",
         "{\"id\": 1, \"prediction\": \"a\", \"reference\": \"a\"}\n{\"prediction\": \"a\", \"reference\": \"a\"}",
         "{\"id\": 1, \"prediction\": \"a\", \"reference\": \"a\"}\n\n{\"id\": \"1\", \"prediction\": \"b\", \"reference\": \"a\"}",
     ]
@@ -195,6 +224,9 @@ fn fields_that_could_mean_two_things_are_refused() {
 
     error: no `id` in `p.jsonl`, but `question_id`
     hint: `--id-field question_id` takes it for the id
+
+    error: no `id` in `p.jsonl`, but `doc_id`
+    hint: `--id-field doc_id` takes it for the id; if it names what questions share, call it `group`
 
     error: `p.jsonl`, line 2: no `id`
     hint: give every row its id, or none
@@ -230,14 +262,13 @@ fn values_of_another_type_are_named_with_what_was_expected() {
 
     error: `p.jsonl`, line 1: expected at least one text in `references`, found none
 
-    error: `p.jsonl`, line 1, column 46
+    error: `p.jsonl`, line 1, column 41
       caused by: `prediction` is given twice
 
     error: `p.jsonl` is one JSON object over several lines
     hint: expected one object per line or a list of objects, such as `jq -c '.[]'` makes
 
-    error: `p.jsonl`, line 1, column 2
-      caused by: invalid type: integer `1`, expected an object
+    error: `p.jsonl`, item 1: expected an object, found the number 1
 
     error: `p.jsonl` is empty
     hint: expected one JSON object per line, or a JSON list of objects

@@ -1,5 +1,6 @@
 //! `check`, `plan`, `status`, `report` and `doctor` on a small experiment.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use insta::{assert_snapshot, with_settings};
 
 use super::{tutelage, write};
+use crate::fixtures::{self, copy};
 
 const STUDY: &str = r#"version = 1
 question = "Does it run?"
@@ -308,6 +310,54 @@ fn two_processes_share_a_store_and_a_kill_changes_no_record() {
     assert_eq!(records[0], records[1]);
 }
 
+#[test]
+fn verify_finds_what_changed_without_a_trace() {
+    let folder = study(&tiny());
+    summary(start(folder.path(), "runs", "1"));
+    let stages = std::fs::read_dir(folder.path().join("runs/stages/pretrain")).unwrap();
+    let stage = stages.map(|stage| stage.unwrap().path()).find(|stage| stage.is_dir()).unwrap();
+    let weights = stage.join("output/model.safetensors");
+    let whole = std::fs::read(&weights).unwrap();
+    let mut bytes = whole.clone();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+    // As a disk would that loses a bit: the file is as it was when it was verified last.
+    let verified = stage.join("verified");
+    let mut seen: serde_json::Value = serde_json::from_slice(&std::fs::read(&verified).unwrap()).unwrap();
+    let found = std::fs::metadata(&weights).unwrap();
+    seen["files"]["output/model.safetensors"]["changed"] = serde_json::json!([found.ctime(), found.ctime_nsec()]);
+    write(&stage, "verified", &seen.to_string());
+    let ran = |more: &[&str]| json(&folder, &[&["run", "study.toml", "--jobs", "1"], more].concat())["ran"].clone();
+    assert_eq!(ran(&[]), 0);
+    assert_eq!(ran(&["--verify"]), 1);
+    assert!(std::fs::read(&weights).unwrap() == whole, "the stage is made anew as it was");
+}
+
+#[test]
+fn a_bench_refuses_an_end_that_the_teacher_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write(at, "qa.jsonl", "{\"id\": \"1\", \"question\": \"q?\", \"answer\": \"a\"}\n");
+    for name in ["student", "teacher"] {
+        copy(&fixtures::fixture("data/byte-level-bpe"), &at.join(name));
+    }
+    std::fs::copy(fixtures::model("llama").join("config.json"), at.join("teacher/config.json")).unwrap();
+    let path = at.join("student/tokenizer_config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config["eos_token"] = "<end>".into();
+    config["added_tokens_decoder"]["400"] = serde_json::json!({"content": "<end>", "special": true});
+    std::fs::write(path, config.to_string()).unwrap();
+    let arguments = ["bench", "distill", "--model", "student", "--teacher", "teacher", "--importer", "jsonl"];
+    let more = ["--data", "qa.jsonl", "--examples", "1", "--method", "kd"];
+    assert_snapshot!(tutelage(at, &[&arguments[..], &more].concat()), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: the student ends answers with `<end>`, which the teacher does not have: it ends them with `</s>`
+    hint: name one `eos_token` in `tokenizer_config.json` of both models
+    ");
+}
+
 /// Says whether a process that was started with `argument` is there.
 fn is_running(argument: &str) -> bool {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
@@ -398,7 +448,7 @@ fn a_gpu_that_is_not_there_is_told_before_anything_is_written() {
 #[test]
 fn what_a_benchmark_cannot_use_comes_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/llama");
+    let model = fixtures::model("llama");
     let bench = |data: &str, examples: &str| {
         let model = model.to_str().unwrap();
         let arguments =

@@ -1,6 +1,6 @@
 //! Objectives against PyTorch: values and gradients of `fixtures/distill.py`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tch::{Device, Kind, Tensor};
 use tutelage::device::Seed;
@@ -10,10 +10,12 @@ use tutelage::distill::{Objective, States, Statistics, Vocabularies};
 use tutelage::experiment::settings::{Algorithm, Divergence};
 use tutelage::models::weights::Checkpoint;
 
+use crate::fixtures::fixture;
+
 const WIDTHS: Widths = Widths { student: 4, teacher: 6 };
 
 fn path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/distill.safetensors")
+    fixture("distill.safetensors")
 }
 
 struct Side {

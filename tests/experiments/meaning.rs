@@ -107,6 +107,13 @@ error: there is no window to centre on the answer
 
 1 fault in `study.toml`
 "#);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("study.toml");
+    fs::write(&path, SOUND.replace(edits[0].0, &format!("{}\nwindow = 100", edits[0].1))).expect("a file");
+    let checked = checked(&path, &[]).unwrap_or_else(|faults| panic!("{faults}"));
+    let note = "`data.glossary` centres windows on the gold answer, in dev and test too: a control, because the middle \
+                gives it away";
+    assert_eq!(checked.notes, [note, "no factor uses the model `foreign`"]);
 }
 
 #[test]
@@ -693,6 +700,7 @@ fn whatever_was_published_is_in_range() {
         checked(&path, &[setting]).unwrap_or_else(|faults| panic!("{faults}"));
     }
 }
+
 /// `SOUND` whose hypothesis contrasts two students of different vocabularies.
 fn across_vocabularies(metrics: &str) -> Vec<(&'static str, String)> {
     vec![

@@ -10,19 +10,7 @@ use tutelage::cli::study::StudyArgs;
 use tutelage::experiment::{Checked, Faults};
 
 use super::SOUND;
-
-fn fixture(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
-}
-
-/// Copies the files of a folder.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        fs::copy(&path, to.join(path.file_name().expect("a name"))).expect("a copy");
-    }
-}
+use crate::fixtures::{copy, fixture};
 
 /// Writes `SOUND` after replacing each `(from, to)` as `study.toml`; metrics need no embedding model.
 fn study(edits: &[(&str, &str)]) -> TempDir {
@@ -149,6 +137,36 @@ fn a_hub_checkpoint_that_is_not_downloaded_whole() {
     let shown = faults_with(folder.path(), "HF_HUB_CACHE", &folder.path().join("cache"));
     assert!(shown.contains("snapshots/abc/model-00002-of-00004.safetensors`: No such file"), "{shown}");
     assert!(shown.contains("help: download the rest of it: `hf download org/name`"), "{shown}");
+}
+
+#[test]
+fn an_adapter_is_no_checkpoint_and_lies_beside_none() {
+    let folder = with_checkpoint();
+    copy(&fixture("models/llama-adapter"), &folder.path().join("student"));
+    assert_snapshot!(faults(folder.path()), @r#"
+error: `student` holds an adapter (`adapter_config.json`) beside a model, expected each in a folder of its own
+  --> study.toml:14:20
+   |
+14 | small.checkpoint = "student"
+   |                    ^^^^^^^^^
+   |
+   = help: move the adapter's files to another folder to use the model alone, or merge them with PEFT: `merge_and_unload().save_pretrained(DIR)`
+
+1 fault in `study.toml`
+"#);
+    fs::remove_dir_all(folder.path().join("student")).expect("removed");
+    copy(&fixture("models/llama-adapter"), &folder.path().join("student"));
+    assert_snapshot!(faults(folder.path()), @r#"
+error: `student` holds an adapter, no model: it has `adapter_config.json` and no `config.json`
+  --> study.toml:14:20
+   |
+14 | small.checkpoint = "student"
+   |                    ^^^^^^^^^
+   |
+   = help: name its base model as the checkpoint and this folder as the adapter, or merge them with PEFT: `merge_and_unload().save_pretrained(DIR)`
+
+1 fault in `study.toml`
+"#);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tutelage::models::packed::{Packed, rounded};
 use tutelage::models::tile::TileCache;
 use tutelage::models::weights::Checkpoint;
 
-use super::fixture;
+use crate::fixtures::model;
 
 const CHECKPOINTS: [&str; 7] =
     ["llama", "llama-tied", "llama-sharded", "mistral", "mistral-mixed", "qwen2", "qwen2-mixed"];
@@ -15,7 +15,7 @@ const TOLERANCE: f64 = 1e-4;
 
 /// Sequences of a fixture and their logits `[batch * sequence, vocab]`.
 fn expected(name: &str) -> (Vec<Vec<u32>>, Tensor) {
-    let file = Checkpoint::open_file(&fixture(name).join("expected.safetensors")).unwrap();
+    let file = Checkpoint::open_file(&model(name).join("expected.safetensors")).unwrap();
     let ids = file.read("input_ids", Kind::Int64, Device::Cpu).unwrap().unwrap();
     let rows: Vec<Vec<i64>> = Vec::try_from(&ids).unwrap();
     let sequences = rows.into_iter().map(|row| row.into_iter().map(|id| id as u32).collect()).collect();
@@ -24,7 +24,7 @@ fn expected(name: &str) -> (Vec<Vec<u32>>, Tensor) {
 }
 
 fn load(name: &str) -> Decoder {
-    Decoder::load(&fixture(name), Kind::Float, Device::Cpu).unwrap()
+    Decoder::load(&model(name), Kind::Float, Device::Cpu).unwrap()
 }
 
 fn pack(sequences: &[Vec<u32>]) -> Packed {

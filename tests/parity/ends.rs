@@ -1,7 +1,6 @@
 //! Answers that end where those of transformers' `generate` do.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use tutelage::experiment::settings::Decoding;
 use tutelage::generate::{GenerationSettings, StopReason, generate};
 use tutelage::models::decoder::Decoder;
 
-use super::fixture;
+use crate::fixtures::{fixture, model};
 
 /// What `tests/fixtures/models/make.py` wrote.
 #[derive(Deserialize)]
@@ -31,10 +30,10 @@ struct Case {
 
 #[test]
 fn answers_end_where_those_of_transformers_do() {
-    let text = std::fs::read_to_string(fixture("ends").join("expected.json")).unwrap();
+    let text = std::fs::read_to_string(model("ends").join("expected.json")).unwrap();
     let expected: Expected = serde_json::from_str(&text).unwrap();
-    let tokenizer = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/data/byte-level-bpe");
-    let decoder = Decoder::load(&fixture("llama"), Kind::Float, Device::Cpu).unwrap();
+    let tokenizer = fixture("data/byte-level-bpe");
+    let decoder = Decoder::load(&model("llama"), Kind::Float, Device::Cpu).unwrap();
     assert_eq!(expected.cases.len(), 5);
     for case in expected.cases {
         let folder = tempfile::tempdir().unwrap();

@@ -7,7 +7,7 @@ use tutelage::device::Compute;
 use tutelage::evaluate::logits;
 use tutelage::models::weights::{Checkpoint, save_file};
 
-use super::fixture;
+use crate::fixtures;
 
 fn read(path: &Path) -> Tensor {
     Checkpoint::open_file(path).unwrap().read("logits", Kind::Float, Device::Cpu).unwrap().unwrap()
@@ -18,9 +18,9 @@ fn written_logits_equal_those_of_transformers_and_peft() {
     for (model, adapter) in [("qwen2", None), ("llama", Some("llama-adapter"))] {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("logits.safetensors");
-        let input = fixture(adapter.unwrap_or(model)).join("expected.safetensors");
-        let adapter = adapter.map(fixture);
-        logits(&fixture(model), adapter.as_deref(), &input, &output, Compute::reference()).unwrap();
+        let input = fixtures::model(adapter.unwrap_or(model)).join("expected.safetensors");
+        let adapter = adapter.map(fixtures::model);
+        logits(&fixtures::model(model), adapter.as_deref(), &input, &output, Compute::reference()).unwrap();
         let (found, expected) = (read(&output), read(&input));
         assert_eq!(found.size(), expected.size(), "{model}");
         let worst = f64::try_from((found - expected).abs().max()).unwrap();
@@ -35,7 +35,7 @@ fn an_unfit_input_is_told() {
     let output = folder.path().join("logits.safetensors");
     let message = |name: &str, ids: Tensor| {
         save_file(&path, &[&(name.to_owned(), ids)]).unwrap();
-        let error = logits(&fixture("llama"), None, &path, &output, Compute::reference()).unwrap_err();
+        let error = logits(&fixtures::model("llama"), None, &path, &output, Compute::reference()).unwrap_err();
         assert!(!output.exists());
         error.to_string().replace(&path.display().to_string(), "ids")
     };

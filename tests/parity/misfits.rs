@@ -3,22 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use tch::{Device, Kind, Tensor};
-use tempfile::TempDir;
 use tutelage::models::ModelError;
 use tutelage::models::decoder::Decoder;
 use tutelage::models::weights::{Checkpoint, save_file};
+use tutelage::tuning::peft;
 
-use super::fixture;
-
-/// Copies a fixture, so that it can be damaged.
-fn copy(name: &str) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(fixture(name)).unwrap() {
-        let path = entry.unwrap().path();
-        std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
-    }
-    folder
-}
+use crate::fixtures::{self, copied};
 
 /// Returns the message of loading `folder`, its path written as `DIR`.
 fn message(folder: &Path) -> String {
@@ -46,7 +36,7 @@ fn damage(path: PathBuf, change: impl FnOnce(&mut Vec<u8>)) {
 
 #[test]
 fn every_misfit_is_named_at_once() {
-    let folder = copy("llama");
+    let folder = copied("llama");
     rewrite(folder.path(), |tensors| {
         tensors.retain(|(name, _)| name != "model.layers.1.mlp.up_proj.weight");
         for (name, tensor) in tensors.iter_mut() {
@@ -65,7 +55,7 @@ fn every_misfit_is_named_at_once() {
 
 #[test]
 fn a_bias_that_the_family_lacks_is_not_part_of_the_model() {
-    let folder = copy("qwen2");
+    let folder = copied("qwen2");
     damage(folder.path().join("config.json"), |bytes| {
         *bytes = String::from_utf8_lossy(bytes).replace("\"qwen2\"", "\"llama\"").into_bytes();
     });
@@ -75,7 +65,7 @@ fn a_bias_that_the_family_lacks_is_not_part_of_the_model() {
 
 #[test]
 fn a_head_that_is_stored_although_it_is_tied_is_left_alone() {
-    let folder = copy("llama-tied");
+    let folder = copied("llama-tied");
     rewrite(folder.path(), |tensors| {
         let embedding = tensors.iter().find(|(name, _)| name == "model.embed_tokens.weight").unwrap().1.copy();
         tensors.push(("lm_head.weight".to_owned(), embedding));
@@ -85,7 +75,7 @@ fn a_head_that_is_stored_although_it_is_tied_is_left_alone() {
 
 #[test]
 fn a_tied_head_that_differs_from_the_embedding_is_told() {
-    let folder = copy("llama-tied");
+    let folder = copied("llama-tied");
     rewrite(folder.path(), |tensors| {
         let embedding = &tensors.iter().find(|(name, _)| name == "model.embed_tokens.weight").unwrap().1;
         let head = embedding * 2;
@@ -100,7 +90,7 @@ fn a_tied_head_that_differs_from_the_embedding_is_told() {
 
 #[test]
 fn of_many_misfits_the_rest_is_counted() {
-    let folder = copy("llama");
+    let folder = copied("llama");
     rewrite(folder.path(), |tensors| tensors.truncate(1));
     let message = message(folder.path());
     assert!(message.ends_with("; and 12 more"), "{message}");
@@ -108,14 +98,14 @@ fn of_many_misfits_the_rest_is_counted() {
 
 #[test]
 fn a_missing_shard_is_named() {
-    let folder = copy("llama-sharded");
+    let folder = copied("llama-sharded");
     std::fs::remove_file(folder.path().join("model-00002-of-00004.safetensors")).unwrap();
     assert_eq!(message(folder.path()), "cannot read `DIR/model-00002-of-00004.safetensors`");
 }
 
 #[test]
 fn a_truncated_shard_is_told() {
-    let folder = copy("llama-sharded");
+    let folder = copied("llama-sharded");
     damage(folder.path().join("model-00003-of-00004.safetensors"), |bytes| bytes.truncate(bytes.len() - 1));
     let message = message(folder.path());
     assert!(message.starts_with("`DIR/model-00003-of-00004.safetensors` is damaged: it ends before `"), "{message}");
@@ -123,7 +113,7 @@ fn a_truncated_shard_is_told() {
 
 #[test]
 fn a_header_with_flipped_bytes_is_told() {
-    let folder = copy("llama");
+    let folder = copied("llama");
     let path = folder.path().join("model.safetensors");
     let length = u64::from_le_bytes(std::fs::read(&path).unwrap()[..8].try_into().unwrap());
     // Every bit of the length, then the header's text.
@@ -141,10 +131,27 @@ fn a_header_with_flipped_bytes_is_told() {
 
 #[test]
 fn a_folder_without_weights_says_what_it_expected() {
-    let folder = copy("llama");
+    let folder = copied("llama");
     std::fs::remove_file(folder.path().join("model.safetensors")).unwrap();
     assert_eq!(
         message(folder.path()),
         "no weights in `DIR`: expected `model.safetensors` or `model.safetensors.index.json`"
     );
+}
+
+#[test]
+fn an_adapter_that_holds_no_numbers_is_named() {
+    let (folder, base) = (copied("llama-adapter"), fixtures::model("llama"));
+    let path = folder.path().join("adapter_model.safetensors");
+    let file = Checkpoint::open_file(&path).unwrap();
+    let read = |name: &str| (name.to_owned(), file.read(name, Kind::Float, Device::Cpu).unwrap().unwrap());
+    let tensors: Vec<(String, Tensor)> = file.names().map(read).collect();
+    let spoilt = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight";
+    let (_, tensor) = tensors.iter().find(|(name, _)| name == spoilt).unwrap();
+    let _ = tensor.narrow(0, 0, 1).fill_(f64::NAN);
+    save_file(&path, &tensors.iter().collect::<Vec<_>>()).unwrap();
+    let mut decoder = Decoder::load(&base, Kind::Float, Device::Cpu).unwrap();
+    let error = peft::load(&mut decoder, Kind::Float, folder.path()).unwrap_err();
+    let told = format!("`{spoilt}` holds 2 values that are infinite or no numbers");
+    assert!(error.to_string().ends_with(&told), "{error}");
 }

@@ -1,12 +1,13 @@
 //! Sentence vectors equal to those of sentence-transformers within 1e-4.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::LazyLock;
 
 use tch::Device;
 use tutelage::evaluate::{SentenceEmbedder, embedding_model};
 use tutelage_metrics::embedding::Embedder;
+
+use crate::fixtures::fixture;
 
 /// What `tests/fixtures/sentences/make.py` wrote.
 #[derive(serde::Deserialize)]
@@ -17,7 +18,7 @@ struct Expected {
 }
 
 static EXPECTED: LazyLock<Expected> = LazyLock::new(|| {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sentences/expected.json");
+    let path = fixture("sentences/expected.json");
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 });
 

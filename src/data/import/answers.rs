@@ -5,14 +5,14 @@ use serde_json::Value;
 use super::source::Node;
 use super::{Answer, ImportError};
 
-/// Reads a string, an array of strings, an array of SQuAD's `{ text, answer_start }`, or what model
+/// Reads a text, a list of texts, a list of SQuAD's `{ text, answer_start }`, or what model
 /// hubs make of that: `{ text: [...], answer_start: [...] }`.
 pub(super) fn read<'a>(node: &Node<'a>) -> Result<Vec<Answer<'a>>, ImportError> {
     match node.value() {
         Value::String(text) => Ok(vec![Answer { text, start: None }]),
         Value::Array(_) => node.elements()?.map(|element| one(&element)).collect(),
         Value::Object(_) => columns(node),
-        _ => Err(node.mistyped("a string, an array or an object with `text`")),
+        _ => Err(node.mistyped("text, a list or an object with `text`")),
     }
 }
 
@@ -31,7 +31,7 @@ fn columns<'a>(node: &Node<'a>) -> Result<Vec<Answer<'a>>, ImportError> {
     let field = node.field("answer_start")?;
     let starts = field.elements()?.map(|start| start.index()).collect::<Result<Vec<_>, _>>()?;
     if starts.len() != texts.len() {
-        return Err(field.mistyped("as many numbers as `text` has strings"));
+        return Err(field.mistyped("as many numbers as `text` has texts"));
     }
     Ok(texts.into_iter().zip(starts).map(|(text, start)| Answer { text, start: Some(start) }).collect())
 }

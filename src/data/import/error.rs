@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::data::json::QUOTE;
+
 /// Names a place in a source file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -88,11 +90,13 @@ pub enum ImportError {
         /// What the parser said.
         source: serde_json::Error,
     },
-    /// The file is packed.
-    #[error("`{file}` is compressed by gzip")]
-    Compressed {
+    /// The file starts as gzip does and cannot be unpacked.
+    #[error("cannot unpack `{file}`, which starts as gzip does")]
+    Packed {
         /// The file.
         file: PathBuf,
+        /// What the unpacker said.
+        source: std::io::Error,
     },
     /// An object has a field twice.
     #[error("`{file}`, line {line}: field `{field}` is given twice")]
@@ -105,12 +109,12 @@ pub enum ImportError {
         field: String,
     },
     /// A field that is not read may be one that the row lacks.
-    #[error("{place} is not read, and there is no `{meant}`")]
+    #[error("{place} is not read, and there is no {}", listed(meant))]
     Misspelt {
         /// Where it is.
         place: Place,
-        /// The field that may be meant.
-        meant: &'static str,
+        /// The fields that may be meant.
+        meant: Vec<&'static str>,
     },
     /// A field is not there.
     #[error("{place} is missing")]
@@ -125,8 +129,18 @@ pub enum ImportError {
         place: Place,
         /// Name of the type expected.
         expected: &'static str,
-        /// Name of the type found.
-        found: &'static str,
+        /// What was found.
+        found: String,
+    },
+    /// A number that is to identify something may read as its neighbours do.
+    #[error("{place}: expected {expected}, found {found}")]
+    Inexact {
+        /// Where.
+        place: Place,
+        /// What was expected.
+        expected: &'static str,
+        /// The number.
+        found: String,
     },
     /// Two different rows have one id.
     #[error("{place}: id `{id}` is already used by row {first}, which differs")]
@@ -168,14 +182,23 @@ impl ImportError {
             Self::Encoding { .. } => "convert the file to UTF-8, or fetch it again if it is damaged",
             Self::Syntax { truncated: true, .. } => "the file ends early: fetch it again",
             Self::Syntax { .. } => "correct the file there, or choose the importer of its format",
-            Self::Compressed { .. } => "unpack it first: `gunzip FILE`",
+            Self::Packed { .. } => "fetch the file again; it may be cut short",
             Self::Twice { .. } => "remove one of the two",
+            Self::Misspelt { meant, .. } if meant.len() > 1 => {
+                "give it the one of these names that it is, or another one if it is something else"
+            }
             Self::Misspelt { .. } => "give it that name, or another one if it is something else",
             Self::Missing { .. } => "add the field, or choose the importer of the file's format",
             Self::Type { .. } => "correct the field, or choose the importer of the file's format",
+            Self::Inexact { .. } => QUOTE,
             Self::Duplicate { .. } => "give each question its own id",
             Self::Claimed { .. } => "name the `group` of that row: rows of one document are kept in one split",
             Self::Nothing { .. } => "check that the file has questions with answers",
         }
     }
+}
+
+/// Lists names, any of which may be the one.
+fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
 }

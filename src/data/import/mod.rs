@@ -10,7 +10,6 @@ mod place;
 mod row;
 mod source;
 mod squad;
-mod strict;
 mod telequad;
 
 use std::collections::BTreeMap;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::source::Node;
 use super::{Answer, ImportError, Row, Rows, answers};
+use crate::data::names::{self, ANSWER, ANSWERS, GROUP};
 use crate::experiment::nearest::nearest;
 
 /// Says what the fields of a row are called.
@@ -24,46 +25,6 @@ impl Fields {
         if self.read.contains(&name) { node.optional(name) } else { Ok(None) }
     }
 }
-
-/// Names that people give to fields, each with the one that is read.
-const OTHER_NAMES: [(&str, &str); 36] = [
-    ("passage", "context"),
-    ("passages", "context"),
-    ("paragraph", "context"),
-    ("document", "context"),
-    ("documents", "context"),
-    ("article", "context"),
-    ("text", "context"),
-    ("evidence", "context"),
-    ("query", "question"),
-    ("prompt", "question"),
-    ("instruction", "question"),
-    ("input", "question"),
-    ("response", "answer"),
-    ("output", "answer"),
-    ("completion", "answer"),
-    ("target", "answer"),
-    ("label", "answer"),
-    ("gold", "answer"),
-    ("solution", "answer"),
-    ("reference", "answer"),
-    ("references", "answers"),
-    ("targets", "answers"),
-    ("labels", "answers"),
-    ("uid", "id"),
-    ("_id", "id"),
-    ("qid", "id"),
-    ("guid", "id"),
-    ("question_id", "id"),
-    ("example_id", "id"),
-    ("docid", "group"),
-    ("doc_id", "group"),
-    ("document_id", "group"),
-    ("group_id", "group"),
-    ("impossible", "is_impossible"),
-    ("unanswerable", "is_impossible"),
-    ("is_unanswerable", "is_impossible"),
-];
 
 /// The groups of each context, each with the first row that names it; more than one only where rows
 /// name them.
@@ -104,7 +65,8 @@ pub(super) fn read<'a>(nodes: &[Node<'a>], fields: &Fields, rows: &mut Rows) -> 
 /// Counts the fields that are not read, or says which one was meant by one of them.
 pub(super) fn others(node: &Node<'_>, fields: &Fields, rows: &mut Rows) -> Result<(), ImportError> {
     for name in node.others(fields.read)? {
-        if let Some(meant) = meant(node, name, fields)? {
+        let meant = meant(node, name, fields)?;
+        if !meant.is_empty() {
             return Err(ImportError::Misspelt { place: node.inside(name), meant });
         }
         if fields.tells_others {
@@ -114,24 +76,30 @@ pub(super) fn others(node: &Node<'_>, fields: &Fields, rows: &mut Rows) -> Resul
     Ok(())
 }
 
-/// Returns the field that the row lacks and that `name` may stand for.
-fn meant(node: &Node<'_>, name: &str, fields: &Fields) -> Result<Option<&'static str>, ImportError> {
-    let lower = name.to_lowercase().replace('-', "_");
-    let same = OTHER_NAMES.iter().find(|(other, _)| *other == lower).map(|&(_, meant)| match meant {
-        "group" => fields.group,
-        "answer" if !fields.read.contains(&meant) => "answers",
-        meant => meant,
-    });
-    // `answer_type` is no misspelt `answer_start`.
-    let read = fields.read.iter().copied().filter(|&name| name != "answer_start");
-    let Some(meant) = same.filter(|meant| fields.read.contains(meant)).or_else(|| nearest(name, read)) else {
-        return Ok(None);
+/// Lists the fields that the row lacks and that `name` may stand for.
+fn meant(node: &Node<'_>, name: &str, fields: &Fields) -> Result<Vec<&'static str>, ImportError> {
+    let here = |meaning: &'static str| match meaning {
+        GROUP => fields.group,
+        ANSWER if !fields.read.contains(&ANSWER) => ANSWERS,
+        meaning => meaning,
     };
-    let there = match meant {
-        "answer" | "answers" => fields.of(node, "answer")?.or(fields.of(node, "answers")?),
-        meant => node.optional(meant)?,
-    };
-    Ok(there.is_none().then_some(meant))
+    let mut meant: Vec<&str> = names::meanings(name).iter().map(|&meaning| here(meaning)).collect();
+    meant.retain(|meant| fields.read.contains(meant));
+    if meant.is_empty() {
+        // `answer_type` is no misspelt `answer_start`.
+        meant.extend(nearest(name, fields.read.iter().copied().filter(|&name| name != "answer_start")));
+    }
+    let mut lacking = Vec::new();
+    for meant in meant {
+        let there = match meant {
+            ANSWER | ANSWERS => fields.of(node, ANSWER)?.or(fields.of(node, ANSWERS)?),
+            meant => node.optional(meant)?,
+        };
+        if there.is_none() {
+            lacking.push(meant);
+        }
+    }
+    Ok(lacking)
 }
 
 /// Reads the context of a row, if it has one that is not blank.
@@ -162,26 +130,36 @@ fn row<'a>(node: &Node<'a>, fields: &Fields, claims: &mut Claims<'a>) -> Result<
         (None, None) => id.clone(),
     };
     let marked = node.optional("is_impossible")?.map(|flag| flag.boolean()).transpose()?.unwrap_or(false);
-    let (one, several) = (fields.of(node, "answer")?, node.optional("answers")?);
+    let (one, several) = (fields.of(node, ANSWER)?, node.optional(ANSWERS)?);
     let mut found = Vec::new();
     if !marked {
-        match &one {
-            Some(answer) if answer.value().is_array() => found.extend(answers::read(answer)?),
-            Some(answer) => {
-                let start = node.optional("answer_start")?.map(|start| start.index()).transpose()?;
-                found.push(Answer { text: answer.text()?, start });
-            }
-            None if several.is_none() => {
-                node.field(if fields.read.contains(&"answer") { "answer" } else { "answers" })?;
-            }
-            None => {}
+        if one.is_none() && several.is_none() {
+            node.field(if fields.read.contains(&ANSWER) { ANSWER } else { ANSWERS })?;
         }
-        if let Some(answers) = &several {
+        for answers in one.iter().chain(&several) {
             found.extend(answers::read(answers)?);
+        }
+        if let Some(start) = fields.of(node, "answer_start")? {
+            place_first(&mut found, &start)?;
         }
     }
     // Hubs' SQuAD 2.0 has no mark: an unanswerable question has no text.
     let unanswered = found.is_empty() && several.is_some_and(|answers| answers.value().is_object());
     let impossible = marked || unanswered;
     Ok(Row { id, group, passage, question: node.field("question")?.text()?, answers: found, impossible })
+}
+
+/// Says where the first answer stands, which may say so itself.
+fn place_first(answers: &mut [Answer<'_>], start: &Node<'_>) -> Result<(), ImportError> {
+    let index = start.index()?;
+    match answers.first_mut() {
+        Some(Answer { start: Some(own), .. }) if *own != index => {
+            Err(start.mistyped("the number that the first answer has itself"))
+        }
+        Some(answer) => {
+            answer.start = Some(index);
+            Ok(())
+        }
+        None => Ok(()),
+    }
 }

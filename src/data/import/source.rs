@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::error::{ImportError, Place};
-use super::strict;
-
-/// The first bytes of a file that gzip made (RFC 1952, section 2.3.1).
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+use crate::data::json::{self, NoIdentifier, NoText, line_of};
 
 /// Holds a source file's text.
 pub(super) struct Source {
@@ -25,21 +22,11 @@ impl Source {
             Ok(bytes) => bytes,
             Err(source) => return Err(ImportError::Read { file, source }),
         };
-        if bytes.starts_with(&GZIP) {
-            return Err(ImportError::Compressed { file });
-        }
         let checksum = blake3::hash(&bytes).to_hex().to_string();
-        let text = match String::from_utf8(bytes) {
+        let text = match json::text(bytes) {
             Ok(text) => text,
-            Err(error) => {
-                let byte = error.utf8_error().valid_up_to();
-                let line = line_of(error.as_bytes(), byte);
-                return Err(ImportError::Encoding { file, byte, line });
-            }
-        };
-        let text = match text.strip_prefix('\u{feff}') {
-            Some(rest) => rest.to_owned(),
-            None => text,
+            Err(NoText::Packed(source)) => return Err(ImportError::Packed { file, source }),
+            Err(NoText::Encoding { byte, line }) => return Err(ImportError::Encoding { file, byte, line }),
         };
         if text.trim().is_empty() {
             return Err(ImportError::Empty { file });
@@ -58,7 +45,7 @@ impl Source {
         lines.map(|(number, line)| Ok((number, self.parse(line, number)?))).collect()
     }
 
-    /// Says whether the file is a JSON array.
+    /// Says whether the file is a JSON list.
     pub(super) fn is_array(&self) -> bool {
         self.text.trim_start().starts_with('[')
     }
@@ -72,7 +59,7 @@ impl Source {
 
     /// Parses the JSON that starts at line `first`.
     fn parse(&self, text: &str, first: usize) -> Result<Value, ImportError> {
-        strict::parse(text).map_err(|(error, twice)| match twice {
+        json::parse(text).map_err(|(error, twice)| match twice {
             Some(field) => ImportError::Twice { file: self.file.clone(), line: first + error.line() - 1, field },
             None => self.syntax(error, first),
         })
@@ -101,10 +88,6 @@ impl Source {
         let (byte, _) = places.next()?;
         places.next().is_none().then(|| line_of(self.text.as_bytes(), byte))
     }
-}
-
-fn line_of(bytes: &[u8], offset: usize) -> usize {
-    1 + bytes[..offset].iter().filter(|&&byte| byte == b'\n').count()
 }
 
 /// Points at one value of a source file.
@@ -179,7 +162,7 @@ impl<'a> Node<'a> {
     /// Goes through the elements of an array.
     pub(super) fn elements(&self) -> Result<impl Iterator<Item = Self>, ImportError> {
         let Value::Array(values) = self.value else {
-            return Err(self.mistyped("an array"));
+            return Err(self.mistyped("a list"));
         };
         let element = |(index, value)| Self {
             source: self.source,
@@ -205,16 +188,18 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn text(&self) -> Result<&'a str, ImportError> {
-        self.value.as_str().ok_or_else(|| self.mistyped("a string"))
+        self.value.as_str().ok_or_else(|| self.mistyped("text"))
     }
 
-    /// Reads an identifier: a string or a whole number.
+    /// Reads an identifier: text or a whole number.
     pub(super) fn identifier(&self) -> Result<String, ImportError> {
-        match self.value {
-            Value::String(text) => Ok(text.clone()),
-            Value::Number(number) if number.is_u64() || number.is_i64() => Ok(number.to_string()),
-            _ => Err(self.mistyped("a string or a whole number")),
-        }
+        json::identifier(self.value).map_err(|wrong| {
+            let (place, expected, found) = (self.place(), wrong.expected(), wrong.found(self.value));
+            match wrong {
+                NoIdentifier::Inexact => ImportError::Inexact { place, expected, found },
+                NoIdentifier::Mistyped => ImportError::Type { place, expected, found },
+            }
+        })
     }
 
     pub(super) fn boolean(&self) -> Result<bool, ImportError> {
@@ -236,14 +221,6 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn mistyped(&self, expected: &'static str) -> ImportError {
-        let found = match self.value {
-            Value::Null => "null",
-            Value::Bool(_) => "a boolean",
-            Value::Number(_) => "a number",
-            Value::String(_) => "a string",
-            Value::Array(_) => "an array",
-            Value::Object(_) => "an object",
-        };
-        ImportError::Type { place: self.place(), expected, found }
+        ImportError::Type { place: self.place(), expected, found: json::described(self.value) }
     }
 }

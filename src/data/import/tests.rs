@@ -1,5 +1,6 @@
 //! Imports of a small committed file, and of files that are wrong in one place each.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
@@ -116,7 +117,7 @@ fn rows_of_a_hub_are_the_questions_of_the_nested_file() {
     let one = import_text(Importer::Squad, rows[0]).unwrap();
     assert_eq!((one.examples.len(), one.notes.len()), (1, 0));
     let uneven = rows[0].replace("[0, 4]", "[0]");
-    let told = "`source`, row 1, line 1, field `answers.answer_start`: expected as many numbers as `text` has strings, found an array";
+    let told = "`source`, row 1, line 1, field `answers.answer_start`: expected as many numbers as `text` has texts, found a list of 1";
     assert_eq!(message(Importer::Squad, uneven), told);
     let misspelt = rows[0].replace("answers", "answer");
     let told = "`source`, row 1, line 1, field `answer` is not read, and there is no `answers`";
@@ -176,9 +177,21 @@ fn fields_that_are_not_read_are_told_and_misspelt_ones_refused() {
     for other in ["source", "title", "type", "metadata", "split", "answer_type", "difficulty", "topic", "url"] {
         let imported = import_text(Importer::Jsonl, with(other)).unwrap();
         assert_eq!(counts(&imported.notes), [(&*format!("field `{other}` is not read"), 1)]);
-        let empty = row.replace('}', ", \"contexts\": null}");
-        assert_eq!(counts(&import_text(Importer::Jsonl, empty).unwrap().notes), []);
     }
+    let empty = row.replace('}', ", \"contexts\": null}");
+    assert_eq!(counts(&import_text(Importer::Jsonl, empty).unwrap().notes), []);
+    // A `document` is a text or what names one, and a `doc_id` names a question or a document.
+    let bare = row.replace(", \"context\": \"c x\"", "").replace('}', ", \"document\": \"v\"}");
+    let told = "`source`, row 1, line 1, field `document` is not read, and there is no `context` or `group`";
+    assert_eq!(message(Importer::Jsonl, &bare), told);
+    assert_eq!(
+        import_text(Importer::Jsonl, bare).unwrap_err().hint(),
+        "give it the one of these names that it is, or another one if it is something else"
+    );
+    let told = "`source`, row 1, line 1, field `document` is not read, and there is no `group`";
+    assert_eq!(message(Importer::Jsonl, with("document")), told);
+    let told = "`source`, row 1, line 1, field `doc_id` is not read, and there is no `id` or `group`";
+    assert_eq!(message(Importer::Jsonl, row.replace("\"id\"", "\"doc_id\"")), told);
     let nested = SQUAD.replacen("is_impossible", "is_imposible", 1);
     let expected = "`source`, row 1, line 12, field `data[0].paragraphs[0].qas[0].is_imposible` is not read, and there is no `is_impossible`";
     assert_eq!(message(Importer::Squad, nested), expected);
@@ -197,10 +210,52 @@ fn a_key_given_twice_is_refused_with_its_line() {
 }
 
 #[test]
-fn a_compressed_file_is_called_one() {
-    let error = import_text(Importer::Jsonl, [0x1f, 0x8b, 8, 0, 0]).unwrap_err();
-    assert!(matches!(error, ImportError::Compressed { .. }));
-    assert_eq!(error.hint(), "unpack it first: `gunzip FILE`");
+fn a_gzipped_file_is_read_and_a_damaged_one_told() {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(SQUAD.as_bytes()).unwrap();
+    let packed = gzip.finish().unwrap();
+    let (plain, unpacked) =
+        (import_text(Importer::Squad, SQUAD).unwrap(), import_text(Importer::Squad, &packed).unwrap());
+    // Told apart as sources, for keys are made of the file's own bytes.
+    assert_eq!(unpacked.checksum, blake3::hash(&packed).to_hex().to_string());
+    assert_eq!(Imported { checksum: plain.checksum.clone(), ..unpacked }, plain);
+    let cut = &packed[..packed.len() / 2];
+    assert_eq!(message(Importer::Squad, cut), "cannot unpack `source`, which starts as gzip does");
+    assert_eq!(import_text(Importer::Squad, cut).unwrap_err().hint(), "fetch the file again; it may be cut short");
+}
+
+#[test]
+fn an_id_that_may_read_as_another_is_refused_as_everywhere() {
+    let row = |id: &str| format!(r#"{{"id": {id}, "question": "q?", "answer": "x"}}"#);
+    for (id, shown) in [("18446744073709551616", "1.8446744073709552e+19"), ("1.0", "1.0")] {
+        let expected =
+            format!("`source`, row 1, line 1, field `id`: expected text or a whole number below 2^64, found {shown}");
+        assert_eq!(message(Importer::Jsonl, row(id)), expected);
+        assert_eq!(import_text(Importer::Jsonl, row(id)).unwrap_err().hint(), "put the number in quotes");
+    }
+    let expected = "`source`, row 1, line 1, field `id`: expected text or a whole number, found a list of 1";
+    assert_eq!(message(Importer::Jsonl, row("[1]")), expected);
+}
+
+#[test]
+fn answer_start_is_of_the_first_answer_whatever_form_it_has() {
+    let row =
+        |answers: &str| format!(r#"{{"id": 1, "question": "q?", "context": "a b a", {answers}, "answer_start": 4}}"#);
+    for answers in [
+        r#""answer": "a""#,
+        r#""answer": ["a", "b"]"#,
+        r#""answers": ["a"]"#,
+        r#""answers": "a""#,
+        r#""answer": "a", "answers": ["b"]"#,
+        r#""answers": [{"text": "a", "answer_start": 4}]"#,
+    ] {
+        let imported = import_text(Importer::Jsonl, row(answers)).unwrap();
+        assert_eq!((&imported.places["1"], imported.notes.len()), (&(4..5), 0), "{answers}");
+    }
+    assert_eq!(
+        message(Importer::Jsonl, row(r#""answers": [{"text": "a", "answer_start": 0}]"#)),
+        "`source`, row 1, line 1, field `answer_start`: expected the number that the first answer has itself, found the number 4"
+    );
 }
 
 #[test]
@@ -282,7 +337,7 @@ fn faults_name_file_row_and_field() {
         ),
         (
             SQUAD.replacen("\"answer_start\": 22", "\"answer_start\": \"22\"", 1),
-            "`source`, row 5, line 52, field `data[1].paragraphs[0].qas[0].answers[0].answer_start`: expected a whole number from 0, found a string",
+            "`source`, row 5, line 52, field `data[1].paragraphs[0].qas[0].answers[0].answer_start`: expected a whole number from 0, found text",
         ),
         (without("\"title\": \"Timing\","), "`source`, field `data[1].title` is missing"),
         (
@@ -291,7 +346,7 @@ fn faults_name_file_row_and_field() {
             "`source`, row 6, field `data[1].paragraphs[1].qas[0]`: id `p1` is already used by row 1, which differs",
         ),
         (SQUAD[..900].to_owned(), "`source` is not JSON at line 26, column 30"),
-        ("3".to_owned(), "`source`: expected an object, found a number"),
+        ("3".to_owned(), "`source`: expected an object, found the number 3"),
         ("[]".to_owned(), "`source` has no usable question (skipped: none)"),
         (" \n".to_owned(), "`source` is empty"),
         (r#"{"data": []}"#.to_owned(), "`source` has no usable question (skipped: none)"),
@@ -307,14 +362,14 @@ fn faults_of_a_line_name_the_line() {
     let cases = [
         ("{\"id\": \"2\", \"question\": \"b?\"}", "`source`, row 2, line 2, field `answer` is missing"),
         ("{\"id\": \"2\", \"question\"", "`source` is not JSON at line 2, column 22"),
-        ("3", "`source`, row 2, line 2: expected an object, found a number"),
+        ("3", "`source`, row 2, line 2: expected an object, found the number 3"),
         (
             "{\"id\": \"1\", \"question\": \"other?\", \"answer\": \"x\"}",
             "`source`, row 2, line 2: id `1` is already used by row 1, which differs",
         ),
         (
             "{\"id\": \"2\", \"question\": \"b?\", \"answer\": 4}",
-            "`source`, row 2, line 2, field `answer`: expected a string, found a number",
+            "`source`, row 2, line 2, field `answer`: expected text, a list or an object with `text`, found the number 4",
         ),
     ];
     for (line, expected) in cases {

@@ -25,14 +25,16 @@ pub(super) struct Files {
     special: Option<Value>,
     added: Option<Value>,
     /// First id that the model's `generation_config.json` or else its `config.json` names as an end.
-    model_eos: Option<u64>,
+    model_eos: Option<u32>,
     /// Ids at which the model's answers end: those of `generation_config.json` or, only where there is no
     /// such file, of `config.json`, as transformers has it.
-    model_ends: Vec<u64>,
+    model_ends: Ends,
     /// The model's own `config.json`.
     model: Option<Value>,
 }
 
+const MODEL: &str = "config.json";
+const GENERATION: &str = "generation_config.json";
 const ADDED: &str = "added_tokens.json";
 const CLASS: &str = "tokenizer_class";
 /// The class that takes `tokenizer.json` at its word.
@@ -48,13 +50,12 @@ impl Files {
             Ok(bytes) => bytes,
             Err(source) => return Err(TokenizerError::Read { file, source }),
         };
-        let model = read_json(&folder.join("config.json"))?;
-        let generation = read_json(&folder.join("generation_config.json"))?;
-        let model_ends = generation.as_ref().or(model.as_ref()).map(end_ids).unwrap_or_default();
-        let model_eos = match model_ends.first() {
-            None => model.as_ref().and_then(|model| end_ids(model).first().copied()),
-            first => first.copied(),
-        };
+        let model = read_json(&folder.join(MODEL))?;
+        let generation = read_json(&folder.join(GENERATION))?;
+        let of_model = Ends::read(folder.join(MODEL), model.as_ref())?;
+        let of_generation = Ends::read(folder.join(GENERATION), generation.as_ref())?;
+        let model_eos = of_generation.first().or(of_model.first());
+        let model_ends = if generation.is_some() { of_generation } else { of_model };
         Ok(Self {
             tokenizer,
             config: read_json(&folder.join(CONFIG))?,
@@ -83,7 +84,7 @@ impl Files {
             special: Some(special),
             added: None,
             model_eos: None,
-            model_ends: Vec::new(),
+            model_ends: Ends::default(),
             model: None,
         })
     }
@@ -142,20 +143,29 @@ impl Files {
             let folder = self.folder.clone();
             return Err(TokenizerError::NoEos { folder });
         };
-        let index = u32::try_from(id).ok().filter(|&index| (index as usize) < length);
-        index.ok_or_else(|| unknown(id.to_string()))
+        if (id as usize) < length { Ok(id) } else { Err(unknown(id.to_string())) }
     }
 
     /// Lists `eos` and the other tokens that the model's files name as ends of an answer, whatever they
     /// stand for: transformers stops at each of them.
-    pub(super) fn ends(&self, eos: u32) -> Vec<u32> {
+    ///
+    /// # Errors
+    /// An id that neither the tokenizer, of `length` ids, nor the model's embedding has.
+    pub(super) fn ends(&self, eos: u32, length: usize) -> Result<Vec<u32>, TokenizerError> {
+        let Ends { file, ids } = &self.model_ends;
+        let rows = self.model.as_ref().and_then(|model| model.get("vocab_size")?.as_u64()).unwrap_or(0);
+        let limit = rows.max(length as u64);
         let mut ends = vec![eos];
-        for id in self.model_ends.iter().filter_map(|&id| u32::try_from(id).ok()) {
+        for &id in ids {
+            if u64::from(id) >= limit {
+                let expected = format!("ids below {limit}");
+                return Err(TokenizerError::End { file: file.clone(), value: id.to_string(), expected });
+            }
             if !ends.contains(&id) {
                 ends.push(id);
             }
         }
-        ends
+        Ok(ends)
     }
 
     pub(super) fn write(&self, folder: &Path, eos: &str) -> Result<(), TokenizerError> {
@@ -176,12 +186,34 @@ impl Files {
     }
 }
 
-/// Reads `eos_token_id` of a configuration: an id, or a list of them.
-fn end_ids(config: &Value) -> Vec<u64> {
-    match config.get("eos_token_id") {
-        Some(Value::Array(ids)) => ids.iter().filter_map(Value::as_u64).collect(),
-        Some(id) => id.as_u64().into_iter().collect(),
-        None => Vec::new(),
+/// What a configuration names as ends.
+#[derive(Default)]
+struct Ends {
+    file: PathBuf,
+    ids: Vec<u32>,
+}
+
+impl Ends {
+    /// Reads `eos_token_id` of a configuration, if there is one: an id, or a list of them.
+    fn read(file: PathBuf, config: Option<&Value>) -> Result<Self, TokenizerError> {
+        let value = config.and_then(|config| config.get("eos_token_id")).unwrap_or(&Value::Null);
+        let id = |value: &Value| u32::try_from(value.as_u64()?).ok();
+        let ids = match value {
+            Value::Null => Some(Vec::new()),
+            Value::Array(ids) => ids.iter().map(id).collect(),
+            one => id(one).map(|id| vec![id]),
+        };
+        match ids {
+            Some(ids) => Ok(Self { file, ids }),
+            None => {
+                let expected = "a token id or a list of them".to_owned();
+                Err(TokenizerError::End { file, value: value.to_string(), expected })
+            }
+        }
+    }
+
+    fn first(&self) -> Option<u32> {
+        self.ids.first().copied()
     }
 }
 

@@ -99,6 +99,16 @@ pub enum TokenizerError {
         /// Token or id that the side files name.
         token: String,
     },
+    /// A model's file names something else than tokens as ends of an answer.
+    #[error("`eos_token_id` in `{file}` holds {value}, expected {expected}")]
+    End {
+        /// The file.
+        file: PathBuf,
+        /// What it holds.
+        value: String,
+        /// What was expected.
+        expected: String,
+    },
     /// Some text has no tokens.
     #[error("tokenizer `{folder}` cannot encode every text")]
     Incomplete {
@@ -144,12 +154,30 @@ impl TokenizerError {
                 "save the tokenizer again with transformers: `AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)`"
             }
             Self::UnknownEos { .. } => "fetch all files of the tokenizer from one model",
+            Self::End { .. } => "correct it, or fetch all files of the model again",
             Self::Incomplete { .. } => "use a tokenizer with an unknown token or byte fallback",
             Self::TooSmall { .. } => "raise `vocabulary`",
             Self::NoText => "check `limit` and `split` of the data set",
             Self::NotTrained(_) => "load it",
             Self::Train(_) => "try another `vocabulary` or kind of tokenizer",
         }
+    }
+}
+
+/// Says that a student ends answers with a token that its teacher cannot.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the student ends answers with `{student}`, which the teacher does not have: it ends them with `{teacher}`")]
+pub struct ForeignEnd {
+    /// The teacher's end.
+    pub teacher: String,
+    /// The student's.
+    pub student: String,
+}
+
+impl ForeignEnd {
+    /// Says what to do about it.
+    pub fn hint(&self) -> &'static str {
+        "name one `eos_token` in `tokenizer_config.json` of both models"
     }
 }
 
@@ -161,8 +189,8 @@ impl Tokenizer {
     /// token. Truncation and padding settings of the file are not applied.
     ///
     /// # Errors
-    /// If a file is missing or damaged, no end-of-sequence token is named, or the model has no
-    /// tokens for unknown text.
+    /// If a file is missing or damaged, no end-of-sequence token is named, something else than a token
+    /// is named as an end, or the model has no tokens for unknown text.
     pub fn load(path: &Path) -> Result<Self, TokenizerError> {
         let mut files = Files::read(path)?;
         let mut inner = tokenizers::Tokenizer::from_bytes(&files.tokenizer).map_err(|source| {
@@ -204,7 +232,7 @@ impl Tokenizer {
         inner.encode_fast(UNASSIGNED, false).map_err(incomplete)?;
         let tokens = tokens(&inner);
         let eos = files.eos(&inner, tokens.len())?;
-        let ends = files.ends(eos);
+        let ends = files.ends(eos, tokens.len())?;
         let counted = vocabulary::counted(&inner, &tokens);
         Ok(Self { inner, tokens, counted, eos, ends, files })
     }
@@ -286,6 +314,31 @@ impl Tokenizer {
     /// how they split text, may differ.
     pub fn same_vocabulary(&self, other: &Self) -> bool {
         self.vocabulary().eq(other.vocabulary())
+    }
+
+    /// Returns the two ends to exchange in what a teacher with this tokenizer says, so that a student
+    /// of the same vocabulary learns to end answers with its own token: the teacher's, then the
+    /// student's. None where one token ends the answers of both. `rows` counts the entries of the
+    /// teacher's distributions, which may be more than its tokens.
+    ///
+    /// # Errors
+    /// If the teacher lacks the student's end, or has no entry for one of the two.
+    pub fn exchanged_ends(&self, student: &Self, rows: usize) -> Result<Option<[u32; 2]>, ForeignEnd> {
+        let ends = [self.eos, student.eos];
+        if ends[0] == ends[1] {
+            return Ok(None);
+        }
+        let is_known = self.end().is_some() && self.token(student.eos) == student.end();
+        if is_known && ends.iter().all(|&end| (end as usize) < rows) {
+            return Ok(Some(ends));
+        }
+        let name = |tokenizer: &Self| tokenizer.end().unwrap_or_default().to_owned();
+        Err(ForeignEnd { teacher: name(self), student: name(student) })
+    }
+
+    /// Returns the end-of-sequence token, as the vocabulary spells it.
+    pub fn end(&self) -> Option<&str> {
+        self.token(self.eos)
     }
 
     /// Returns a BLAKE3 hash, in hexadecimal, of what [`Self::same_vocabulary`] compares.
@@ -495,15 +548,17 @@ mod tests {
     }
 
     #[test]
+    fn byte_level_files_of_llamas_class_are_taken_at_their_word() {
+        // As Llama 3's.
+        let loaded = edited(|_, config| config["tokenizer_class"] = "LlamaTokenizer".into()).unwrap();
+        let trained = Tokenizer::train(&SOURCES[0], &texts()).unwrap();
+        assert_eq!(loaded.encode(" answer"), trained.encode(" answer"));
+    }
+
+    #[test]
     fn a_class_that_reads_its_files_otherwise_is_refused_by_name() {
-        for (class, part) in [("GemmaTokenizer", "is a `GemmaTokenizer`"), ("LlamaTokenizer", "")] {
-            let loaded = edited(|_, config| config["tokenizer_class"] = class.into());
-            match part {
-                // Byte-level files of that class are taken at their word, as Llama 3's.
-                "" => assert!(loaded.is_ok()),
-                part => assert!(loaded.unwrap_err().to_string().contains(part)),
-            }
-        }
+        let error = edited(|_, config| config["tokenizer_class"] = "GemmaTokenizer".into()).unwrap_err();
+        assert!(error.to_string().contains("is a `GemmaTokenizer`, which does not read"), "{error}");
         let folder = tempfile::tempdir().unwrap();
         Tokenizer::train(&SOURCES[1], &texts()).unwrap().save(folder.path()).unwrap();
         std::fs::write(folder.path().join("tokenizer_config.json"), r#"{"tokenizer_class": "LlamaTokenizer"}"#)
@@ -541,6 +596,71 @@ mod tests {
         std::fs::write(path("tokenizer_config.json"), r#"{"eos_token": "<end>"}"#).unwrap();
         let error = Tokenizer::load(folder.path()).unwrap_err();
         assert!(matches!(error, TokenizerError::UnknownEos { .. }));
+    }
+
+    #[test]
+    fn what_is_no_end_is_refused_by_file_and_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let trained = Tokenizer::train(&SOURCES[0], &texts()).unwrap();
+        trained.save(folder.path()).unwrap();
+        let length = trained.len();
+        let told = |file: &str, text: &str| {
+            std::fs::write(folder.path().join(file), text).unwrap();
+            let told = Tokenizer::load(folder.path()).map(|loaded| loaded.ends().to_vec()).map_err(|error| {
+                assert_eq!(error.hint(), "correct it, or fetch all files of the model again");
+                error.to_string().replace(&folder.path().display().to_string(), "")
+            });
+            std::fs::remove_file(folder.path().join(file)).unwrap();
+            told
+        };
+        for file in ["config.json", "generation_config.json"] {
+            for (value, shown) in [
+                ("\"</s>\"", "\"</s>\""),
+                ("[\"</s>\"]", "[\"</s>\"]"),
+                ("-1", "-1"),
+                ("[1, 2.5]", "[1,2.5]"),
+                ("{}", "{}"),
+            ] {
+                let expected =
+                    format!("`eos_token_id` in `/{file}` holds {shown}, expected a token id or a list of them");
+                assert_eq!(told(file, &format!("{{\"eos_token_id\": {value}}}")).unwrap_err(), expected);
+            }
+            let expected = format!("`eos_token_id` in `/{file}` holds {length}, expected ids below {length}");
+            assert_eq!(told(file, &format!("{{\"eos_token_id\": [1, {length}]}}")).unwrap_err(), expected);
+            assert_eq!(told(file, "{\"eos_token_id\": null}"), Ok(vec![1]));
+        }
+        // A row of the embedding that is none of the tokenizer's: a model may end with it.
+        let padded = format!("{{\"eos_token_id\": [1, {length}], \"vocab_size\": {}}}", length + 1);
+        assert_eq!(told("config.json", &padded), Ok(vec![1, length as u32]));
+    }
+
+    #[test]
+    fn ends_are_exchanged_where_the_teacher_has_both() {
+        let teacher = Tokenizer::train(&SOURCES[0], &texts()).unwrap();
+        let rows = teacher.len();
+        assert_eq!(teacher.exchanged_ends(&teacher, rows), Ok(None));
+        let student = edited(|_, config| config["eos_token"] = "<s>".into()).unwrap();
+        assert_eq!(teacher.exchanged_ends(&student, rows), Ok(Some([1, 0])));
+        assert!(teacher.exchanged_ends(&student, 1).is_err(), "the head is shorter than the vocabulary");
+        // The same id by another name, and an id that the teacher lacks.
+        let renamed = |tokenizer: &mut serde_json::Value, config: &mut serde_json::Value| {
+            let id = tokenizer["model"]["vocab"].as_object_mut().unwrap().remove("<s>").unwrap();
+            tokenizer["model"]["vocab"]["<end>"] = id;
+            tokenizer["added_tokens"][0]["content"] = "<end>".into();
+            config["eos_token"] = "<end>".into();
+            config["bos_token"] = serde_json::Value::Null;
+        };
+        let added = |_: &mut serde_json::Value, config: &mut serde_json::Value| {
+            config["added_tokens_decoder"][rows.to_string()] = token("<end>", true);
+            config["eos_token"] = "<end>".into();
+        };
+        for student in [edited(renamed).unwrap(), edited(added).unwrap()] {
+            assert!(teacher.same_vocabulary(&student));
+            let error = teacher.exchanged_ends(&student, rows + 1).unwrap_err();
+            let told =
+                "the student ends answers with `<end>`, which the teacher does not have: it ends them with `</s>`";
+            assert_eq!(error.to_string(), told);
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Checking<'_, '_> {
                 );
             }
             self.notes.push(format!(
-                "`{at}` centres windows on the gold answer, in dev and test too: a control, for the middle gives it away"
+                "`{at}` centres windows on the gold answer, in dev and test too: a control, because the middle gives it away"
             ));
         }
     }

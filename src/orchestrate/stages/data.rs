@@ -217,10 +217,11 @@ mod tests {
         assert_eq!(fact(&summary, "the test asks"), "questions on unseen documents");
         assert_eq!(
             fact(&summary, "kept together with others"),
-            "2 documents, for they share a question with its answer"
+            "2 documents, because they share a question with its answer"
         );
         assert_eq!(fact(&summary, "unit of the data"), "document: 24 in train, 3 in dev, 3 in test");
-        let reads = "24 texts on the documents of train, no question and no answer; none of a document of dev or test";
+        let reads = "24 texts on the documents of train, passages only: no question, and answers only where a passage \
+                     states them; none of a document of dev or test";
         assert_eq!(fact(&summary, "pretraining from scratch reads"), reads);
         assert!(fact(&summary, "prompts show").starts_with("80 characters of the passage"));
         let windows = fact(&summary, "windows that hold an accepted answer");

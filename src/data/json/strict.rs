@@ -10,8 +10,11 @@ use serde_json::{Map, Number, Value};
 #[derive(Clone, Copy)]
 struct Strict<'a>(&'a RefCell<Option<String>>);
 
-/// Parses `text`; an error comes with the key, if one given twice is what is wrong.
-pub(super) fn parse(text: &str) -> Result<Value, (serde_json::Error, Option<String>)> {
+/// Parses `text`.
+///
+/// # Errors
+/// What is no JSON, or a key given twice, whose name then comes with the error.
+pub(crate) fn parse(text: &str) -> Result<Value, (serde_json::Error, Option<String>)> {
     let twice = RefCell::new(None);
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = Strict(&twice).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
