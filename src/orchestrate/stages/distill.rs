@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::around::Surroundings;
 use super::cost::{Cost, Read, Scene};
-use super::{Leaves, Text, Work, model, training};
+use super::{Leaves, Text, Work, model, training, with_hint};
 use crate::data::encode::Sequence;
 use crate::data::{SplitName, Tokenizer};
 use crate::device::{Precision, Seed};
@@ -162,18 +162,10 @@ fn with_ends(
     teacher: &Tokenizer,
     student: &Tokenizer,
 ) -> anyhow::Result<Capture> {
-    let (theirs, ours) = (teacher.eos(), student.eos());
-    if theirs == ours {
-        return Ok(capture);
-    }
-    let name = |tokenizer: &Tokenizer, id| tokenizer.token(id).unwrap_or_default().to_owned();
-    let (end, own) = (name(teacher, theirs), name(student, ours));
-    if name(teacher, ours) != own || i64::from(theirs.max(ours)) >= capture.head.size()[0] {
-        bail!(
-            "the student ends answers with `{own}`, which the teacher does not have: it ends them with `{end}`\n\
-             hint: name one `eos_token` in `tokenizer_config.json` of both models"
-        );
-    }
+    let rows = usize::try_from(capture.head.size()[0])?;
+    let exchanged = teacher.exchanged_ends(student, rows).map_err(|error| with_hint(error.hint(), error))?;
+    let Some([theirs, ours]) = exchanged else { return Ok(capture) };
+    let (end, own) = (teacher.end(), student.end());
     let text =
         format!("the teacher ends answers with `{end}`, the student with `{own}`: the one is taken for the other");
     (around.events)(Event::Note { text });
