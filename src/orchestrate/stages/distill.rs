@@ -165,7 +165,7 @@ fn with_ends(
     let rows = usize::try_from(capture.head.size()[0])?;
     let exchanged = teacher.exchanged_ends(student, rows).map_err(|error| with_hint(error.hint(), error))?;
     let Some([theirs, ours]) = exchanged else { return Ok(capture) };
-    let (end, own) = (teacher.end(), student.end());
+    let (end, own) = (teacher.end().unwrap_or_default(), student.end().unwrap_or_default());
     let text =
         format!("the teacher ends answers with `{end}`, the student with `{own}`: the one is taken for the other");
     (around.events)(Event::Note { text });
