@@ -54,7 +54,7 @@ fn statistics(findings: &Findings) -> Vec<[&'static str; 4]> {
         rows.push(row(
             "Wilson's interval",
             "of a fraction of one arm, with the effective number of units",
-            "Wilson 1927, Probable inference, the law of succession, and statistical inference; Dean and Pagano 2015, Evaluating confidence interval methods for binomial proportions in clustered surveys",
+            "Wilson 1927, Probable inference; Dean and Pagano 2015, Confidence interval methods for proportions in clustered surveys",
         ));
     }
     if findings.study.seeds.len() > 1 {
