@@ -71,7 +71,8 @@ impl Blind {
         match (self.to, self.metric) {
             (Unseen::ShortCopies | Unseen::AllShort, _) => "use exact-match, token-f1 or chrf for short answers",
             (Unseen::Unspaced, MetricName::Bleu) => {
-                "use BLEU's tokenizer `zh` (Chinese) or `char` (any script), or chrf"
+                "score the stored answers with `tutelage score --bleu-tokenizer zh` (Chinese) or `char` (any script), \
+                 or use chrf"
             }
             (Unseen::Unspaced | Unseen::Foreign, _) => "use chrf or exact-match",
         }
@@ -144,8 +145,8 @@ fn runs_on(token: &str) -> bool {
 /// Says whether a character is of a script that is written without spaces between words: ideographs and
 /// kana, Thai, Lao, Tibetan, Myanmar, Khmer and their neighbours.
 ///
-/// The blocks whose letters have line-breaking class ID, CJ or SA in Unicode Standard Annex 14, without
-/// its symbols and Hangul, which is written with spaces; and Tibetan.
+/// Blocks of letters that have line-breaking class ID, CJ or SA in Unicode Standard Annex 14, and Tibetan;
+/// not all of them: rarer scripts, such as Yi and Tai Viet, are left out.
 pub fn is_unspaced(character: char) -> bool {
     matches!(character,
         '\u{e00}'..='\u{fff}'
@@ -224,5 +225,7 @@ mod tests {
         assert_eq!(blind.what(), "no prediction has 4 tokens, so the value is 0 whatever they say");
         assert_eq!(blind.extent(), "2 of 3 equal a reference");
         assert_eq!(blind.remedy(), "use exact-match, token-f1 or chrf for short answers");
+        let remedy = Blind { to: Unseen::Unspaced, ..blind }.remedy();
+        assert!(remedy.contains("`tutelage score --bleu-tokenizer zh`"), "{remedy}");
     }
 }

@@ -26,6 +26,20 @@ impl Direction {
             Self::Lower => -1.0,
         }
     }
+
+    /// Which values are better, in a word.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Higher => "higher",
+            Self::Lower => "lower",
+        }
+    }
+}
+
+/// Says whether values in this unit are per token of the vocabulary that a model has: such values compare
+/// within one vocabulary only.
+pub fn is_per_token(unit: &str) -> bool {
+    unit.ends_with("/token")
 }
 
 /// Says what a metric looks at.
@@ -244,10 +258,9 @@ pub const METRICS: [Metric; 13] = [
 ];
 
 impl Metric {
-    /// Says whether a value is per token of the vocabulary that a model has: such values compare within
-    /// one vocabulary only.
+    /// Says whether a value is per token: [`is_per_token`] of its unit.
     pub fn is_per_token(&self) -> bool {
-        self.unit.ends_with("/token")
+        is_per_token(self.unit)
     }
 }
 

@@ -1,16 +1,20 @@
 //! How often verdicts are false where there is no effect, and how often an effect of the promised size is found.
 //!
-//! `cargo run -p tutelage-reports --example simulation [STUDIES]` prints two tables in Markdown; 1,000 studies per
-//! cell unless told otherwise. Seeded: it always prints the same.
+//! `cargo run -p tutelage-reports --example simulation [STUDIES]` prints three tables in Markdown; 1,000 studies
+//! per cell unless told otherwise. Seeded: it always prints the same.
 //!
 //! A study compares two arms on 150 questions in 25 groups. The quality of an answer is the sum of independent
 //! normal parts: how hard the group is for everybody, how well the arm does on this group and on this question, how
 //! well this seed's model turned out, and noise. At one seed, groups hold 60 % of the variance of the difference
 //! between two arms. Qualities are taken as they are, as right or wrong, or as the chance of getting a word of an
 //! answer right, which corpus BLEU then counts.
+//!
+//! With no shift both arms have the same law, so that differences are symmetric and flipping their signs is exact.
+//! Where it is not, one arm is rarely better than the other by much and else a little worse, with the same mean.
 
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
+use std::error::Error;
 use std::f64::consts::TAU;
 
 use rand::{RngExt, SeedableRng};
@@ -38,6 +42,9 @@ enum Measure {
     Continuous,
     Binary,
     Bleu,
+    /// As [`Measure::Continuous`], but what the first arm does on a group is skewed, and the second does the same
+    /// on all.
+    Skewed,
 }
 
 impl Measure {
@@ -46,6 +53,7 @@ impl Measure {
             Self::Continuous => "mean of a score",
             Self::Binary => "right or wrong",
             Self::Bleu => "corpus BLEU",
+            Self::Skewed => "mean of a score, one arm rarely better by much",
         }
     }
 }
@@ -99,9 +107,15 @@ impl Cell {
         let groups = self.sizes.groups();
         let mut normal = |variance: f64| variance.sqrt() * standard_normal(&mut rng);
         let hardness: Vec<f64> = (0..GROUPS).map(|_| normal(0.5)).collect();
-        // Half of each variance of a difference comes from either arm.
-        let mut quality = |shift: f64| -> Vec<Vec<f64>> {
-            let of_group: Vec<f64> = (0..GROUPS).map(|_| normal(0.3)).collect();
+        // Half of each variance of a difference comes from either arm; all of it from the first if that is skewed.
+        let mut quality = |shift: f64, is_first: bool| -> Vec<Vec<f64>> {
+            let of_group: Vec<f64> = (0..GROUPS)
+                .map(|_| match self.measure {
+                    Measure::Skewed if is_first => rarely(normal(1.0), 0.6),
+                    Measure::Skewed => 0.0,
+                    _ => normal(0.3),
+                })
+                .collect();
             let of_seed: Vec<f64> = (0..self.seeds).map(|_| normal(self.seed_variance / 2.0)).collect();
             let mut question = |&group: &usize| {
                 let fixed = shift + hardness[group] + of_group[group] + normal(0.1);
@@ -109,7 +123,7 @@ impl Cell {
             };
             groups.iter().map(&mut question).collect()
         };
-        let (first, second) = (quality(shift), quality(0.0));
+        let (first, second) = (quality(shift, true), quality(0.0, false));
         let mut rows = |side: Vec<Vec<f64>>| -> Vec<Vec<f64>> {
             side.into_iter()
                 .map(|seeds| seeds.into_iter().flat_map(|value| self.row(value, &mut rng)).collect())
@@ -129,7 +143,7 @@ impl Cell {
     /// Measures an answer of a quality.
     fn row(self, quality: f64, rng: &mut ChaCha8Rng) -> Vec<f64> {
         match self.measure {
-            Measure::Continuous => vec![quality, 1.0],
+            Measure::Continuous | Measure::Skewed => vec![quality, 1.0],
             Measure::Binary => vec![f64::from(quality > 0.0), 1.0],
             Measure::Bleu => {
                 let chance = 1.0 / (1.0 + (-1.0 - quality).exp());
@@ -156,6 +170,15 @@ fn standard_normal(rng: &mut ChaCha8Rng) -> f64 {
     radius * (TAU * rng.random::<f64>()).cos()
 }
 
+/// Turns a standard normal value into one of two: in one case of ten far above zero, else a little below, with mean
+/// zero and the given variance.
+fn rarely(normal: f64, variance: f64) -> f64 {
+    const CHANCE: f64 = 0.1;
+    // Upper tenth of the normal distribution.
+    let (is_high, odds) = (normal > 1.281_551_565_545, (1.0 - CHANCE) / CHANCE);
+    if is_high { (variance * odds).sqrt() } else { -(variance / odds).sqrt() }
+}
+
 /// A share in per cent with its 95 % interval (Wilson 1927).
 fn share(hits: usize, of: u64) -> String {
     let (n, p, z) = (of as f64, hits as f64 / of as f64, 1.96_f64);
@@ -179,13 +202,15 @@ fn by_question(cell: Cell, studies: u64) -> usize {
     (0..studies).into_par_iter().filter(|&study| p(study) < ALPHA).count()
 }
 
-fn false_verdicts(studies: u64) {
-    println!("False verdicts in {studies} studies without an effect, in per cent with 95 % intervals; nominal 5:\n");
+fn false_verdicts(studies: u64, measures: &[Measure], what: &str) {
+    println!(
+        "False verdicts in {studies} studies without an effect, {what}, in per cent with 95 % intervals; nominal 5:\n"
+    );
     println!(
         "| Metric | Questions | Seeds differ | 1 seed | 2 seeds | 3 seeds | 4 seeds | 5 seeds | 5 seeds, question by question |"
     );
     println!("|---|---|---|--:|--:|--:|--:|--:|--:|");
-    for measure in [Measure::Continuous, Measure::Binary, Measure::Bleu] {
+    for &measure in measures {
         for sizes in [Sizes::Equal, Sizes::Unequal] {
             for seed_variance in [0.0, SEED_VARIANCE] {
                 let cell = |seeds| Cell { measure, sizes, seeds, seed_variance };
@@ -201,13 +226,17 @@ fn false_verdicts(studies: u64) {
             }
         }
     }
+    println!();
+}
+
+fn false_families(studies: u64) {
     let cell = Cell { measure: Measure::Continuous, sizes: Sizes::Equal, seeds: 3, seed_variance: SEED_VARIANCE };
     let any = |study: u64| {
         let raw: Vec<f64> = (0..5).map(|claim| cell.infer(0.0, 5 * study + claim).p().value).collect();
         holm(&raw).into_iter().any(|p| p < ALPHA)
     };
     let hits = (0..studies).into_par_iter().filter(|&study| any(study)).count();
-    println!("\nAny false verdict on five claims, three seeds that differ, after Holm: {}.\n", share(hits, studies));
+    println!("Any false verdict on five claims, three seeds that differ, after Holm: {}.\n", share(hits, studies));
 }
 
 /// Finds the shift of quality that moves the measure by `effect`; none where its scale ends before.
@@ -260,8 +289,18 @@ fn power(studies: u64) {
     }
 }
 
-fn main() {
-    let studies = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(1_000);
-    false_verdicts(studies);
+fn main() -> Result<(), Box<dyn Error>> {
+    let studies = match std::env::args().nth(1) {
+        None => 1_000,
+        Some(text) => {
+            let number = text.parse::<u64>().ok().filter(|number| *number > 0);
+            number.ok_or_else(|| format!("STUDIES: expected a whole number above 0, found `{text}`"))?
+        }
+    };
+    let alike = [Measure::Continuous, Measure::Binary, Measure::Bleu];
+    false_verdicts(studies, &alike, "both arms of one law");
+    false_families(studies);
+    false_verdicts(studies, &[Measure::Skewed], "one arm of a skewed law with the same mean");
     power(studies);
+    Ok(())
 }

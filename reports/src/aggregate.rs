@@ -49,12 +49,12 @@ impl Aggregation {
         }
     }
 
-    /// Says how much of a corpus a summed row is: questions or tokens, of the reference where it has its own.
+    /// Says how much a summed row weighs: its questions; its tokens; of BLEU the tokens and of chrF the
+    /// characters of its references.
     pub fn size(self, row: &[f64]) -> f64 {
         match self {
             Self::Mean | Self::WeightedMean | Self::WeightedGeometricMean => row[1],
             Self::Bleu => row[bleu::COUNTS - 1],
-            // Characters.
             Self::Chrf => row[1],
         }
     }

@@ -4,10 +4,12 @@ use serde::Serialize;
 
 use crate::number;
 use crate::record::Direction;
-use crate::scores::{Paired, sum};
+use crate::scores::Paired;
 use crate::statistics::inference::Inference;
+use crate::statistics::moments::{self, columns};
+use crate::statistics::randomisation::{Randomisation, randomisation};
 use crate::statistics::units::Item;
-use crate::statistics::{Interval, P, Resampling, Units, mcnemar::mcnemar, moments, randomisation, wilcoxon::wilcoxon};
+use crate::statistics::{Interval, P, Resampling, Units, mcnemar::mcnemar, wilcoxon::wilcoxon};
 
 /// Power that the minimum detectable effect is stated for.
 pub const POWER: f64 = 0.8;
@@ -175,7 +177,7 @@ pub fn alone(paired: &Paired) -> (Units, Vec<f64>) {
 }
 
 /// The sides of a comparison with their sums.
-struct Sides<'p> {
+pub(crate) struct Sides<'p> {
     paired: &'p Paired,
     sign: f64,
     /// Whether the second side is left out.
@@ -186,34 +188,36 @@ struct Sides<'p> {
 }
 
 impl<'p> Sides<'p> {
-    fn new(paired: &'p Paired, direction: Direction) -> Self {
+    pub(crate) fn new(paired: &'p Paired, direction: Direction) -> Self {
         Self {
             paired,
             sign: direction.sign(),
             alone: false,
-            first: sum(paired.first.iter().map(Vec::as_slice)),
-            second: sum(paired.second.iter().map(Vec::as_slice)),
+            first: columns(paired.first.iter().map(Vec::as_slice)),
+            second: columns(paired.second.iter().map(Vec::as_slice)),
         }
     }
 
-    fn difference(&self, pairs: &[usize], first: &[f64], second: &[f64]) -> f64 {
+    /// The difference of both sides over some pairs of summed rows; positive where the first is better.
+    fn difference_over(&self, pairs: &[usize], first: &[f64], second: &[f64]) -> f64 {
         if self.alone {
             return self.paired.value_over(pairs, first);
         }
         self.sign * self.paired.difference_over(pairs, first, second)
     }
 
-    fn all(&self) -> Vec<usize> {
-        (0..self.paired.pairs).collect()
+    /// The difference of both sides over all pairs of summed rows.
+    pub(crate) fn difference(&self, first: &[f64], second: &[f64]) -> f64 {
+        self.difference_over(&(0..self.paired.pairs).collect::<Vec<_>>(), first, second)
     }
 
     fn by_seed(&self) -> Vec<f64> {
-        self.paired.seeds.iter().map(|pairs| self.difference(pairs, &self.first, &self.second)).collect()
+        self.paired.seeds.iter().map(|pairs| self.difference_over(pairs, &self.first, &self.second)).collect()
     }
 
     /// Takes the units of the effect: sums of differences where it is a mean of such, pseudo-values
     /// otherwise.
-    fn units(&self) -> Units {
+    pub(crate) fn units(&self) -> Units {
         match self.items() {
             Some(items) => Units::of(items),
             None => self.pseudo_values(),
@@ -244,38 +248,50 @@ impl<'p> Sides<'p> {
     }
 
     fn pseudo_values(&self) -> Units {
-        let all = self.all();
         let less = |sums: &[f64], unit: &[f64]| sums.iter().zip(unit).map(|(sum, part)| sum - part).collect::<Vec<_>>();
-        let (first, second) = (self.by_unit(&self.paired.first), self.by_unit(&self.paired.second));
+        let [first, second] = self.by_unit();
         let without: Vec<(f64, f64)> = first
             .iter()
             .zip(&second)
             .map(|(one, other)| {
-                let without = self.difference(&all, &less(&self.first, one), &less(&self.second, other));
-                (without, self.paired.aggregation.size(one).max(1.0))
+                let without = self.difference(&less(&self.first, one), &less(&self.second, other));
+                (without, self.size(one, other))
             })
             .collect();
         let magnitude = self.paired.value(&self.first).abs() + self.paired.value(&self.second).abs();
-        Units::jackknife(self.difference(&all, &self.first, &self.second), &without, magnitude)
+        Units::jackknife(self.difference(&self.first, &self.second), &without, magnitude)
     }
 
-    /// Adds rows up within units.
-    fn by_unit(&self, rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    /// Size of a unit: the mean of both sides, which may go by different references, and of all pairs. One
+    /// without a word counts as one, as pseudo-values divide by it.
+    fn size(&self, first: &[f64], second: &[f64]) -> f64 {
+        let width = first.len() / self.paired.pairs;
+        let rows = first.chunks_exact(width).chain(second.chunks_exact(width));
+        let sizes: Vec<f64> = rows.map(|row| self.paired.aggregation.size(row)).collect();
+        moments::mean(&sizes).max(1.0)
+    }
+
+    /// Adds the rows of both sides up within units.
+    pub(crate) fn by_unit(&self) -> [Vec<Vec<f64>>; 2] {
         let count = self.paired.units.iter().max().map_or(0, |last| last + 1);
-        let mut sums = vec![Vec::new(); count];
-        for (row, &unit) in rows.iter().zip(&self.paired.units) {
-            sums[unit] = if sums[unit].is_empty() { row.clone() } else { sum([sums[unit].as_slice(), row]) };
-        }
-        sums
+        [&self.paired.first, &self.paired.second].map(|rows| {
+            let mut members: Vec<Vec<&[f64]>> = vec![Vec::new(); count];
+            for (row, &unit) in rows.iter().zip(&self.paired.units) {
+                members[unit].push(row);
+            }
+            members.into_iter().map(columns).collect()
+        })
+    }
+
+    /// Swaps the sides of whole units at random.
+    pub(crate) fn randomisation(&self, resampling: Resampling) -> Randomisation {
+        let [first, second] = self.by_unit();
+        randomisation(&first, &second, resampling, |first, second| self.difference(first, second))
     }
 
     fn checks(&self, units: &Units, resampling: Resampling) -> Vec<Check> {
         let Some(items) = self.items() else {
-            let (first, second) = (self.by_unit(&self.paired.first), self.by_unit(&self.paired.second));
-            let all = self.all();
-            let difference = |first: &[f64], second: &[f64]| self.difference(&all, first, second);
-            let p = randomisation::randomisation(&first, &second, resampling, difference).p;
-            return vec![Check { test: Test::Randomisation, p }];
+            return vec![Check { test: Test::Randomisation, p: self.randomisation(resampling).p }];
         };
         let mut checks = vec![Check { test: Test::Wilcoxon, p: P::exact(wilcoxon(&units.means()).p) }];
         if self.paired.pairs == 1 && units.count() == items.len() && self.is_binary() {
@@ -326,7 +342,7 @@ mod tests {
             (0..30).map(|q| if long(q) { answer(60, bad + q % 4) } else { answer(8, good + q % 2) }).collect()
         };
         let (first, second): (Vec<Vec<f64>>, Vec<Vec<f64>>) = (side(0, 25), side(3, 4));
-        let corpus = |rows: &[Vec<f64>]| bleu::from_counts(&sum(rows.iter().map(Vec::as_slice)));
+        let corpus = |rows: &[Vec<f64>]| bleu::from_counts(&columns(rows.iter().map(Vec::as_slice)));
         let wanted = corpus(&first) - corpus(&second);
         let found = compared(&paired(Aggregation::Bleu, first, second), Direction::Higher);
         assert!(wanted < -10.0 && (found.effect - wanted).abs() < 1e-9, "{wanted} {}", found.effect);
@@ -341,6 +357,26 @@ mod tests {
         let rows: Vec<Vec<f64>> = (0..20).map(|question| answer(10 + question % 3, question % 5)).collect();
         let found = compared(&paired(Aggregation::Bleu, rows.clone(), rows), Direction::Higher);
         assert_eq!((found.effect, found.p.value, found.error), (0.0, 1.0, 0.0));
+    }
+
+    #[test]
+    fn p_does_not_depend_on_which_side_comes_first() {
+        // The closest reference goes by the answer, and so does the length that sizes a unit.
+        let side = |lengths: [usize; 2], wrong: usize| -> Vec<Vec<f64>> {
+            (0..14).map(|question| answer(lengths[question % 2], (wrong + question) % 5)).collect()
+        };
+        let (first, second) = (side([6, 30], 0), side([20, 8], 2));
+        for aggregation in [Aggregation::Bleu, Aggregation::WeightedGeometricMean] {
+            let rows = |rows: &[Vec<f64>]| match aggregation {
+                Aggregation::Bleu => rows.to_vec(),
+                _ => rows.iter().map(|row| vec![row[0], row[9]]).collect(),
+            };
+            let (first, second) = (rows(&first), rows(&second));
+            let one = compared(&paired(aggregation, first.clone(), second.clone()), Direction::Higher);
+            let other = compared(&paired(aggregation, second, first), Direction::Higher);
+            assert_eq!((one.effect, one.p, one.error), (-other.effect, other.p, other.error));
+            assert!(one.p.value < 1.0 && one.effect != 0.0, "{one:?}");
+        }
     }
 
     #[test]

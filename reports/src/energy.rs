@@ -21,8 +21,8 @@ pub const JOULES_PER_WATT_HOUR: f64 = 3600.0;
 /// power of a busy core by about this much.
 pub const ESTIMATED_RESOLUTION: f64 = 0.25;
 
-/// Smallest difference that counters can tell, as a share of the energy: an assumption. NVIDIA states
-/// 5 % for the power that NVML reads; of RAPL no better is known for every processor.
+/// Smallest difference that counters can tell, as a share of the energy: an assumption. NVML's documentation
+/// states 5 % for the power of Fermi and Kepler GPUs; for later ones and for RAPL no figure is stated.
 pub const MEASURED_RESOLUTION: f64 = 0.05;
 
 /// Prints an energy given in joules in a unit that suits it: kWh, Wh down to their hundredths, or J.

@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use crate::contrast::{Contrast, contrast};
-use crate::number;
+use crate::number::{self, counted};
 use crate::pair::pair;
 use crate::scores::Scores;
 use crate::statistics::{Interval, P, Resampling, holm::multipliers, inference::Inference};
-use crate::study::{Hypothesis, Metric, Study, Unit};
+use crate::study::{Hypothesis, Metric, Study};
 use crate::vocabulary;
 
 /// Answers a claim.
@@ -46,10 +46,14 @@ pub struct MetricAnswer {
     pub metric: String,
     /// The comparison; absent when it could not be made.
     pub contrast: Option<Contrast>,
-    /// p value on this metric, multiplied as that of the claim is.
+    /// p value on this metric: multiplied as that of the claim is or, if `exploratory`, by [`tests`].
     pub p_adjusted: Option<P>,
     /// Interval at the level of that p value: it leaves zero out if and only if `p_adjusted` is below alpha.
+    /// Several such intervals promise no joint coverage.
     pub interval: Option<Interval>,
+    /// Whether it is one of several metrics of a claim that is neither supported nor reversed: the procedure
+    /// over claims controls nothing of what it says by itself.
+    pub exploratory: bool,
     /// What this metric says by itself; the claim needs all of its metrics.
     pub verdict: Verdict,
 }
@@ -63,7 +67,7 @@ pub struct Answer {
     pub contrast: String,
     /// Factors that are averaged over.
     pub averaged: Vec<String>,
-    /// What it holds for beyond what was measured: other units, and models trained again where there are
+    /// What it holds for beyond what was measured: other units, and what was trained again where there are
     /// seeds to tell; empty for what could not be tested.
     pub scope: String,
     /// Per metric, in the order of the claim.
@@ -84,6 +88,23 @@ pub struct Answer {
 pub const PROCEDURE: &str = "A claim on several metrics holds only where each of them says so by itself (an \
     intersection-union test), so its p value is the largest of theirs; Holm adjusts over the claims";
 
+/// Marks p values of exploratory metrics.
+pub(crate) const EXPLORATORY: &str = "\u{2020}";
+
+/// Number of tests of single metrics that the claims of a study name.
+pub fn tests(study: &Study) -> usize {
+    study.hypotheses.iter().map(|hypothesis| hypothesis.metrics.len()).sum()
+}
+
+/// Explains the mark of exploratory metrics.
+pub(crate) fn exploratory_note(study: &Study) -> String {
+    format!(
+        "{EXPLORATORY} exploratory, in a claim on several metrics that is neither supported nor reversed: p is times {}, \
+         the number of all tests of metrics (Bonferroni), and the interval goes with it.",
+        tests(study)
+    )
+}
+
 /// Answers every hypothesis of a study at its one level of significance.
 ///
 /// A claim on several metrics is the union of what would refute it: rejecting each null hypothesis at
@@ -91,7 +112,8 @@ pub const PROCEDURE: &str = "A claim on several metrics holds only where each of
 /// hypothesis testing and acceptance sampling": intersection-union test). So the p value of a claim is the
 /// largest over its metrics, 1 where their effects have different signs. Holm adjusts over the declared
 /// claims, also those that cannot be tested (they count with p = 1), so that a failed arm never makes
-/// another claim easier to support.
+/// another claim easier to support. Of a claim that is not rejected this controls nothing on its single
+/// metrics: where there are several they are exploratory, each adjusted for all tests of metrics (Bonferroni).
 pub fn answer(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<Answer> {
     let tested: Vec<Vec<Tested>> = study
         .hypotheses
@@ -109,16 +131,19 @@ pub fn answer(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<Ans
         .zip(tested)
         .zip(raw.into_iter().zip(multipliers))
         .map(|((hypothesis, tested), (p, multiplier))| {
-            // Where metrics contradict each other the claim is lost, and its place in the order of p values says
-            // nothing on a single one: as if it came first.
-            let multiplier = if p.value < 1.0 { multiplier } else { study.hypotheses.len() as f64 };
+            let p_adjusted = p.times(multiplier);
+            let exploratory = p_adjusted.value >= study.alpha && tested.len() > 1;
+            let of_metrics = if exploratory { tests(study) as f64 } else { multiplier };
             let scope =
                 tested.iter().find_map(|result| result.as_ref().ok()).map(|(contrast, _)| scope(study, contrast));
             let metrics: Vec<MetricAnswer> = hypothesis
                 .metrics
                 .iter()
                 .zip(tested)
-                .map(|(metric, result)| conclude(metric, result, multiplier, study.alpha))
+                .map(|(metric, result)| MetricAnswer {
+                    exploratory,
+                    ..conclude(metric, result, of_metrics, study.alpha)
+                })
                 .collect();
             let (verdict, mixed) = overall(study, &metrics);
             let details = [mixed, too_few(study, &metrics)];
@@ -129,7 +154,7 @@ pub fn answer(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<Ans
                 scope: scope.unwrap_or_default(),
                 metrics,
                 p,
-                p_adjusted: p.times(multiplier),
+                p_adjusted,
                 verdict,
                 detail: details.into_iter().flatten().collect::<Vec<_>>().join("; "),
             }
@@ -183,6 +208,7 @@ fn conclude(metric: &str, result: Tested, multiplier: f64, alpha: f64) -> Metric
             contrast: None,
             p_adjusted: None,
             interval: None,
+            exploratory: false,
             verdict: Verdict::Untestable { reason },
         },
         Ok((contrast, inference)) => {
@@ -193,38 +219,48 @@ fn conclude(metric: &str, result: Tested, multiplier: f64, alpha: f64) -> Metric
                 _ => Verdict::NotSupported,
             };
             let interval = Some(inference.interval(alpha / multiplier));
-            MetricAnswer { metric, contrast: Some(contrast), p_adjusted: Some(p), interval, verdict }
+            MetricAnswer {
+                metric,
+                contrast: Some(contrast),
+                p_adjusted: Some(p),
+                interval,
+                exploratory: false,
+                verdict,
+            }
         }
     }
 }
 
 /// Says what a comparison generalises over.
 fn scope(study: &Study, contrast: &Contrast) -> String {
-    let questions = Unit { name: "question".into() };
-    let questions_count = questions.counted(contrast.n);
+    let questions = counted(contrast.n, "question");
     let (others, count) = if contrast.units == contrast.n {
-        ("questions".to_owned(), questions_count)
+        ("questions".to_owned(), questions)
     } else {
-        (format!("{}s", study.unit.name), format!("{}, {questions_count}", study.unit.counted(contrast.units)))
+        let unit = &study.unit.name;
+        (format!("{unit}s"), format!("{}, {questions}", counted(contrast.units, unit)))
     };
     match contrast.seeds {
         1 => format!("these trained models (1 seed), other {others} ({count})"),
-        2 => format!(
-            "retrained models (2 seeds) and other {others} ({count}); two seeds say little: their 95 % limits are 12.7 standard errors wide"
-        ),
-        seeds => format!("retrained models ({seeds} seeds) and other {others} ({count})"),
+        seeds => format!("retrained {} ({seeds} seeds) and other {others} ({count})", study.retrained),
     }
 }
 
-/// Says where there are so few units that no effect would be significant.
+/// Says where there are so few units that no effect would be significant, or only after other claims.
 fn too_few(study: &Study, metrics: &[MetricAnswer]) -> Option<String> {
     let contrasts = metrics.iter().filter_map(|answer| answer.contrast.as_ref());
     let most = contrasts.max_by(|a, b| a.least_p.total_cmp(&b.least_p))?;
-    let name = if most.units == most.n { Unit { name: "question".into() } } else { study.unit.clone() };
-    (most.least_p >= study.alpha).then(|| {
-        let least = number::p_value(P::exact(most.least_p));
-        format!("{} can give no p value below {least}, whatever the effect", name.counted(most.units))
-    })
+    let claims = study.hypotheses.len();
+    let consequence = if most.least_p >= study.alpha {
+        String::new()
+    } else if most.least_p * claims as f64 >= study.alpha {
+        format!(", which Holm over {} rejects at most after others", counted(claims, "claim"))
+    } else {
+        return None;
+    };
+    let unit = if most.units == most.n { "question" } else { &study.unit.name };
+    let least = number::p_value(P::exact(most.least_p));
+    Some(format!("{} can give no p value below {least}, whatever the effect{consequence}", counted(most.units, unit)))
 }
 
 /// Joins the verdicts of all metrics; where they differ, says which say what.
@@ -239,20 +275,15 @@ fn overall(study: &Study, metrics: &[MetricAnswer]) -> (Verdict, Option<String>)
     let parts: Vec<String> = ["supported", "reversed", "not supported", "untestable"]
         .into_iter()
         .filter_map(|verdict| {
-            let names: Vec<String> = metrics
+            let names: Vec<&str> = metrics
                 .iter()
                 .filter(|answer| answer.verdict.label() == verdict)
-                .map(|answer| label(study, &answer.metric))
+                .map(|answer| study.label(&answer.metric))
                 .collect();
             (!names.is_empty()).then(|| format!("{verdict} on {}", names.join(", ")))
         })
         .collect();
-    (Verdict::NotSupported, Some(format!("mixed: {}", parts.join("; "))))
-}
-
-fn label(study: &Study, name: &str) -> String {
-    let metric = study.metrics.iter().find(|metric| metric.name == name);
-    metric.map_or(name.to_owned(), |metric| metric.label.clone())
+    (Verdict::NotSupported, Some(format!("mixed, exploratory: {}", parts.join("; "))))
 }
 
 fn symbols(hypothesis: &Hypothesis) -> String {
@@ -279,9 +310,10 @@ fn averaged(study: &Study, hypothesis: &Hypothesis) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::contrast::Test;
-    use crate::record::Direction;
+    use crate::record::{Direction, Record};
     use crate::scores::Paired;
-    use crate::study::Aggregation;
+    use crate::study::tests::{arm, empty};
+    use crate::study::{Aggregation, Arm, Role, Unit};
 
     /// One seed and a question per unit.
     fn paired(first: &[f64], second: &[f64]) -> Paired {
@@ -414,24 +446,117 @@ mod tests {
 
     #[test]
     fn the_scope_says_what_is_generalised_over() {
-        let study = Study { unit: Unit { name: "document".into() }, ..crate::study::tests::empty() };
+        let study = Study { unit: Unit { name: "document".into() }, ..empty() };
+        let all = Study { retrained: "students and teachers".into(), ..study.clone() };
         let values: Vec<f64> = (0..60).map(|i| f64::from(i % 7)).collect();
-        let of = |count: usize, per_unit: usize| {
+        let of = |study: &Study, count: usize, per_unit: usize| {
             let sides: Vec<Sides<'_>> = vec![(&values, &[1.0; 60]); count];
-            scope(&study, &compared(&seeds(&sides, per_unit), Direction::Higher).0)
+            scope(study, &compared(&seeds(&sides, per_unit), Direction::Higher).0)
         };
-        assert_eq!(of(1, 10), "these trained models (1 seed), other documents (6 documents, 60 questions)");
-        assert_eq!(of(3, 1), "retrained models (3 seeds) and other questions (60 questions)");
-        assert!(of(2, 10).contains("two seeds say little"));
+        assert_eq!(of(&study, 1, 10), "these trained models (1 seed), other documents (6 documents, 60 questions)");
+        assert_eq!(of(&study, 3, 1), "retrained students (3 seeds) and other questions (60 questions)");
+        assert_eq!(
+            of(&all, 2, 10),
+            "retrained students and teachers (2 seeds) and other documents (6 documents, 60 questions)"
+        );
     }
 
     #[test]
     fn too_few_units_for_any_verdict_are_told() {
-        let study = crate::study::tests::empty();
-        let answer = conclude("m", Ok(compared(&seeds(&[(&[1.0; 20], &[0.0; 20])], 5), Direction::Higher)), 1.0, 0.05);
-        let told = too_few(&study, &[answer]).unwrap();
+        let mut study = empty();
+        let of_units = |questions: usize| {
+            let sides = (&vec![1.0; questions][..], &vec![0.0; questions][..]);
+            [conclude("m", Ok(compared(&seeds(&[sides], 5), Direction::Higher)), 1.0, 0.05)]
+        };
+        let told = too_few(&study, &of_units(20)).unwrap();
         assert_eq!(told, "4 groups can give no p value below 0.125, whatever the effect");
         assert_eq!(too_few(&study, &[conclude("m", tested(0.1), 1.0, 0.05)]), None);
+        // Seven groups reach 2 / 2^7, which is enough for three claims and not for four.
+        study.hypotheses = vec![claim(&["m"]); 3];
+        assert_eq!(too_few(&study, &of_units(35)), None);
+        study.hypotheses.push(claim(&["m"]));
+        assert_eq!(
+            too_few(&study, &of_units(35)).unwrap(),
+            "7 groups can give no p value below 0.016, whatever the effect, which Holm over 4 claims rejects at most after others"
+        );
+    }
+
+    /// A claim that the first of two arms is better on some metrics.
+    fn claim(metrics: &[&str]) -> Hypothesis {
+        Hypothesis {
+            name: "h".into(),
+            factor: "sft".into(),
+            better: "both".into(),
+            worse: "none".into(),
+            within: std::collections::BTreeMap::new(),
+            metrics: metrics.iter().map(|metric| (*metric).to_owned()).collect(),
+        }
+    }
+
+    /// Two arms, and on each metric the differences between them over forty questions.
+    fn study_of(metrics: &[(&str, f64)], claims: &[&[&str]]) -> (Study, Vec<Record>) {
+        let arms = ["both", "none"]
+            .map(|level| Arm { levels: [("sft".to_owned(), level.to_owned())].into(), ..arm(level, Role::Cell) });
+        let metric = |(name, _): &(&str, f64)| Metric {
+            name: (*name).into(),
+            label: name.to_uppercase(),
+            unit: "points".into(),
+            direction: Direction::Higher,
+            signature: String::new(),
+            source: String::new(),
+            aggregation: Aggregation::Mean,
+        };
+        let study = Study {
+            arms: arms.to_vec(),
+            seeds: vec![1],
+            metrics: metrics.iter().map(metric).collect(),
+            hypotheses: claims.iter().map(|metrics| claim(metrics)).collect(),
+            ..empty()
+        };
+        let mut records = Vec::new();
+        for (metric, effect) in metrics {
+            for (side, question) in (0..2).flat_map(|side| (0..40_u32).map(move |question| (side, question))) {
+                records.push(Record {
+                    arm: study.arms[side].name.clone(),
+                    seed: 1,
+                    example: format!("q{question}"),
+                    group: format!("q{question}"),
+                    metric: (*metric).into(),
+                    value: if side == 0 { effect + f64::from(question % 5) - 2.0 } else { 0.0 },
+                    unit: "points".into(),
+                    direction: Direction::Higher,
+                    counts: Vec::new(),
+                });
+            }
+        }
+        (study, records)
+    }
+
+    #[test]
+    fn metrics_of_a_claim_that_is_not_rejected_are_exploratory() {
+        let metrics = [("clear", 0.9), ("fair", 0.62), ("weak", 0.1)];
+        let (study, records) = study_of(&metrics, &[&["clear", "fair"], &["clear", "fair", "weak"], &["weak"]]);
+        let answers = answer(&study, &Scores::new(&study, &records).unwrap(), Resampling::default());
+        let verdicts: Vec<&str> = answers.iter().map(|answer| answer.verdict.label()).collect();
+        assert_eq!(verdicts, ["supported", "not supported", "not supported"]);
+        let multiplied = |claim: usize, metric: usize| {
+            let answer = &answers[claim].metrics[metric];
+            (answer.p_adjusted.unwrap().value / answer.contrast.as_ref().unwrap().p.value, answer.exploratory)
+        };
+        let is = |found: (f64, bool), factor: f64, exploratory: bool| {
+            (found.0 - factor).abs() < 1e-9 && found.1 == exploratory
+        };
+        // Rejected: as the claim, by three. Not rejected: by all six tests, and no longer significant for that.
+        assert!(is(multiplied(0, 1), 3.0, false) && is(multiplied(1, 1), 6.0, true), "{answers:?}");
+        assert_eq!(answers[0].metrics[1].verdict, Verdict::Supported);
+        assert_eq!(
+            [0, 1, 2].map(|metric| answers[1].metrics[metric].verdict.label()),
+            ["supported", "not supported", "not supported"]
+        );
+        assert_eq!(answers[1].detail, "mixed, exploratory: supported on CLEAR; not supported on FAIR, WEAK");
+        // A claim on one metric is what its metric is.
+        let single = &answers[2].metrics[0];
+        assert!(!single.exploratory && single.p_adjusted == Some(answers[2].p_adjusted));
     }
 
     #[test]
@@ -440,18 +565,10 @@ mod tests {
             name: name.into(),
             levels: levels.iter().map(|level| (*level).to_owned()).collect(),
         };
-        let mut study = crate::study::tests::empty();
+        let mut study = empty();
         study.factors =
             vec![factor("student", &["small"]), factor("teacher", &["a", "b"]), factor("sft", &["none", "both"])];
-        let hypothesis = Hypothesis {
-            name: "h".into(),
-            factor: "sft".into(),
-            better: "both".into(),
-            worse: "none".into(),
-            within: std::collections::BTreeMap::new(),
-            metrics: Vec::new(),
-        };
-        assert_eq!(averaged(&study, &hypothesis), ["teacher"]);
+        assert_eq!(averaged(&study, &claim(&[])), ["teacher"]);
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod record;
 pub mod report;
 pub mod rivals;
 pub mod scores;
+mod seeds;
 pub mod standings;
 pub mod statistics;
 pub mod study;
@@ -41,7 +42,9 @@ pub use summary::Summary;
 /// Version of a report's results and look: raise it when the same study and records would give another
 /// report than before.
 // 2: one statistic per claim, over units and seeds; values per token are compared within one vocabulary only.
-pub const VERSION: u32 = 2;
+// 3: exploratory metrics of claims that are not rejected; Wilson's interval of shares; a Pareto front of point
+// estimates; more draws for pairs of arms.
+pub const VERSION: u32 = 3;
 
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;

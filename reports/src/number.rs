@@ -4,6 +4,8 @@ use crate::statistics::{Interval, P};
 
 /// The proper minus sign, as wide as a plus.
 const MINUS: char = '\u{2212}';
+/// Less than or equal.
+const AT_MOST: char = '\u{2264}';
 
 /// Prints a number with fixed decimals and a proper minus; values that round to zero get no sign.
 ///
@@ -31,14 +33,15 @@ pub fn signed(value: f64, digits: usize) -> String {
     if value > 0.0 && !zero { format!("+{text}") } else { text }
 }
 
-/// Prints a p value: 0.032, 0.0004, 3.6e-8, or < 0.0001 where resampling gives none smaller.
+/// Prints a p value: 0.032, 0.0004, 3.6e-8, or < 0.0001 where resampling gives none smaller; ≤ 0.001 where it
+/// is just that.
 ///
 /// Never as zero. Where three decimals would hide on which side of a level it lies, it gets a fourth:
 /// 0.0499 is below 0.05.
 pub fn p_value(p: P) -> String {
     let value = p.value;
-    if p.is_at_floor() {
-        return format!("< {}", rounded_up(value));
+    if p.is_at_floor() && value < 1.0 {
+        return bound(value);
     }
     let hides = |level: f64| value < level && format!("{value:.3}") == format!("{level:.3}");
     if !value.is_finite() {
@@ -59,19 +62,23 @@ pub fn p_value(p: P) -> String {
     }
 }
 
-/// Prints a p value with what it is: p = 0.032, p < 0.0001.
+/// Prints a p value with what it is: p = 0.032, p < 0.0001, p ≤ 0.001.
 pub fn p_equation(p: P) -> String {
     let text = p_value(p);
-    if text.starts_with('<') { format!("p {text}") } else { format!("p = {text}") }
+    if text.starts_with(['<', AT_MOST]) { format!("p {text}") } else { format!("p = {text}") }
 }
 
-/// Prints the next larger number of one digit: 0.00009999 is below 0.0001.
-fn rounded_up(value: f64) -> String {
+/// Prints the next larger number of one digit as a bound: 0.00009999 is below 0.0001, 0.001 at most 0.001.
+fn bound(value: f64) -> String {
     let exponent = value.log10().floor();
-    let digit = (value / 10_f64.powf(exponent) - 1e-6).ceil();
+    let mantissa = value / 10_f64.powf(exponent);
+    // What is such a number but for rounding.
+    let is_round = (mantissa - mantissa.round()).abs() < 1e-9;
+    let digit = if is_round { mantissa.round() } else { mantissa.ceil() };
+    let sign = if is_round { AT_MOST } else { '<' };
     let (digit, exponent) = if digit >= 10.0 { (1.0, exponent + 1.0) } else { (digit, exponent) };
     let decimals = (-exponent).max(0.0) as usize;
-    format!("{:.decimals$}", digit * 10_f64.powf(exponent))
+    format!("{sign} {:.decimals$}", digit * 10_f64.powf(exponent))
 }
 
 /// Chooses decimals for a column from its largest absolute value: about four significant digits.
@@ -95,6 +102,11 @@ pub fn decimals(values: impl IntoIterator<Item = f64>, intervals: impl IntoItera
     let narrowest = half_widths.filter(|width| *width >= 5e-7).fold(f64::INFINITY, f64::min);
     let needed = if narrowest.is_finite() { 1.0 - narrowest.log10().floor() } else { 0.0 };
     digits(values).max(needed.clamp(0.0, 6.0) as usize)
+}
+
+/// Prints a share in per cent, such as a confidence level: 95, 99.9.
+pub fn percent(share: f64) -> String {
+    format!("{}", (1e5 * share).round() / 1e3)
 }
 
 /// Prints a count with thin groups of three digits: 1,234,567.
@@ -204,7 +216,19 @@ mod tests {
         );
         let least = P::resampled(0, 10_000);
         assert_eq!((p_value(least), p_value(least.times(5.0))), ("< 0.0001".into(), "< 0.0005".into()));
-        assert_eq!(p_value(P::resampled(0, 999)), "< 0.001");
+        let of_thousand = P::resampled(0, 999);
+        assert_eq!(
+            (p_value(of_thousand), p_equation(of_thousand)),
+            ("\u{2264} 0.001".into(), "p \u{2264} 0.001".into())
+        );
+        assert_eq!(
+            (p_value(of_thousand.times(20.0)), p_value(of_thousand.times(1_500.0))),
+            ("\u{2264} 0.02".into(), "1.000".into())
+        );
+        assert_eq!(
+            (p_value(P::resampled(0, 499).times(5.0)), p_value(P::resampled(0, 998))),
+            ("\u{2264} 0.01".into(), "< 0.002".into())
+        );
         assert_eq!(p_value(P::resampled(1, 10_000)), "0.0002");
         assert_eq!((p_equation(least), p_equation(P::exact(0.2))), ("p < 0.0001".into(), "p = 0.200".into()));
     }
@@ -218,7 +242,10 @@ mod tests {
     #[test]
     fn scales() {
         assert_eq!((digits([0.4]), digits([38.0, 1.0]), digits([150.0])), (3, 2, 1));
-        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(
+            (grouped(1_234_567), percent(0.95), percent(0.999)),
+            ("1,234,567".into(), "95".into(), "99.9".into())
+        );
         assert_eq!(parameters(1_100_048_384), "1.10 B");
         let energies = [12.0, 812.0, 7200.0, 4.32e6].map(energy);
         assert_eq!(energies, ["12.0 J", "0.226 Wh", "2.00 Wh", "1.20 kWh"]);

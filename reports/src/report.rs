@@ -12,7 +12,7 @@ use crate::statistics::Resampling;
 use crate::study::{Outcome, Study};
 use crate::summary::{Outcomes, SUMMARY_FORMAT, Summary};
 use crate::write::{create_folder, write};
-use crate::{Result, energy, hypotheses, plots, rivals, standings, tables};
+use crate::{Result, energy, hypotheses, plots, rivals, seeds, standings, tables};
 
 /// Says how a report is made.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -85,7 +85,7 @@ pub fn render(study: &Study, records: &[Record], out: &Path, options: Options) -
         tables::by_arm(&account),
     ];
     for (metric, standings) in study.metrics.iter().zip(&standings) {
-        tables.push(tables::per_metric(study, metric, standings));
+        tables.push(tables::per_metric(study, metric, standings, resampling.level));
     }
     let findings = Findings {
         study,
@@ -112,7 +112,8 @@ pub fn render(study: &Study, records: &[Record], out: &Path, options: Options) -
         energy: findings.account.clone(),
         arms: Outcomes::of(study),
         resampling,
-        warnings: findings.warnings.clone(),
+        // The report says what few seeds leave open before anything else, and not among its warnings.
+        warnings: seeds::reservation(study.seeds.len()).into_iter().chain(findings.warnings.iter().cloned()).collect(),
     };
     write_all(out, records, &findings, summary, options)
 }
@@ -168,15 +169,6 @@ fn set_pdf(_document: &Document<'_>, _figures: &[Figure]) -> Result<Option<Pdf>>
 fn warnings(study: &Study, scores: &Scores, answers: &[hypotheses::Answer]) -> Vec<String> {
     let mut warnings = study.warnings.clone();
     warnings.extend(scores.warnings().iter().cloned());
-    match study.seeds.len() {
-        0 | 1 => warnings.push(
-            "1 seed: verdicts and intervals speak of the models as they were trained, not of models trained again; at least 3 seeds are advised".to_owned(),
-        ),
-        2 => warnings.push(
-            "2 seeds: the spread over seeds is hardly known, and intervals are wide; at least 3 are advised".to_owned(),
-        ),
-        _ => {}
-    }
     for arm in study.arms.iter().filter(|arm| arm.outcome == Outcome::Done) {
         let metrics = study.metrics.iter();
         let short: Vec<&str> = metrics

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::record::Record;
-use crate::statistics::{moments, units};
+use crate::statistics::moments::{self, columns};
+use crate::statistics::units;
 use crate::study::{Aggregation, Metric, Study};
 use crate::{Error, Result};
 
@@ -146,6 +147,16 @@ impl<'a> Scores<'a> {
         all.len()
     }
 
+    /// Whether all these arms have scores of a metric for the same examples, at the same seeds.
+    pub fn are_alike(&self, metric: &str, arms: &[&str]) -> bool {
+        let mut sets = arms.iter().map(|arm| {
+            let trials = self.trials(metric, arm).into_iter().flatten();
+            trials.map(|(seed, examples)| (*seed, examples.keys().collect::<Vec<_>>())).collect::<Vec<_>>()
+        });
+        let first = sets.next();
+        sets.all(|set| Some(set) == first)
+    }
+
     /// Value of an arm at each of its seeds, over the examples of that seed.
     pub fn by_seed(&self, metric: &str, arm: &str) -> Vec<(u64, f64)> {
         let (Some(trials), Some(aggregation)) = (self.trials(metric, arm), self.aggregations.get(metric)) else {
@@ -153,7 +164,7 @@ impl<'a> Scores<'a> {
         };
         trials
             .iter()
-            .map(|(seed, examples)| (*seed, aggregation.value(&sum(examples.values().map(Vec::as_slice)))))
+            .map(|(seed, examples)| (*seed, aggregation.value(&columns(examples.values().map(Vec::as_slice)))))
             .collect()
     }
 
@@ -237,18 +248,6 @@ impl Paired {
     }
 }
 
-/// Adds rows up, column by column.
-pub(crate) fn sum<'r>(rows: impl IntoIterator<Item = &'r [f64]>) -> Vec<f64> {
-    let mut rows = rows.into_iter();
-    let mut sums = rows.next().map(<[f64]>::to_vec).unwrap_or_default();
-    for row in rows {
-        for (sum, value) in sums.iter_mut().zip(row) {
-            *sum += value;
-        }
-    }
-    sums
-}
-
 /// Says why an arm has no value of a metric, if it has none.
 fn divergence(metric: &Metric, trials: &Trials) -> Option<String> {
     let rows = trials.values().flat_map(BTreeMap::values);
@@ -257,7 +256,7 @@ fn divergence(metric: &Metric, trials: &Trials) -> Option<String> {
         return Some(format!("{count} of {} values are not finite numbers", rows.count()));
     }
     let whole =
-        |examples: &BTreeMap<&str, Vec<f64>>| metric.aggregation.value(&sum(examples.values().map(Vec::as_slice)));
+        |examples: &BTreeMap<&str, Vec<f64>>| metric.aggregation.value(&columns(examples.values().map(Vec::as_slice)));
     trials
         .values()
         .any(|examples| !whole(examples).is_finite())
@@ -286,12 +285,17 @@ fn checked_row(metric: &Metric, record: &Record) -> Result<Vec<f64>> {
 fn uneven(by_metric: &BTreeMap<&str, BTreeMap<&str, Trials>>) -> Vec<String> {
     let mut warnings = Vec::new();
     for (metric, arms) in by_metric {
-        let sizes: BTreeSet<usize> = arms.values().flat_map(|trials| trials.values().map(BTreeMap::len)).collect();
-        if let (Some(least), Some(most)) = (sizes.first(), sizes.last())
-            && least != most
-        {
+        let sets: BTreeSet<Vec<&str>> =
+            arms.values().flat_map(BTreeMap::values).map(|examples| examples.keys().copied().collect()).collect();
+        let sizes: BTreeSet<usize> = sets.iter().map(Vec::len).collect();
+        if let (Some(least), Some(most), true) = (sizes.first(), sizes.last(), sets.len() > 1) {
+            let found = if least == most {
+                format!("trials have {least} examples that are not the same")
+            } else {
+                format!("trials have between {least} and {most} examples")
+            };
             warnings.push(format!(
-                "metric `{metric}`: trials have between {least} and {most} examples; only shared ones are paired"
+                "metric `{metric}`: {found}; only shared ones are paired, and no arm is marked as best of others that have other ones"
             ));
         }
     }

@@ -7,7 +7,7 @@ use crate::contrast::{self, Contrast};
 use crate::record::Direction;
 use crate::scores::Scores;
 use crate::statistics::{Interval, P, Resampling, holm::multipliers, inference::Inference, moments};
-use crate::study::{Arm, Metric, Outcome, Role, Study};
+use crate::study::{Aggregation, Arm, Metric, Outcome, Role, Study};
 use crate::vocabulary;
 
 /// Holds how one arm stands on one metric.
@@ -18,6 +18,7 @@ pub struct Standing {
     /// Value, mean over seeds; absent when there are no records.
     pub value: Option<f64>,
     /// Interval of the value by itself, over units and, from two on, seeds; within the bounds of the metric.
+    /// Of shares Wilson's, of other metrics the values that flipping the signs of units does not reject.
     pub interval: Option<Interval>,
     /// Standard deviation of the values of the seeds; absent with one seed.
     pub deviation: Option<f64>,
@@ -30,7 +31,8 @@ pub struct Standing {
     pub p_adjusted: Option<P>,
     /// Whether the arm was measured and its values are no finite numbers: it has no value then.
     pub diverged: bool,
-    /// Whether no other cell of the design that is done and compares has a better value.
+    /// Whether no other cell of the design that is done and compares has a better value; of none where not
+    /// all of them were measured on the same questions.
     pub best: bool,
 }
 
@@ -60,7 +62,7 @@ pub fn standings(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<
         .map(|metric| {
             let mut arms: Vec<Standing> = flat.by_ref().take(study.arms.len()).collect();
             adjust(study, &mut arms);
-            mark_best(study, metric, &mut arms);
+            mark_best(study, scores, metric, &mut arms);
             Standings { metric: metric.name.clone(), arms }
         })
         .collect()
@@ -74,7 +76,10 @@ fn stand(study: &Study, scores: &Scores, metric: &Metric, arm: usize, resampling
     let interval =
         own.map(|own| contrast::alone(&own)).filter(|(units, _)| units.count() > 1).map(|(units, by_seed)| {
             let inference = Inference::new(&units, &by_seed, resampling);
-            within(&metric.unit, inference.interval(1.0 - resampling.level))
+            let alpha = 1.0 - resampling.level;
+            let interval =
+                if is_share(metric) { inference.interval_of_share(alpha) } else { inference.interval(alpha) };
+            within(&metric.unit, interval)
         });
     let against_baseline = study
         .baseline
@@ -95,6 +100,11 @@ fn stand(study: &Study, scores: &Scores, metric: &Metric, arm: usize, resampling
         diverged: scores.has_diverged(&metric.name, name),
         best: false,
     }
+}
+
+/// Whether a value is a mean of shares, such as of right answers: between 0 and 1 per question.
+pub(crate) fn is_share(metric: &Metric) -> bool {
+    metric.unit == "fraction" && metric.aggregation == Aggregation::Mean
 }
 
 /// Cuts an interval where a metric of this unit has its bounds.
@@ -126,14 +136,19 @@ fn adjust(study: &Study, standings: &mut [Standing]) {
     }
 }
 
-fn mark_best(study: &Study, metric: &Metric, arms: &mut [Standing]) {
+fn mark_best(study: &Study, scores: &Scores, metric: &Metric, arms: &mut [Standing]) {
     let ranks = |arm: &Arm| arm.role == Role::Cell && arm.outcome == Outcome::Done;
     let ranked: Vec<usize> =
         (0..arms.len()).filter(|&place| ranks(&study.arms[place]) && arms[place].value.is_some()).collect();
-    let names: Vec<&str> = ranked.iter().map(|&place| arms[place].arm.as_str()).collect();
+    let names: Vec<&str> = ranked.iter().map(|&place| study.arms[place].name.as_str()).collect();
     let groups = vocabulary::groups(study, metric, &names);
     // Among several groups, one that is alone in its own is the best of nothing.
     for group in groups.iter().filter(|group| groups.len() == 1 || group.len() > 1) {
+        let members: Vec<&str> = group.iter().map(|&member| names[member]).collect();
+        // Easier questions make no better arm.
+        if !scores.are_alike(&metric.name, &members) {
+            continue;
+        }
         let values = group.iter().filter_map(|&member| arms[ranked[member]].value);
         let best = match metric.direction {
             Direction::Higher => values.max_by(f64::total_cmp),

@@ -32,7 +32,6 @@ pub struct Study {
     /// Seeds of the trials.
     pub seeds: Vec<u64>,
     /// What each seed trained anew, in words: `students`, or `students, teachers and pretrained models`.
-    #[serde(default)]
     pub retrained: String,
     /// The arm that tables compare with, if the experiment names one.
     pub baseline: Option<String>,
@@ -49,10 +48,8 @@ pub struct Study {
     /// Data sets with the size of each split and what was left out.
     pub data: Vec<Data>,
     /// What was trained, with which settings, on how much.
-    #[serde(default)]
     pub training: Vec<Training>,
     /// Objectives, optimisers and tokenizers that were used, each with its source.
-    #[serde(default)]
     pub methods: Vec<Method>,
     /// Loss and validation curves.
     pub curves: Vec<Curve>,
@@ -65,14 +62,12 @@ pub struct Study {
     /// Answers side by side.
     pub examples: Vec<SideBySide>,
     /// How these were chosen, in a sentence.
-    #[serde(default)]
     pub examples_chosen: String,
     /// Reservations of the run: clipped prompts, few seeds, failed arms.
     pub warnings: Vec<String>,
     /// Values that the experiment assumes because the publication does not give them.
     pub assumptions: Vec<String>,
     /// Code, machine and number format: name and value.
-    #[serde(default)]
     pub environment: Vec<(String, String)>,
     /// Keys of what others build on, such as data and weights: name and value.
     pub provenance: Vec<(String, String)>,
@@ -81,9 +76,14 @@ pub struct Study {
 }
 
 impl Study {
-    /// Names of the arms that are trained in this study: cells and controls.
+    /// Arms that are trained in this study: cells and controls.
     pub(crate) fn trained(&self) -> impl Iterator<Item = &Arm> {
-        self.arms.iter().filter(|arm| arm.role != Role::Reference)
+        self.arms.iter().filter(|arm| arm.is_trained())
+    }
+
+    /// Name of a metric in tables; its own where the study does not know it.
+    pub(crate) fn label<'s>(&'s self, metric: &'s str) -> &'s str {
+        self.metrics.iter().find(|known| known.name == metric).map_or(metric, |known| &known.label)
     }
 }
 
@@ -110,14 +110,19 @@ pub struct Arm {
     /// Name of the model that answers, as in [`Model::name`].
     pub model: String,
     /// Of a cell: the control whose student starts as its own does.
-    #[serde(default)]
     pub control: Option<String>,
     /// The form of the distillation objective that ran, such as `DSKD, one vocabulary`; none before it
     /// ran, and where nothing is distilled.
-    #[serde(default)]
     pub objective: Option<String>,
     /// How the run ended.
     pub outcome: Outcome,
+}
+
+impl Arm {
+    /// Whether it is trained in this study, and no reference.
+    pub(crate) fn is_trained(&self) -> bool {
+        self.role != Role::Reference
+    }
 }
 
 /// Says what an arm is for.
@@ -191,14 +196,6 @@ impl Default for Unit {
     }
 }
 
-impl Unit {
-    /// What `count` of them are called.
-    pub fn counted(&self, count: usize) -> String {
-        let plural = if count == 1 { "" } else { "s" };
-        format!("{} {}{plural}", crate::number::grouped(count as u64), self.name)
-    }
-}
-
 /// Describes a metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -214,6 +211,7 @@ pub struct Metric {
     /// How it was computed, as the reference tools print it.
     pub signature: String,
     /// The publication that defines it.
+    // Stages of scoring write none: the report knows it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
     /// How example values combine.
@@ -251,7 +249,6 @@ pub struct Model {
     pub vocabulary: u64,
     /// Hash of the tokens that text is encoded to, each with its id: values per token compare between
     /// models that have the same ([`crate::vocabulary`]).
-    #[serde(default)]
     pub vocabulary_id: String,
     /// Where its weights come from: a path, a hub name or `trained from scratch`.
     pub origin: String,
@@ -269,7 +266,6 @@ pub struct Data {
     pub skipped: Vec<(String, u64)>,
     /// What a reader must know, name and value: what the test asks, what prompts show, what stands in
     /// two splits, what pretraining read.
-    #[serde(default)]
     pub facts: Vec<(String, String)>,
     /// Checksum of the source file.
     pub checksum: String,
@@ -434,6 +430,21 @@ pub(crate) mod tests {
             provenance: Vec::new(),
             resolved: String::new(),
         }
+    }
+
+    #[test]
+    fn a_field_that_is_missing_is_a_fault_and_no_empty_one() {
+        let mut study = serde_json::to_value(Study { arms: vec![arm("a", Role::Cell)], ..empty() }).unwrap();
+        assert!(serde_json::from_value::<Study>(study.clone()).is_ok());
+        let fields: Vec<String> = study.as_object().unwrap().keys().cloned().collect();
+        for field in fields.iter().filter(|field| !["reproduces", "baseline"].contains(&field.as_str())) {
+            let mut less = study.clone();
+            less.as_object_mut().unwrap().remove(field);
+            let error = serde_json::from_value::<Study>(less).unwrap_err().to_string();
+            assert!(error.contains(&format!("missing field `{field}`")), "{field}: {error}");
+        }
+        study["arms"][0].as_object_mut().unwrap().remove("levels");
+        assert!(serde_json::from_value::<Study>(study).is_err());
     }
 
     /// A finished arm without levels.

@@ -5,15 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use tutelage_metrics::metric::is_per_token;
+
 use crate::study::{Metric, Study};
 
 /// The metric that compares likelihoods across vocabularies.
 const REMEDY: &str = "bits-per-byte";
-
-/// Says whether a metric's values are per token of the model's own vocabulary.
-pub fn is_per_token(metric: &Metric) -> bool {
-    metric.unit.ends_with("/token")
-}
 
 /// Vocabulary of an arm's model: its id or, where that is not known, the model alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +30,7 @@ fn of<'s>(study: &'s Study, arm: &'s str) -> (&'s str, Vocabulary<'s>) {
 /// Divides arms into those whose values on a metric compare with one another, by place among `arms`: all
 /// of them, but by vocabulary where the metric is per token.
 pub fn groups(study: &Study, metric: &Metric, arms: &[&str]) -> Vec<Vec<usize>> {
-    if !is_per_token(metric) {
+    if !is_per_token(&metric.unit) {
         return vec![(0..arms.len()).collect()];
     }
     let mut groups: BTreeMap<Vocabulary<'_>, Vec<usize>> = BTreeMap::new();
@@ -45,7 +42,7 @@ pub fn groups(study: &Study, metric: &Metric, arms: &[&str]) -> Vec<Vec<usize>> 
 
 /// Says whether two arms' values on a metric compare.
 pub fn compares(study: &Study, metric: &Metric, first: &str, second: &str) -> bool {
-    !is_per_token(metric) || of(study, first).1 == of(study, second).1
+    !is_per_token(&metric.unit) || of(study, first).1 == of(study, second).1
 }
 
 /// Checks that the arms of each pair compare on a metric.
@@ -69,11 +66,16 @@ pub fn spans(study: &Study, metric: &Metric) -> bool {
     groups(study, metric, &arms).len() > 1
 }
 
-/// Returns what a table or figure of a metric has to say about vocabularies; none where all arms compare.
-pub fn note(study: &Study, metric: &Metric) -> Option<String> {
-    if !spans(study, metric) {
-        return None;
-    }
+/// Returns what a table or figure of metrics has to say about vocabularies; none where all arms compare on
+/// each.
+pub fn note<'m>(study: &Study, metrics: impl IntoIterator<Item = &'m Metric>) -> Option<String> {
+    let spanning = metrics.into_iter().filter(|metric| spans(study, metric));
+    let labels: Vec<&str> = spanning.map(|metric| metric.label.as_str()).collect();
+    let words = match labels.as_slice() {
+        [] => return None,
+        [one] => format!("{one} is per token and compares"),
+        several => format!("{} are per token and compare", several.join(" and ")),
+    };
     let mut models: BTreeMap<Vocabulary<'_>, Vec<&str>> = BTreeMap::new();
     for arm in &study.arms {
         let (model, vocabulary) = of(study, &arm.name);
@@ -85,9 +87,8 @@ pub fn note(study: &Study, metric: &Metric) -> Option<String> {
     let mut groups: Vec<String> = models.into_values().map(|models| models.join(", ")).collect();
     groups.sort();
     Some(format!(
-        "{} is per token and compares within one vocabulary only ({}): marks are given within each; across \
-         vocabularies, compare {REMEDY}.",
-        metric.label,
+        "{words} within one vocabulary only ({}): marks are given within each; across vocabularies, compare \
+         {REMEDY}.",
         groups.join(" | ")
     ))
 }
@@ -147,8 +148,13 @@ mod tests {
     #[test]
     fn a_table_says_which_models_compare() {
         let study = study();
-        let note = note(&study, &metric("perplexity/token")).unwrap();
-        assert!(note.contains("(elsewhere | s1, s3 | s2)") && note.contains("bits-per-byte"), "{note}");
-        assert_eq!(super::note(&study, &metric("bits/byte")), None);
+        let (loss, bits) = (metric("nats/token"), metric("bits/byte"));
+        let one = note(&study, [&bits, &loss]).unwrap();
+        assert!(one.starts_with("Loss is per token and compares within") && one.contains("bits-per-byte"), "{one}");
+        assert!(one.contains("(elsewhere | s1, s3 | s2)"), "{one}");
+        let perplexity = Metric { label: "Perplexity".into(), ..metric("perplexity/token") };
+        let both = note(&study, [&loss, &perplexity]).unwrap();
+        assert!(both.starts_with("Loss and Perplexity are per token and compare within"), "{both}");
+        assert_eq!(note(&study, [&bits]), None);
     }
 }

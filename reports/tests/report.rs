@@ -47,7 +47,7 @@ fn verdicts_find_what_was_put_in() {
     assert!(wide.high - wide.low > narrow.high - narrow.low && wide.low > 0.0);
     assert_eq!(
         report.summary.hypotheses[0].scope,
-        "retrained models (3 seeds) and other documents (40 documents, 120 questions)"
+        "retrained students (3 seeds) and other documents (40 documents, 120 questions)"
     );
 }
 
@@ -338,6 +338,64 @@ fn strangers_are_left_out_and_counted() {
 }
 
 #[test]
+fn arms_that_were_asked_other_questions_have_no_best_one() {
+    let (study, mut records) = golden::study();
+    // Two arms miss a question each, so that all trials of a metric but theirs are of one set.
+    for (arm, example) in [("same/none/kd", "q000"), ("other/none/kd", "q001")] {
+        records.retain(|r| !(r.metric == "rouge-l" && r.arm == arm && r.example == example));
+    }
+    records.retain(|r| {
+        r.metric != "chrf" || r.example != "q000" || ["same/", "other/"].iter().all(|t| !r.arm.starts_with(t))
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let report = render(&study, &records, folder.path(), without_pictures()).unwrap();
+    let best = |metric: &str| {
+        let standings = report.summary.standings.iter().find(|standings| standings.metric == metric).unwrap();
+        standings.arms.iter().filter(|arm| arm.best).count()
+    };
+    // References and controls may have other questions than the cells, which are ranked among themselves.
+    assert_eq!((best("rouge-l"), best("chrf"), best("token-f1")), (0, 1, 1));
+    assert!(
+        report.warnings.iter().any(|warning| warning.contains("no arm is marked as best")),
+        "{:?}",
+        report.warnings
+    );
+    assert!(!read(&report.markdown).contains("Best of 16 arms"));
+}
+
+#[test]
+fn methods_say_what_is_independent() {
+    let (study, mut records) = golden::study();
+    let folder = tempfile::tempdir().unwrap();
+    let text = |records: &[Record]| read(&render(&study, records, folder.path(), without_pictures()).unwrap().markdown);
+    let by_document = text(&records);
+    assert!(by_document.contains("is the document, not the question"));
+    assert!(by_document.contains("the sign of whole documents is flipped"));
+    assert!(by_document.contains("The test takes differences of documents to be symmetric about their mean"));
+    for record in &mut records {
+        record.group.clone_from(&record.example);
+    }
+    let by_question = text(&records);
+    assert!(by_question.contains("Questions count as independent of each other."));
+    assert!(
+        by_question.contains("the sign of whole questions is flipped") && !by_question.contains("not the question")
+    );
+}
+
+#[test]
+fn intervals_are_headed_by_their_level() {
+    let (study, records) = golden::study();
+    let folder = tempfile::tempdir().unwrap();
+    let options = without_pictures();
+    let resampling = Resampling { level: 0.9, ..options.resampling };
+    let report = render(&study, &records, folder.path(), Options { resampling, ..options }).unwrap();
+    let head = read(&folder.path().join("tables/metric-rouge-l.csv"));
+    assert!(head.starts_with("Arm,ROUGE-L,90 % CI low,90 % CI high,"), "{head}");
+    assert!(head.contains(",90 % CI of gain (not adjusted) low,"), "{head}");
+    assert!(read(&report.markdown).contains("Intervals of arms are 90 % each, of fractions after Wilson"));
+}
+
+#[test]
 fn the_first_page_sums_up_and_warns_of_one_seed() {
     let (mut study, mut records) = golden::study();
     study.seeds.truncate(1);
@@ -388,10 +446,14 @@ fn estimates_have_two_digits_and_say_what_they_can_tell() {
     assert!(text.contains("differences below 25 % are not told apart"));
     let rows =
         text.lines().skip_while(|line| !line.contains("Energy by kind of stage")).filter(|l| l.starts_with("| "));
-    for cell in rows.skip(2).flat_map(|row| row.split('|')).filter(|cell| cell.contains('~')) {
+    let cells = rows.skip(2).flat_map(|row| row.split('|')).filter(|cell| cell.contains('~'));
+    let estimates: Vec<&str> = cells.collect();
+    for cell in &estimates {
         let digits = cell.trim().trim_start_matches(['\\', '~', '0', '.']).chars().filter(char::is_ascii_digit);
         assert!(digits.count() <= 2, "{cell}");
     }
+    // Four kinds of stages and all of them, each by cpu, dram and in total.
+    assert_eq!(estimates.len(), 15, "{estimates:?}");
 }
 
 #[test]

@@ -5,13 +5,13 @@ use tutelage_metrics::ngram::{bleu, chrf};
 
 use super::pairs::{Grouping, Pair};
 use super::{EffectResult, Found, Item, TestResult, bootstrap_test, flip};
-use crate::statistics::randomisation::randomisation;
-use crate::statistics::{Interval, P, Resampling, Units, bootstrap, moments};
+use crate::contrast::Sides;
+use crate::record::Direction;
+use crate::scores::Paired;
+use crate::statistics::moments::{self, columns};
+use crate::statistics::{Interval, P, Resampling, bootstrap};
 use crate::study::Aggregation;
 use crate::{Error, Result};
-
-/// Largest value of these metrics, for the bound on rounding.
-const LARGEST: f64 = 100.0;
 
 /// Returns how the score of a corpus follows from counts, and how many there are per example; none for a
 /// metric that is a mean.
@@ -66,38 +66,26 @@ pub(super) fn compare(
     aggregation: Aggregation,
     resampling: Resampling,
 ) -> Found {
-    let counts = |side: for<'p> fn(&Pair<'p>) -> &'p Item| {
-        let mut units = vec![vec![0.0; side(&pairs[0]).counts.len()]; grouping.count];
-        for (pair, &unit) in pairs.iter().zip(&grouping.of_pair) {
-            add(&mut units[unit], &side(pair).counts, 1.0);
-        }
-        units
+    let rows = |side: for<'p> fn(&Pair<'p>) -> &'p Item| pairs.iter().map(|pair| side(pair).counts.clone()).collect();
+    let paired = Paired {
+        aggregation,
+        pairs: 1,
+        seeds: vec![vec![0]],
+        first: rows(|pair| pair.a),
+        second: rows(|pair| pair.b),
+        units: grouping.of_pair.clone(),
+        unpaired: 0,
     };
-    let (first, second) = (counts(|pair| pair.a), counts(|pair| pair.b));
-    let difference = |first: &[f64], second: &[f64]| aggregation.value(first) - aggregation.value(second);
-    let (first_sum, second_sum) = (total(&first), total(&second));
-    let whole = difference(&first_sum, &second_sum);
-    let less = |sum: &[f64], unit: &[f64]| {
-        let mut rest = sum.to_vec();
-        add(&mut rest, unit, -1.0);
-        rest
-    };
-    let without: Vec<(f64, f64)> = first
-        .iter()
-        .zip(&second)
-        .map(|(a, b)| (difference(&less(&first_sum, a), &less(&second_sum, b)), aggregation.size(a).max(1.0)))
-        .collect();
-    let units = Units::jackknife(whole, &without, LARGEST);
+    let sides = Sides::new(&paired, Direction::Higher);
+    let units = sides.units();
     let (ci, flips) = flip(&units, resampling);
+    let [first, second] = sides.by_unit();
     let resampled = bootstrap::distribution(grouping.count, resampling, |drawn| {
-        let over = |side: &[Vec<f64>]| {
-            let mut sum = vec![0.0; first_sum.len()];
-            drawn.iter().for_each(|&unit| add(&mut sum, &side[unit], 1.0));
-            sum
-        };
-        difference(&over(&first), &over(&second))
+        let over = |side: &[Vec<f64>]| columns(drawn.iter().map(|&unit| side[unit].as_slice()));
+        sides.difference(&over(&first), &over(&second))
     });
-    let swaps = randomisation(&first, &second, resampling, difference);
+    let swaps = sides.randomisation(resampling);
+    let whole = swaps.difference;
     let mut tests = vec![flips, TestResult { test: "randomisation", statistic: swaps.difference, p: swaps.p }];
     if let Some(test) = bootstrap_test(whole, &resampled) {
         tests.extend([test, sacrebleu_bootstrap(whole, &resampled)]);
@@ -107,8 +95,8 @@ pub(super) fn compare(
     let ci_of_d_z = Interval { low: ci.low / spread, high: ci.high / spread };
     let d_z = (spread > 0.0).then(|| EffectResult { effect: "d-z", value: whole / spread, ci: ci_of_d_z });
     Found {
-        mean_a: aggregation.value(&first_sum),
-        mean_b: aggregation.value(&second_sum),
+        mean_a: paired.value(&columns(first.iter().map(Vec::as_slice))),
+        mean_b: paired.value(&columns(second.iter().map(Vec::as_slice))),
         difference: whole,
         ci,
         tests,
@@ -126,16 +114,4 @@ fn sacrebleu_bootstrap(observed: f64, resampled: &[f64]) -> TestResult {
     let mean = moments::mean(&sizes);
     let hits = sizes.iter().filter(|size| *size - mean > observed.abs()).count();
     TestResult { test: "sacrebleu-bootstrap", statistic: observed, p: P::resampled(hits, resampled.len()) }
-}
-
-fn add(sum: &mut [f64], row: &[f64], times: f64) {
-    for (sum, value) in sum.iter_mut().zip(row) {
-        *sum += times * value;
-    }
-}
-
-fn total(rows: &[Vec<f64>]) -> Vec<f64> {
-    let mut sum = vec![0.0; rows[0].len()];
-    rows.iter().for_each(|row| add(&mut sum, row, 1.0));
-    sum
 }

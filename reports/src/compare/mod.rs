@@ -9,9 +9,10 @@ mod pairs;
 
 use serde::Serialize;
 
-use crate::Result;
+use crate::number::counted;
 use crate::statistics::permutation::permutation;
 use crate::statistics::{Interval, P, Resampling, Units, moments};
+use crate::{Error, Result};
 
 /// Holds the value of one item on one side.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -110,7 +111,7 @@ pub struct EffectResult {
 ///
 /// # Errors
 /// When an identifier is given twice in one list, fewer than two are in both or more than half are not,
-/// or the lists disagree on a group or name one for some items only.
+/// the lists disagree on a group or name one for some items only, or all items are of one group.
 pub fn compare(
     metric: &str,
     a: &[Item],
@@ -121,14 +122,18 @@ pub fn compare(
     let mut notes = Vec::new();
     let pairs = pairs::pair(a, b, &mut notes)?;
     let grouping = pairs::group(&pairs, independent, &mut notes)?;
+    if grouping.count < 2 {
+        let text = format!("all {} are of one group: nothing says how others would differ", pairs.len());
+        return Err(Error::Comparison(text));
+    }
     let aggregation = corpus::aggregation(metric, &pairs, &mut notes)?;
     let found = match aggregation {
         Some(aggregation) => corpus::compare(&pairs, &grouping, aggregation, resampling),
         None => means::compare(&pairs, &grouping, resampling),
     };
     if !(found.ci.low.is_finite() && found.ci.high.is_finite()) {
-        let (units, alpha) = (grouping.count, 1.0 - resampling.level);
-        notes.push(format!("{units} {}s are too few for an interval and for p below {alpha:.2}", grouping.unit));
+        let (units, alpha) = (counted(grouping.count, grouping.unit), 1.0 - resampling.level);
+        notes.push(format!("{units} are too few for an interval and for p below {alpha:.2}"));
     }
     let is_sentence = aggregation.is_none() && corpus::is_of_corpus(metric);
     Ok(Comparison {
@@ -314,11 +319,13 @@ mod tests {
             let [a, b] = correlated(&mut random).map(|values| grouped(&values, |index| index / 6));
             for (side, independent) in [Independent::Groups, Independent::Items].into_iter().enumerate() {
                 let result = compare("f1", &a, &b, independent, resampling).unwrap();
-                for test in result.tests.iter().filter(|test| test.p.value < 0.05) {
-                    found.entry(test.test).or_default()[side] += 1;
+                for test in &result.tests {
+                    found.entry(test.test).or_default()[side] += u32::from(test.p.value < 0.05);
                 }
             }
         }
+        let names: Vec<&str> = found.keys().copied().collect();
+        assert_eq!(names, ["bootstrap", "paired-t", "permutation", "sign", "wilcoxon"]);
         // 5 % of 200 are 10, and three standard errors are 9.
         for (test, [groups, items]) in found {
             assert!(groups <= 19, "{test}: {groups} of 200 by groups");
@@ -338,6 +345,7 @@ mod tests {
         let other = grouped(&values, |index| index / 3);
         assert_eq!(told(&a, &other), "`q2` is of group `g1` in the first list, of `g0` in the second");
         let mut some = a.clone();
+        assert_eq!(told(&grouped(&values, |_| 0), &b), "all 8 are of one group: nothing says how others would differ");
         some[5].group = None;
         assert_eq!(told(&some, &b), "7 of 8 ids have a group, `q5` has none: expected all or none");
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Independent, Item};
+use crate::number::counted;
 use crate::statistics::units::number;
 use crate::{Error, Result};
 
@@ -105,8 +106,8 @@ pub(super) fn group(pairs: &[Pair<'_>], independent: Independent, notes: &mut Ve
         return Ok(questions);
     }
     if independent == Independent::Items {
-        let count = named.iter().collect::<BTreeSet<_>>().len();
-        notes.push(format!("questions are counted as independent, though they are of {count} groups"));
+        let groups = counted(named.iter().collect::<BTreeSet<_>>().len(), "group");
+        notes.push(format!("questions are counted as independent, though they are of {groups}"));
         return Ok(questions);
     }
     if let Some(without) = groups.iter().position(Option::is_none) {

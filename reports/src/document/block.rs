@@ -3,6 +3,7 @@
 //! Texts are data: a printer escapes or softens each of them, and none is ever markup.
 
 use crate::plots::Figure;
+use crate::statistics::P;
 use crate::study::SideBySide;
 use crate::tables::Table;
 
@@ -73,24 +74,13 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// Says something that a reader must not overlook.
+/// Says something that is not as it should be, and that a reader must not overlook.
 #[derive(Debug)]
 pub struct Callout {
-    /// Whether it is good news.
-    pub tone: Tone,
     /// A few words.
     pub head: String,
     /// All of it.
     pub text: String,
-}
-
-/// Says how a callout is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
-    /// As it should be.
-    Good,
-    /// Not as it should be.
-    Bad,
 }
 
 /// A claim with its answer.
@@ -129,7 +119,9 @@ pub struct Numbers {
     /// Lower and upper limit of its interval.
     pub interval: (String, String),
     /// The adjusted p value.
-    pub p: String,
-    /// Whether it is significant.
+    pub p: P,
+    /// Whether it is significant, as part of a claim that is.
     pub significant: bool,
+    /// Whether it is exploratory: adjusted on its own, since the claim as a whole holds neither way.
+    pub exploratory: bool,
 }

@@ -1,19 +1,24 @@
 //! What a report says: its sentences and lists, drawn from the findings.
 
 use super::Findings;
-use super::block::{Callout, Claim, ClaimMetric, Numbers, Tone};
+use super::block::{Callout, Claim, ClaimMetric, Numbers};
 use crate::energy::in_units;
-use crate::hypotheses::{Answer, MetricAnswer, PROCEDURE, Verdict};
+use crate::hypotheses::{Answer, MetricAnswer, PROCEDURE, Verdict, exploratory_note};
 use crate::number;
+use crate::standings::is_share;
 use crate::study::Outcome;
 use crate::summary::Outcomes;
 
 /// The rule of verdicts, printed under the answers.
 pub(super) fn rule(findings: &Findings) -> String {
     let alpha = findings.study.alpha;
-    format!(
-        "A claim is supported when its effects are positive and its two-sided p value, after Holm, is below {alpha}; reversed when so in the opposite direction; otherwise not supported. {PROCEDURE}. The intervals of claims are simultaneous with the adjusted p: they leave zero out exactly where it is below {alpha}. Positive effects favour the claim, whichever way the metric improves; bold ones are significant."
-    )
+    let mut rule = format!(
+        "A claim is supported when its effects are positive and its two-sided p value, after Holm, is below {alpha}; reversed when so in the opposite direction; otherwise not supported. {PROCEDURE}. Each interval (Holm) leaves zero out exactly where its p (Holm) is below {alpha}; together they promise no joint coverage. Positive effects favour the claim, whichever way the metric improves; bold ones are significant."
+    );
+    if findings.answers.iter().flat_map(|answer| &answer.metrics).any(|metric| metric.exploratory) {
+        rule.push_str(&format!(" {}", exploratory_note(findings.study)));
+    }
+    rule
 }
 
 /// What stands above the title.
@@ -26,7 +31,6 @@ pub(super) fn kicker(findings: &Findings) -> String {
 
 /// What went wrong, before anything else is read.
 pub(super) fn failures(findings: &Findings) -> Vec<Callout> {
-    let bad = |head: String, text: String| Callout { tone: Tone::Bad, head, text };
     let outcomes = Outcomes::of(findings.study);
     let mut failures = Vec::new();
     if outcomes.failed + outcomes.missing > 0 {
@@ -39,10 +43,11 @@ pub(super) fn failures(findings: &Findings) -> Vec<Callout> {
             })
             .collect();
         let head = format!("INCOMPLETE: {} OF {} ARMS", outcomes.done, findings.study.arms.len());
-        failures.push(bad(head, format!("{}.", names.join("; "))));
+        failures.push(Callout { head, text: format!("{}.", names.join("; ")) });
     }
     for check in findings.study.checks.iter().filter(|check| !check.passed) {
-        failures.push(bad("CHECK NOT PASSED".into(), format!("{} ({})", check.name, check.evidence)));
+        let text = format!("{} ({})", check.name, check.evidence);
+        failures.push(Callout { head: "CHECK NOT PASSED".into(), text });
     }
     failures
 }
@@ -83,17 +88,19 @@ fn claim_metric(findings: &Findings, overall: &Answer, answer: &MetricAnswer) ->
         (Some(contrast), verdict) => {
             let digits = contrast.decimals();
             let limits = answer.interval.unwrap_or(contrast.interval);
+            let significant = matches!(verdict, Verdict::Supported | Verdict::Reversed);
             Ok(Numbers {
                 effect: number::signed(contrast.effect, digits),
                 interval: (number::fixed(limits.low, digits), number::fixed(limits.high, digits)),
-                p: answer.p_adjusted.map_or_else(String::new, number::p_value),
-                significant: matches!(verdict, Verdict::Supported | Verdict::Reversed),
+                p: answer.p_adjusted.unwrap_or(contrast.p),
+                significant: significant && !answer.exploratory,
+                exploratory: answer.exploratory,
             })
         }
         (None, Verdict::Untestable { reason }) if answer.verdict != overall.verdict => Err(reason.clone()),
         (None, _) => Err(String::new()),
     };
-    let label = metric_label(findings, &answer.metric);
+    let label = findings.study.label(&answer.metric).to_owned();
     ClaimMetric { label, verdict: answer.verdict.label(), numbers }
 }
 
@@ -104,12 +111,6 @@ pub(super) fn contrast_line(answer: &Answer) -> String {
         line.push_str(&format!("; mean over {}", answer.averaged.join(", ")));
     }
     line
-}
-
-/// The name of a metric in tables.
-pub(super) fn metric_label(findings: &Findings, name: &str) -> String {
-    let metric = findings.study.metrics.iter().find(|metric| metric.name == name);
-    metric.map_or(name.to_owned(), |metric| metric.label.clone())
 }
 
 /// The numbers a reader asks for first.
@@ -169,7 +170,20 @@ pub(super) fn design(findings: &Findings) -> String {
 pub(super) fn methods(findings: &Findings) -> String {
     let Resampled { count, level, seed } = resampled(findings);
     let study = findings.study;
-    let units = &study.unit.name;
+    let by_question = findings.units == findings.questions;
+    let unit = if by_question { "question" } else { &study.unit.name };
+    let independent = if by_question {
+        "Questions count as independent of each other.".to_owned()
+    } else {
+        format!("What is independent of each other is the {unit}, not the question.")
+    };
+    let shares = if study.metrics.iter().any(is_share) {
+        format!(
+            ", of fractions after Wilson, with as many answers as know as much as the {unit}s do (Dean and Pagano 2015), of other metrics by the same flips"
+        )
+    } else {
+        String::new()
+    };
     let seeds = match study.seeds.len() {
         0 | 1 => String::new(),
         _ => {
@@ -178,7 +192,7 @@ pub(super) fn methods(findings: &Findings) -> String {
         }
     };
     format!(
-        "All comparisons are paired by question. The value of a side is the mean over its seeds and over the factors that are averaged out. What is independent of each other is the {units}, not the question. Effect, interval and p value are of one statistic, the mean difference (for corpus scores their difference, by jackknife pseudo-values of {units}s): the sign of whole {units}s is flipped, in all ways or in {count} random ones (seed {seed}), and the interval holds the differences that this test does not reject{seeds}. Intervals of arms are {level} % each. All tests are two-sided."
+        "All comparisons are paired by question. The value of a side is the mean over its seeds and over the factors that are averaged out. {independent} Effect, interval and p value are of one statistic, the mean difference (for corpus scores their difference, by jackknife pseudo-values of {unit}s): the sign of whole {unit}s is flipped, in all ways or in {count} random ones (seed {seed}; more for pairs of arms where they are many), and the interval holds the differences that this test does not reject{seeds}. The test takes differences of {unit}s to be symmetric about their mean; where they are not, it is right for many {unit}s only. Intervals of arms are {level} % each{shares}. All tests are two-sided."
     )
 }
 
@@ -191,7 +205,7 @@ struct Resampled {
 fn resampled(findings: &Findings) -> Resampled {
     Resampled {
         count: number::grouped(findings.resampling.resamples as u64),
-        level: format!("{:.0}", 100.0 * findings.resampling.level),
+        level: number::percent(findings.resampling.level),
         seed: findings.resampling.seed,
     }
 }

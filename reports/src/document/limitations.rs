@@ -13,7 +13,7 @@ pub(super) fn limitations(findings: &Findings) -> Vec<String> {
     let questions = number::counted(findings.questions, "question");
     let units = match findings.units {
         units if units == findings.questions => String::new(),
-        units => format!(" on {}", study.unit.counted(units)),
+        units => format!(" on {}", number::counted(units, &study.unit.name)),
     };
     limits.push(format!(
         "The test is one split ({questions}{units}): intervals say what to expect of others like them, and nothing of other subjects."
@@ -25,10 +25,8 @@ pub(super) fn limitations(findings: &Findings) -> Vec<String> {
         );
     }
     if !study.training.is_empty() {
-        limits.push(
-            "Arms share their hyper-parameters; none were searched for, so another setting may rank the arms otherwise."
-                .to_owned(),
-        );
+        limits
+            .push("No search of hyper-parameters is recorded: other settings may rank the arms otherwise.".to_owned());
     }
     let scratch: Vec<_> = study.models.iter().filter(|model| model.origin == "trained from scratch").collect();
     if let Some(largest) = scratch.iter().map(|model| model.parameters).max() {
@@ -37,7 +35,7 @@ pub(super) fn limitations(findings: &Findings) -> Vec<String> {
             number::parameters(largest)
         ));
     }
-    limits.extend(study.metrics.iter().find_map(|metric| vocabulary::note(study, metric)));
+    limits.extend(vocabulary::note(study, &study.metrics));
     if findings.account.total.is_estimate() {
         limits.push(
             "Energy is estimated at least in part: from time and declared powers, not from a counter.".to_owned(),
@@ -54,21 +52,6 @@ pub(super) fn limitations(findings: &Findings) -> Vec<String> {
         );
     }
     limits
-}
-
-/// What one seed, or few, leave open.
-pub(super) fn seeds(findings: &Findings) -> Option<String> {
-    match findings.study.seeds.len() {
-        0 => None,
-        1 => Some(
-            "One seed: every verdict is of these trained models; training them again may turn it, and by how much is not known."
-                .to_owned(),
-        ),
-        count @ 2..=4 => Some(format!(
-            "{count} seeds: how much results vary when models are trained again is known roughly at best."
-        )),
-        _ => None,
-    }
 }
 
 /// What was trained once for all seeds.

@@ -1,6 +1,7 @@
 //! The report as Markdown, for repositories and terminals.
 
-use super::block::{Answers, Block, Callout, Claim, ClaimMetric, Document, Tone};
+use super::block::{Answers, Block, Callout, Claim, ClaimMetric, Document};
+use crate::number;
 use crate::plots::Figure;
 use crate::tables::markdown_escape as escape;
 
@@ -18,12 +19,8 @@ fn print(text: &mut String, block: &Block<'_>) {
         Block::Heading(head) => text.push_str(&format!("## {}\n\n", escape(head))),
         Block::Subheading(head) => text.push_str(&format!("### {}\n\n", escape(head))),
         Block::Paragraph(words) | Block::Note(words) => text.push_str(&format!("{}\n\n", escape(words))),
-        Block::Callout(Callout { tone, head, text: words }) => {
-            let bold = match tone {
-                Tone::Good => escape(head),
-                Tone::Bad => format!("**{}**", escape(head)),
-            };
-            text.push_str(&format!("> {bold} {}\n\n", escape(words)));
+        Block::Callout(Callout { head, text: words }) => {
+            text.push_str(&format!("> **{}** {}\n\n", escape(head), escape(words)));
         }
         Block::Claims(claims) => print_claims(text, claims),
         Block::Table(table) => text.push_str(&format!("{}\n", table.to_markdown())),
@@ -73,11 +70,10 @@ fn metric_line(metric: &ClaimMetric) -> String {
     match &metric.numbers {
         Ok(numbers) => {
             let (low, high) = &numbers.interval;
-            let p = match numbers.p.strip_prefix("< ") {
-                Some(bound) => format!("p < {bound}"),
-                None => format!("p = {}", numbers.p),
-            };
-            format!("{} (simultaneous interval {low} to {high}), {p} after Holm: {}", numbers.effect, metric.verdict)
+            let p = escape(&number::p_equation(numbers.p));
+            let (adjusted, kind) =
+                if numbers.exploratory { ("after Bonferroni", " (exploratory)") } else { ("after Holm", "") };
+            format!("{} (interval {low} to {high}, {p} {adjusted}): {}{kind}", numbers.effect, metric.verdict)
         }
         Err(reason) if reason.is_empty() => metric.verdict.to_owned(),
         Err(reason) => format!("{}: {}", metric.verdict, escape(reason)),

@@ -4,8 +4,9 @@
 //! are files beside the report.
 
 use super::Findings;
-use super::block::{Answers, Block, Callout, Document, Tone};
+use super::block::{Answers, Block, Callout, Document};
 use super::{content, limitations, setting, sources, words};
+use crate::seeds;
 
 /// Draws up the report.
 pub fn outline<'a>(findings: &'a Findings<'a>) -> Document<'a> {
@@ -33,8 +34,8 @@ pub fn outline<'a>(findings: &'a Findings<'a>) -> Document<'a> {
 /// The first page: what was found.
 fn opening<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
     blocks.extend(content::failures(findings).into_iter().map(Block::Callout));
-    if let Some(text) = limitations::seeds(findings) {
-        blocks.push(Block::Callout(Callout { tone: Tone::Bad, head: "FEW SEEDS".into(), text }));
+    if let Some(text) = seeds::reservation(findings.study.seeds.len()) {
+        blocks.push(Block::Callout(Callout { head: "FEW SEEDS".into(), text }));
     }
     if findings.answers.is_empty() {
         blocks.push(Block::Paragraph("The experiment declares no hypotheses; what follows is exploratory.".into()));

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::block::{Answers, Block, Claim, ClaimMetric, Document, Tone};
+use super::block::{Answers, Block, Claim, ClaimMetric, Document};
 use super::soft::{shorten, soften, soften_code};
+use crate::hypotheses::EXPLORATORY;
+use crate::number;
 use crate::plots::Figure;
 use crate::tables::{Align, Table};
 
@@ -35,7 +37,6 @@ fn value(block: &Block<'_>) -> Value {
         Block::Note(text) => json!({ "kind": "note", "text": soften(text) }),
         Block::Callout(callout) => json!({
             "kind": "callout",
-            "good": callout.tone == Tone::Good,
             "head": soften(&callout.head),
             "text": soften(&callout.text),
         }),
@@ -76,7 +77,8 @@ fn claim_metric(metric: &ClaimMetric) -> Value {
             "label": label,
             "effect": numbers.effect,
             "interval": format!("[{}, {}]", numbers.interval.0, numbers.interval.1),
-            "p": numbers.p,
+            "p": number::p_value(numbers.p),
+            "mark": if numbers.exploratory { EXPLORATORY } else { "" },
             "significant": numbers.significant,
         }),
         Err(reason) if reason.is_empty() => json!({ "label": label, "effect": null, "reason": "\u{2013}" }),

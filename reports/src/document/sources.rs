@@ -2,6 +2,7 @@
 
 use super::Findings;
 use crate::contrast::Test;
+use crate::standings::is_share;
 use crate::tables::{Cell, Column, Table};
 
 /// Tabulates what was used, objectives and statistics, each with its source; metrics have their own
@@ -49,6 +50,13 @@ fn statistics(findings: &Findings) -> Vec<[&'static str; 4]> {
             "Busing, Meijer and van der Leeden 1999, Delete-m jackknife for unequal m",
         ),
     ];
+    if findings.study.metrics.iter().any(is_share) {
+        rows.push(row(
+            "Wilson's interval",
+            "of a fraction of one arm, with the effective number of units",
+            "Wilson 1927, Probable inference; Dean and Pagano 2015, Confidence interval methods for proportions in clustered surveys",
+        ));
+    }
     if findings.study.seeds.len() > 1 {
         rows.push(row(
             "Variance over seeds",

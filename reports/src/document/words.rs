@@ -1,7 +1,6 @@
 //! The findings in a few sentences.
 
 use super::Findings;
-use super::content::metric_label;
 use crate::hypotheses::Verdict;
 use crate::number;
 use crate::plots::chief_metric;
@@ -48,7 +47,7 @@ fn claims(findings: &Findings) -> Option<String> {
 }
 
 /// The best arm of the design and the one after it, on the metric that figures show.
-fn ranked<'f>(findings: &'f Findings) -> Option<(String, Vec<(&'f Standing, f64)>)> {
+fn ranked<'f>(findings: &'f Findings) -> Option<(&'f str, Vec<(&'f Standing, f64)>)> {
     let study = findings.study;
     let metric = study.metrics.iter().find(|metric| metric.name == chief_metric(study))?;
     let standings = findings.standings.iter().find(|standings| standings.metric == metric.name)?;
@@ -60,12 +59,17 @@ fn ranked<'f>(findings: &'f Findings) -> Option<(String, Vec<(&'f Standing, f64)
     let mut ranked: Vec<_> = cells.filter_map(|(_, standing)| Some((standing, standing.value?))).collect();
     let better = metric.direction.sign();
     ranked.sort_by(|a, b| (better * b.1).total_cmp(&(better * a.1)));
-    Some((metric_label(findings, &metric.name), ranked))
+    Some((&metric.label, ranked))
 }
 
 fn best(findings: &Findings) -> Option<String> {
+    let study = findings.study;
     let (label, ranked) = ranked(findings)?;
     let [(best, value), (next, second), ..] = ranked[..] else { return None };
+    // Arms that were asked different questions have no best one.
+    if !best.best {
+        return None;
+    }
     let digits = number::decimals([value, second], best.interval.into_iter().chain(next.interval));
     let shown = |value: f64| number::fixed(value, digits);
     let mut text = format!(
@@ -80,7 +84,11 @@ fn best(findings: &Findings) -> Option<String> {
         text.push_str(&format!("; the difference between the two is {}", judged(&rival, "all pairs of arms")));
     }
     let ties = ranked.iter().filter(|(other, _)| !findings.rivals.is_better(&best.arm, &other.arm)).count();
-    if ties > 2 {
+    if !findings.rivals.can_tell() {
+        let unit = if findings.units == findings.questions { "question" } else { &study.unit.name };
+        let units = number::counted(findings.units, unit);
+        text.push_str(&format!("; over all pairs of arms, no difference could be significant with {units}"));
+    } else if ties > 2 {
         text.push_str(&format!("; {} cannot be told from the best beyond chance", number::counted(ties - 1, "arm")));
     }
     Some(format!("{text}."))
@@ -109,7 +117,7 @@ fn control(findings: &Findings) -> Option<String> {
     );
     let best = ranked.first().map(|(standing, _)| standing.arm.as_str());
     if let Some((arm, control, rival)) = compared.iter().find(|(arm, ..)| Some(*arm) == best) {
-        text.push_str(&format!("; {arm} gains {} on {control}", judged(rival, "the arms")));
+        text.push_str(&format!("; {arm} differs from {control} by {}", judged(rival, "the arms")));
     }
     Some(format!("{text}."))
 }

@@ -30,7 +30,7 @@ pub(super) fn forest(study: &Study, answers: &[Answer], width: f64) -> Option<Sc
     scene.line(&[(axis.at(0.0), top - 4.0), (axis.at(0.0), bottom)], 1.0, FAINT);
     let title = Style::new(MEDIUM, INK).middle();
     scene.text(((left + end) / 2.0, bottom + 20.0), "Standardised effect (positive favours the claim)", title);
-    scene.text((end + 10.0, top - 10.0), "Effect [CI], unit of the metric", Style::new(SMALL, FAINT));
+    scene.text((end + 10.0, top - 10.0), "Effect [CI (Holm)], unit of the metric", Style::new(SMALL, FAINT));
 
     let mut y = top + step / 2.0;
     for (index, (answer, &count)) in answers.iter().zip(&lines).enumerate() {
@@ -44,9 +44,7 @@ pub(super) fn forest(study: &Study, answers: &[Answer], width: f64) -> Option<Sc
         }
         for (line, metric) in answer.metrics.iter().enumerate() {
             let at = y + line as f64 * step;
-            let label = study.metrics.iter().find(|m| m.name == metric.metric);
-            let label = label.map_or(metric.metric.as_str(), |m| m.label.as_str());
-            let label = fit(label, SMALL, false, metric_width - 8.0);
+            let label = fit(study.label(&metric.metric), SMALL, false, metric_width - 8.0);
             scene.text((left - 6.0, at), label, Style::new(SMALL, INK).end());
             row(&mut scene, &axis, metric, at, end + 10.0, right - 10.0);
         }
@@ -61,8 +59,9 @@ fn row(scene: &mut Scene, axis: &Axis, metric: &MetricAnswer, y: f64, text_at: f
         scene.text((text_at, y), text, Style::new(SMALL, FAINT));
         return;
     };
-    // Filled where significant: colour alone does not carry the meaning.
-    let ring = matches!(metric.verdict, Verdict::NotSupported).then_some(1.2);
+    // Filled where the claim is significant: colour alone does not carry the meaning.
+    let is_open = metric.exploratory || matches!(metric.verdict, Verdict::NotSupported);
+    let ring = is_open.then_some(1.2);
     // A difference that never varies has no standardised effect: its text stands alone.
     if let Some((low, value, high)) = limits(metric) {
         let colour = colour(&metric.verdict);

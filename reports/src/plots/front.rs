@@ -2,9 +2,10 @@
 //!
 //! Only whole amounts compete: finished arms of the design whose energy is known as well as that of
 //! the others. A reference pays for answering alone, its training being charged to the arms, so it is
-//! shown as a level of quality and never takes part. Neither do differences that cannot be told: of
-//! energies closer than their method's resolution none is cheaper, of values that chance explains none
-//! is better.
+//! shown as a level of quality and never takes part. Neither do differences of energy that cannot be told: of
+//! those closer than their method's resolution none is cheaper. Quality goes by what was observed, since
+//! with few questions hardly any difference is significant and cheap arms would beat all others; what chance
+//! may explain of it is marked.
 
 use std::collections::BTreeSet;
 
@@ -15,10 +16,9 @@ use super::panel::{Entry, MEDIUM, SMALL, fit_name, horizontal_axis, label_width,
 use super::scene::{Colour, Scene, Style};
 use crate::energy::{Account, JOULES_PER_WATT_HOUR};
 use crate::number;
-use crate::record::Direction;
 use crate::rivals::Rivals;
 use crate::standings::Standings;
-use crate::study::{Arm, Factor, Metric, Outcome, Role, Study};
+use crate::study::{Arm, Factor, Metric, Outcome, Study};
 
 /// Range of energies from which the axis becomes logarithmic.
 const LOG_RANGE: f64 = 20.0;
@@ -39,6 +39,8 @@ enum Marker {
     Square,
     Triangle,
     Diamond,
+    /// Of an arm that has no level of the factor, such as of a control without a teacher.
+    Down,
 }
 
 const MARKERS: [Marker; 4] = [Marker::Circle, Marker::Square, Marker::Triangle, Marker::Diamond];
@@ -48,6 +50,8 @@ enum Filling {
     Hollow,
     Full,
     Dotted,
+    /// Of an arm that has no level of the factor.
+    Pierced,
 }
 
 const FILLINGS: [Filling; 3] = [Filling::Hollow, Filling::Full, Filling::Dotted];
@@ -130,31 +134,29 @@ pub(super) fn front(
     horizontal_axis(&mut scene, &x, top, floor, 5, true);
     vertical_axis(&mut scene, &y, left, right, 5, true);
     scene.text(((left + right) / 2.0, floor + 18.0), "Energy per arm (Wh)", Style::new(MEDIUM, INK).middle());
-    let title = format!(
-        "{} ({} is better)",
-        metric.label,
-        match metric.direction {
-            Direction::Higher => "higher",
-            Direction::Lower => "lower",
-        }
-    );
+    let title = format!("{} ({} is better)", metric.label, metric.direction.label());
     scene.text((5.0, (top + floor) / 2.0), title, Style::new(MEDIUM, INK).middle().up());
 
     let sizes = Sizes::of(study, &points);
     let as_cheap = draw_ties(&mut scene, &x, (top, floor), &points);
     let drawn = draw_levels(&mut scene, &x, &y, &levels, &names);
-    let best = pareto(&points, |a, b| rivals.is_better(&a.arm.name, &b.arm.name));
+    let sign = metric.direction.sign();
+    let best = pareto(&points, sign);
+    let open = undecided(&best, |dearer, cheaper| {
+        let names = [dearer, cheaper].map(|index: usize| points[index].arm.name.as_str());
+        rivals.is_better(names[0], names[1])
+    });
     let looks: Vec<Look> = points.iter().map(|point| look(&order, point.arm, &sizes)).collect();
     for (point, look) in points.iter().zip(&looks) {
         draw(&mut scene, (x.at(point.energy), y.at(point.value)), *look);
     }
     for &index in &best {
         let at = (x.at(points[index].energy), y.at(points[index].value));
-        ring(&mut scene, at, looks[index].radius + 2.8);
+        ring(&mut scene, at, looks[index].radius + 2.8, open.contains(&index));
     }
     draw_names(&mut scene, &x, &y, &points, &looks, &best, &drawn);
     let mut below = floor + 32.0;
-    let groups = keys(study, &order, &sizes);
+    let groups = keys(study, &points, &order, &sizes);
     let heads = groups.iter().map(|(head, _)| paint::width(head, SMALL, true));
     let indent = left + heads.fold(0.0, f64::max) + 8.0;
     for (head, entries) in &groups {
@@ -179,8 +181,8 @@ fn compared<'a>(study: &'a Study, standings: &Standings, account: &Account) -> C
         .filter(|(arm, _)| arm.outcome == Outcome::Done)
         .filter_map(|(arm, standing)| Some((arm, standing.value?)))
         .collect();
-    let references = || done.iter().copied().filter(|(arm, _)| arm.role == Role::Reference);
-    let trained = || done.iter().copied().filter(|(arm, _)| arm.role != Role::Reference);
+    let references = || done.iter().copied().filter(|(arm, _)| !arm.is_trained());
+    let trained = || done.iter().copied().filter(|(arm, _)| arm.is_trained());
     let unread: Vec<BTreeSet<_>> = trained().map(|(arm, _)| gaps(study, &arm.name)).collect();
     // What is missing from every arm alike makes none look cheap.
     let shared = unread.iter().cloned().reduce(|a, b| &a & &b).unwrap_or_default();
@@ -199,12 +201,8 @@ fn compared<'a>(study: &'a Study, standings: &Standings, account: &Account) -> C
             }),
         }
     }
-    let unfinished: Vec<&str> = study
-        .arms
-        .iter()
-        .filter(|arm| arm.role != Role::Reference && arm.outcome != Outcome::Done)
-        .map(|arm| arm.name.as_str())
-        .collect();
+    let unfinished: Vec<&str> =
+        study.trained().filter(|arm| arm.outcome != Outcome::Done).map(|arm| arm.name.as_str()).collect();
     let groups = [
         (unfinished, "not finished"),
         (partial, "part of the energy unavailable, which is known of others"),
@@ -239,7 +237,7 @@ fn caption(
     order: &[&Factor],
 ) -> String {
     let mut caption = format!(
-        "{} against the energy of each arm of the design, shared stages divided. Ringed and named: the Pareto front, arms that no other one beats; one beats another if it is cheaper by more than can be told and not significantly worse, or significantly better (p after Holm over all pairs) and not dearer by more than can be told.",
+        "{} against the energy of each arm of the design, shared stages divided. Ringed and named: the Pareto front, arms than which no other one is at least as good and at most as dear, and better or cheaper; energies that cannot be told apart count as equal. Broken ring: chance may explain what the arm gains on the next cheaper one of the front (p after Holm over all pairs).",
         metric.label
     );
     if as_cheap > 1 {
@@ -290,11 +288,20 @@ fn look(order: &[&Factor], arm: &Arm, sizes: &Sizes) -> Look {
         let level = arm.levels.get(&factor.name)?;
         factor.levels.iter().position(|candidate| candidate == level)
     };
-    Look {
-        colour: level(0).map_or(FAINT, series),
-        marker: MARKERS[level(1).unwrap_or(0) % MARKERS.len()],
-        filling: level(2).map_or(PLAIN.filling, |level| FILLINGS[level % FILLINGS.len()]),
-        radius: sizes.radius(&arm.model),
+    let mut look = Look { radius: sizes.radius(&arm.model), ..PLAIN };
+    for rank in 0..order.len() {
+        look = of_level(look, rank, level(rank));
+    }
+    look
+}
+
+/// Changes a look by the level of the factor at a rank, or by its having none.
+fn of_level(look: Look, rank: usize, level: Option<usize>) -> Look {
+    match rank {
+        0 => Look { colour: level.map_or(INK, series), ..look },
+        1 => Look { marker: level.map_or(Marker::Down, |level| MARKERS[level % MARKERS.len()]), ..look },
+        2 => Look { filling: level.map_or(Filling::Pierced, |level| FILLINGS[level % FILLINGS.len()]), ..look },
+        _ => look,
     }
 }
 
@@ -329,10 +336,11 @@ fn draw(scene: &mut Scene, (x, y): (f64, f64), look: Look) {
             Marker::Square => &[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
             Marker::Triangle => &[(0.0, -1.2), (1.1, 0.8), (-1.1, 0.8)],
             Marker::Diamond => &[(0.0, -1.25), (1.25, 0.0), (0.0, 1.25), (-1.25, 0.0)],
+            Marker::Down => &[(0.0, 1.2), (-1.1, -0.8), (1.1, -0.8)],
         };
         corners.iter().map(|(dx, dy)| (x + radius * dx, y + radius * dy)).collect()
     };
-    let is_full = look.filling == Filling::Full;
+    let is_full = matches!(look.filling, Filling::Full | Filling::Pierced);
     if look.marker == Marker::Circle {
         scene.circle((x, y), look.radius, look.colour, (!is_full).then_some(1.2));
     } else {
@@ -341,8 +349,10 @@ fn draw(scene: &mut Scene, (x, y): (f64, f64), look: Look) {
             scene.area(&outline(look.radius - 1.4), WHITE, 1.0);
         }
     }
-    if look.filling == Filling::Dotted {
-        scene.circle((x, y), 1.1, look.colour, None);
+    match look.filling {
+        Filling::Dotted => scene.circle((x, y), 1.1, look.colour, None),
+        Filling::Pierced => scene.circle((x, y), 1.3, WHITE, None),
+        Filling::Hollow | Filling::Full => {}
     }
 }
 
@@ -402,14 +412,23 @@ fn spread(wanted: &[f64], gap: f64, (low, high): (f64, f64)) -> Vec<f64> {
     places
 }
 
-/// Positions of the points that no other one beats, by rising energy. One beats another if it is
-/// cheaper and not worse, or better and not dearer, each beyond what can be told.
-fn pareto(points: &[Point], is_better: impl Fn(&Point, &Point) -> bool) -> Vec<usize> {
-    let beats = |a: &Point, b: &Point| a.is_cheaper(b) && !is_better(b, a) || is_better(a, b) && !b.is_cheaper(a);
-    let unbeaten = |index: &usize| !points.iter().any(|other| beats(other, &points[*index]));
-    let mut front: Vec<usize> = (0..points.len()).filter(unbeaten).collect();
+/// Positions of the points of the Pareto front, by rising energy: those than which no other one is at least
+/// as good and at most as dear, and better or cheaper. Values are better the larger they are times `sign`.
+fn pareto(points: &[Point], sign: f64) -> Vec<usize> {
+    let dominates = |a: &Point, b: &Point| {
+        let gain = sign * (a.value - b.value);
+        gain >= 0.0 && !b.is_cheaper(a) && (gain > 0.0 || a.is_cheaper(b))
+    };
+    let undominated = |index: &usize| !points.iter().any(|other| dominates(other, &points[*index]));
+    let mut front: Vec<usize> = (0..points.len()).filter(undominated).collect();
     front.sort_by(|&a, &b| points[a].energy.total_cmp(&points[b].energy));
     front
+}
+
+/// Positions on a front, given by rising energy, that are not better than the next cheaper one beyond chance.
+fn undecided(front: &[usize], is_better: impl Fn(usize, usize) -> bool) -> Vec<usize> {
+    let neighbours = front.windows(2).filter(|pair| !is_better(pair[1], pair[0]));
+    neighbours.map(|pair| pair[1]).collect()
 }
 
 /// Shades the energies that cannot be told from the least; returns how many arms have such.
@@ -421,12 +440,17 @@ fn draw_ties(scene: &mut Scene, x: &Axis, (top, floor): (f64, f64), points: &[Po
     points.iter().filter(|point| !cheapest.is_cheaper(point)).count()
 }
 
-fn ring(scene: &mut Scene, centre: (f64, f64), radius: f64) {
+/// Draws a ring around a marker, or a broken one.
+fn ring(scene: &mut Scene, centre: (f64, f64), radius: f64, is_broken: bool) {
     let corner = |step: i32| {
         let angle = f64::from(step) * std::f64::consts::TAU / 36.0;
         (centre.0 + radius * angle.cos(), centre.1 + radius * angle.sin())
     };
-    scene.line(&(0..=36).map(corner).collect::<Vec<_>>(), 0.9, INK);
+    let arcs: Vec<(i32, i32)> =
+        if is_broken { (0..6).map(|arc| (6 * arc, 6 * arc + 3)).collect() } else { vec![(0, 36)] };
+    for (from, to) in arcs {
+        scene.line(&(from..=to).map(corner).collect::<Vec<_>>(), 0.9, INK);
+    }
 }
 
 /// Left, upper, right and lower edge.
@@ -496,19 +520,22 @@ fn draw_names(
 }
 
 /// What colours, shapes, filling and size mean, one group each.
-fn keys<'a>(study: &'a Study, order: &[&'a Factor], sizes: &Sizes) -> Vec<(String, Vec<Entry<'a>>)> {
+fn keys<'a>(
+    study: &'a Study,
+    points: &[Point<'_>],
+    order: &[&'a Factor],
+    sizes: &Sizes,
+) -> Vec<(String, Vec<Entry<'a>>)> {
     let key = |look: Look, label: String| -> Entry<'a> { (Box::new(move |scene, at| draw(scene, at, look)), label) };
     let mut groups: Vec<(String, Vec<Entry>)> = Vec::new();
     for (rank, factor) in order.iter().take(3).enumerate() {
-        let entries = factor.levels.iter().enumerate().map(|(index, level)| {
-            let look = match rank {
-                0 => Look { colour: series(index), ..PLAIN },
-                1 => Look { marker: MARKERS[index % MARKERS.len()], ..PLAIN },
-                _ => Look { filling: FILLINGS[index % FILLINGS.len()], ..PLAIN },
-            };
-            key(look, level.clone())
-        });
-        groups.push((factor.name.clone(), entries.collect()));
+        let levels = factor.levels.iter().enumerate();
+        let mut entries: Vec<Entry> =
+            levels.map(|(index, level)| key(of_level(PLAIN, rank, Some(index)), level.clone())).collect();
+        if points.iter().any(|point| !point.arm.levels.contains_key(&factor.name)) {
+            entries.push(key(of_level(PLAIN, rank, None), "none".to_owned()));
+        }
+        groups.push((factor.name.clone(), entries));
     }
     // One model, one size: nothing to explain.
     if sizes.0.len() > 1 {
@@ -527,29 +554,75 @@ mod tests {
     use super::*;
     use crate::energy::account;
     use crate::standings::Standing;
+    use crate::study::Role;
     use crate::study::tests::{arm, empty, energy};
 
     #[test]
-    fn the_front_is_what_nothing_beats_beyond_what_can_be_told() {
+    fn the_front_is_what_nothing_beats_at_energies_that_can_be_told() {
         let arms = ["a", "b", "c", "d", "e"].map(|name| arm(name, Role::Cell));
-        let front = |energies: &[f64], values: &[f64], resolution: f64, least: f64| -> Vec<usize> {
+        let front = |energies: &[f64], values: &[f64], resolution: f64, sign: f64| -> Vec<usize> {
             let point = |((arm, &energy), &value)| Point { arm, energy, resolution, value };
             let points: Vec<Point> = arms.iter().zip(energies).zip(values).map(point).collect();
-            pareto(&points, |a, b| a.value - b.value > least)
+            pareto(&points, sign)
         };
         // By energy: a is cheapest, b better, c dearer and worse than b, d best.
         let (energies, values) = ([1.0, 2.0, 3.0, 4.0], [0.2, 0.5, 0.4, 0.9]);
-        assert_eq!(front(&energies, &values, 0.0, 0.0), [0, 1, 3]);
-        // Where chance explains differences up to 0.35, b is no better than a and dearer.
-        assert_eq!(front(&energies, &values, 0.0, 0.35), [0, 3]);
-        // 3 % apart and within 25 %: whatever the order, both stay, and so does what is no worse.
-        assert_eq!(front(&[1.0, 1.03], &[0.5, 0.5], 0.25, 0.1), [0, 1]);
-        assert_eq!(front(&[1.03, 1.0], &[0.55, 0.5], 0.25, 0.1), [1, 0]);
-        // Better beyond chance at an energy that cannot be told apart: the better one alone.
-        assert_eq!(front(&[1.0, 1.2], &[0.2, 0.5], 0.25, 0.1), [1]);
-        // Cheaper by more than can be told and no worse: the cheaper one alone.
-        assert_eq!(front(&[1.0, 1.4], &[0.5, 0.55], 0.25, 0.1), [0]);
-        assert!(front(&[], &[], 0.25, 0.0).is_empty());
+        assert_eq!(front(&energies, &values, 0.0, 1.0), [0, 1, 3]);
+        assert_eq!(front(&energies, &values, 0.0, -1.0), [0], "where less is better, the cheapest is best");
+        // Of energies within 25 % the better one alone, whatever the order; of equal values both.
+        assert_eq!(front(&[1.03, 1.0], &[0.55, 0.5], 0.25, 1.0), [0]);
+        assert_eq!(front(&[1.0, 1.2], &[0.2, 0.5], 0.25, 1.0), [1]);
+        assert_eq!(front(&[1.03, 1.0], &[0.5, 0.5], 0.25, 1.0), [1, 0]);
+        // Cheaper by more than can be told: with equal values the cheaper one alone, otherwise both.
+        assert_eq!(front(&[1.0, 1.4], &[0.5, 0.5], 0.25, 1.0), [0]);
+        assert_eq!(front(&[1.0, 1.4], &[0.5, 0.55], 0.25, 1.0), [0, 1]);
+        assert!(front(&[], &[], 0.25, 1.0).is_empty());
+    }
+
+    #[test]
+    fn what_chance_may_explain_of_a_front_is_marked() {
+        // Of the front 4, 2, 7 the second is no better than the first beyond chance; the cheapest stands by itself.
+        assert_eq!(undecided(&[4, 2, 7], |dearer, cheaper| (dearer, cheaper) == (7, 2)), [2]);
+        assert_eq!(undecided(&[4, 2, 7], |_, _| false), [2, 7]);
+        assert!(undecided(&[4], |_, _| false).is_empty() && undecided(&[], |_, _| true).is_empty());
+        let lines = |is_broken| {
+            let mut scene = Scene::new(20.0, 20.0);
+            ring(&mut scene, (10.0, 10.0), 5.0, is_broken);
+            scene.shapes.len()
+        };
+        assert_eq!((lines(false), lines(true)), (1, 6));
+    }
+
+    #[test]
+    fn an_arm_without_a_level_looks_like_none_that_has_one() {
+        let factor = |name: &str, levels: &[&str]| Factor {
+            name: name.into(),
+            levels: levels.iter().map(|level| (*level).to_owned()).collect(),
+        };
+        let mut study = empty();
+        study.factors =
+            vec![factor("sft", &["none", "both"]), factor("teacher", &["x", "y"]), factor("algorithm", &["kd", "ce"])];
+        let levels = |levels: &[(&str, &str)]| levels.iter().map(|(f, l)| ((*f).to_owned(), (*l).to_owned())).collect();
+        let cell = |teacher: &str| Arm {
+            levels: levels(&[("sft", "none"), ("teacher", teacher), ("algorithm", "kd")]),
+            ..arm(teacher, Role::Cell)
+        };
+        let control = Arm { levels: levels(&[("sft", "none"), ("algorithm", "ce")]), ..arm("ce", Role::Control) };
+        let arms = [cell("x"), cell("y"), control];
+        let points: Vec<Point> =
+            arms.iter().map(|arm| Point { arm, energy: 1.0, resolution: 0.0, value: 0.5 }).collect();
+        let (order, sizes) = (by_levels(&study.factors), Sizes::of(&study, &points));
+        let markers: Vec<Marker> = arms.iter().map(|arm| look(&order, arm, &sizes).marker).collect();
+        assert_eq!(markers, [Marker::Circle, Marker::Square, Marker::Down]);
+        let labels = |points: &[Point]| -> Vec<Vec<String>> {
+            let groups = keys(&study, points, &order, &sizes);
+            groups.into_iter().map(|(_, entries)| entries.into_iter().map(|(_, label)| label).collect()).collect()
+        };
+        assert_eq!(labels(&points), [vec!["none", "both"], vec!["x", "y", "none"], vec!["kd", "ce"]]);
+        assert_eq!(labels(&points[..2])[1], ["x", "y"]);
+        let none = of_level(PLAIN, 0, None);
+        assert!((0..COLOURS).all(|level| of_level(PLAIN, 0, Some(level)).colour != none.colour));
+        assert!((0..3).all(|level| of_level(PLAIN, 2, Some(level)).filling != of_level(PLAIN, 2, None).filling));
     }
 
     fn standings(study: &Study) -> Standings {

@@ -108,13 +108,13 @@ pub fn figures(
         figures.push(Figure::new("front", front.caption, front.scene)?);
     }
     if let Some(scene) = forest::forest(study, answers, FULL_WIDTH) {
-        let caption = "Effects of the declared hypotheses with intervals at the level of the adjusted p, each over the standard deviation of units (d_z where every question is one). Filled: significant after Holm; hollow: not; no mark: the difference never varies, or its interval has no limits.";
+        let caption = "Effects of the declared hypotheses with intervals (Holm), each over the standard deviation of units (d_z where every question is one). Filled: significant after Holm, as its claim is; hollow: not; no mark: the difference never varies, or its interval has no limits.";
         figures.push(Figure::new("forest", caption, scene)?);
     }
     let columns: Vec<String> = study.metrics.iter().map(|metric| metric.label.clone()).collect();
     let rows = contrast_rows(study, scores, answers, resampling);
     if !rows.is_empty() && !columns.is_empty() {
-        let caption = "Every hypothesis on every metric: standardised effect, positive (blue) where it favours the claim. Outlined cells were declared and carry their p values; the others are exploratory, with Holm's adjustment over them. *, **, ***: adjusted p below 0.05, 0.01, 0.001.";
+        let caption = "Every hypothesis on every metric: standardised effect, positive (blue) where it favours the claim. Outlined cells were declared and carry their adjusted p values; the others are exploratory, with Holm's adjustment over them. *, **, ***: adjusted p below 0.05, 0.01, 0.001.";
         let scene = heatmap::heatmap(&columns, &rows, FULL_WIDTH);
         figures.push(Figure::new("heatmap-hypotheses", caption, scene)?);
     }

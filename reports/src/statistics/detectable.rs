@@ -17,9 +17,13 @@ pub struct Component {
 impl Component {
     /// Half-width of the two-sided interval of level `1 - alpha`, if this were the only part.
     pub fn reach(self, alpha: f64) -> f64 {
+        self.quantile(alpha) * self.variance.sqrt()
+    }
+
+    /// Student's two-sided quantile for its degrees of freedom.
+    pub fn quantile(self, alpha: f64) -> f64 {
         let student = StudentsT::new(0.0, 1.0, self.degrees);
-        let t = student.map_or(f64::NAN, |student| -student.inverse_cdf(alpha / 2.0));
-        t * self.variance.sqrt()
+        student.map_or(f64::NAN, |student| -student.inverse_cdf(alpha / 2.0))
     }
 
     /// Values that its estimate takes, equally likely, if the variance is as given.

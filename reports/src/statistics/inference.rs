@@ -7,6 +7,7 @@ use super::moments;
 use super::p_value::P;
 use super::permutation::{Permutation, permutation};
 use super::units::Units;
+use super::wilson::{effective_count, wilson};
 use super::{Interval, Resampling};
 
 /// Holds what can be said of a mean difference.
@@ -79,7 +80,20 @@ impl Inference {
     /// Returns the differences that the test does not reject at `alpha`; unbounded where there are too few
     /// units to reject anything.
     pub fn interval(&self, alpha: f64) -> Interval {
-        let Interval { low, high } = self.permutation.interval(alpha);
+        self.over_seeds(self.permutation.interval(alpha), alpha)
+    }
+
+    /// Returns the interval of a mean of values in 0..=1, by itself: over units that of [`wilson`], which
+    /// holds where nearly all are right, while flipping the signs of such skewed values gives limits that
+    /// are too close.
+    pub fn interval_of_share(&self, alpha: f64) -> Interval {
+        let units = (self.units.degrees + 1.0) as usize;
+        let count = effective_count(self.effect, self.units.variance, units);
+        self.over_seeds(wilson(self.effect, count, self.units.quantile(alpha)), alpha)
+    }
+
+    /// Widens an interval over units by what seeds add to it.
+    fn over_seeds(&self, Interval { low, high }: Interval, alpha: f64) -> Interval {
         let Some(seeds) = self.seeds.filter(|seeds| seeds.variance > 0.0) else { return Interval { low, high } };
         let reach = seeds.reach(alpha);
         Interval {
@@ -161,6 +175,17 @@ mod tests {
         assert!((two.interval(0.05).low - (mean - 0.254)).abs() < 2e-3 && two.p().value > 0.05);
         let equal = Inference::new(&units, &[mean, mean], RESAMPLING);
         assert!(equal.p().is_at_floor() && equal.interval(0.05).low > 0.21);
+    }
+
+    #[test]
+    fn a_share_has_wilsons_interval_and_that_of_seeds_on_top() {
+        // scipy: t.ppf(.975, 29) is 2.045230; all right, so that 30 units count: 30 / (30 + t^2).
+        let units = Units::each(&[1.0; 30]);
+        let one = Inference::new(&units, &[1.0], RESAMPLING).interval_of_share(0.05);
+        assert!((one.low - 0.877_630).abs() < 1e-5 && one.high == 1.0, "{one:?}");
+        // t.ppf(.975, 1) times sqrt(2 0.01^2 / 2).
+        let two = Inference::new(&units, &[0.99, 1.01], RESAMPLING).interval_of_share(0.05);
+        assert!((two.low - (1.0 - 0.127_062_f64.hypot(1.0 - one.low))).abs() < 1e-5, "{two:?}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod randomisation;
 pub mod sign;
 pub mod units;
 pub mod wilcoxon;
+pub mod wilson;
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -1,4 +1,4 @@
-//! Sum, mean and variance.
+//! Sums, mean and variance.
 
 /// Adds values up without rounding on the way: the exact sum, rounded once.
 ///
@@ -46,6 +46,18 @@ pub fn sum(values: impl IntoIterator<Item = f64>) -> f64 {
         }
     }
     if total.is_finite() { total } else { plain }
+}
+
+/// Adds rows up, column by column; no column for no row.
+pub fn columns<'r>(rows: impl IntoIterator<Item = &'r [f64]>) -> Vec<f64> {
+    let mut rows = rows.into_iter();
+    let mut sums = rows.next().map(<[f64]>::to_vec).unwrap_or_default();
+    for row in rows {
+        for (sum, value) in sums.iter_mut().zip(row) {
+            *sum += value;
+        }
+    }
+    sums
 }
 
 /// Computes the arithmetic mean; NaN for no values.

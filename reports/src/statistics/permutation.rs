@@ -9,14 +9,16 @@ use super::{Interval, Resampling, stream};
 
 /// Holds the outcomes of flipping the sign of whole units.
 ///
-/// Fisher (1935), "The design of experiments", section 21. If the true mean is `t`, what units are
-/// above or below it by could as well have the other sign: pattern `e` of signs is as extreme as
-/// what was observed when `|A - t N| <= |sum e (U - t n)|`, for unit sums `U` and sizes `n` with
+/// Fisher (1935), "The design of experiments", section 21. The assumption: what units are above or below
+/// the true mean `t` by is symmetric, so that it could as well have the other sign. It holds where both
+/// sides have one law; where their laws have equal means and unequal shapes, the level holds for many
+/// units, as that of the t test does (Romano 1990, "On the behavior of randomization tests without a group
+/// invariance assumption"). Pattern `e` of signs is as extreme as what was observed when `|A - t N| <= |sum e (U - t n)|`, for unit sums `U` and sizes `n` with
 /// totals `A` and `N`. That holds exactly for every `t` between the mean over the flipped units and
 /// the mean over the others. So one set of patterns gives both the test of zero and, by inversion,
 /// the interval, and they agree: p is below alpha if and only if zero lies outside the interval of
-/// level 1 - alpha. As flips leave the sum of squares alone, it makes no difference whether the mean
-/// is studentised. The inversion for plain means: Hartigan (1969), "Using subsample values as
+/// level 1 - alpha. With units of equal size flips leave the sum of squares alone, so that it makes no
+/// difference whether the mean is studentised; with unequal ones it does, and here it is not. The inversion for plain means: Hartigan (1969), "Using subsample values as
 /// typical values".
 ///
 /// Up to as many patterns as there would be random ones, all are tried; `e` and `-e` are the same.

@@ -4,6 +4,7 @@ use rand::RngExt;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::moments::columns;
 use super::{P, Resampling, stream};
 
 /// Reports an approximate randomisation test.
@@ -35,15 +36,8 @@ pub fn randomisation(
 ) -> Randomisation {
     assert_eq!(first.len(), second.len(), "items are paired");
     let width = first.first().map_or(0, Vec::len);
-    let sum = |rows: &[Vec<f64>]| {
-        let mut sums = vec![0.0; width];
-        for row in rows {
-            assert_eq!(row.len(), width, "rows are equally long");
-            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-        }
-        sums
-    };
-    let (first_sums, second_sums) = (sum(first), sum(second));
+    assert!(first.iter().chain(second).all(|row| row.len() == width), "rows are equally long");
+    let [first_sums, second_sums] = [first, second].map(|rows| columns(rows.iter().map(Vec::as_slice)));
     // What a swap of the item adds to the first side and takes from the second.
     let swaps: Vec<Vec<f64>> =
         first.iter().zip(second).map(|(a, b)| b.iter().zip(a).map(|(b, a)| b - a).collect()).collect();

@@ -17,6 +17,8 @@ pub struct Units {
     pub(super) sums: Vec<f64>,
     /// Number, or weight, of its questions.
     pub(super) sizes: Vec<f64>,
+    /// Bound on the rounding of each unit's sum.
+    pub(super) own_rounding: Vec<f64>,
     /// Bound on the rounding of any sum over units: sums closer than this are equal.
     pub(super) rounding: f64,
 }
@@ -41,17 +43,18 @@ impl Units {
     /// Adds up items within units.
     pub fn of(items: impl IntoIterator<Item = Item>) -> Self {
         let (mut sums, mut sizes): (Vec<Vec<f64>>, Vec<Vec<f64>>) = (Vec::new(), Vec::new());
-        let mut rounding = 0.0;
+        let mut rounding = Vec::new();
         for item in items {
             if sums.len() <= item.unit {
                 sums.resize(item.unit + 1, Vec::new());
                 sizes.resize(item.unit + 1, Vec::new());
+                rounding.resize(item.unit + 1, 0.0);
             }
             sums[item.unit].push(item.sum);
             sizes[item.unit].push(item.size);
             // Equal values differ by exactly nothing, however large they are.
             if item.sum != 0.0 {
-                rounding += 4.0 * EPSILON * item.magnitude;
+                rounding[item.unit] += 4.0 * EPSILON * item.magnitude;
             }
         }
         let added = |lists: Vec<Vec<f64>>| lists.into_iter().map(moments::sum).collect();
@@ -71,19 +74,20 @@ impl Units {
         let moved: Vec<f64> = without.iter().map(|(without, size)| (total - size) * (whole - without)).collect();
         let shift = moments::sum(moved.iter().copied()) / total;
         let sums = moved.into_iter().zip(&sizes).map(|(moved, size)| size * (whole - shift) + moved).collect();
-        let rounding = 8.0 * EPSILON * without.len() as f64 * total * magnitude;
+        let rounding = vec![8.0 * EPSILON * total * magnitude; without.len()];
         Self::new(sums, sizes, rounding)
     }
 
-    fn new(mut sums: Vec<f64>, mut sizes: Vec<f64>, rounding: f64) -> Self {
+    fn new(mut sums: Vec<f64>, mut sizes: Vec<f64>, mut own_rounding: Vec<f64>) -> Self {
         // A unit without questions says nothing.
-        let kept: Vec<bool> = sizes.iter().map(|size| *size > 0.0).collect();
-        let mut keep = kept.iter();
-        sums.retain(|_| *keep.next().unwrap_or(&false));
+        for list in [&mut sums, &mut own_rounding] {
+            let mut sizes = sizes.iter();
+            list.retain(|_| sizes.next().is_some_and(|size| *size > 0.0));
+        }
         sizes.retain(|size| *size > 0.0);
         let total: f64 = sums.iter().map(|sum| sum.abs()).sum();
-        let rounding = rounding + sums.len() as f64 * EPSILON * total;
-        Self { sums, sizes, rounding }
+        let rounding = own_rounding.iter().sum::<f64>() + sums.len() as f64 * EPSILON * total;
+        Self { sums, sizes, own_rounding, rounding }
     }
 
     /// Number of units.
@@ -96,9 +100,12 @@ impl Units {
         moments::sum(self.sums.iter().copied()) / self.size()
     }
 
-    /// Mean difference of each unit.
+    /// Mean difference of each unit; 0 where only rounding keeps its differences from cancelling out, so
+    /// that tests of ranks and signs see a tie.
     pub fn means(&self) -> Vec<f64> {
-        self.sums.iter().zip(&self.sizes).map(|(sum, size)| sum / size).collect()
+        let sums = self.sums.iter().zip(&self.own_rounding);
+        let sums = sums.map(|(sum, rounding)| if sum.abs() <= *rounding { 0.0 } else { *sum });
+        sums.zip(&self.sizes).map(|(sum, size)| sum / size).collect()
     }
 
     /// Variance of the mean over units, `n / (n - 1) sum (U - mean n_u)^2 / N^2`; NaN for fewer than
@@ -174,6 +181,21 @@ mod tests {
         assert!(found.means().iter().zip(wanted.means()).all(|(found, wanted)| (found - wanted).abs() < 1e-12));
         assert!((found.variance() - wanted.variance()).abs() < 1e-12);
         assert_eq!(Units::jackknife(0.0, &[(0.0, 1.0); 3], 1.0).means(), [0.0; 3]);
+    }
+
+    #[test]
+    fn a_tie_within_a_unit_is_none_of_rounding() {
+        // 1/2 - 1/3 and 1/2 - 2/3 come to 5.6e-17 in f64.
+        let (half, third) = (1.0 / 2.0, 1.0 / 3.0);
+        let tied = [(half, third, 0), (half, 2.0 * third, 0), (0.0, 0.0, 1), (0.3, 0.3 - 1e-12, 2)];
+        let means = Units::paired(tied).means();
+        assert_eq!(means[..2], [0.0, 0.0]);
+        assert!(means[2] > 9e-13, "a small difference is one: {means:?}");
+        // Units without questions take their bound along.
+        let empty = Item { unit: 0, sum: 0.0, size: 0.0, magnitude: 0.0 };
+        let large = Item { unit: 1, sum: 1e-9, size: 1.0, magnitude: 1e9 };
+        let small = Item { unit: 2, sum: 1e-9, size: 1.0, magnitude: 1.0 };
+        assert_eq!(Units::of([empty, large, small]).means(), [0.0, 1e-9]);
     }
 
     #[test]

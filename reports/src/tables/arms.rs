@@ -4,7 +4,7 @@ use super::{Cell, Column, DIVERGED, Table, Value};
 use crate::number;
 use crate::plots::file_stem;
 use crate::record::Direction;
-use crate::standings::{Standing, Standings};
+use crate::standings::{Standing, Standings, is_share};
 use crate::study::{Arm, Metric, Outcome, Role, Study};
 use crate::vocabulary;
 
@@ -28,15 +28,17 @@ pub fn overview(study: &Study, standings: &[Standings]) -> Table {
         divide(&mut table, study, index);
     }
     table.notes = notes(study);
-    table.notes.extend(study.metrics.iter().filter_map(|metric| vocabulary::note(study, metric)));
+    table.notes.extend(vocabulary::note(study, &study.metrics));
     table
 }
 
-/// Tabulates one metric: value, interval, spread over seeds, difference from the baseline.
-pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Table {
+/// Tabulates one metric: value, interval, spread over seeds, difference from the baseline; intervals at a level
+/// such as 0.95.
+pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings, level: f64) -> Table {
     let mut columns = vec![Column::left("Arm")];
     columns.push(Column::right(metric.label.clone()));
-    columns.push(Column::right("95 % CI"));
+    let interval = format!("{} % CI", number::percent(level));
+    columns.push(Column::right(&interval));
     let spread = standings.arms.iter().any(|arm| arm.deviation.is_some());
     if spread {
         columns.push(Column::right("s.d. of seeds"));
@@ -44,17 +46,14 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
     let compared = standings.arms.iter().any(|arm| arm.against_baseline.is_some());
     if compared {
         columns.push(Column::right("Gain on baseline"));
-        columns.push(Column::right("95 % CI of gain"));
+        columns.push(Column::right(format!("{interval} of gain (not adjusted)")));
         columns.push(Column::right("p (Holm)"));
     }
     let caption = format!(
         "{} ({}, {} is better), {}.",
         metric.label,
         metric.unit,
-        match metric.direction {
-            Direction::Higher => "higher",
-            Direction::Lower => "lower",
-        },
+        metric.direction.label(),
         metric.aggregation.describe()
     );
     let mut table = Table::new(format!("metric-{}", file_stem(&metric.name)), caption, columns);
@@ -86,7 +85,10 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings) -> Tabl
         divide(&mut table, study, index);
     }
     table.notes = notes(study);
-    table.notes.extend(vocabulary::note(study, metric));
+    if is_share(metric) {
+        table.notes.push("CI of the value: Wilson's, with as many answers as know as much as the units do.".to_owned());
+    }
+    table.notes.extend(vocabulary::note(study, [metric]));
     table
 }
 

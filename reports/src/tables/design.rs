@@ -2,7 +2,6 @@
 
 use super::{Cell, Column, Table, Value};
 use crate::number;
-use crate::record::Direction;
 use crate::scores::Scores;
 use crate::study::{Outcome, Study};
 
@@ -106,15 +105,11 @@ pub fn metrics(study: &Study) -> Table {
         ],
     );
     for metric in &study.metrics {
-        let better = match metric.direction {
-            Direction::Higher => "higher",
-            Direction::Lower => "lower",
-        };
         table.push(vec![
             Cell::text(&metric.label),
             // Records say 0-100; a range has a dash.
             Cell::text(metric.unit.replace("0-100", "0\u{2013}100")),
-            Cell::text(better),
+            Cell::text(metric.direction.label()),
             Cell::text(metric.aggregation.describe()),
             Cell::text(&metric.source),
             Cell::text(&metric.signature),

@@ -2,7 +2,7 @@
 
 use super::{Cell, Column, Table, Value};
 use crate::contrast::Contrast;
-use crate::hypotheses::{Answer, PROCEDURE, Verdict};
+use crate::hypotheses::{Answer, EXPLORATORY, PROCEDURE, Verdict, exploratory_note};
 use crate::number;
 use crate::statistics::Interval;
 use crate::study::Study;
@@ -23,7 +23,7 @@ pub fn hypotheses(study: &Study, answers: &[Answer]) -> Table {
         Column::right("Better side"),
         Column::right("Worse side"),
         Column::right("Effect"),
-        Column::right("CI"),
+        Column::right("CI (Holm)"),
         Column::right(P),
         Column::right("p (Holm)"),
         Column::left(CHECKS),
@@ -35,12 +35,10 @@ pub fn hypotheses(study: &Study, answers: &[Answer]) -> Table {
     let mut table = Table::new("hypotheses", caption, columns);
     for (index, answer) in answers.iter().enumerate() {
         for (position, metric) in answer.metrics.iter().enumerate() {
-            let label = study.metrics.iter().find(|m| m.name == metric.metric);
-            let label = label.map_or(metric.metric.clone(), |m| m.label.clone());
             let mut cells = vec![
                 Cell::text(format!("H{} {}", index + 1, answer.name)),
                 Cell::text(&answer.contrast),
-                Cell::text(label),
+                Cell::text(study.label(&metric.metric)),
             ];
             match &metric.contrast {
                 Some(contrast) => {
@@ -54,7 +52,10 @@ pub fn hypotheses(study: &Study, answers: &[Answer]) -> Table {
                         Cell::new(Value::Signed(contrast.effect, digits)),
                         Cell::new(interval(metric.interval.unwrap_or(contrast.interval))),
                         Cell::new(Value::P(contrast.p)),
-                        Cell::new(metric.p_adjusted.map_or(Value::Absent, Value::P)),
+                        Cell {
+                            mark: if metric.exploratory { EXPLORATORY } else { "" },
+                            ..Cell::new(metric.p_adjusted.map_or(Value::Absent, Value::P))
+                        },
                         Cell::text(checks(contrast)),
                         Cell::number(contrast.detectable, digits),
                     ]);
@@ -74,13 +75,18 @@ pub fn hypotheses(study: &Study, answers: &[Answer]) -> Table {
     }
     table.notes = vec![
         format!(
-            "{PROCEDURE}. p (Holm): that of the metric, multiplied as that of its claim; CI: simultaneous with it."
+            "{PROCEDURE}. p (Holm): multiplied as that of the claim. CI (Holm): leaves zero out exactly where that p is \
+             below {}; no joint coverage.",
+            study.alpha
         ),
         format!(
             "Detectable: the effect that 80 % of such experiments would find at {}, before adjustment. Checks decide nothing.",
             study.alpha
         ),
     ];
+    if answers.iter().flat_map(|answer| &answer.metrics).any(|metric| metric.exploratory) {
+        table.notes.push(exploratory_note(study));
+    }
     table.paper = Some(Box::new(narrow(&table, answers)));
     table
 }
@@ -147,6 +153,7 @@ mod tests {
             p_adjusted: contrast.as_ref().map(|contrast| contrast.p.times(2.0)),
             interval: contrast.as_ref().map(|_| Interval { low: 0.01, high: 0.2 }),
             contrast,
+            exploratory: true,
             verdict,
         };
         let reason = "arm `a` failed".to_owned();
@@ -174,12 +181,17 @@ mod tests {
     fn a_page_gets_the_same_numbers_in_less_room() {
         let answers = [answer()];
         let table = hypotheses(&empty(), &answers);
-        assert!(table.to_csv().contains("n,Units,Better side,Worse side,Effect,CI low,CI high,p,p (Holm),Checks"));
+        assert!(
+            table
+                .to_csv()
+                .contains("n,Units,Better side,Worse side,Effect,CI (Holm) low,CI (Holm) high,p,p (Holm),Checks")
+        );
         assert!(table.to_csv().contains(",0.06,0.05,supported") && table.to_csv().contains(",,0.05,untestable"));
         assert_eq!(table.for_people().notes[0], "Significance level of every row: 0.05.");
+        assert!(table.notes.last().unwrap().starts_with("\u{2020} exploratory, "), "{:?}", table.notes);
         assert_eq!(shown(&table, 1).last().unwrap(), "untestable: arm `a` failed");
         let narrow = narrow(&table, &answers);
-        let wanted = "H1 em 40 20 0.500 0.400 +0.100 [0.010, 0.200] 0.020 0.040 0.060 supported";
+        let wanted = "H1 em 40 20 0.500 0.400 +0.100 [0.010, 0.200] 0.020 0.040\u{2020} 0.060 supported";
         assert_eq!(shown(&narrow, 0).join(" "), wanted);
         assert_eq!((shown(&narrow, 1)[0].as_str(), shown(&narrow, 1).last().unwrap().as_str()), ("", "untestable"));
         assert!(narrow.rows.iter().all(|row| row.cells.len() == narrow.columns.len()));

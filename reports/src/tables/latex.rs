@@ -122,6 +122,7 @@ pub(crate) fn escape(text: &str) -> String {
             '<' => escaped.push_str("$<$"),
             '>' => escaped.push_str("$>$"),
             '|' => escaped.push_str("$|$"),
+            '\u{2264}' => escaped.push_str("$\\leq$"),
             '\u{2212}' => escaped.push_str("$-$"),
             '\u{221e}' => escaped.push_str("$\\infty$"),
             '\u{d7}' => escaped.push_str("$\\times$"),

@@ -1,7 +1,7 @@
 //! The records themselves.
 
 use super::csv::text;
-use crate::record::{Direction, Record};
+use crate::record::Record;
 
 /// Prints every record as a row of CSV; several counts are separated by spaces.
 pub fn records_csv(records: &[Record]) -> String {
@@ -9,10 +9,6 @@ pub fn records_csv(records: &[Record]) -> String {
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for record in records {
         let counts: Vec<String> = record.counts.iter().map(f64::to_string).collect();
-        let direction = match record.direction {
-            Direction::Higher => "higher",
-            Direction::Lower => "lower",
-        };
         rows.push(vec![
             text(&record.arm),
             record.seed.to_string(),
@@ -21,7 +17,7 @@ pub fn records_csv(records: &[Record]) -> String {
             text(&record.metric),
             record.value.to_string(),
             text(&record.unit),
-            direction.to_owned(),
+            record.direction.label().to_owned(),
             counts.join(" "),
         ]);
     }

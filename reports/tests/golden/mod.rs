@@ -50,7 +50,7 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
         factors: vec![
             factor("teacher", &["same", "other"]),
             factor("sft", &["none", "teacher", "student", "both"]),
-            factor("algorithm", &["kd", "dskd"]),
+            factor("algorithm", &["kd", "dskd", "ce"]),
         ],
         seeds: SEEDS.to_vec(),
         retrained: "students".into(),
@@ -308,7 +308,7 @@ fn metrics() -> Vec<Metric> {
         metric("token-f1", "Token F1", "fraction", up, Mean),
         metric("cosine", "Cosine", "cosine", up, Mean),
         metric("nll", "Loss", "nats/token", down, WeightedMean),
-        metric("perplexity", "Perplexity", "perplexity", down, WeightedGeometricMean),
+        metric("perplexity", "Perplexity", "perplexity/token", down, WeightedGeometricMean),
     ]
 }
 
