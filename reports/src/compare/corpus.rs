@@ -59,7 +59,7 @@ pub(super) fn aggregation(metric: &str, pairs: &[Pair<'_>], notes: &mut Vec<Stri
 /// Compares the scores of both sides.
 ///
 /// The permutation test, with its interval, flips the jackknife pseudo-values of units
-/// ([`Units::jackknife`]); the others recompute the scores of swapped or resampled units.
+/// ([`Units::jackknife`](crate::statistics::Units::jackknife)); the others recompute the scores of swapped or resampled units.
 pub(super) fn compare(
     pairs: &[Pair<'_>],
     grouping: &Grouping,
