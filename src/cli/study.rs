@@ -190,9 +190,8 @@ fn train_split(loaded: &mut Loaded) -> Option<Vec<Example>> {
 fn unreadable_models(loaded: &mut Loaded) {
     let Some(experiment) = &loaded.experiment else { return };
     let mut found = Vec::new();
-    let factors = &experiment.factors;
-    let used = |name: &String| factors.student.contains(name) || factors.teacher.contains(name);
-    for (name, model) in experiment.models.iter().filter(|(name, _)| used(name)) {
+    let used = loaded.design.models();
+    for (name, model) in experiment.models.iter().filter(|(name, _)| used.contains(name.as_str())) {
         let Model::Checkpoint(checkpoint) = model else { continue };
         let at = KeyPath::from("models").key(name).key("checkpoint");
         let unusable = unusable(checkpoint).into_iter();

@@ -208,7 +208,12 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
             },
             Value::Datetime(_) => Err(de::Error::invalid_type(Unexpected::Other("a date"), &visitor)),
             Value::Array(items) => visitor.visit_seq(Items { items: items.iter().enumerate(), path: &self.path }),
-            Value::Table(table) => visitor.visit_map(Entries { entries: table.iter(), value: None, path: &self.path }),
+            Value::Table(table) => {
+                let mut entries: Vec<(&String, &Node)> = table.iter().collect();
+                // As they were typed: factors and their levels keep their order.
+                entries.sort_by_key(|(_, node)| node.key.as_ref().map(|key| (key.source, key.span.start)));
+                visitor.visit_map(Entries { entries: entries.into_iter(), value: None, path: &self.path })
+            }
         };
         read.map_err(|problem| problem.at(&self.path))
     }
@@ -287,7 +292,7 @@ impl<'de, I: Iterator<Item = (usize, &'de Node)>> de::SeqAccess<'de> for Items<'
 }
 
 struct Entries<'p, 'de> {
-    entries: std::collections::btree_map::Iter<'de, String, Node>,
+    entries: std::vec::IntoIter<(&'de String, &'de Node)>,
     value: Option<(&'de String, &'de Node)>,
     path: &'p KeyPath,
 }
@@ -295,7 +300,7 @@ struct Entries<'p, 'de> {
 impl Entries<'_, '_> {
     fn empty() -> Self {
         const ROOT: &KeyPath = &KeyPath(Vec::new());
-        Self { entries: std::collections::btree_map::Iter::default(), value: None, path: ROOT }
+        Self { entries: Vec::new().into_iter(), value: None, path: ROOT }
     }
 }
 

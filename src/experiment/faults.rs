@@ -62,6 +62,22 @@ impl Faults {
         Self { sources, root: Box::new(root), list: Vec::new() }
     }
 
+    /// Starts without faults over another tree of the same texts.
+    pub(crate) fn over(&self, root: Node) -> Self {
+        Self::new(self.sources.clone(), root)
+    }
+
+    /// Takes the faults that were found in another tree of the same texts.
+    pub(crate) fn take(&mut self, other: &Self) {
+        for fault in &other.list {
+            // One that stands in the file was found there, too.
+            let is_known = |known: &Fault| known.message == fault.message && known.place == fault.place;
+            if !self.list.iter().any(is_known) {
+                self.list.push(fault.clone());
+            }
+        }
+    }
+
     /// Adds a fault at the place of a key path: `hypotheses[0].contrast.better`.
     ///
     /// A setting that nobody typed (a default) is shown at the nearest table around it. Nothing is

@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf, absolute};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::design::Design;
 use super::document::{KeyPath, Node, Place, Source, Value};
 use super::faults::{Fault, Faults};
+use super::lay::{Overlaid, designed};
 use super::nearest::nearest;
 use super::remedy::move_up;
 use super::settings::{Experiment, Model, TokenizerSource};
@@ -32,6 +34,10 @@ pub struct Loaded {
     /// The settings, as far as they could be read; none when a file is not TOML. With faults it is
     /// only good for finding more of them.
     pub experiment: Option<Experiment>,
+    /// What is trained and scored, as far as that could be built.
+    pub design: Design,
+    /// The experiment with each level and step of settings laid over it.
+    pub(super) overlaid: Vec<Overlaid>,
     /// Faults found so far and the places of all values.
     pub faults: Faults,
 }
@@ -63,7 +69,9 @@ pub fn load(path: &Path, overrides: &[String]) -> Loaded {
     }
     let experiment = if readable { structure(&mut faults) } else { None };
     let experiment = experiment.map(|experiment| anchored(experiment, &faults));
-    Loaded { name, experiment, faults }
+    let (design, overlaid) =
+        experiment.as_ref().map(|experiment| designed(experiment, &mut faults)).unwrap_or_default();
+    Loaded { name, experiment, design, overlaid, faults }
 }
 
 #[derive(Default)]
@@ -357,7 +365,7 @@ fn place_all(value: Value, place: &Place) -> Value {
 }
 
 /// Makes paths absolute, each from the folder of the source that states it.
-fn anchored(mut experiment: Experiment, faults: &Faults) -> Experiment {
+pub(super) fn anchored(mut experiment: Experiment, faults: &Faults) -> Experiment {
     let anchor = |path: &mut PathBuf, key: KeyPath| {
         if let (Some(folder), false) = (faults.folder_of(key), path.as_os_str().is_empty()) {
             *path = folder.join(&*path);

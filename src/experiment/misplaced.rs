@@ -120,7 +120,9 @@ fn reads_alone(mut tables: BTreeMap<String, Node>) -> bool {
     for key in keys_of_experiment() {
         tables.entry((*key).to_owned()).or_insert_with(|| Node { value: Value::Hole, ..Node::empty() });
     }
-    Experiment::deserialize(Reader::new(&Node { value: Value::Table(tables), ..Node::empty() })).is_ok()
+    let read = Experiment::deserialize(Reader::new(&Node { value: Value::Table(tables), ..Node::empty() }));
+    // Any tables would do as levels of a factor.
+    read.is_ok_and(|experiment| experiment.factors.free.is_empty())
 }
 
 /// Reports that settings belong elsewhere, at the first of them.

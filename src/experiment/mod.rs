@@ -1,21 +1,25 @@
 //! The experiment file: what it may say, what it means, what is wrong with it.
 //!
 //! In order: [`mod@load`] reads the file with its bases and overrides into [`settings`], reporting every
-//! fault of structure; [`mod@check`] looks for faults of meaning; [`mod@arms`] crosses the factors;
+//! fault of structure; [`mod@design`] crosses the [`factors`], each combination
+//! with the [`course`] of what happens to its models; [`mod@check`] looks for faults of meaning;
 //! [`mod@resolve`] writes the settings back with every default; [`mod@identity`] hashes what can change a
 //! result. Faults are collected and shown at once by [`faults`]. Knows nothing of tensors,
 //! tokenizers or data: what needs them is asked of the caller.
 
 mod deserialize;
 mod document;
+mod lay;
 mod misplaced;
 pub(crate) mod nearest;
 mod remedy;
 mod structure;
 mod syntax;
 
-pub mod arms;
 pub mod check;
+pub mod course;
+pub mod design;
+pub mod factors;
 pub mod faults;
 pub mod form;
 pub mod identity;
@@ -23,8 +27,9 @@ pub mod load;
 pub mod resolve;
 pub mod settings;
 
-pub use arms::{Arm, Control, FACTORS, Part, Reference, arms, controls, references};
 pub use check::{Checked, Compared, Ends, Surroundings, check};
+pub use course::{Course, Lesson, Task};
+pub use design::{Arm, Design, Part, Reference};
 pub use document::{KeyPath, Place, Source, Step};
 pub use faults::{Fault, Faults};
 pub use form::Form;

@@ -162,6 +162,14 @@ pub(super) fn conversion(path: &KeyPath, expected: &str, faults: &Faults) -> Opt
             false => "put it in brackets: `[{ ... }]`".to_owned(),
         });
     }
+    if expected == "a table" && path.0 == [Step::Key("factors".to_owned())] {
+        let is_header = node.key.as_ref().is_some_and(|key| is_header(key, faults));
+        return Some(match (source.is_override, is_header) {
+            (true, _) => "set one factor: `--set 'factors.sft=[\"none\", \"both\"]'`".to_owned(),
+            (false, true) => "write `[factors]` with one pair of brackets".to_owned(),
+            (false, false) => "name factors and their levels, such as `sft = [\"none\", \"both\"]`".to_owned(),
+        });
+    }
     if expected == "a table" {
         let entry = path.key("NAME");
         return Some(match source.is_override {

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::factors::{Factors, Level, SftLevel};
+
 /// Holds a whole experiment file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -41,8 +43,25 @@ pub struct Experiment {
     pub tokenizers: BTreeMap<String, TokenizerSource>,
     /// Students and teachers.
     pub models: BTreeMap<String, Model>,
+    /// What happens to the model under study; by default what the factors say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
+    /// What happens to other models, such as teachers, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub recipes: BTreeMap<String, Recipe>,
+    /// Steps of recipes with settings of their own, by name. A step `sft` or `distill` that is not here has
+    /// those of the experiment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub steps: BTreeMap<String, Step>,
     /// The crossed factors.
+    #[serde(default, skip_serializing_if = "Factors::is_empty")]
     pub factors: Factors,
+    /// Combinations of levels that are left out of the design.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<BTreeMap<String, String>>,
+    /// The combinations of levels that the design consists of; all, by default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arms: Vec<BTreeMap<String, String>>,
     /// Distillation algorithms that the factor `algorithm` names.
     #[serde(default)]
     pub algorithms: BTreeMap<String, Algorithm>,
@@ -239,34 +258,61 @@ pub enum Architecture {
     Qwen2,
 }
 
-/// Lists the levels of each factor; a factor with one level is fixed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Factors {
-    /// Models that learn.
-    pub student: Vec<String>,
-    /// Models that teach.
-    pub teacher: Vec<String>,
-    /// What is fine-tuned before distillation.
-    #[serde(default = "no_sft")]
-    pub sft: Vec<SftLevel>,
-    /// Names of algorithms.
-    pub algorithm: Vec<String>,
+/// Says what happens to a model, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Recipe {
+    /// The model that it starts from; none where a factor names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Names of steps; no step leaves the model as it is. None where factors say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<String>>,
 }
 
-/// Says which models are fine-tuned before distillation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SftLevel {
-    /// Neither model.
-    None,
-    /// The teacher only.
-    Teacher,
-    /// The student only.
-    Student,
-    /// Both models.
-    Both,
+/// Describes one step of a recipe. What it leaves out is as the experiment has it in `tuning` and in
+/// `training` of its kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Step {
+    /// Fine-tunes on questions and answers.
+    Sft(SftStep),
+    /// Learns from a teacher.
+    Distill(DistillStep),
 }
+
+/// Describes a step of fine-tuning.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct SftStep {
+    /// Changes to the experiment's `tuning`.
+    #[serde(skip_serializing_if = "Changes::is_empty")]
+    pub tuning: Changes,
+    /// Changes to the experiment's `training.sft`.
+    #[serde(skip_serializing_if = "Changes::is_empty")]
+    pub training: Changes,
+}
+
+/// Describes a step of distillation.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct DistillStep {
+    /// A recipe of `recipes`, or a model that teaches as it is; none where a factor names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<String>,
+    /// An algorithm; none where a factor names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
+    /// Changes to the experiment's `tuning`.
+    #[serde(skip_serializing_if = "Changes::is_empty")]
+    pub tuning: Changes,
+    /// Changes to the experiment's `training.distill`.
+    #[serde(skip_serializing_if = "Changes::is_empty")]
+    pub training: Changes,
+}
+
+/// Settings that are laid over others, as an experiment file has them.
+pub type Changes = BTreeMap<String, toml::Value>;
 
 /// Describes a distillation algorithm. The total loss is `(1 - rate) CE + rate KD`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -671,9 +717,6 @@ fn yes() -> bool {
 }
 fn positions() -> usize {
     2048
-}
-fn no_sft() -> Vec<SftLevel> {
-    vec![SftLevel::None]
 }
 fn one() -> f64 {
     1.0

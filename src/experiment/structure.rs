@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::deserialize::{Kind, Problem, Reader};
 use super::document::{KeyPath, Node, Place, Step, Value};
+use super::factors::LISTED;
 use super::faults::{Fault, Faults};
 use super::misplaced::{Keys, below_missing_header, beside_their_key, keys_of_experiment, without_name};
 use super::nearest::{listed, nearest, remedy};
@@ -84,6 +85,12 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
     }
     let help = match (advice(name, allowed), meant) {
         (Some(advice), _) => advice.to_owned(),
+        (None, None) if allowed == LISTED => {
+            format!(
+                "only {} may be lists of names: write `[factors.{name}]` with a table of settings for each level",
+                listed(LISTED)
+            )
+        }
         (None, None) if is_misplaced => move_up(name),
         (None, Some(meant)) if is_misplaced => format!("{}, or did you mean `{meant}`?", move_up(name)),
         _ => remedy(name, "keys here", allowed.iter().copied()),
@@ -95,6 +102,13 @@ fn unknown_key(path: &KeyPath, name: &str, allowed: &'static [&'static str], fau
         also_of_another_kind(&path.key(meant), &mut fault, faults);
     }
     faults.add(fault);
+    if allowed == LISTED
+        && meant.is_none()
+        && let Some(node) = faults.root.get_mut(&path.0)
+    {
+        // What names the factor elsewhere is not at fault.
+        node.unsound = true;
+    }
 }
 
 /// Adds to the fault of a misspelt key how its value is written, if that is of another kind, too: one slip

@@ -78,7 +78,7 @@ fn byte_order_mark_line_ends_and_tabs_do_not_matter() {
     let text = text.replace("\"\"kleines Modell ü\"\"", "\"kleines Modell ü\"");
     fs::write(&path, &text).expect("a file");
     let arms = checked(&path, &[]).unwrap_or_else(|faults| panic!("{faults}")).arms;
-    assert_eq!(arms[0].student, "kleines Modell ü");
+    assert_eq!(arms[0].course.model, "kleines Modell ü");
     fs::write(&path, text.replace("version\t=\t1", "version\t=\t2")).expect("a file");
     let faults = checked(&path, &[]).expect_err("another version").to_json();
     assert_eq!((&faults["faults"][0]["line"], &faults["faults"][0]["column"]), (&1.into(), &11.into()));
@@ -170,7 +170,7 @@ error: unknown key `sedes` in the experiment
 2 | sedes = [1]
   | ^^^^^
   |
-  = help: did you mean `seeds`? keys here: `version`, `question`, `reproduces`, `seeds`, `retrain`, `baseline`, `alpha`, `assumptions`, `data`, `tokenizers`, `models`, `factors`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
+  = help: did you mean `seeds`? keys here: `version`, `question`, `reproduces`, `seeds`, `retrain`, `baseline`, `alpha`, `assumptions`, `data`, `tokenizers`, `models`, `recipe`, `recipes`, `steps`, `factors`, `exclude`, `arms`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
 
 error: `algorithms.kd.vanilla.temperature` should be above 0, found -2
   --> base.toml:25:15

@@ -19,7 +19,7 @@ error: `models` should be a table, found the number 3
     assert_snapshot!(one_fault(&[], &["factors=all"]), @r#"
 error: `factors` should be a table, found the text "all"
 --> --set factors=all
- = help: set one of its keys, such as `--set factors.student=...`: `student`, `teacher`, `sft`, `algorithm`
+ = help: set one factor: `--set 'factors.sft=["none", "both"]'`
 "#);
 }
 
@@ -65,7 +65,7 @@ error: `factors` should be a table, found a list
 18 | [[factors]]
    | ^^^^^^^^^^^
    |
-   = help: write `[factors]` with one pair of brackets; its keys: `student`, `teacher`, `sft`, `algorithm`
+   = help: write `[factors]` with one pair of brackets
 "#);
 }
 

@@ -28,7 +28,7 @@ error: unknown key `qestion` in the experiment
 2 | qestion = "Does distillation help?"
   | ^^^^^^^
   |
-  = help: did you mean `question`? keys here: `version`, `question`, `reproduces`, `seeds`, `retrain`, `baseline`, `alpha`, `assumptions`, `data`, `tokenizers`, `models`, `factors`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
+  = help: did you mean `question`? keys here: `version`, `question`, `reproduces`, `seeds`, `retrain`, `baseline`, `alpha`, `assumptions`, `data`, `tokenizers`, `models`, `recipe`, `recipes`, `steps`, `factors`, `exclude`, `arms`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
 
 1 fault in `study.toml`
 "#);
@@ -80,7 +80,7 @@ error: unknown key `modles` in the experiment
 13 | [modles]
    |  ^^^^^^
    |
-   = help: did you mean `models`? keys here: `version`, `question`, `reproduces`, `seeds`, `retrain`, `baseline`, `alpha`, `assumptions`, `data`, `tokenizers`, `models`, `factors`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
+   = help: did you mean `models`? keys here: `version`, `question`, `reproduces`, `seeds`, `retrain`, `baseline`, `alpha`, `assumptions`, `data`, `tokenizers`, `models`, `recipe`, `recipes`, `steps`, `factors`, `exclude`, `arms`, `algorithms`, `tuning`, `training`, `evaluation`, `compute`, `energy`, `hypotheses`
 
 error: `models.large.scratch.hidden` should be at least 1, found 0
   --> study.toml:14:45

@@ -75,7 +75,7 @@ fn the_study_has_sixteen_arms() {
     assert_eq!(checked.arms.len(), 16);
     assert_eq!(checked.arms[0].name, "same/none/kd");
     assert_eq!(checked.arms[15].name, "other/both/dskd");
-    assert_eq!(checked.arms[15].levels()["student"], "student");
+    assert_eq!(checked.arms[15].levels["student"], "student");
     assert_eq!(checked.references.len(), 6);
     assert_eq!(checked.notes, Vec::<String>::new());
 }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checking;
-use crate::experiment::arms::{Arm, Control, FACTORS, arms, controls};
+use crate::experiment::course::STEPS;
 use crate::experiment::document::KeyPath;
+use crate::experiment::factors::LISTED;
 use crate::experiment::faults::Fault;
 use crate::experiment::nearest::{listed, remedy};
 use crate::experiment::settings::SftLevel;
@@ -40,16 +41,66 @@ impl Checking<'_, '_> {
         self.levels("teacher", &factors.teacher, "model", &models);
         self.levels("algorithm", &factors.algorithm, "algorithm", &algorithms);
         let at = KeyPath::from("factors.sft");
-        if factors.sft.is_empty() {
+        if factors.sft.is_empty() && self.faults.is_stated(&at) && !factors.is_free("sft") {
             let help = format!("levels: {}", listed(SftLevel::ALL.map(SftLevel::name)));
             self.faults.at(&at, "the factor `sft` has no levels", help);
+        }
+        for (name, levels) in &factors.free {
+            let at = KeyPath::from("factors").key(name);
+            if levels.is_empty() {
+                let help = format!("write `[{at}]` with a table of settings for each level");
+                self.faults.at(&at, format!("the factor `{name}` has no levels"), help);
+            }
+        }
+        for (key, rows) in [("exclude", &experiment.exclude), ("arms", &experiment.arms)] {
+            for (index, levels) in rows.iter().enumerate() {
+                self.selection(levels, &KeyPath::from(key).index(index));
+            }
         }
         let sft: Vec<&str> = factors.sft.iter().map(|level| level.name()).collect();
         self.require_distinct(&sft, &at);
         self.controls();
         for name in algorithms {
-            if !factors.algorithm.iter().any(|level| level == name) {
+            if !self.uses_algorithm(name) {
                 self.notes.push(format!("no factor uses the algorithm `{name}`"));
+            }
+        }
+    }
+
+    /// Checks that recipes name what there is, and that no factor says the same in another way.
+    pub(super) fn recipes(&mut self) {
+        let experiment = self.experiment;
+        let main = experiment.recipe.iter().map(|recipe| (KeyPath::from("recipe"), recipe));
+        let others = experiment.recipes.iter().map(|(name, recipe)| (KeyPath::from("recipes").key(name), recipe));
+        let all: Vec<_> = main.chain(others).collect();
+        for (at, recipe) in all {
+            if let Some(model) = &recipe.model
+                && self.faults.lacks("models", model)
+            {
+                let names = experiment.models.keys().map(String::as_str);
+                let help = remedy(model, "models", names);
+                self.faults.at(at.key("model"), format!("no model is named `{model}`"), help);
+            }
+            for (index, step) in recipe.steps.iter().flatten().enumerate() {
+                if !STEPS.contains(&step.as_str()) && self.faults.lacks("steps", step) {
+                    let help = remedy(step, "steps", experiment.steps.keys().map(String::as_str).chain(STEPS));
+                    let message = format!("no step is named `{step}`");
+                    self.faults.at(at.key("steps").index(index), message, help);
+                }
+            }
+        }
+        let Some(recipe) = &experiment.recipe else { return };
+        let twice = [
+            ("student", recipe.model.is_some() && !experiment.factors.student.is_empty(), "model"),
+            ("sft", recipe.steps.is_some() && self.faults.is_stated("factors.sft"), "steps"),
+        ];
+        for (factor, both, key) in twice {
+            if both && !experiment.factors.is_free(factor) {
+                let at = KeyPath::from("factors").key(factor);
+                let message = format!("`{at}` and `recipe.{key}` both say what happens");
+                let context = [(KeyPath::from("recipe").key(key), "said here, too")];
+                let help = format!("remove one, or write the levels of `{factor}` as tables of settings");
+                self.faults.add_with(Fault::new(at, message).help(help), &context);
             }
         }
     }
@@ -84,12 +135,15 @@ impl Checking<'_, '_> {
         let at = KeyPath::from("factors").key(factor);
         let kinds = format!("{kind}s");
         if levels.is_empty() {
-            let help = format!("{kinds}: {}", listed(defined.iter().copied()));
-            self.faults.at(&at, format!("the factor `{factor}` has no levels"), help);
+            if self.faults.is_stated(&at) && !self.experiment.factors.is_free(factor) {
+                let help = format!("{kinds}: {}", listed(defined.iter().copied()));
+                self.faults.at(&at, format!("the factor `{factor}` has no levels"), help);
+            }
+            return;
         }
         self.require_distinct(levels, &at);
         if defined.is_empty() {
-            if self.faults.is_sound(kinds.as_str()) && !levels.is_empty() {
+            if self.faults.is_sound(kinds.as_str()) {
                 let message = format!("the experiment defines no {kinds}, the factor `{factor}` names {}", {
                     listed(levels.iter().map(String::as_str))
                 });
@@ -116,17 +170,14 @@ impl Checking<'_, '_> {
             return;
         }
         // By their levels: one that is stated twice is a fault of its own.
-        let arms = arms(self.experiment);
-        let controls = controls(self.experiment);
-        let arms = arms.iter().filter(|arm| arm.matches(baseline)).map(Arm::levels);
-        let controls = controls.iter().filter(|control| control.matches(baseline)).map(Control::levels);
-        let chosen = arms.chain(controls).collect::<BTreeSet<_>>().len();
+        let arms = self.design.arms.iter().chain(&self.design.controls);
+        let chosen = arms.filter(|arm| arm.matches(baseline)).map(|arm| &arm.levels).collect::<BTreeSet<_>>().len();
         if chosen == 0 && self.faults.is_sound("factors") {
             let message = "the baseline is no arm of the design: a control is fine-tuned as its student only";
             self.faults.at("baseline", message, "write `sft = \"none\"` or `sft = \"student\"` beside the control");
         }
         if chosen > 1 {
-            let open = FACTORS.into_iter().filter(|factor| {
+            let open = self.experiment.factors.names().filter(|factor| {
                 let levels = self.experiment.factors.levels(factor);
                 let distinct = levels.map_or(0, |levels| levels.into_iter().collect::<BTreeSet<_>>().len());
                 !baseline.contains_key(*factor) && distinct > 1
@@ -148,10 +199,13 @@ impl Checking<'_, '_> {
 
     /// Checks that a factor exists; `at` is where it is named.
     pub(super) fn factor(&mut self, factor: &str, at: &KeyPath) -> bool {
-        let known = FACTORS.contains(&factor);
-        if !known {
+        let factors = &self.experiment.factors;
+        // A list whose levels could not be read is there all the same.
+        let known = factors.names().any(|name| name == factor)
+            || LISTED.contains(&factor) && self.faults.is_stated(KeyPath::from("factors").key(factor));
+        if !known && self.faults.is_sound("factors") {
             let message = format!("no factor is named `{factor}`");
-            let fault = Fault::new(at, message).help(remedy(factor, "factors", FACTORS));
+            let fault = Fault::new(at, message).help(remedy(factor, "factors", factors.names()));
             self.faults.add(fault);
         }
         known

@@ -15,9 +15,11 @@ mod training;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::arms::{Arm, Control, Reference, arms, controls, references};
+use super::course::{Course, Task};
+use super::design::{Arm, Design, Reference};
 use super::document::KeyPath;
 use super::faults::{Fault, Faults};
+use super::lay::Overlaid;
 use super::load::Loaded;
 use super::settings::Experiment;
 
@@ -78,7 +80,7 @@ pub struct Checked {
     /// The crossed design.
     pub arms: Vec<Arm>,
     /// Students that train without a teacher, beside it.
-    pub controls: Vec<Control>,
+    pub controls: Vec<Arm>,
     /// Models scored for comparison.
     pub references: Vec<Reference>,
     /// What the user may want to know, though nothing is wrong.
@@ -87,54 +89,121 @@ pub struct Checked {
     pub objectives: Vec<String>,
 }
 
+impl Checked {
+    /// Lists what happens to models: to those under study, those of controls, and their teachers.
+    pub fn courses(&self) -> impl Iterator<Item = &Course> {
+        self.arms.iter().chain(&self.controls).flat_map(|arm| arm.course.all())
+    }
+
+    /// Says whether anything is fine-tuned, apart from what learns from a teacher.
+    #[must_use]
+    pub fn tunes(&self) -> bool {
+        self.courses().flat_map(|course| &course.lessons).any(|lesson| lesson.task == Task::Sft)
+    }
+}
+
 /// Looks for every fault of meaning in what was loaded.
 ///
 /// # Errors
 /// All faults of structure and meaning together.
 pub fn check(loaded: Loaded, around: &Surroundings<'_>) -> Result<Checked, Faults> {
-    let Loaded { name, experiment, mut faults } = loaded;
+    let Loaded { name, experiment, design, overlaid, mut faults } = loaded;
     let Some(experiment) = experiment else {
         return Err(faults);
     };
-    let mut checking =
-        Checking { experiment: &experiment, around, faults: &mut faults, notes: Vec::new(), forms: Vec::new() };
+    let mut checking = Checking::new(&experiment, &design, around, &mut faults);
     checking.design();
-    checking.data();
-    checking.models();
+    checking.settings();
     checking.names();
-    checking.objectives();
-    checking.training();
-    checking.evaluation();
     checking.hypotheses();
     let (notes, objectives) = (checking.notes, checking.forms);
+    // What a level or a step says instead: in place of what it replaces.
+    for Overlaid { experiment, faults: mut inside } in overlaid {
+        Checking::new(&experiment, &design, around, &mut inside).settings();
+        faults.take(&inside);
+    }
+    if faults.is_empty() && design.arms.is_empty() {
+        faults.at("", "the design has no arm", "name levels that exist in `arms`, and leave some in `exclude`");
+    }
     if !faults.is_empty() {
         return Err(faults);
     }
-    Ok(Checked {
-        name,
-        arms: arms(&experiment),
-        controls: controls(&experiment),
-        references: references(&experiment),
-        experiment,
-        notes,
-        objectives,
-    })
+    let Design { arms, controls, references, .. } = design;
+    Ok(Checked { name, arms, controls, references, experiment, notes, objectives })
 }
 
 /// Carries the check through its parts, one file each.
 struct Checking<'a, 'b> {
     experiment: &'a Experiment,
+    design: &'a Design,
     around: &'a Surroundings<'b>,
     faults: &'a mut Faults,
     notes: Vec<String>,
     forms: Vec<String>,
 }
 
+impl<'a, 'b> Checking<'a, 'b> {
+    fn new(
+        experiment: &'a Experiment,
+        design: &'a Design,
+        around: &'a Surroundings<'b>,
+        faults: &'a mut Faults,
+    ) -> Self {
+        Self { experiment, design, around, faults, notes: Vec::new(), forms: Vec::new() }
+    }
+
+    /// Checks what any level may set.
+    fn settings(&mut self) {
+        self.recipes();
+        self.data();
+        self.models();
+        self.objectives();
+        self.training();
+        self.evaluation();
+    }
+}
+
 impl Checking<'_, '_> {
     /// Says whether a model learns or teaches in the design.
     fn is_used(&self, model: &str) -> bool {
-        let factors = &self.experiment.factors;
-        factors.student.iter().chain(&factors.teacher).any(|level| level == model)
+        self.design.models().contains(model)
+    }
+
+    /// Lists the students and their teachers, by name, that an algorithm is used on; those of all
+    /// algorithms where none is named.
+    fn pairs(&self, algorithm: Option<&str>) -> Vec<(String, String)> {
+        let mut pairs = Vec::new();
+        for course in self.design.courses() {
+            for lesson in &course.lessons {
+                let Task::Distill { teacher: Some(Course { model: teacher, .. }), algorithm: own, .. } = &lesson.task
+                else {
+                    continue;
+                };
+                let pair = (course.model.clone(), teacher.clone());
+                if algorithm.is_none_or(|name| name == own) && !pairs.contains(&pair) {
+                    pairs.push(pair);
+                }
+            }
+        }
+        pairs
+    }
+
+    /// Says whether an algorithm is used in the design.
+    fn uses_algorithm(&self, name: &str) -> bool {
+        let lessons = self.design.courses().flat_map(|course| &course.lessons);
+        let mut named = lessons.filter_map(|lesson| match &lesson.task {
+            Task::Distill { algorithm, .. } => Some(algorithm),
+            Task::Sft => None,
+        });
+        named.any(|algorithm| algorithm == name)
+    }
+
+    /// Returns where a teacher is named.
+    fn teacher_at(&self, teacher: &str) -> KeyPath {
+        match self.experiment.factors.teacher.iter().position(|level| level == teacher) {
+            Some(level) => KeyPath::from("factors.teacher").index(level),
+            None => KeyPath::from("models").key(teacher),
+        }
     }
 
     /// Adds a fault unless `holds`: "`path` should be `expected`, found `found`".

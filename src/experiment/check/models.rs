@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use super::Checking;
 use super::range::LARGEST;
-use crate::experiment::arms::{arms, controls, references};
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
 use crate::experiment::nearest::{listed, remedy};
@@ -119,8 +118,10 @@ impl Checking<'_, '_> {
         let experiment = self.experiment;
         let models = experiment.models.keys().map(|name| ("models", name));
         let algorithms = experiment.algorithms.keys().map(|name| ("algorithms", name));
+        let levels = experiment.factors.free.iter().flat_map(|(_, levels)| levels);
+        let levels = levels.map(|level| ("factors", &level.name));
         let mut sound = true;
-        for (table, name) in models.chain(algorithms) {
+        for (table, name) in models.chain(algorithms).chain(levels) {
             let what = match name {
                 name if name.trim().is_empty() => "is empty",
                 name if name.trim() != name => "starts or ends with a space",
@@ -135,21 +136,20 @@ impl Checking<'_, '_> {
         if !sound || !self.faults.is_sound("factors") {
             return;
         }
-        let mut seen: BTreeSet<String> = arms(experiment).into_iter().map(|arm| arm.name).collect();
-        for control in controls(experiment) {
+        let mut seen: BTreeSet<String> = self.design.arms.iter().map(|arm| arm.name.clone()).collect();
+        for control in &self.design.controls {
             if !seen.insert(control.name.clone()) {
                 let message = format!("two results would be named `{}`", control.name);
-                let at = KeyPath::from("algorithms").key(&control.algorithm);
+                let at = KeyPath::from("algorithms").key(&control.levels["algorithm"]);
                 self.faults.at(at, message, "rename the algorithm");
             }
         }
-        for reference in references(experiment) {
-            if seen.contains(&reference.name) {
+        for reference in &self.design.references {
+            if !seen.insert(reference.name.clone()) {
                 let message = format!("two results would be named `{}`", reference.name);
-                let at = KeyPath::from("models").key(&reference.model);
+                let at = KeyPath::from("models").key(&reference.course.model);
                 self.faults.at(at, message, "rename the model or the algorithm");
             }
-            seen.insert(reference.name);
         }
     }
 

@@ -62,20 +62,19 @@ impl Checking<'_, '_> {
             if let Algorithm::Vanilla { alignment, .. } = algorithm {
                 self.alignment(name, *alignment, &at);
             }
-            if experiment.factors.algorithm.contains(name) {
+            if self.uses_algorithm(name) {
                 self.form(name, algorithm);
             }
         }
         self.answers();
     }
 
-    /// Lists the pairs of a student and a teacher whose vocabularies were read as typed.
-    fn pairs(&self) -> Vec<(String, String)> {
-        let factors = &self.experiment.factors;
-        let students = factors.student.iter().filter(|student| self.vocabulary_is_read(student));
-        let pairs = students.flat_map(|student| factors.teacher.iter().map(move |teacher| (student, teacher)));
-        let read = pairs.filter(|(_, teacher)| self.vocabulary_is_read(teacher));
-        read.map(|(student, teacher)| (student.clone(), teacher.clone())).collect()
+    /// Lists the pairs of a student and a teacher that an algorithm is used on, or any where none is named,
+    /// whose vocabularies were read as typed.
+    fn pairs_read(&self, algorithm: Option<&str>) -> Vec<(String, String)> {
+        let mut pairs = self.pairs(algorithm);
+        pairs.retain(|(student, teacher)| self.vocabulary_is_read(student) && self.vocabulary_is_read(teacher));
+        pairs
     }
 
     /// Says in which form an algorithm runs for which pairs, where that is theirs to decide.
@@ -86,7 +85,7 @@ impl Checking<'_, '_> {
             return;
         }
         let (mut forms, mut unknown): (Vec<(Form, Vec<String>)>, Vec<String>) = (Vec::new(), Vec::new());
-        for (student, teacher) in self.pairs() {
+        for (student, teacher) in self.pairs_read(Some(name)) {
             let pair = format!("`{student}` and `{teacher}`");
             let same = same_vocabulary(self.experiment, self.around, &student, &teacher);
             match same.map(|same| Form::of(algorithm, same)) {
@@ -112,11 +111,10 @@ impl Checking<'_, '_> {
     /// Checks that models of one vocabulary read the same answers: the same tokens, and ends that can be
     /// taken for one another.
     fn answers(&mut self) {
-        for (student, teacher) in self.pairs() {
+        for (student, teacher) in self.pairs_read(None) {
             let compared = compared(self.experiment, self.around, &student, &teacher);
             let Some(Compared { same: true, ends, split }) = compared else { continue };
-            let level = self.experiment.factors.teacher.iter().position(|level| *level == teacher);
-            let at = KeyPath::from("factors.teacher").index(level.unwrap_or_default());
+            let at = self.teacher_at(&teacher);
             if let Some(answer) = split {
                 let message = format!(
                     "`{student}` and `{teacher}` have the same tokens but cut {answer:?} into different ones: their \
@@ -150,21 +148,15 @@ impl Checking<'_, '_> {
             self.faults.at(&path, message, "choose `uld`, or `naive` as a control");
             return;
         }
-        let factors = &self.experiment.factors;
-        if !factors.algorithm.iter().any(|level| level == name) || !self.faults.is_sound(&path) {
+        if !self.uses_algorithm(name) || !self.faults.is_sound(&path) {
             return;
         }
         let (mut different, mut unknown) = (Vec::new(), Vec::new());
-        for student in &factors.student {
-            for teacher in &factors.teacher {
-                if !self.vocabulary_is_read(student) || !self.vocabulary_is_read(teacher) {
-                    continue;
-                }
-                match same_vocabulary(self.experiment, self.around, student, teacher) {
-                    Some(true) => {}
-                    Some(false) => different.push((student, teacher)),
-                    None => unknown.push((student, teacher)),
-                }
+        for (student, teacher) in self.pairs_read(Some(name)) {
+            match same_vocabulary(self.experiment, self.around, &student, &teacher) {
+                Some(true) => {}
+                Some(false) => different.push((student, teacher)),
+                None => unknown.push((student, teacher)),
             }
         }
         match alignment {
@@ -179,15 +171,13 @@ impl Checking<'_, '_> {
                 let help = "add `alignment = \"uld\"` (sorted distributions), `\"min-edit\"` (nearest \
                             tokens; not available yet) or `\"naive\"` (ids as they are: a control), or use `dual-space`";
                 let fault = Fault::new(path, message).help(help).label("no `alignment` here");
-                let teacher = different[0].1;
-                let level = factors.teacher.iter().position(|level| level == teacher).unwrap_or_default();
-                let context = [(KeyPath::from("factors.teacher").index(level), "has another vocabulary")];
+                let context = [(self.teacher_at(&different[0].1), "has another vocabulary")];
                 self.faults.add_with(fault, &context);
             }
             None => {
                 for (student, teacher) in unknown {
                     let unknown =
-                        self.experiment.models.contains_key(student) && self.experiment.models.contains_key(teacher);
+                        self.experiment.models.contains_key(&student) && self.experiment.models.contains_key(&teacher);
                     if unknown {
                         self.notes.push(format!(
                             "whether `{student}` and `{teacher}` share a vocabulary, as `{name}` needs, \

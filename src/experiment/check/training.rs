@@ -1,9 +1,12 @@
 //! Training and tuning: numbers in range, and in proportion to data and models.
 
+use std::collections::BTreeSet;
+
 use super::Checking;
 use super::range::{
     CLIP, EPOCHS, LARGEST, LORA_ALPHA, LR, MINUTES, MOST_SEQUENCES, SEQUENCES_HELP, WEIGHT_DECAY, shown,
 };
+use crate::experiment::course::{Course, Task};
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
 use crate::experiment::nearest::{listed, remedy};
@@ -60,9 +63,14 @@ impl<'a> Checking<'a, '_> {
         let is_scratch = |(name, model): (&String, &Model)| matches!(model, Model::Scratch(_)) && self.is_used(name);
         match stage {
             "pretrain" => self.experiment.models.iter().any(is_scratch),
-            "sft" => self.experiment.factors.tunes(),
-            _ => true,
+            "sft" => self.tasks().any(|task| *task == Task::Sft),
+            // Where nothing is trained, models answer at its lengths.
+            _ => self.tasks().any(|task| *task != Task::Sft) || self.tasks().next().is_none(),
         }
+    }
+
+    fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.design.courses().flat_map(Course::all).flat_map(|course| &course.lessons).map(|lesson| &lesson.task)
     }
 
     /// Checks the numbers of one stage; `examples` is its training split, where that is known.
@@ -231,16 +239,15 @@ impl<'a> Checking<'a, '_> {
         if rank > WIDEST {
             return;
         }
-        let factors = &self.experiment.factors;
-        let tunes_teachers = factors.sft.iter().any(|level| level.tunes_teacher());
+        let courses = self.design.courses().flat_map(Course::all).filter(|course| !course.lessons.is_empty());
+        let tuned: BTreeSet<&str> = courses.map(|course| course.model.as_str()).collect();
         let width = |(name, model): (&'a String, &'a Model)| {
             let at = KeyPath::from("models").key(name);
             let (at, width) = match model {
                 Model::Scratch(scratch) => (at.key("scratch").key("hidden"), scratch.hidden),
                 Model::Checkpoint(checkpoint) => (at.key("checkpoint"), (self.around.width)(checkpoint)?),
             };
-            let is_tuned = factors.student.contains(name) || tunes_teachers && factors.teacher.contains(name);
-            (is_tuned && self.faults.is_sound(&at)).then_some((width, name, at))
+            (tuned.contains(name.as_str()) && self.faults.is_sound(&at)).then_some((width, name, at))
         };
         let narrowest = self.experiment.models.iter().filter_map(width).min_by_key(|(width, ..)| *width);
         if let Some((width, name, model_at)) = narrowest.filter(|(width, ..)| (1..rank).contains(width)) {

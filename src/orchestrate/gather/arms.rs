@@ -14,26 +14,17 @@ use crate::orchestrate::kind::StageKind;
 impl Collecting<'_> {
     pub(super) fn arms(&self) -> anyhow::Result<Vec<Arm>> {
         let mut arms = Vec::new();
-        for arm in &self.checked.arms {
+        let cells = self.checked.arms.iter().map(|arm| (arm, Role::Cell));
+        let controls = self.checked.controls.iter().map(|control| (control, Role::Control));
+        for (arm, role) in cells.chain(controls) {
             arms.push(Arm {
                 name: arm.name.clone(),
-                role: Role::Cell,
-                levels: arm.levels(),
-                model: arm.student.clone(),
+                role,
+                levels: arm.levels.clone(),
+                model: arm.course.model.clone(),
                 control: arm.control.clone(),
                 objective: self.objective(&arm.name)?,
                 outcome: self.outcome(&arm.name)?,
-            });
-        }
-        for control in &self.checked.controls {
-            arms.push(Arm {
-                name: control.name.clone(),
-                role: Role::Control,
-                levels: control.levels(),
-                model: control.student.clone(),
-                control: None,
-                objective: None,
-                outcome: self.outcome(&control.name)?,
             });
         }
         for reference in &self.checked.references {
@@ -41,7 +32,7 @@ impl Collecting<'_> {
                 name: reference.name.clone(),
                 role: Role::Reference,
                 levels: BTreeMap::new(),
-                model: reference.model.clone(),
+                model: reference.course.model.clone(),
                 control: None,
                 objective: None,
                 outcome: self.outcome(&reference.name)?,

@@ -2,15 +2,15 @@
 
 use tutelage_reports::study::{self, Factor};
 
+use crate::experiment::Checked;
 use crate::experiment::settings::{self, Experiment, Retrain};
-use crate::experiment::{Checked, FACTORS};
 
 pub(super) fn factors(experiment: &Experiment) -> Vec<Factor> {
     let factor = |name: &str| {
         let levels = experiment.factors.levels(name)?.into_iter().map(str::to_owned).collect();
         Some(Factor { name: name.to_owned(), levels })
     };
-    FACTORS.iter().filter_map(|name| factor(name)).collect()
+    experiment.factors.names().filter_map(factor).collect()
 }
 
 pub(super) fn baseline(checked: &Checked) -> Option<String> {
@@ -18,18 +18,18 @@ pub(super) fn baseline(checked: &Checked) -> Option<String> {
     if levels.is_empty() {
         return None;
     }
-    let arm = checked.arms.iter().find(|arm| arm.matches(levels)).map(|arm| arm.name.clone());
-    let control =
-        || checked.controls.iter().find(|control| control.matches(levels)).map(|control| control.name.clone());
-    arm.or_else(control)
+    let mut arms = checked.arms.iter().chain(&checked.controls);
+    arms.find(|arm| arm.matches(levels)).map(|arm| arm.name.clone())
 }
 
 /// Says what each seed trains anew; what the experiment does not train at all is not named.
-pub(super) fn retrained(experiment: &Experiment) -> String {
+pub(super) fn retrained(checked: &Checked) -> String {
+    let experiment = &checked.experiment;
     let is_scratch = |model: &settings::Model| matches!(model, settings::Model::Scratch(_));
     let any_scratch = experiment.models.values().any(is_scratch);
-    let teaches = experiment.factors.sft.iter().any(|level| level.tunes_teacher())
-        || experiment.factors.teacher.iter().any(|teacher| experiment.models.get(teacher).is_some_and(is_scratch));
+    let mut teachers = checked.arms.iter().flat_map(|arm| arm.course.all().skip(1));
+    let teaches = teachers
+        .any(|teacher| !teacher.lessons.is_empty() || experiment.models.get(&teacher.model).is_some_and(is_scratch));
     match (experiment.retrain, teaches, any_scratch) {
         (Retrain::Students, ..) | (Retrain::All, false, false) => "students",
         (Retrain::All, true, false) => "students and teachers",
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn what_a_seed_retrains_is_told() {
-        let told = |edit: fn(&mut Experiment)| retrained(&checked(edit).experiment);
+        let told = |edit: fn(&mut Experiment)| retrained(&checked(edit));
         assert_eq!(told(|_| ()), "students");
         let all = |experiment: &mut Experiment| experiment.retrain = Retrain::All;
         assert_eq!(told(all), "students, teachers and pretrained models");

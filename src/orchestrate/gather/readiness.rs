@@ -20,11 +20,15 @@ impl Collecting<'_> {
         let mut checks = Vec::new();
         let groups = self.groups(SplitName::Dev)?;
         let references = &self.checked.references;
-        for tuned in references.iter().filter(|reference| reference.part == Part::Teacher && reference.sft) {
-            let same = |other: &&Reference| other.part == tuned.part && other.model == tuned.model && !other.sft;
+        let is_tuned = |reference: &&Reference| reference.part == Part::Teacher && !reference.course.lessons.is_empty();
+        for tuned in references.iter().filter(is_tuned) {
+            let same = |other: &&Reference| {
+                let (model, is_plain) = (&other.course.model, other.course.lessons.is_empty());
+                other.part == tuned.part && *model == tuned.course.model && is_plain
+            };
             let Some(base) = references.iter().find(same) else { continue };
             let ((before, _), (after, seeds)) = (self.dev(&base.name)?, self.dev(&tuned.name)?);
-            checks.extend(verified(&tuned.model, &before, &after, seeds, &groups));
+            checks.extend(verified(&tuned.course.model, &before, &after, seeds, &groups));
         }
         Ok(checks)
     }

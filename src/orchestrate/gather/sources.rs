@@ -3,11 +3,13 @@
 
 use tutelage_reports::study::Method;
 
-use crate::experiment::settings::{Algorithm, Alignment, Divergence, Experiment, Model, TokenizerSource, Tuning};
+use crate::experiment::settings::{Algorithm, Alignment, Divergence, Model, TokenizerSource, Tuning};
+use crate::experiment::{Checked, Lesson, Task};
 
 /// Lists what the experiment uses, without repetition.
 #[must_use]
-pub(super) fn methods(experiment: &Experiment) -> Vec<Method> {
+pub(super) fn methods(checked: &Checked) -> Vec<Method> {
+    let experiment = &checked.experiment;
     let mut methods: Vec<Method> = Vec::new();
     let mut add = |part: &str, name: String, says: String, source: &str| {
         let method = Method { part: part.to_owned(), name, says, source: source.to_owned() };
@@ -15,8 +17,9 @@ pub(super) fn methods(experiment: &Experiment) -> Vec<Method> {
             methods.push(method);
         }
     };
-    let used = experiment.factors.algorithm.iter().filter_map(|name| Some((name, experiment.algorithms.get(name)?)));
-    for (name, algorithm) in used {
+    let lessons: Vec<&Lesson> = checked.courses().flat_map(|course| &course.lessons).collect();
+    for lesson in &lessons {
+        let Task::Distill { algorithm: name, objective: Some(algorithm), .. } = &lesson.task else { continue };
         for (says, source) in objective(algorithm) {
             add("objective", name.clone(), says, source);
         }
@@ -27,7 +30,7 @@ pub(super) fn methods(experiment: &Experiment) -> Vec<Method> {
         "beta 0.9 and 0.999, epsilon 1e\u{2212}8, decoupled weight decay".to_owned(),
         "Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization, arXiv 1711.05101, algorithm 2",
     );
-    if let Tuning::Lora(_) = experiment.tuning {
+    if lessons.iter().any(|lesson| matches!(lesson.tuning, Tuning::Lora(_))) {
         let says = "trains W + (alpha / rank) B A with W as it is".to_owned();
         add(
             "tuning",
@@ -129,6 +132,7 @@ fn divergence(divergence: Divergence) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::orchestrate::plan::tests::checked;
 
     #[test]
     fn whatever_an_experiment_uses_has_its_source() {
@@ -137,8 +141,8 @@ mod tests {
             student = [\"s\"]\nteacher = [\"s\"]\nalgorithm = [\"kd\", \"dskd\", \"ce\"]\n[algorithms]\n\
             kd.vanilla = { divergence = \"js-divergence\", alignment = \"uld\" }\ndskd.dual-space = {}\nce.cross-entropy = {}\n\
             [tuning.lora]";
-        let experiment: Experiment = toml::from_str(text).unwrap();
-        let methods = methods(&experiment);
+        let experiment = toml::from_str(text).unwrap();
+        let methods = methods(&checked(|study| *study = experiment));
         let named = |name: &str| methods.iter().filter(|method| method.name == name).count();
         assert_eq!([named("kd"), named("dskd"), named("ce")], [3, 2, 1]);
         assert_eq!([named("AdamW"), named("LoRA"), named("t")], [1, 1, 1]);

@@ -21,8 +21,8 @@ use tutelage_metrics::metric::{Family, MetricName};
 use self::stage::{Input, Source, Stage};
 use crate::data::import;
 use crate::device::Precision;
-use crate::experiment::settings::{Data, Experiment, Model, Retrain, TokenizerSource, Training, Tuning};
-use crate::experiment::{Arm, Checked, Control, Key, Part, Reference, identity};
+use crate::experiment::settings::{Data, Evaluation, Experiment, Model, Retrain, TokenizerSource, Training, Tuning};
+use crate::experiment::{Arm, Checked, Course, Key, Lesson, Part, Reference, Task, identity};
 use crate::orchestrate::stages::Job;
 use crate::orchestrate::stages::capture::CaptureJob;
 use crate::orchestrate::stages::data::DataJob;
@@ -78,7 +78,8 @@ pub struct Site {
 /// Source files or checkpoints that cannot be read.
 pub fn plan(checked: &Checked, site: &Site) -> anyhow::Result<Plan> {
     let mut planning = Planning {
-        experiment: &checked.experiment,
+        study: &checked.experiment,
+        tunes: checked.tunes(),
         site,
         stages: Vec::new(),
         known: BTreeSet::new(),
@@ -88,7 +89,7 @@ pub fn plan(checked: &Checked, site: &Site) -> anyhow::Result<Plan> {
     // Every arm waits for its student: where several stages run at a time it must not come last.
     for reference in checked.references.iter().filter(|reference| reference.part == Part::Student) {
         for seed in planning.seeds_of(reference) {
-            planning.base(&reference.model, seed)?;
+            planning.base(&reference.settings, &reference.course.model, seed)?;
         }
     }
     let mut trials = Vec::new();
@@ -99,15 +100,13 @@ pub fn plan(checked: &Checked, site: &Site) -> anyhow::Result<Plan> {
     }
     let mut arms = Vec::new();
     for &seed in &checked.experiment.seeds {
-        for arm in &checked.arms {
+        for arm in checked.arms.iter().chain(&checked.controls) {
             arms.push(planning.arm(arm, seed)?);
-        }
-        for control in &checked.controls {
-            arms.push(planning.control(control, seed)?);
         }
     }
     let mut stages = planning.stages;
     assign_users(&mut stages, &arms, &trials);
+    tell_apart(&mut stages);
     arms.append(&mut trials);
     Ok(Plan { name: checked.name.clone(), stages, trials: arms })
 }
@@ -162,7 +161,10 @@ fn input(name: &str, source: Source) -> Input {
 }
 
 struct Planning<'a> {
-    experiment: &'a Experiment,
+    /// What is the same for all arms: seeds, and what they train anew.
+    study: &'a Experiment,
+    /// Whether anything is fine-tuned in the design.
+    tunes: bool,
     site: &'a Site,
     stages: Vec<Stage>,
     known: BTreeSet<Key>,
@@ -174,13 +176,13 @@ struct Planning<'a> {
 
 impl Planning<'_> {
     fn first_seed(&self) -> u64 {
-        self.experiment.seeds.first().copied().unwrap_or_default()
+        self.study.seeds.first().copied().unwrap_or_default()
     }
 
     /// Returns the seed of teachers and pretrained models in trials of `seed`: unless they are retrained,
     /// one set of weights serves all trials, as a checkpoint would, and its seed is the first.
     fn shared_seed(&self, seed: u64) -> u64 {
-        match self.experiment.retrain {
+        match self.study.retrain {
             Retrain::Students => self.first_seed(),
             Retrain::All => seed,
         }
@@ -188,123 +190,109 @@ impl Planning<'_> {
 
     /// Names something that is made from teachers or pretrained models, unique among all seeds.
     fn shared_label(&self, label: String, seed: u64) -> String {
-        match self.experiment.retrain {
+        match self.study.retrain {
             Retrain::Students => label,
             Retrain::All => format!("{label} seed {seed}"),
         }
     }
 
     /// Says whether the weights of a model depend on the seed, as the experiment retrains them.
-    fn is_retrained(&self, model: &str, part: Part, sft: bool) -> bool {
-        let is_scratch = matches!(self.experiment.models[model], Model::Scratch(_));
-        match self.experiment.retrain {
-            Retrain::Students => part == Part::Student && sft,
-            Retrain::All => sft || is_scratch,
+    fn is_retrained(&self, settings: &Experiment, course: &Course, part: Part) -> bool {
+        let is_scratch = matches!(settings.models[&course.model], Model::Scratch(_));
+        let is_trained = !course.lessons.is_empty();
+        match self.study.retrain {
+            Retrain::Students => part == Part::Student && is_trained,
+            Retrain::All => is_trained || is_scratch,
         }
     }
 
     fn seeds_of(&self, reference: &Reference) -> Vec<u64> {
-        match self.is_retrained(&reference.model, reference.part, reference.sft) {
-            true => self.experiment.seeds.clone(),
+        match self.is_retrained(&reference.settings, &reference.course, reference.part) {
+            true => self.study.seeds.clone(),
             false => vec![self.first_seed()],
         }
     }
 
     fn arm(&mut self, arm: &Arm, seed: u64) -> anyhow::Result<Trial> {
-        let teacher = self.teacher(&arm.teacher, arm.sft.tunes_teacher(), seed)?;
-        let student = self.weights(&arm.student, arm.sft.tunes_student(), seed)?;
-        let capture = self.capture(arm, &teacher, seed)?;
-        let (_, data) = self.data()?;
-        let mut inputs = vec![input("data", data)];
-        inputs.extend(student.inputs("student", "student-adapter"));
-        inputs.extend(teacher.inputs("teacher", "teacher-adapter"));
-        inputs.push(input("capture", capture));
-        let job = DistillJob {
-            algorithm: self.experiment.algorithms[&arm.algorithm].clone(),
-            tuning: self.experiment.tuning.clone(),
-            training: self.experiment.training.distill.clone(),
-            closed_book: self.closed_book(),
-            precision: self.site.precision,
-            threads: self.site.threads,
-            seed,
-        };
-        let label = format!("{} seed {seed}", arm.name);
-        let tuned = self.add(&label, job, inputs, Some(seed))?;
-        let base = self.base(&arm.student, seed)?;
-        let weights = self.tuned(base, tuned);
-        self.answers(&arm.name, &weights, &self.experiment.training.distill, false, seed)
-    }
-
-    /// Trains as the arms distil, from the same start, and without a teacher: fine-tuning with the
-    /// training of distillation.
-    fn control(&mut self, control: &Control, seed: u64) -> anyhow::Result<Trial> {
-        let student = self.weights(&control.student, control.sft.tunes_student(), seed)?;
-        let (_, data) = self.data()?;
-        let mut inputs = vec![input("data", data)];
-        inputs.extend(student.inputs("model", "adapter"));
-        let job = SftJob {
-            tuning: self.experiment.tuning.clone(),
-            training: self.experiment.training.distill.clone(),
-            closed_book: self.closed_book(),
-            precision: self.site.precision,
-            threads: self.site.threads,
-            seed,
-        };
-        let label = format!("{} seed {seed}", control.name);
-        let tuned = self.add(&label, job, inputs, Some(seed))?;
-        let base = self.base(&control.student, seed)?;
-        let weights = self.tuned(base, tuned);
-        self.answers(&control.name, &weights, &self.experiment.training.distill, false, seed)
+        let weights = self.learned(&arm.settings, &arm.course, Part::Student, Some(&arm.name), seed)?;
+        // What nothing happens to in any arm is as sure on dev as a reference.
+        let dev = arm.course.lessons.is_empty();
+        self.answers(&arm.settings, &arm.name, &weights, self.lengths(&arm.settings, &arm.course), dev, seed)
     }
 
     fn reference(&mut self, reference: &Reference, seed: u64) -> anyhow::Result<Trial> {
-        let weights = match reference.part {
-            Part::Teacher => self.teacher(&reference.model, reference.sft, seed)?,
-            Part::Student => self.weights(&reference.model, reference.sft, seed)?,
+        let Reference { name, part, course, settings } = reference;
+        let weights = self.learned(settings, course, *part, None, seed)?;
+        self.answers(settings, name, &weights, self.lengths(settings, course), true, seed)
+    }
+
+    /// Returns the training at whose lengths a model answers: that of its last step. A model that nothing was
+    /// trained on answers as it would after fine-tuning; where nothing is fine-tuned, as the arms do.
+    fn lengths<'c>(&self, settings: &'c Experiment, course: &'c Course) -> &'c Training {
+        let plan = &settings.training;
+        let untrained = if self.tunes { &plan.sft } else { &plan.distill };
+        course.lessons.last().map_or(untrained, |lesson| &lesson.training)
+    }
+
+    /// Plans what happens to a model. What its last step leaves is labelled by `name`, if it has one of its
+    /// own.
+    fn learned(
+        &mut self,
+        settings: &Experiment,
+        course: &Course,
+        part: Part,
+        name: Option<&str>,
+        seed: u64,
+    ) -> anyhow::Result<Weights> {
+        let seed = match part {
+            Part::Teacher => self.shared_seed(seed),
+            Part::Student => seed,
         };
-        // A model that nothing was trained on answers as it would after fine-tuning; where nothing is
-        // fine-tuned, as the arms do.
-        let plan = &self.experiment.training;
-        let training = if self.experiment.factors.tunes() { &plan.sft } else { &plan.distill };
-        self.answers(&reference.name, &weights, training, true, seed)
-    }
-
-    fn teacher(&mut self, model: &str, sft: bool, seed: u64) -> anyhow::Result<Weights> {
-        let seed = self.shared_seed(seed);
-        self.weights(model, sft, seed)
-    }
-
-    fn weights(&mut self, model: &str, sft: bool, seed: u64) -> anyhow::Result<Weights> {
-        let base = self.base(model, seed)?;
-        if !sft {
-            return Ok(Weights { model: base, adapter: None });
+        let mut weights = Weights { model: self.base(settings, &course.model, seed)?, adapter: None };
+        for (place, lesson) in course.lessons.iter().enumerate() {
+            let label = match name {
+                Some(name) if place + 1 == course.lessons.len() => name.to_owned(),
+                _ => format!("{}{}", course.model, course.first(place).suffix()),
+            };
+            let tuned = self.step(settings, lesson, &weights, &format!("{label} seed {seed}"), seed)?;
+            weights = tuned_by(&lesson.tuning, weights, tuned);
         }
-        let (_, data) = self.data()?;
-        let inputs = vec![input("data", data), input("model", base.clone())];
-        let job = SftJob {
-            tuning: self.experiment.tuning.clone(),
-            training: self.experiment.training.sft.clone(),
-            closed_book: self.closed_book(),
-            precision: self.site.precision,
-            threads: self.site.threads,
-            seed,
+        Ok(weights)
+    }
+
+    /// Plans one step of what happens to a model, and returns what it leaves.
+    fn step(
+        &mut self,
+        settings: &Experiment,
+        lesson: &Lesson,
+        weights: &Weights,
+        label: &str,
+        seed: u64,
+    ) -> anyhow::Result<Source> {
+        let Lesson { tuning, training, task, .. } = lesson;
+        let (_, data) = self.data(settings)?;
+        let mut inputs = vec![input("data", data)];
+        let (precision, threads) = (self.site.precision, self.site.threads);
+        let (tuning, training, closed_book) = (tuning.clone(), training.clone(), closed_book(settings));
+        let Task::Distill { teacher: Some(teacher), objective: Some(algorithm), .. } = task else {
+            // An objective without a teacher is fine-tuning, too.
+            inputs.extend(weights.inputs("model", "adapter"));
+            let job = SftJob { tuning, training, closed_book, precision, threads, seed };
+            return self.add(label, job, inputs, Some(seed));
         };
-        let label = format!("{model} seed {seed}");
-        let tuned = self.add(&label, job, inputs, Some(seed))?;
-        Ok(self.tuned(base, tuned))
-    }
-
-    /// What training leaves is a model, or an adapter for the model it started from.
-    fn tuned(&self, base: Source, result: Source) -> Weights {
-        match self.experiment.tuning {
-            Tuning::Full {} => Weights { model: result, adapter: None },
-            Tuning::Lora(_) => Weights { model: base, adapter: Some(result) },
-        }
+        let taught = self.learned(settings, teacher, Part::Teacher, None, seed)?;
+        let capture = self.capture(settings, teacher, &taught, &training, seed)?;
+        inputs.extend(weights.inputs("student", "student-adapter"));
+        inputs.extend(taught.inputs("teacher", "teacher-adapter"));
+        inputs.push(input("capture", capture));
+        let algorithm = algorithm.clone();
+        let job = DistillJob { algorithm, tuning, training, closed_book, precision, threads, seed };
+        self.add(label, job, inputs, Some(seed))
     }
 
     /// Returns what a model starts from in trials of `seed`.
-    fn base(&mut self, model: &str, seed: u64) -> anyhow::Result<Source> {
-        match &self.experiment.models[model] {
+    fn base(&mut self, settings: &Experiment, model: &str, seed: u64) -> anyhow::Result<Source> {
+        match &settings.models[model] {
             Model::Checkpoint(checkpoint) => {
                 if let Some(source) = self.sources.get(checkpoint) {
                     return Ok(source.clone());
@@ -319,12 +307,12 @@ impl Planning<'_> {
                 Ok(source)
             }
             Model::Scratch(scratch) => {
-                let (_, data) = self.data()?;
-                let tokenizer = self.tokenizer(&scratch.tokenizer)?;
+                let (_, data) = self.data(settings)?;
+                let tokenizer = self.tokenizer(settings, &scratch.tokenizer)?;
                 let seed = self.shared_seed(seed);
                 let job = PretrainJob {
                     model: scratch.clone(),
-                    training: self.experiment.training.pretrain.clone(),
+                    training: settings.training.pretrain.clone(),
                     precision: self.site.precision,
                     threads: self.site.threads,
                     seed,
@@ -336,8 +324,8 @@ impl Planning<'_> {
         }
     }
 
-    fn data(&mut self) -> anyhow::Result<(Data, Source)> {
-        let (name, data) = self.experiment.data.first_key_value().context("the experiment has no data")?;
+    fn data(&mut self, settings: &Experiment) -> anyhow::Result<(Data, Source)> {
+        let (name, data) = settings.data.first_key_value().context("the experiment has no data")?;
         let (mut inputs, mut embedded) = (Vec::new(), None);
         match &data.path {
             Some(path) => inputs.push(input("source", self.file(path)?)),
@@ -353,12 +341,8 @@ impl Planning<'_> {
         Ok((data.clone(), source))
     }
 
-    fn closed_book(&self) -> bool {
-        self.experiment.data.values().any(|data| data.closed_book)
-    }
-
-    fn tokenizer(&mut self, name: &str) -> anyhow::Result<Source> {
-        let tokenizer = self.experiment.tokenizers[name].clone();
+    fn tokenizer(&mut self, settings: &Experiment, name: &str) -> anyhow::Result<Source> {
+        let tokenizer = settings.tokenizers[name].clone();
         let inputs = match &tokenizer {
             TokenizerSource::File { path } => {
                 // Files beside `tokenizer.json` name its special tokens.
@@ -366,7 +350,7 @@ impl Planning<'_> {
                 let folder = path.parent().filter(|_| is_file).unwrap_or(path);
                 vec![input("source", self.tokenizer_folder(folder)?)]
             }
-            _ => vec![input("data", self.data()?.1)],
+            _ => vec![input("data", self.data(settings)?.1)],
         };
         let label = format!("tokenizer {name}");
         self.add(&label, TokenizerJob { tokenizer }, inputs, None)
@@ -392,22 +376,27 @@ impl Planning<'_> {
         Ok(source)
     }
 
-    fn capture(&mut self, arm: &Arm, teacher: &Weights, seed: u64) -> anyhow::Result<Source> {
-        let (_, data) = self.data()?;
-        let training = &self.experiment.training.distill;
+    fn capture(
+        &mut self,
+        settings: &Experiment,
+        teacher: &Course,
+        weights: &Weights,
+        training: &Training,
+        seed: u64,
+    ) -> anyhow::Result<Source> {
+        let (_, data) = self.data(settings)?;
         let job = CaptureJob {
             max_length: training.max_length,
             max_prompt: training.max_prompt,
-            closed_book: self.closed_book(),
+            closed_book: closed_book(settings),
             precision: self.site.precision,
             threads: self.site.threads,
             batch: training.batch,
         };
         let mut inputs = vec![input("data", data)];
-        inputs.extend(teacher.inputs("teacher", "teacher-adapter"));
-        let suffix = if arm.sft.tunes_teacher() { " (sft)" } else { "" };
-        let mut label = format!("{}{suffix}", arm.teacher);
-        if self.is_retrained(&arm.teacher, Part::Teacher, arm.sft.tunes_teacher()) {
+        inputs.extend(weights.inputs("teacher", "teacher-adapter"));
+        let mut label = format!("{}{}", teacher.model, teacher.suffix());
+        if self.is_retrained(settings, teacher, Part::Teacher) {
             label = self.shared_label(label, seed);
         }
         self.add(&label, job, inputs, None)
@@ -416,14 +405,15 @@ impl Planning<'_> {
     /// Plans the answers of a model within the lengths that `training` gives its sequences.
     fn answers(
         &mut self,
+        settings: &Experiment,
         name: &str,
         weights: &Weights,
         training: &Training,
         dev: bool,
         seed: u64,
     ) -> anyhow::Result<Trial> {
-        let (_, data) = self.data()?;
-        let evaluation = &self.experiment.evaluation;
+        let (_, data) = self.data(settings)?;
+        let evaluation = &settings.evaluation;
         let job = GenerateJob {
             decoding: evaluation.decoding,
             max_new_tokens: evaluation.max_new_tokens,
@@ -431,7 +421,7 @@ impl Planning<'_> {
             max_prompt: training.max_prompt,
             limit: evaluation.limit,
             dev,
-            closed_book: self.closed_book(),
+            closed_book: closed_book(settings),
             precision: self.site.precision,
             threads: self.site.threads,
             seed,
@@ -442,22 +432,22 @@ impl Planning<'_> {
         let label = format!("{name} seed {seed}");
         let generations = self.add(&label, job, inputs, Some(seed))?;
         let generate = generations.key().clone();
-        let (job, embedding) = self.scoring()?;
+        let (job, embedding) = self.scoring(evaluation)?;
         let mut inputs = vec![input("data", data), input("generations", generations)];
         inputs.extend(embedding);
         let score = self.add(&label, job, inputs, None)?.key().clone();
         Ok(Trial { arm: name.to_owned(), seed, generate, score })
     }
 
-    fn scoring(&mut self) -> anyhow::Result<(ScoreJob, Option<Input>)> {
+    fn scoring(&mut self, evaluation: &Evaluation) -> anyhow::Result<(ScoreJob, Option<Input>)> {
         let mut metrics = Vec::new();
         let mut embeds = false;
-        for name in &self.experiment.evaluation.metrics {
+        for name in &evaluation.metrics {
             let metric = name.parse::<MetricName>()?.metric();
             embeds |= metric.family == Family::Embedding;
             metrics.push((name.clone(), metric.version));
         }
-        let named = self.experiment.evaluation.embedding_model.as_ref();
+        let named = evaluation.embedding_model.as_ref();
         let folder = named.or(self.site.embedding_model.as_ref()).filter(|_| embeds);
         let embedding = match folder {
             Some(folder) => Some(input("embedding-model", self.file(&folder.clone())?)),
@@ -502,6 +492,34 @@ impl Planning<'_> {
     }
 }
 
+/// What training leaves is a model, or an adapter for the model it started from: one that was there
+/// before goes on to be trained.
+fn tuned_by(tuning: &Tuning, before: Weights, result: Source) -> Weights {
+    match tuning {
+        Tuning::Full {} => Weights { model: result, adapter: None },
+        Tuning::Lora(_) => Weights { model: before.model, adapter: Some(result) },
+    }
+}
+
+fn closed_book(settings: &Experiment) -> bool {
+    settings.data.values().any(|data| data.closed_book)
+}
+
+/// Names stages of one title after the first arm that needs each: a step of one name may have other settings
+/// in other arms.
+fn tell_apart(stages: &mut [Stage]) {
+    let mut titles: BTreeMap<String, usize> = BTreeMap::new();
+    for stage in stages.iter() {
+        *titles.entry(stage.title()).or_default() += 1;
+    }
+    for stage in stages.iter_mut().filter(|stage| titles[&stage.title()] > 1) {
+        let user = stage.users.first().map(String::as_str).unwrap_or_default();
+        let seed = stage.seed.map_or(String::new(), |seed| format!(" seed {seed}"));
+        let plain = stage.label.strip_suffix(&seed).unwrap_or(&stage.label);
+        stage.label = format!("{plain} for {user}{seed}");
+    }
+}
+
 /// Tells each stage which arms need it; stages that only references need, which references.
 fn assign_users(stages: &mut [Stage], arms: &[Trial], references: &[Trial]) {
     let index: BTreeMap<Key, usize> =
@@ -525,8 +543,8 @@ fn assign_users(stages: &mut [Stage], arms: &[Trial], references: &[Trial]) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::experiment::Design;
     use crate::experiment::settings::{Algorithm, Scratch, SftLevel};
-    use crate::experiment::{arms, controls, references};
     use crate::orchestrate::kind::StageKind;
 
     pub(crate) fn checked(edit: impl FnOnce(&mut Experiment)) -> Checked {
@@ -560,11 +578,12 @@ pub(crate) mod tests {
         "#;
         let mut experiment: Experiment = toml::from_str(text).expect("the experiment is valid");
         edit(&mut experiment);
+        let Design { arms, controls, references, .. } = Design::of(&experiment);
         Checked {
             name: "study".to_owned(),
-            arms: arms(&experiment),
-            controls: controls(&experiment),
-            references: references(&experiment),
+            arms,
+            controls,
+            references,
             experiment,
             notes: Vec::new(),
             objectives: Vec::new(),
