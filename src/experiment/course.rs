@@ -69,10 +69,9 @@ pub(super) fn of(experiment: &Experiment, levels: Listed<'_>) -> Found<Course> {
         let tuned = levels.sft.is_some_and(SftLevel::tunes_student).then(|| "sft".to_owned());
         tuned.into_iter().chain(distils.then(|| "distill".to_owned())).collect()
     });
-    Ok(Course {
-        model: the_only(model, experiment.models.keys(), "recipe.model", "model")?,
-        lessons: lessons(experiment, &steps, levels, true)?,
-    })
+    let model = the_only(model, experiment.models.keys(), "recipe.model", "model")?;
+    let lessons = lessons(experiment, &steps, levels, true)?;
+    Ok(Course { model, lessons })
 }
 
 /// Puts together what happens to a teacher: a recipe by name, or a model as it is.
@@ -88,7 +87,20 @@ fn of_teacher(experiment: &Experiment, name: &str, levels: Listed<'_>) -> Found<
 }
 
 fn lessons(experiment: &Experiment, steps: &[String], levels: Listed<'_>, may_distil: bool) -> Found<Vec<Lesson>> {
-    steps.iter().map(|name| lesson(experiment, name, levels, may_distil)).collect()
+    let lessons = steps.iter().map(|name| lesson(experiment, name, levels, may_distil));
+    let lessons = lessons.collect::<Found<Vec<Lesson>>>()?;
+    for pair in lessons.windows(2) {
+        let [before, after] = pair else { continue };
+        if matches!(before.tuning, Tuning::Lora(_)) && after.tuning != before.tuning {
+            let message = format!(
+                "the step `{}` has another `tuning` than `{}`, whose adapters it would have to merge or stack",
+                after.name, before.name
+            );
+            let help = "give both the same adapters, which are trained on: merging and stacking is not available yet";
+            return Err(Some((format!("steps.{}", after.name), message, help.to_owned())));
+        }
+    }
+    Ok(lessons)
 }
 
 fn lesson(experiment: &Experiment, name: &str, levels: Listed<'_>, may_distil: bool) -> Found<Lesson> {

@@ -121,12 +121,6 @@ impl Factors {
         };
         names.iter().map(String::as_str).collect()
     }
-
-    /// Says whether any level of `sft` fine-tunes a model before distillation.
-    #[must_use]
-    pub fn tunes(&self) -> bool {
-        self.sft.iter().any(|level| level.tunes_teacher() || level.tunes_student())
-    }
 }
 
 impl Serialize for Factors {

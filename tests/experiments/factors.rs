@@ -310,3 +310,41 @@ error: the factor `rank` has no level `larger`
    = help: did you mean `large`? levels: `small`, `large`
 "#);
 }
+
+#[test]
+fn a_teacher_and_an_algorithm_that_nothing_defines() {
+    let steps = "steps = [\"distill\"]\n\n[algorithms.kd.vanilla]\n\n[steps.distill.distill]\nteacher = \"bases\"\nalgorithm = \"kdd\"\n";
+    assert_snapshot!(read(&[("steps = [\"sft\"]\n", steps)]).unwrap_err(), @r#"
+error: no model or recipe is named `bases`
+  --> study.toml:21:11
+   |
+21 | teacher = "bases"
+   |           ^^^^^^^
+   |
+   = help: did you mean `base`?
+
+error: no algorithm is named `kdd`
+  --> study.toml:22:13
+   |
+22 | algorithm = "kdd"
+   |             ^^^^^
+   |
+   = help: did you mean `kd`?
+
+2 faults in `study.toml`
+"#);
+}
+
+#[test]
+fn adapters_of_an_earlier_step_are_not_lost_in_silence() {
+    let steps = "[recipe]\nsteps = [\"sft\", \"last\"]\n\n[steps.last.sft]\ntuning.full = {}\n";
+    assert_snapshot!(one_fault(&[("[recipe]\nsteps = [\"sft\"]\n", steps)]), @r#"
+error: the step `last` has another `tuning` than `sft`, whose adapters it would have to merge or stack
+  --> study.toml:18:8
+   |
+18 | [steps.last.sft]
+   |        ^^^^
+   |
+   = help: give both the same adapters, which are trained on: merging and stacking is not available yet
+"#);
+}

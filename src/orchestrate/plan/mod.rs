@@ -274,7 +274,7 @@ impl Planning<'_> {
         let mut inputs = vec![input("data", data)];
         let (precision, threads) = (self.site.precision, self.site.threads);
         let (tuning, training, closed_book) = (tuning.clone(), training.clone(), closed_book(settings));
-        let Task::Distill { teacher: Some(teacher), objective: Some(algorithm), .. } = task else {
+        let Task::Distill { teacher: Some(teacher), objective, algorithm: name } = task else {
             // An objective without a teacher is fine-tuning, too.
             inputs.extend(weights.inputs("model", "adapter"));
             let job = SftJob { tuning, training, closed_book, precision, threads, seed };
@@ -285,7 +285,7 @@ impl Planning<'_> {
         inputs.extend(weights.inputs("student", "student-adapter"));
         inputs.extend(taught.inputs("teacher", "teacher-adapter"));
         inputs.push(input("capture", capture));
-        let algorithm = algorithm.clone();
+        let algorithm = objective.clone().with_context(|| format!("nothing defines the algorithm `{name}`"))?;
         let job = DistillJob { algorithm, tuning, training, closed_book, precision, threads, seed };
         self.add(label, job, inputs, Some(seed))
     }
