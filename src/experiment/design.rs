@@ -80,18 +80,6 @@ pub struct Reference {
 /// One level of each factor of levels with settings, in their order.
 pub(super) type Laid = Vec<(String, String)>;
 
-/// Builds the design of an experiment. `lay` returns it with the settings of levels laid over it; none
-/// where that cannot be read.
-pub(super) fn design(experiment: &Experiment, lay: &mut dyn FnMut(&Laid) -> Option<Arc<Experiment>>) -> Design {
-    let mut design = Design::default();
-    let laid: Vec<(Laid, Arc<Experiment>)> =
-        combinations(experiment).into_iter().filter_map(|levels| Some((levels.clone(), lay(&levels)?))).collect();
-    design.add_controls(experiment, &laid);
-    design.add_arms(experiment, &laid);
-    design.add_references();
-    design
-}
-
 /// Crosses the factors of levels with settings.
 pub(super) fn combinations(experiment: &Experiment) -> Vec<Laid> {
     let mut all: Vec<Laid> = vec![Vec::new()];
@@ -106,6 +94,15 @@ pub(super) fn combinations(experiment: &Experiment) -> Vec<Laid> {
 }
 
 impl Design {
+    /// Builds the design of an experiment from each combination of levels with settings, laid over it.
+    pub(super) fn new(experiment: &Experiment, laid: Vec<(Laid, Arc<Experiment>)>) -> Self {
+        let mut design = Self::default();
+        design.add_controls(experiment, &laid);
+        design.add_arms(experiment, &laid);
+        design.add_references();
+        design
+    }
+
     /// Builds the design of settings that were not read from a file.
     ///
     /// # Panics
@@ -115,8 +112,11 @@ impl Design {
     pub(crate) fn of(experiment: &Experiment) -> Self {
         let text = super::resolve(experiment).expect("settings can be written");
         let root = Node::parse(&text, 0, 0).expect("what was written can be read");
-        let mut lay = |levels: &Laid| Some(Arc::new(read(&root, levels).expect("levels can be laid over")));
-        design(experiment, &mut lay)
+        let lay = |levels: Laid| {
+            let found = read(&root, &levels).expect("levels can be laid over");
+            (levels, Arc::new(found))
+        };
+        Self::new(experiment, combinations(experiment).into_iter().map(lay).collect())
     }
 
     /// Names the models that something happens to or is asked of.

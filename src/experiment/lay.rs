@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::deserialize::{Problem, Reader};
-use super::design::{Design, Laid, combinations, design};
+use super::design::{Design, Laid, combinations};
 use super::document::{KeyPath, Node, Step, Value};
 use super::faults::{Fault, Faults};
 use super::load::anchored;
@@ -108,6 +108,7 @@ fn stepped(root: &Node, name: &str) -> Option<Node> {
 }
 
 /// Reads an experiment with levels laid over it.
+#[cfg(test)]
 pub(super) fn read(root: &Node, levels: &Laid) -> Result<Experiment, Problem> {
     Experiment::deserialize(Reader::new(&laid(root, levels)))
 }
@@ -144,19 +145,18 @@ pub(super) fn designed(experiment: &Experiment, faults: &mut Faults) -> (Design,
         }
     }
     sound &= disjoint(experiment, faults);
-    if !sound || combinations(experiment).iter().any(|levels| read(&faults.root, levels).is_err()) {
-        return (Design::default(), overlaid);
-    }
     let base = Arc::new(experiment.clone());
-    let mut lay = |levels: &Laid| match levels.is_empty() {
-        true => Some(Arc::clone(&base)),
-        false => {
-            let inside = faults.over(laid(&faults.root, levels));
-            let found = Experiment::deserialize(Reader::new(&inside.root)).ok()?;
-            Some(Arc::new(anchored(found, &inside)))
+    let lay = |levels: Laid| {
+        if levels.is_empty() {
+            return Some((levels, Arc::clone(&base)));
         }
+        let inside = faults.over(laid(&faults.root, &levels));
+        let found = Experiment::deserialize(Reader::new(&inside.root)).ok()?;
+        Some((levels, Arc::new(anchored(found, &inside))))
     };
-    let design = design(experiment, &mut lay);
+    let all = if sound { combinations(experiment).into_iter().map(lay).collect() } else { None };
+    let Some(all) = all else { return (Design::default(), overlaid) };
+    let design = Design::new(experiment, all);
     // What could not be read says nothing of what the rest means.
     if faults.is_empty() {
         for (path, message, help) in &design.problems {
