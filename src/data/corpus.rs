@@ -63,7 +63,7 @@ mod tests {
             question: question.into(),
             answer: "yes".into(),
             references: vec!["yes".into()],
-            split: None,
+            ..Example::default()
         }
     }
 

@@ -194,7 +194,7 @@ mod tests {
             question: "who pages?".into(),
             answer: answer.into(),
             references: vec![answer.into()],
-            split: None,
+            ..Example::default()
         }
     }
 

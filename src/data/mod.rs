@@ -26,7 +26,7 @@ pub mod tokenizer;
 pub mod window;
 
 pub use encode::{Encoded, Sequence};
-pub use example::{Example, SplitName};
+pub use example::{Document, Example, Role, SplitName, Turn};
 pub use import::{ImportError, Imported, import};
 pub use sample::sample;
 pub use split::{SplitError, Splits, split};

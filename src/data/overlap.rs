@@ -128,7 +128,7 @@ mod tests {
             question: question.into(),
             answer: references[0].into(),
             references: references.iter().map(|&text| text.to_owned()).collect(),
-            split: None,
+            ..Example::default()
         }
     }
 

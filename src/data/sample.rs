@@ -31,7 +31,7 @@ mod tests {
             question: "q?".into(),
             answer: "a".into(),
             references: vec!["a".into()],
-            split: None,
+            ..Example::default()
         };
         (0..count).map(example).collect()
     }

@@ -193,7 +193,7 @@ mod tests {
             question: format!("{group}-{row}?"),
             answer: "a".into(),
             references: vec!["a".into()],
-            split: None,
+            ..Example::default()
         }
     }
 

@@ -38,7 +38,7 @@ mod tests {
             question: "Who pages?".into(),
             answer: "the AMF".into(),
             references: vec!["the AMF".into()],
-            split: None,
+            ..Example::default()
         };
         let open = "Context: The AMF pages.\nQuestion: Who pages?\nAnswer:";
         let closed = "Question: Who pages?\nAnswer:";

@@ -172,7 +172,7 @@ mod tests {
                 question: format!("Who {}?", asked.join(" ")),
                 references: vec![answer.clone()],
                 answer,
-                split: None,
+                ..Example::default()
             }
         };
         ((0..examples).map(example).collect(), places)

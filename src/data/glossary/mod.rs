@@ -96,6 +96,7 @@ pub fn import() -> Imported {
                     answer: fact.clone(),
                     references: vec![fact.clone()],
                     split: Some(split),
+                    ..Example::default()
                 });
             }
         }

@@ -171,7 +171,7 @@ impl Rows {
             question: question.to_owned(),
             answer: references[0].clone(),
             references,
-            split: None,
+            ..Example::default()
         });
         Ok(())
     }

@@ -236,7 +236,7 @@ mod tests {
             question: "q?".to_owned(),
             answer: answer.to_owned(),
             references: vec![answer.to_owned()],
-            split: None,
+            ..Example::default()
         }
     }
 

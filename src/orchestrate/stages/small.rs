@@ -18,7 +18,7 @@ pub(super) fn examples(count: usize) -> Vec<Example> {
         question: format!("what is {i}?"),
         answer: ["a cell"; 3][..i % 3 + 1].join(" "),
         references: vec![],
-        split: None,
+        ..Example::default()
     };
     (0..count).map(example).collect()
 }
