@@ -50,8 +50,10 @@ pub enum Family {
     NGram,
     /// Distance between vectors of meaning.
     Embedding,
-    /// Probability that the model gives to the reference.
+    /// Probability that the model gives to the reference, or to a text.
     Likelihood,
+    /// Which of several options the model finds the most probable.
+    Choice,
 }
 
 /// Names a metric; written as in [`Metric::id`].
@@ -96,6 +98,12 @@ pub enum MetricName {
     /// Bits per byte of the reference, measured by the model's own evaluation.
     #[serde(rename = "bits-per-byte")]
     BitsPerByte,
+    /// Whether the most probable option is the right one, measured by the model's own evaluation.
+    #[serde(rename = "acc")]
+    Accuracy,
+    /// The same by the length of options, measured by the model's own evaluation.
+    #[serde(rename = "acc-norm")]
+    AccuracyNormalised,
 }
 
 /// Describes a metric.
@@ -120,7 +128,7 @@ pub struct Metric {
 }
 
 /// Every metric this crate knows, in the order tables show them.
-pub const METRICS: [Metric; 13] = [
+pub const METRICS: [Metric; 15] = [
     Metric {
         name: MetricName::Bleu,
         id: "bleu",
@@ -255,6 +263,26 @@ pub const METRICS: [Metric; 13] = [
         version: 1,
         citation: "Gao et al. 2020, The Pile: An 800GB Dataset of Diverse Text for Language Modeling, section 3.1",
     },
+    Metric {
+        name: MetricName::Accuracy,
+        id: "acc",
+        label: "Accuracy",
+        unit: "fraction",
+        direction: Direction::Higher,
+        family: Family::Choice,
+        version: 1,
+        citation: "Brown et al. 2020, Language Models are Few-Shot Learners, arXiv 2005.14165, section 2.4, as `acc` of lm-evaluation-harness",
+    },
+    Metric {
+        name: MetricName::AccuracyNormalised,
+        id: "acc-norm",
+        label: "Accuracy (by length)",
+        unit: "fraction",
+        direction: Direction::Higher,
+        family: Family::Choice,
+        version: 1,
+        citation: "Gao et al. 2024, The Language Model Evaluation Harness, as its `acc_norm`: log-likelihood over characters of the option",
+    },
 ];
 
 impl Metric {
@@ -273,7 +301,8 @@ impl MetricName {
 
     /// Returns the metrics that [`crate::score::score`] computes from text, in table order.
     pub fn of_text() -> Vec<Self> {
-        METRICS.iter().filter(|metric| metric.family != Family::Likelihood).map(|metric| metric.name).collect()
+        let is_of_text = |metric: &&Metric| matches!(metric.family, Family::NGram | Family::Embedding);
+        METRICS.iter().filter(is_of_text).map(|metric| metric.name).collect()
     }
 }
 

@@ -284,7 +284,11 @@ fn examples(
                 .collect();
             (cosine::signature(embedder), examples)
         }
-        MetricName::Nll | MetricName::Perplexity | MetricName::BitsPerByte => {
+        MetricName::Nll
+        | MetricName::Perplexity
+        | MetricName::BitsPerByte
+        | MetricName::Accuracy
+        | MetricName::AccuracyNormalised => {
             return Err(ScoreError::NotOfText { metric });
         }
     })

@@ -386,6 +386,7 @@ impl Common {
             window: None,
             window_at: settings::WindowAt::default(),
             closed_book: self.closed_book,
+            fields: Vec::new(),
             limit: None,
             split: settings::Split::default(),
         };

@@ -18,6 +18,7 @@ use crate::models::config::Config;
 use crate::models::weights::Checkpoint;
 use crate::orchestrate::keep::store::Store;
 use crate::orchestrate::plan::hub;
+use crate::orchestrate::stages::score::metrics_of;
 
 /// Names an experiment and changes to it.
 #[derive(Debug, Args)]
@@ -62,7 +63,6 @@ impl StudyArgs {
         let train = train_split(&mut loaded);
         unreadable_models(&mut loaded);
         let experiment = loaded.experiment.clone();
-        let metrics = METRICS.map(|metric| metric.id);
         let per_token: Vec<&str> =
             METRICS.iter().filter(|metric| metric.is_per_token()).map(|metric| metric.id).collect();
         let answers = train.as_deref().unwrap_or_default();
@@ -77,7 +77,7 @@ impl StudyArgs {
             known.borrow_mut().entry(pair).or_insert_with(|| compare(student, teacher)).clone()
         };
         let around = Surroundings {
-            metrics: &metrics,
+            metrics: &metrics_of,
             per_token: &per_token,
             vocabularies: &vocabularies,
             located: &|name| hub::locate(&format!("hf:{name}")),

@@ -140,6 +140,42 @@ pub fn encode_references(
     (sequences, lost)
 }
 
+/// Encodes an option after its prompt, and counts the tokens that the prompt lost at its left.
+///
+/// As in lm-evaluation-harness: both are encoded together, and what comes after the tokens of the prompt by
+/// itself is the option. A model reads at most `max_length` tokens, the last one of the option not among them.
+pub fn encode_option(
+    tokenizer: &Tokenizer,
+    index: usize,
+    prompt: &str,
+    option: &str,
+    max_length: usize,
+) -> (Sequence, usize) {
+    let whole = tokenizer.encode(&format!("{prompt}{option}"));
+    // An option has at least one token, whatever both together are cut into.
+    let start = tokenizer.encode(prompt).len().clamp(1, whole.len().saturating_sub(1).max(1));
+    let clipped = whole.len().saturating_sub(max_length + 1).min(start - 1);
+    let tokens = whole[clipped..].to_vec();
+    (Sequence { example: index, tokens, response_start: start - clipped }, clipped)
+}
+
+/// Cuts the tokens of a text into windows in which each token is predicted once, from at most `max_length`
+/// tokens before it; `first` stands before the text.
+///
+/// The windows of `get_rolling_token_windows` of lm-evaluation-harness with one token of context: disjoint
+/// ones, but for the last, which reaches back to its full length.
+pub fn rolling_windows(tokens: &[u32], first: u32, max_length: usize) -> Vec<Sequence> {
+    let text: Vec<u32> = std::iter::once(first).chain(tokens.iter().copied()).collect();
+    let starts = (0..tokens.len()).step_by(max_length.max(1));
+    let window = |(example, predicted): (usize, usize)| {
+        // In `text`, the token at `predicted` has the place `predicted + 1`.
+        let end = (predicted + max_length).min(tokens.len());
+        let begin = if predicted == 0 { 0 } else { end.saturating_sub(max_length) };
+        Sequence { example, tokens: text[begin..=end].to_vec(), response_start: predicted + 1 - begin }
+    };
+    starts.enumerate().map(window).collect()
+}
+
 /// Encodes the prompt of an example for generation: its last `max_prompt` tokens, and how many were
 /// cut off before them.
 pub fn encode_prompt(
@@ -183,7 +219,7 @@ mod tests {
 
     fn tokenizer() -> Tokenizer {
         let texts = ["Question: who pages the terminal?\nAnswer: the AMF".to_owned()];
-        Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 300 }, &texts).unwrap()
+        Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 300, data: None }, &texts).unwrap()
     }
 
     fn example(answer: &str) -> Example {

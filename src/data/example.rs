@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::experiment::settings::SplitName;
+
 /// Holds one question with its accepted answers: on a passage or by itself, in a conversation, or with
 /// options to choose among.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -75,18 +77,6 @@ pub struct Document {
     /// The split: the importer's own before the division, the assigned one after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitName>,
-}
-
-/// Names a part of a divided data set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SplitName {
-    /// Models learn from it.
-    Train,
-    /// States are chosen on it.
-    Dev,
-    /// Results are reported on it.
-    Test,
 }
 
 impl SplitName {

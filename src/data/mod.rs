@@ -23,6 +23,7 @@ mod shuffle;
 pub mod split;
 pub mod template;
 pub mod tokenizer;
+pub mod tokens;
 pub mod window;
 
 pub use encode::{Encoded, Sequence};

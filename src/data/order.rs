@@ -17,6 +17,13 @@ pub fn batches(examples: usize, batch: usize, seed: u64, epoch: u64) -> Vec<Vec<
     indices.chunks(batch).map(<[usize]>::to_vec).collect()
 }
 
+/// Draws `count` of `all` indices by `seed`, in the order of the draw: each once before any comes again.
+pub fn drawn(all: usize, count: usize, seed: u64, stream: u64) -> Vec<usize> {
+    let mut indices: Vec<usize> = (0..all).collect();
+    shuffle(&mut indices, seed, stream);
+    indices.into_iter().cycle().take(if all == 0 { 0 } else { count }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -28,6 +35,16 @@ mod tests {
         assert_ne!(batches(100, 8, 1, 0), batches(100, 8, 1, 1));
         assert_ne!(batches(100, 8, 1, 0), batches(100, 8, 2, 0));
         assert!(batches(0, 8, 1, 0).is_empty());
+    }
+
+    #[test]
+    fn what_is_drawn_comes_again_only_after_all() {
+        let few = drawn(10, 4, 1, 1);
+        assert_eq!(few.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
+        let many = drawn(3, 7, 1, 1);
+        assert_eq!((many.len(), &many[..3], many[6]), (7, &many[3..6], many[0]));
+        assert_ne!(drawn(100, 9, 1, 1), drawn(100, 9, 2, 1));
+        assert!(drawn(0, 5, 1, 1).is_empty());
     }
 
     proptest! {

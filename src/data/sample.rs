@@ -9,14 +9,20 @@ use super::shuffle::rank;
 /// adds to them, and all groups have their chance, which the first rows of a file would not give.
 #[must_use]
 pub fn sample(examples: Vec<Example>, limit: usize, seed: u64) -> Vec<Example> {
+    sample_by(examples, limit, seed, |example| &example.id)
+}
+
+/// Keeps at most `limit` rows as [`sample`] does, by the identifiers that `id` gives them.
+#[must_use]
+pub fn sample_by<T>(rows: Vec<T>, limit: usize, seed: u64, id: impl Fn(&T) -> &str) -> Vec<T> {
     let mut ranked: Vec<(u64, usize)> =
-        examples.iter().enumerate().map(|(index, example)| (rank(seed, "limit", &example.id), index)).collect();
+        rows.iter().enumerate().map(|(index, row)| (rank(seed, "limit", id(row)), index)).collect();
     ranked.sort_unstable();
-    let mut kept = vec![false; examples.len()];
+    let mut kept = vec![false; rows.len()];
     for &(_, index) in ranked.iter().take(limit) {
         kept[index] = true;
     }
-    examples.into_iter().zip(kept).filter_map(|(example, kept)| kept.then_some(example)).collect()
+    rows.into_iter().zip(kept).filter_map(|(row, kept)| kept.then_some(row)).collect()
 }
 
 #[cfg(test)]

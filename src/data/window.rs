@@ -185,6 +185,7 @@ mod tests {
             window: Some(window),
             window_at,
             closed_book: false,
+            fields: Vec::new(),
             limit: None,
             split: Split::default(),
         }

@@ -1,10 +1,16 @@
 //! What happens to a model, with every setting: recipes and factors put together.
 
+use std::collections::BTreeMap;
+
+use super::datasets::{Need, meant};
 use super::lay::changed;
-use super::settings::{Algorithm, Experiment, Recipe, SftLevel, Step, Training, Tuning};
+use super::nearest::listed;
+use super::settings::{
+    Adapters, Algorithm, Experiment, Recipe, SftLevel, SplitName, Step, TrainStep, Training, Tuning,
+};
 
 /// Names of the steps that need no definition.
-pub const STEPS: [&str; 2] = ["sft", "distill"];
+pub const STEPS: [&str; 3] = ["pretrain", "sft", "distill"];
 
 /// A model and what happens to it, in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,17 +26,27 @@ pub struct Course {
 pub struct Lesson {
     /// Name of the step.
     pub name: String,
+    /// Name of the data set.
+    pub data: String,
+    /// Which part of it is learned.
+    pub split: SplitName,
+    /// Shares of other data sets among what is learned, by name.
+    pub replay: BTreeMap<String, f64>,
+    /// What happens to the adapters of the step before; none where it left none.
+    pub adapters: Option<Adapters>,
     /// Which parameters are trained.
     pub tuning: Tuning,
     /// Optimisation.
     pub training: Training,
     /// What is learned.
-    pub task: Task,
+    pub kind: LessonKind,
 }
 
 /// Says what a step teaches.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Task {
+pub enum LessonKind {
+    /// What texts say.
+    Pretrain,
     /// To answer questions.
     Sft,
     /// What a teacher tells, by an objective.
@@ -87,32 +103,69 @@ fn of_teacher(experiment: &Experiment, name: &str, levels: Listed<'_>) -> Found<
 }
 
 fn lessons(experiment: &Experiment, steps: &[String], levels: Listed<'_>, may_distil: bool) -> Found<Vec<Lesson>> {
-    let lessons = steps.iter().map(|name| lesson(experiment, name, levels, may_distil));
-    let lessons = lessons.collect::<Found<Vec<Lesson>>>()?;
-    for pair in lessons.windows(2) {
-        let [before, after] = pair else { continue };
-        if matches!(before.tuning, Tuning::Lora(_)) && after.tuning != before.tuning {
-            let message = format!(
-                "the step `{}` has another `tuning` than `{}`, whose adapters it would have to merge or stack",
-                after.name, before.name
-            );
-            let help = "give both the same adapters, which are trained on: merging and stacking is not available yet";
-            return Err(Some((format!("steps.{}", after.name), message, help.to_owned())));
+    let mut lessons: Vec<Lesson> = Vec::new();
+    // Whether the steps so far have left adapters.
+    let mut adapted = false;
+    for name in steps {
+        let mut next = lesson(experiment, name, levels, may_distil)?;
+        if let (Some(before), true) = (lessons.last(), adapted) {
+            next.adapters = Some(continued(before, &next)?);
+        } else if next.adapters.take().is_some() {
+            let message =
+                format!("the step `{name}` says what happens to `adapters`, and no step before it leaves any");
+            return Err(Some((format!("steps.{name}"), message, "remove `adapters`".to_owned())));
         }
+        adapted = match (&next.tuning, next.adapters) {
+            (Tuning::Lora(_), _) => true,
+            (Tuning::Full {}, _) => false,
+        };
+        lessons.push(next);
     }
     Ok(lessons)
+}
+
+/// Says what happens to the adapters that `before` left: what the step says or, where it would add the same
+/// ones, they are trained on.
+fn continued(before: &Lesson, next: &Lesson) -> Found<Adapters> {
+    let refused = |message: String, help: &str| Err(Some((format!("steps.{}", next.name), message, help.to_owned())));
+    let is_same = next.tuning == before.tuning;
+    match (next.adapters, &next.tuning) {
+        (None | Some(Adapters::Keep), _) if is_same => Ok(Adapters::Keep),
+        (None, _) => refused(
+            format!(
+                "the step `{}` has another `tuning` than `{}`, and nothing says what happens to the adapters of the latter",
+                next.name, before.name
+            ),
+            "add `adapters = \"merge\"` (they become part of the weights), `\"stack\"` (the step adds its own on top) to \
+             the step, or give both the same `tuning` to train on them",
+        ),
+        (Some(Adapters::Keep), _) => refused(
+            format!("the step `{}` keeps the adapters of `{}`, and has another `tuning`", next.name, before.name),
+            "give both the same `tuning`, or write `adapters = \"merge\"` or `\"stack\"`",
+        ),
+        (Some(Adapters::Stack), Tuning::Full {}) => refused(
+            format!(
+                "the step `{}` trains all weights, and stacks nothing on the adapters of `{}`",
+                next.name, before.name
+            ),
+            "write `adapters = \"merge\"`, or let the step train adapters of its own",
+        ),
+        (Some(adapters), _) => Ok(adapters),
+    }
 }
 
 fn lesson(experiment: &Experiment, name: &str, levels: Listed<'_>, may_distil: bool) -> Found<Lesson> {
     let step = match (experiment.steps.get(name), name) {
         (Some(step), _) => step.clone(),
-        (None, "sft") => Step::Sft(Default::default()),
+        (None, "pretrain") => Step::Pretrain(TrainStep::default()),
+        (None, "sft") => Step::Sft(TrainStep::default()),
         (None, "distill") => Step::Distill(Default::default()),
         (None, _) => return Err(None),
     };
     let plan = &experiment.training;
-    let (tuning, training, base, task) = match step {
-        Step::Sft(step) => (step.tuning, step.training, &plan.sft, Task::Sft),
+    let (step, base, kind, need) = match step {
+        Step::Pretrain(step) => (step, &plan.pretrain, LessonKind::Pretrain, Need::Texts),
+        Step::Sft(step) => (step, &plan.sft, LessonKind::Sft, Need::Questions),
         Step::Distill(_) if !may_distil => {
             let message = format!("the step `{name}` distils, and a teacher has no teacher");
             return Err(Some(("recipes".to_owned(), message, "name steps that fine-tune".to_owned())));
@@ -137,16 +190,46 @@ fn lesson(experiment: &Experiment, name: &str, levels: Listed<'_>, may_distil: b
                     Some(of_teacher(experiment, &named, levels)?)
                 }
             };
-            (step.tuning, step.training, &plan.distill, Task::Distill { teacher, algorithm, objective })
+            let kind = LessonKind::Distill { teacher, algorithm, objective };
+            let (tuning, training) = (step.tuning, step.training);
+            let step = TrainStep { data: step.data, adapters: step.adapters, tuning, training, ..TrainStep::default() };
+            (step, &plan.distill, kind, Need::Questions)
         }
     };
     let refused = |problem| {
         let message = format!("the settings of the step `{name}` cannot be read: {problem}");
         Some((format!("steps.{name}"), message, "write them as in `[training]` and `[tuning]`".to_owned()))
     };
-    let training = changed(base, &training).map_err(refused)?;
-    let tuning = changed(&experiment.tuning, &tuning).map_err(refused)?;
-    Ok(Lesson { name: name.to_owned(), tuning, training, task })
+    let data = match meant(experiment, step.data.as_deref(), need) {
+        Ok(data) => data.to_owned(),
+        // Told by the check of data sets.
+        Err(_) if experiment.data.is_empty() => String::new(),
+        Err(candidates) => return Err(Some(no_data(experiment, name, &kind, &candidates))),
+    };
+    let training = changed(base, &step.training).map_err(refused)?;
+    let tuning = changed(&experiment.tuning, &step.tuning).map_err(refused)?;
+    let (split, replay) = (step.split.unwrap_or(SplitName::Train), step.replay);
+    Ok(Lesson { name: name.to_owned(), data, split, replay, adapters: step.adapters, tuning, training, kind })
+}
+
+/// Says that nothing tells which data set a step learns from.
+fn no_data(experiment: &Experiment, name: &str, kind: &LessonKind, candidates: &[&str]) -> Problem {
+    let kind = match kind {
+        LessonKind::Pretrain => "pretrain",
+        LessonKind::Sft => "sft",
+        LessonKind::Distill { .. } => "distill",
+    };
+    let all = experiment.data.keys().map(String::as_str);
+    let (message, names) = match candidates {
+        [] => (format!("no data set has what the step `{name}` learns from"), listed(all)),
+        _ => (format!("nothing says which data set the step `{name}` learns from"), listed(candidates.iter().copied())),
+    };
+    let help = match candidates {
+        [] if kind == "pretrain" => format!("add one of texts, such as `importer = \"text\"`; data sets: {names}"),
+        [] => format!("add one of questions and answers; data sets: {names}"),
+        [first, ..] => format!("write `[steps.{name}.{kind}]` with `data = \"{first}\"`; data sets: {names}"),
+    };
+    ("data".to_owned(), message, help)
 }
 
 /// Returns what was named or, of one, the only one that is defined.
@@ -187,17 +270,17 @@ impl Course {
     /// Returns the teacher of its last step that has one.
     #[must_use]
     pub fn teacher(&self) -> Option<&Self> {
-        self.lessons.iter().rev().find_map(|lesson| match &lesson.task {
-            Task::Distill { teacher, .. } => teacher.as_ref(),
-            Task::Sft => None,
+        self.lessons.iter().rev().find_map(|lesson| match &lesson.kind {
+            LessonKind::Distill { teacher, .. } => teacher.as_ref(),
+            LessonKind::Pretrain | LessonKind::Sft => None,
         })
     }
 
     /// Lists this course and those of its teachers.
     pub fn all(&self) -> impl Iterator<Item = &Self> {
-        let teachers = self.lessons.iter().filter_map(|lesson| match &lesson.task {
-            Task::Distill { teacher, .. } => teacher.as_ref(),
-            Task::Sft => None,
+        let teachers = self.lessons.iter().filter_map(|lesson| match &lesson.kind {
+            LessonKind::Distill { teacher, .. } => teacher.as_ref(),
+            LessonKind::Pretrain | LessonKind::Sft => None,
         });
         std::iter::once(self).chain(teachers)
     }

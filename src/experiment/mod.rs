@@ -7,6 +7,7 @@
 //! result. Faults are collected and shown at once by [`faults`]. Knows nothing of tensors,
 //! tokenizers or data: what needs them is asked of the caller.
 
+mod beside;
 mod deserialize;
 mod document;
 mod lay;
@@ -17,8 +18,11 @@ mod structure;
 mod syntax;
 
 pub mod check;
+pub mod claim;
 pub mod course;
+pub mod datasets;
 pub mod design;
+pub mod evaluation;
 pub mod factors;
 pub mod faults;
 pub mod form;
@@ -28,9 +32,12 @@ pub mod resolve;
 pub mod settings;
 
 pub use check::{Checked, Compared, Ends, Surroundings, check};
-pub use course::{Course, Lesson, Task};
+pub use claim::Claim;
+pub use course::{Course, Lesson, LessonKind};
+pub use datasets::{Need, meant};
 pub use design::{Arm, Design, Part, Reference};
 pub use document::{KeyPath, Place, Source, Step};
+pub use evaluation::{EvaluationSet, evaluation_sets};
 pub use faults::{Fault, Faults};
 pub use form::Form;
 pub use identity::{Key, identity};

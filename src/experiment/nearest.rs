@@ -2,14 +2,15 @@
 
 /// What a setting or choice is called here, with the names it has elsewhere: in transformers, PEFT, TRL,
 /// papers and everyday speech. Lower case, words joined by `-`.
-const SYNONYMS: [(&str, &[&str]); 54] = [
+const SYNONYMS: [(&str, &[&str]); 55] = [
     // Devices and number formats.
     ("cuda", &["gpu", "nvidia", "cuda:0", "gpu:0"]),
     ("f32", &["fp32", "float32", "float", "single", "full", "32"]),
     ("bf16", &["bfloat16", "bf", "half", "fp16", "float16", "f16", "mixed", "16"]),
     // Metrics.
     ("token-f1", &["f1", "f1-score", "squad-f1"]),
-    ("exact-match", &["em", "accuracy", "acc", "exact"]),
+    ("exact-match", &["em", "exact"]),
+    ("acc", &["accuracy"]),
     ("rouge-l", &["rouge"]),
     ("rouge-lsum", &["rouge-sum"]),
     ("bleu", &["sacrebleu", "bleu-4", "bleu4"]),

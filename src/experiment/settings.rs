@@ -9,6 +9,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+mod evaluation;
+mod hypothesis;
+mod recipe;
+
+pub use self::evaluation::{Decoding, Evaluation, OptionsShown, SetSettings, Task};
+pub use self::hypothesis::{Contrast, Hypothesis, Interaction, Margin, Ranked, Rivalled, Within};
+pub use self::recipe::{Adapters, Changes, DistillStep, Recipe, Step, TrainStep};
 pub use super::factors::{Factors, Level, SftLevel};
 
 /// Holds a whole experiment file.
@@ -36,7 +43,7 @@ pub struct Experiment {
     /// Values that the publication does not give, in words; printed in the report.
     #[serde(default)]
     pub assumptions: Vec<String>,
-    /// The data sets; exactly one today.
+    /// The data sets.
     pub data: BTreeMap<String, Data>,
     /// Tokenizers that scratch models name.
     #[serde(default)]
@@ -114,6 +121,9 @@ pub struct Data {
     /// Leaves the context out of the prompt.
     #[serde(default)]
     pub closed_book: bool,
+    /// Further columns of the source that are kept with each example, to divide results by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
     /// Uses at most this many examples: whole groups in an order shuffled by the split's seed, of the
     /// last one a part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -149,6 +159,41 @@ pub enum Importer {
     Jsonl,
     /// The embedded telecom glossary with composed questions.
     Glossary,
+}
+
+/// Names a part of a divided data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitName {
+    /// Models learn from it.
+    Train,
+    /// States are chosen on it.
+    Dev,
+    /// Results are reported on it.
+    Test,
+}
+
+/// Says what the rows of a data set are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Questions with answers.
+    #[default]
+    QuestionAnswer,
+    /// Conversations.
+    Chat,
+    /// Texts.
+    Text,
+    /// Questions with options to choose among.
+    Choice,
+}
+
+impl Importer {
+    /// Says what it delivers.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        Kind::QuestionAnswer
+    }
 }
 
 /// Divides examples into train, dev and test.
@@ -199,11 +244,17 @@ pub enum TokenizerSource {
     ByteLevelBpe {
         /// Tokens, special ones included.
         vocabulary: usize,
+        /// The data set that it is trained on; the only one that has texts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data: Option<String>,
     },
     /// Trains Unigram on the training split.
     Unigram {
         /// Tokens, special ones included.
         vocabulary: usize,
+        /// The data set that it is trained on; the only one that has texts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data: Option<String>,
     },
 }
 
@@ -226,6 +277,9 @@ pub struct Scratch {
     pub architecture: Architecture,
     /// Name of a tokenizer of the experiment.
     pub tokenizer: String,
+    /// The data set that it is pretrained on; the only one that has texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
     /// Width of the hidden states.
     pub hidden: usize,
     /// Decoder layers.
@@ -257,62 +311,6 @@ pub enum Architecture {
     /// Qwen2: bias on query, key and value.
     Qwen2,
 }
-
-/// Says what happens to a model, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Recipe {
-    /// The model that it starts from; none where a factor names it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    /// Names of steps; no step leaves the model as it is. None where factors say.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub steps: Option<Vec<String>>,
-}
-
-/// Describes one step of a recipe. What it leaves out is as the experiment has it in `tuning` and in
-/// `training` of its kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub enum Step {
-    /// Fine-tunes on questions and answers.
-    Sft(SftStep),
-    /// Learns from a teacher.
-    Distill(DistillStep),
-}
-
-/// Describes a step of fine-tuning.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct SftStep {
-    /// Changes to the experiment's `tuning`.
-    #[serde(skip_serializing_if = "Changes::is_empty")]
-    pub tuning: Changes,
-    /// Changes to the experiment's `training.sft`.
-    #[serde(skip_serializing_if = "Changes::is_empty")]
-    pub training: Changes,
-}
-
-/// Describes a step of distillation.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct DistillStep {
-    /// A recipe of `recipes`, or a model that teaches as it is; none where a factor names it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub teacher: Option<String>,
-    /// An algorithm; none where a factor names it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub algorithm: Option<String>,
-    /// Changes to the experiment's `tuning`.
-    #[serde(skip_serializing_if = "Changes::is_empty")]
-    pub tuning: Changes,
-    /// Changes to the experiment's `training.distill`.
-    #[serde(skip_serializing_if = "Changes::is_empty")]
-    pub training: Changes,
-}
-
-/// Settings that are laid over others, as an experiment file has them.
-pub type Changes = BTreeMap<String, toml::Value>;
 
 /// Describes a distillation algorithm. The total loss is `(1 - rate) CE + rate KD`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -552,77 +550,6 @@ pub enum Validate {
     End,
 }
 
-/// Describes decoding and the metrics that score it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Evaluation {
-    /// Metrics by name.
-    pub metrics: Vec<String>,
-    /// How answers are decoded.
-    pub decoding: Decoding,
-    /// Longest answer, in tokens.
-    pub max_new_tokens: usize,
-    /// Sequences at a time; changes no answer. References are measured in batches of it; of answers
-    /// at most 16 on a CPU, 32 on a GPU are decoded at a time, and memory is that of a full tile.
-    pub batch: usize,
-    /// Answers so many examples of a split only, drawn at random by the seed of the data's split: the
-    /// same ones for every arm and seed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
-    /// Folder of the sentence-embedding model.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub embedding_model: Option<PathBuf>,
-    /// Examples that the report prints side by side.
-    pub show: usize,
-}
-
-impl Default for Evaluation {
-    fn default() -> Self {
-        let metrics = [
-            "bleu",
-            "chrf",
-            "rouge-1",
-            "rouge-2",
-            "rouge-l",
-            "exact-match",
-            "token-f1",
-            "cosine",
-            "nll",
-            "perplexity",
-            "bits-per-byte",
-        ];
-        Self {
-            metrics: metrics.map(str::to_owned).to_vec(),
-            decoding: Decoding::Greedy {},
-            max_new_tokens: 64,
-            batch: 32,
-            limit: None,
-            embedding_model: None,
-            show: 5,
-        }
-    }
-}
-
-/// Says how the next token is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-pub enum Decoding {
-    /// The most probable one.
-    Greedy {},
-    /// One drawn at random.
-    Sample {
-        /// Softmax temperature.
-        #[serde(default = "one")]
-        temperature: f64,
-        /// Draws from the smallest set that holds this probability.
-        #[serde(default = "one")]
-        top_p: f64,
-        /// Draws from the most probable so many.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        top_k: Option<usize>,
-    },
-}
-
 /// Chooses device and precision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -685,41 +612,11 @@ pub struct Energy {
     pub pue: Option<f64>,
 }
 
-/// Declares a claim before the run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Hypothesis {
-    /// The claim in words.
-    pub name: String,
-    /// What is compared.
-    pub contrast: Contrast,
-    /// Metrics on which it is tested.
-    pub metrics: Vec<String>,
-}
-
-/// Compares two levels of a factor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Contrast {
-    /// The factor.
-    pub factor: String,
-    /// The level that the claim says is better.
-    pub better: String,
-    /// The level it is compared with.
-    pub worse: String,
-    /// Fixed levels of other factors; the rest is averaged over.
-    #[serde(default)]
-    pub within: BTreeMap<String, String>,
-}
-
 fn yes() -> bool {
     true
 }
 fn positions() -> usize {
     2048
-}
-fn one() -> f64 {
-    1.0
 }
 fn two() -> f64 {
     2.0

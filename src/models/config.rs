@@ -529,6 +529,7 @@ mod tests {
     #[test]
     fn huge_sizes_are_counted_without_overflow() {
         let scratch = Scratch {
+            data: None,
             architecture: Architecture::Llama,
             tokenizer: String::new(),
             hidden: usize::MAX,

@@ -14,6 +14,8 @@ pub struct Linear {
     pub bias: Option<Tensor>,
     /// Low-rank update.
     pub adapter: Option<Adapter>,
+    /// Low-rank updates of earlier trainings below it, which stay as they are.
+    pub stacked: Vec<Adapter>,
 }
 
 /// Holds a LoRA update `scale * B A` (Hu et al. 2021, arXiv 2106.09685, section 4.1).
@@ -41,19 +43,22 @@ pub enum Mode {
 impl Linear {
     /// Creates a layer without bias or adapter.
     pub fn new(weight: Tensor) -> Self {
-        Self { weight, bias: None, adapter: None }
+        Self { weight, bias: None, adapter: None, stacked: Vec::new() }
     }
 
     /// Maps `[tokens, in]` to `[tokens, out]`.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let y = linear(x, &self.weight, self.bias.as_ref());
+        let mut y = linear(x, &self.weight, self.bias.as_ref());
+        for adapter in &self.stacked {
+            let down = x.matmul(&adapter.down.tr()) * adapter.scale;
+            y = y.addmm_(&down, &adapter.up.tr());
+        }
         let Some(adapter) = &self.adapter else {
             return y;
         };
         let dropped = (mode == Mode::Train && adapter.dropout > 0.0).then(|| x.dropout(adapter.dropout, true));
         // The scale goes on the narrow side: [tokens, rank] instead of [tokens, out].
         let down = dropped.as_ref().unwrap_or(x).matmul(&adapter.down.tr()) * adapter.scale;
-        let mut y = y;
         // In place: the backward of a product does not read its result.
         y.addmm_(&down, &adapter.up.tr())
     }
@@ -150,6 +155,12 @@ mod tests {
         });
         let y = layer.forward(&Tensor::ones([1, 2], (Kind::Float, Device::Cpu)), Mode::Train);
         assert_eq!(f64::try_from(y).unwrap(), 4.5);
+        // Another one on top adds to it.
+        let below = layer.adapter.take().unwrap();
+        layer.adapter = Some(Adapter { up: &below.up * 2.0, down: below.down.copy(), ..below });
+        layer.stacked.push(below);
+        let y = layer.forward(&Tensor::ones([1, 2], (Kind::Float, Device::Cpu)), Mode::Train);
+        assert_eq!(f64::try_from(y).unwrap(), 13.5);
     }
 
     #[test]

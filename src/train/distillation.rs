@@ -116,7 +116,7 @@ impl Objective for Distillation {
         Ok(step.parts.entries().into_iter().collect())
     }
 
-    fn dev_loss(&mut self) -> Option<f64> {
-        self.student.loss(&self.dev)
+    fn dev_loss(&mut self) -> anyhow::Result<Option<f64>> {
+        Ok(self.student.loss(&self.dev))
     }
 }

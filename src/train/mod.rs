@@ -12,6 +12,7 @@ pub mod run;
 pub mod schedule;
 pub mod student;
 pub mod supervised;
+pub mod texts;
 
 use std::collections::BTreeMap;
 
@@ -54,5 +55,8 @@ pub trait Objective {
     fn backward(&mut self, examples: &[usize], tokens: f64) -> anyhow::Result<Parts>;
 
     /// Returns the mean negative log-likelihood of the dev split in nats per token, if there is one.
-    fn dev_loss(&mut self) -> Option<f64>;
+    ///
+    /// # Errors
+    /// When the split cannot be read.
+    fn dev_loss(&mut self) -> anyhow::Result<Option<f64>>;
 }

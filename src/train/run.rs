@@ -181,7 +181,7 @@ pub fn train(
         let last = progress.step == steps;
         let epoch_ends = progress.step.is_multiple_of(steps_per_epoch);
         if (last || (epoch_ends && training.validate == Validate::Epoch))
-            && let Some(loss) = objective.dev_loss()
+            && let Some(loss) = objective.dev_loss()?
         {
             if !loss.is_finite() {
                 return Err(TrainError::NotFinite { what: "dev loss", value: loss, step: progress.step, saved });

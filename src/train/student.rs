@@ -114,6 +114,12 @@ impl Student {
 
     /// Returns the mean negative log-likelihood of `sequences` in nats per response token.
     pub fn loss(&self, sequences: &[Sequence]) -> Option<f64> {
+        let (sum, tokens) = self.nats(sequences);
+        (tokens > 0).then(|| sum / tokens as f64)
+    }
+
+    /// Returns the negative log-likelihood of `sequences` in nats, and their response tokens.
+    pub fn nats(&self, sequences: &[Sequence]) -> (f64, i64) {
         no_grad(|| {
             let (mut sum, mut tokens) = (0.0, 0);
             let mut rest = sequences;
@@ -132,7 +138,7 @@ impl Student {
                 tokens += batch.response_lengths.iter().sum::<i64>();
                 rest = &rest[count..];
             }
-            (tokens > 0).then(|| sum / tokens as f64)
+            (sum, tokens)
         })
     }
 }

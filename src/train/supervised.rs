@@ -58,7 +58,7 @@ impl Objective for Supervised {
         Ok(Parts::from([("ce", loss), ("loss", loss)]))
     }
 
-    fn dev_loss(&mut self) -> Option<f64> {
-        self.student.loss(&self.dev)
+    fn dev_loss(&mut self) -> anyhow::Result<Option<f64>> {
+        Ok(self.student.loss(&self.dev))
     }
 }

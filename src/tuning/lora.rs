@@ -39,13 +39,21 @@ pub fn merge(decoder: &mut Decoder) {
     }
     let every: Vec<String> = PROJECTIONS.iter().map(|&name| name.to_owned()).collect();
     for (_, linear) in targets(decoder, &every) {
-        let Some(adapter) = linear.adapter.take() else {
-            continue;
-        };
-        no_grad(|| {
-            let update = adapter.up.matmul(&adapter.down) * adapter.scale;
-            linear.weight = (&linear.weight + update).detach();
-        });
+        let adapters = std::mem::take(&mut linear.stacked).into_iter().chain(linear.adapter.take());
+        for adapter in adapters {
+            no_grad(|| {
+                let update = adapter.up.matmul(&adapter.down) * adapter.scale;
+                linear.weight = (&linear.weight + update).detach();
+            });
+        }
+    }
+}
+
+/// Puts the adapters that are there below others to come: they stay as they are.
+pub fn stack(decoder: &mut Decoder) {
+    let every: Vec<String> = PROJECTIONS.iter().map(|&name| name.to_owned()).collect();
+    for (_, linear) in targets(decoder, &every) {
+        linear.stacked.extend(linear.adapter.take());
     }
 }
 

@@ -95,6 +95,7 @@ fn bench_overwrites_neither_its_data_nor_files_of_others() {
     write(at, "d.jsonl", "{\"id\": 1, \"question\": \"q\", \"answer\": \"a\"}\n");
     write(at, "losses.json", "[{\"loss\": 1, \"grad_norm\": 1.0}]");
     let scratch = Scratch {
+        data: None,
         architecture: Architecture::Llama,
         tokenizer: String::new(),
         hidden: 16,

@@ -4,7 +4,7 @@ use std::fs;
 
 use insta::assert_snapshot;
 use tutelage::experiment::settings::{Tuning, Validate};
-use tutelage::experiment::{Checked, Task};
+use tutelage::experiment::{Checked, LessonKind};
 
 use super::checked;
 
@@ -127,7 +127,7 @@ fn steps_have_settings_of_their_own_and_the_rest_of_the_experiment() {
     assert_eq!(lessons.iter().map(|lesson| lesson.name.as_str()).collect::<Vec<_>>(), ["first", "sft"]);
     let first = &lessons[0].training;
     assert_eq!((first.epochs, first.batch, first.lr, first.validate), (3.0, 8, 2e-3, Validate::End));
-    assert_eq!((&lessons[0].tuning, &lessons[0].task), (&Tuning::Full {}, &Task::Sft));
+    assert_eq!((&lessons[0].tuning, &lessons[0].kind), (&Tuning::Full {}, &LessonKind::Sft));
     assert!(matches!(&lessons[1].tuning, Tuning::Lora(lora) if lora.rank == 4));
     let references: Vec<&str> = checked.references.iter().map(|reference| reference.name.as_str()).collect();
     assert_eq!(references, ["base", "base (first)", "base (first) large"]);

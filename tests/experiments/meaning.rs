@@ -787,7 +787,7 @@ fn ends_of_answers_that_differ() {
     let look = |is_shared| {
         let ends = Ends { student: "</s>".to_owned(), teacher: "<|im_end|>".to_owned(), is_shared };
         let around = Surroundings {
-            metrics: &super::METRICS,
+            metrics: &super::metrics,
             per_token: &[],
             vocabularies: &|_, _| Some(Compared { same: true, ends: Some(ends.clone()), split: None }),
             located: &|_| None,

@@ -15,9 +15,10 @@ mod surroundings;
 use std::fs;
 use std::path::Path;
 
+use tutelage::experiment::settings::Task;
 use tutelage::experiment::{Checked, Faults, Surroundings, check, load};
 
-/// Metrics that these tests know.
+/// Metrics that these tests know, of answers.
 const METRICS: [&str; 11] = [
     "bleu",
     "chrf",
@@ -32,12 +33,20 @@ const METRICS: [&str; 11] = [
     "bits-per-byte",
 ];
 
+fn metrics(task: Task) -> Vec<&'static str> {
+    match task {
+        Task::Answer => METRICS.to_vec(),
+        Task::Choice => vec!["acc", "acc-norm"],
+        Task::Perplexity => vec!["nll", "perplexity", "bits-per-byte"],
+    }
+}
+
 /// Checks a file where every tokenizer is readable, hub models are not downloaded and the training
 /// split has 2,000 examples.
 fn checked(path: &Path, overrides: &[&str]) -> Result<Checked, Faults> {
     let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
     let around = Surroundings {
-        metrics: &METRICS,
+        metrics: &metrics,
         per_token: &["nll", "perplexity"],
         vocabularies: &|_, _| None,
         located: &|_| None,

@@ -41,6 +41,7 @@ impl Teacher {
     /// Captures the teacher's signal in `folder`.
     fn capture(self, folder: &Path) {
         let scratch = Scratch {
+            data: None,
             architecture: Architecture::Llama,
             tokenizer: String::new(),
             hidden: 48,

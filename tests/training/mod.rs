@@ -29,6 +29,7 @@ const VOCABULARY: usize = 50;
 
 fn decoder(seed: u64) -> Decoder {
     let scratch = Scratch {
+        data: None,
         architecture: Architecture::Llama,
         tokenizer: String::new(),
         hidden: 32,
@@ -331,8 +332,8 @@ impl Objective for Scripted<'_> {
     fn backward(&mut self, examples: &[usize], tokens: f64) -> anyhow::Result<Parts> {
         self.0.backward(examples, tokens)
     }
-    fn dev_loss(&mut self) -> Option<f64> {
-        Some(self.1.borrow_mut().remove(0))
+    fn dev_loss(&mut self) -> anyhow::Result<Option<f64>> {
+        Ok(Some(self.1.borrow_mut().remove(0)))
     }
 }
 

@@ -17,6 +17,7 @@ fn data(importer: Importer, path: Option<&str>) -> Data {
         window: None,
         window_at: WindowAt::default(),
         closed_book: false,
+        fields: Vec::new(),
         limit: None,
         split: Split::default(),
     }

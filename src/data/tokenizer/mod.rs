@@ -216,8 +216,8 @@ impl Tokenizer {
             return Err(TokenizerError::NoText);
         }
         let inner = match source {
-            TokenizerSource::ByteLevelBpe { vocabulary } => train::byte_level_bpe(*vocabulary, texts)?,
-            TokenizerSource::Unigram { vocabulary } => train::unigram(*vocabulary, texts)?,
+            TokenizerSource::ByteLevelBpe { vocabulary, .. } => train::byte_level_bpe(*vocabulary, texts)?,
+            TokenizerSource::Unigram { vocabulary, .. } => train::unigram(*vocabulary, texts)?,
             TokenizerSource::File { path } => return Err(TokenizerError::NotTrained(path.clone())),
         };
         let files = Files::trained(&inner)?;
@@ -409,8 +409,10 @@ mod tests {
         sentences.map(str::to_owned).to_vec()
     }
 
-    const SOURCES: [TokenizerSource; 2] =
-        [TokenizerSource::ByteLevelBpe { vocabulary: 320 }, TokenizerSource::Unigram { vocabulary: 360 }];
+    const SOURCES: [TokenizerSource; 2] = [
+        TokenizerSource::ByteLevelBpe { vocabulary: 320, data: None },
+        TokenizerSource::Unigram { vocabulary: 360, data: None },
+    ];
 
     #[test]
     fn training_is_deterministic() {
@@ -452,14 +454,17 @@ mod tests {
     fn a_vocabulary_has_the_size_asked_for_or_says_what_it_needs() {
         let long = crate::data::glossary::texts();
         for vocabulary in [500, 800] {
-            for source in [TokenizerSource::ByteLevelBpe { vocabulary }, TokenizerSource::Unigram { vocabulary }] {
+            for source in [
+                TokenizerSource::ByteLevelBpe { vocabulary, data: None },
+                TokenizerSource::Unigram { vocabulary, data: None },
+            ] {
                 let trained = Tokenizer::train(&source, &long).unwrap();
                 assert_eq!(trained.len(), vocabulary, "{source:?}");
             }
         }
-        let error = Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 257 }, &texts());
+        let error = Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 257, data: None }, &texts());
         assert!(matches!(error.unwrap_err(), TokenizerError::TooSmall { asked: 257, least: 258 }));
-        let error = Tokenizer::train(&TokenizerSource::Unigram { vocabulary: 259 }, &texts());
+        let error = Tokenizer::train(&TokenizerSource::Unigram { vocabulary: 259, data: None }, &texts());
         assert!(matches!(error.unwrap_err(), TokenizerError::TooSmall { asked: 259, .. }));
         let error = Tokenizer::train(&SOURCES[0], &[" ".to_owned()]).unwrap_err();
         assert!(matches!(error, TokenizerError::NoText));

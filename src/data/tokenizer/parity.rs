@@ -50,8 +50,8 @@ fn fixtures() -> PathBuf {
 }
 
 const TRAINED: [(&str, TokenizerSource); 2] = [
-    ("byte-level-bpe", TokenizerSource::ByteLevelBpe { vocabulary: 400 }),
-    ("unigram", TokenizerSource::Unigram { vocabulary: 440 }),
+    ("byte-level-bpe", TokenizerSource::ByteLevelBpe { vocabulary: 400, data: None }),
+    ("unigram", TokenizerSource::Unigram { vocabulary: 440, data: None }),
 ];
 
 #[test]

@@ -16,6 +16,7 @@ use crate::models::packed::Packed;
 
 fn decoder(tied: bool) -> Decoder {
     let scratch = Scratch {
+        data: None,
         architecture: Architecture::Llama,
         tokenizer: "t".to_owned(),
         hidden: 8,

@@ -8,7 +8,7 @@ use crate::experiment::document::KeyPath;
 use crate::experiment::factors::LISTED;
 use crate::experiment::faults::Fault;
 use crate::experiment::nearest::{listed, remedy};
-use crate::experiment::settings::{SftLevel, Step};
+use crate::experiment::settings::SftLevel;
 
 /// The version of the format that this code reads.
 const VERSION: u32 = 1;
@@ -102,29 +102,6 @@ impl Checking<'_, '_> {
                 let context = [(KeyPath::from("recipe").key(key), "said here, too")];
                 let help = format!("remove one, or write the levels of `{factor}` as tables of settings");
                 self.faults.add_with(Fault::new(at, message).help(help), &context);
-            }
-        }
-    }
-
-    /// Checks that steps name teachers and algorithms that there are.
-    fn steps(&mut self) {
-        let experiment = self.experiment;
-        for (name, step) in &experiment.steps {
-            let Step::Distill(step) = step else { continue };
-            let at = KeyPath::from("steps").key(name).key("distill");
-            if let Some(teacher) = &step.teacher
-                && self.faults.lacks("models", teacher)
-                && self.faults.lacks("recipes", teacher)
-            {
-                let names = experiment.models.keys().chain(experiment.recipes.keys()).map(String::as_str);
-                let help = remedy(teacher, "models and recipes", names);
-                self.faults.at(at.key("teacher"), format!("no model or recipe is named `{teacher}`"), help);
-            }
-            if let Some(algorithm) = &step.algorithm
-                && self.faults.lacks("algorithms", algorithm)
-            {
-                let help = remedy(algorithm, "algorithms", experiment.algorithms.keys().map(String::as_str));
-                self.faults.at(at.key("algorithm"), format!("no algorithm is named `{algorithm}`"), help);
             }
         }
     }

@@ -4,7 +4,7 @@ use super::Checking;
 use super::range::{CPU_WATTS, DRAM_WATTS, GRID, MOST_SEQUENCES, PUE, SEQUENCES_HELP, TEMPERATURE};
 use crate::experiment::document::KeyPath;
 use crate::experiment::nearest::remedy;
-use crate::experiment::settings::Decoding;
+use crate::experiment::settings::{Decoding, Task};
 
 /// Threads beyond any machine: libtorch ends the process when it cannot start them.
 const MOST_THREADS: usize = 1024;
@@ -15,23 +15,23 @@ impl Checking<'_, '_> {
         let at = KeyPath::from("evaluation");
         let metrics = at.key("metrics");
         if evaluation.metrics.is_empty() {
-            let help = remedy("", "metrics", self.around.metrics.iter().copied());
+            let help = remedy("", "metrics", (self.around.metrics)(Task::Answer));
             self.faults.at(&metrics, "no metric is asked for", help);
         }
         self.require_distinct(&evaluation.metrics, &metrics);
+        let fitting = (self.around.metrics)(Task::Answer);
         for (index, metric) in evaluation.metrics.iter().enumerate() {
-            self.metric(metric, &metrics.index(index));
+            let at = metrics.index(index);
+            if self.metric(metric, &at) && !fitting.contains(&metric.as_str()) {
+                let message = format!("`{metric}` is no metric of answers");
+                let help = "name it in a set of its task: `[evaluation.NAME]` with `metrics = [...]`";
+                self.faults.at(at, message, help);
+            }
         }
         self.require_at_most(evaluation.batch, at.key("batch"), MOST_SEQUENCES, SEQUENCES_HELP);
         self.require_count(evaluation.max_new_tokens, at.key("max-new-tokens"));
         self.require(evaluation.limit != Some(0), at.key("limit"), "at least 1", 0);
-        if let Decoding::Sample { temperature, top_p, top_k } = evaluation.decoding {
-            let at = at.key("decoding").key("sample");
-            self.require_in(temperature, at.key("temperature"), &TEMPERATURE);
-            let in_range = top_p > 0.0 && top_p <= 1.0;
-            self.require(in_range, at.key("top-p"), "above 0, at most 1", top_p);
-            self.require(top_k != Some(0), at.key("top-k"), "at least 1", 0);
-        }
+        self.decoding(evaluation.decoding, &at.key("decoding"));
         self.embedding_model();
         if let Some(threads) = self.experiment.compute.threads {
             self.require((1..=MOST_THREADS).contains(&threads), "compute.threads", "from 1 to 1024", threads);
@@ -39,12 +39,32 @@ impl Checking<'_, '_> {
         self.energy();
     }
 
+    pub(super) fn decoding(&mut self, decoding: Decoding, at: &KeyPath) {
+        if let Decoding::Sample { temperature, top_p, top_k } = decoding {
+            let at = at.key("sample");
+            self.require_in(temperature, at.key("temperature"), &TEMPERATURE);
+            let in_range = top_p > 0.0 && top_p <= 1.0;
+            self.require(in_range, at.key("top-p"), "above 0, at most 1", top_p);
+            self.require(top_k != Some(0), at.key("top-k"), "at least 1", 0);
+        }
+    }
+
     /// Checks that a metric exists; `at` is where it is named.
     pub(super) fn metric(&mut self, metric: &str, at: &KeyPath) -> bool {
-        let known = self.around.metrics.contains(&metric);
+        let mut all: Vec<&str> = Vec::new();
+        for task in [Task::Answer, Task::Choice, Task::Perplexity] {
+            all.extend((self.around.metrics)(task));
+        }
+        let known = all.contains(&metric);
         if !known {
+            let mut names: Vec<&str> = Vec::new();
+            for name in all {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
             let message = format!("no metric is named `{metric}`");
-            let help = remedy(metric, "metrics", self.around.metrics.iter().copied());
+            let help = remedy(metric, "metrics", names);
             self.faults.at(at, message, help);
         }
         known

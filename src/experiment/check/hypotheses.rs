@@ -1,14 +1,18 @@
-//! Hypotheses: contrasts that the design can answer.
+//! Hypotheses: claims that the design and its evaluation sets can answer.
 
 use super::{Checking, same_vocabulary};
+use crate::experiment::claim::{Claim, QUANTITIES, column};
 use crate::experiment::document::KeyPath;
+use crate::experiment::evaluation::{EvaluationSet, evaluation_sets};
 use crate::experiment::faults::Fault;
-use crate::experiment::settings::{Experiment, Hypothesis};
+use crate::experiment::nearest::{listed, remedy};
+use crate::experiment::settings::{Experiment, Hypothesis, Within};
 
 impl Checking<'_, '_> {
     pub(super) fn hypotheses(&mut self) {
         let Experiment { hypotheses, alpha, .. } = self.experiment;
         self.require(*alpha > 0.0 && *alpha < 1.0, "alpha", "above 0 and below 1", alpha);
+        let sets = evaluation_sets(self.experiment);
         for (index, hypothesis) in hypotheses.iter().enumerate() {
             let at = KeyPath::from("hypotheses").index(index);
             if hypothesis.name.trim().is_empty() {
@@ -18,29 +22,96 @@ impl Checking<'_, '_> {
                 let message = format!("two hypotheses are named `{}`", hypothesis.name);
                 self.faults.at(at.key("name"), message, "rename one: the report lists them by name");
             }
-            self.contrast(hypothesis, &at.key("contrast"));
-            self.tested_metrics(hypothesis, &at.key("metrics"));
-            self.comparable(hypothesis, &at.key("metrics"));
+            let claims: Vec<Claim<'_>> = hypothesis.claims().collect();
+            match claims[..] {
+                [claim] => self.claim(hypothesis, claim, &sets, &at),
+                [] => {
+                    let message = format!("the hypothesis `{}` claims nothing", hypothesis.name);
+                    let help = format!(
+                        "add `contrast = {{ factor = ..., better = ..., worse = ... }}`; kinds: {}",
+                        listed(Claim::KINDS)
+                    );
+                    if self.faults.is_sound(&at) {
+                        self.faults.at(&at, message, help);
+                    }
+                }
+                [first, second, ..] => {
+                    let message = format!("`{}` and `{}` are two claims", first.key(), second.key());
+                    self.faults.at(at.key(second.key()), message, "make a hypothesis of each");
+                }
+            }
         }
     }
 
-    fn contrast(&mut self, hypothesis: &Hypothesis, at: &KeyPath) {
-        let contrast = &hypothesis.contrast;
-        let factor = contrast.factor.as_str();
+    fn claim(&mut self, hypothesis: &Hypothesis, claim: Claim<'_>, sets: &[EvaluationSet], at: &KeyPath) {
+        let inside = at.key(claim.key());
+        match claim {
+            Claim::Better(claim) => {
+                let levels = [("better", claim.better.as_str()), ("worse", claim.worse.as_str())];
+                self.contrast(&claim.factor, levels, &claim.within, &inside);
+                self.comparable(hypothesis, &claim.factor, [&claim.better, &claim.worse], sets, &at.key("metrics"));
+            }
+            Claim::NotWorse(claim) | Claim::Equivalent(claim) => {
+                let levels = [("level", claim.level.as_str()), ("reference", claim.reference.as_str())];
+                self.contrast(&claim.factor, levels, &claim.within, &inside);
+                let models = [claim.level.as_str(), claim.reference.as_str()];
+                self.comparable(hypothesis, &claim.factor, models, sets, &at.key("metrics"));
+                let margin = claim.margin;
+                self.require(margin.is_finite() && margin > 0.0, inside.key("margin"), "above 0", margin);
+            }
+            Claim::Interaction(claim) => {
+                let levels = [("better", claim.better.as_str()), ("worse", claim.worse.as_str())];
+                self.contrast(&claim.factor, levels, &claim.within, &inside);
+                let with = inside.key("with");
+                if claim.with == claim.factor {
+                    let message = format!("`{}` is set against itself", claim.with);
+                    self.faults.at(&with, message, "name another factor, with two of its levels");
+                } else if self.faults.is_sound(&with) && self.factor(&claim.with, &with) {
+                    self.level(&claim.with, &claim.more, &inside.key("more"));
+                    self.level(&claim.with, &claim.less, &inside.key("less"));
+                    if claim.more == claim.less && self.faults.is_sound(&inside) {
+                        let message = format!("`{}` is compared with itself", claim.more);
+                        self.faults.at(inside.key("less"), message, "name two levels");
+                    }
+                }
+                if claim.within.contains_key(&claim.with) {
+                    self.fixes_compared(&claim.with, &inside);
+                }
+                let models = [claim.better.as_str(), claim.worse.as_str()];
+                self.comparable(hypothesis, &claim.factor, models, sets, &at.key("metrics"));
+            }
+            Claim::Rank(claim) => {
+                self.columns([("of", &claim.of), ("with", &claim.with)], sets, &inside);
+                self.selection(&claim.within, &inside.key("within"));
+                self.no_metrics(hypothesis, at);
+                return;
+            }
+            Claim::BestDiffers(claim) => {
+                self.columns([("of", &claim.of), ("by", &claim.by)], sets, &inside);
+                self.selection(&claim.within, &inside.key("within"));
+                self.no_metrics(hypothesis, at);
+                return;
+            }
+        }
+        self.tested_metrics(hypothesis, sets, &at.key("metrics"));
+        self.stratum(hypothesis, sets, &at.key("stratum"));
+    }
+
+    fn contrast(&mut self, factor: &str, levels: [(&str, &str); 2], within: &Within, at: &KeyPath) {
+        let [first, second] = levels;
         if self.faults.is_sound(at.key("factor")) && self.factor(factor, &at.key("factor")) {
-            self.level(factor, &contrast.better, &at.key("better"));
-            self.level(factor, &contrast.worse, &at.key("worse"));
+            for (key, level) in levels {
+                self.level(factor, level, &at.key(key));
+            }
         }
-        if contrast.better == contrast.worse && self.faults.is_sound(at) {
-            let message = format!("`{}` is compared with itself", contrast.better);
-            self.faults.at(at.key("worse"), message, "name two levels");
+        if first.1 == second.1 && self.faults.is_sound(at) {
+            let message = format!("`{}` is compared with itself", first.1);
+            self.faults.at(at.key(second.0), message, "name two levels");
         }
-        if contrast.within.contains_key(factor) {
-            let message = format!("`within` fixes `{factor}`, which is the factor that is compared");
-            let fault = Fault::new(at.key("within").key(factor), message).help("fix other factors only");
-            self.faults.add(fault);
+        if within.contains_key(factor) {
+            self.fixes_compared(factor, at);
         }
-        if let Some(level) = contrast.within.get("algorithm")
+        if let Some(level) = within.get("algorithm")
             && self.experiment.algorithms.get(level).is_some_and(|algorithm| !algorithm.has_teacher())
         {
             let message = format!("`{level}` is a control beside the design: no factor varies within it");
@@ -48,28 +119,39 @@ impl Checking<'_, '_> {
                 format!("compare with it: `contrast = {{ factor = \"algorithm\", better = …, worse = \"{level}\" }}`");
             self.faults.at(at.key("within").key("algorithm"), message, help);
         }
-        let others = contrast.within.clone().into_iter().filter(|(other, _)| other != factor);
+        let others = within.clone().into_iter().filter(|(other, _)| other != factor);
         self.selection(&others.collect(), &at.key("within"));
+    }
+
+    fn fixes_compared(&mut self, factor: &str, at: &KeyPath) {
+        let message = format!("`within` fixes `{factor}`, which is the factor that is compared");
+        let fault = Fault::new(at.key("within").key(factor), message).help("fix other factors only");
+        self.faults.add(fault);
     }
 
     /// Checks that no metric per token compares students of different vocabularies. Arms answer with the
     /// student's vocabulary: under any other factor, both sides have the same.
-    fn comparable(&mut self, hypothesis: &Hypothesis, at: &KeyPath) {
-        let contrast = &hypothesis.contrast;
-        let models = [&contrast.better, &contrast.worse];
-        if contrast.factor != "student" || !models.iter().all(|model| self.vocabulary_is_read(model)) {
+    fn comparable(
+        &mut self,
+        hypothesis: &Hypothesis,
+        factor: &str,
+        models: [&str; 2],
+        sets: &[EvaluationSet],
+        at: &KeyPath,
+    ) {
+        if factor != "student" || !models.iter().all(|model| self.vocabulary_is_read(model)) {
             return;
         }
-        let same = same_vocabulary(self.experiment, self.around, models[0], models[1]);
-        if same != Some(false) {
+        if same_vocabulary(self.experiment, self.around, models[0], models[1]) != Some(false) {
             return;
         }
-        for (index, metric) in hypothesis.metrics.iter().enumerate() {
-            if !self.around.per_token.contains(&metric.as_str()) {
+        for (index, named) in hypothesis.metrics.iter().enumerate() {
+            let metric = column(named, sets).map_or(named.as_str(), |(_, metric)| metric);
+            if !self.around.per_token.contains(&metric) {
                 continue;
             }
             let message = format!(
-                "`{metric}` is per token, and the vocabularies of `{}` and `{}` differ: it cannot compare them",
+                "`{named}` is per token, and the vocabularies of `{}` and `{}` differ: it cannot compare them",
                 models[0], models[1]
             );
             let help = "test `bits-per-byte` instead: it is per byte of the same answers";
@@ -77,20 +159,78 @@ impl Checking<'_, '_> {
         }
     }
 
-    fn tested_metrics(&mut self, hypothesis: &Hypothesis, at: &KeyPath) {
-        if hypothesis.metrics.is_empty() {
+    fn tested_metrics(&mut self, hypothesis: &Hypothesis, sets: &[EvaluationSet], at: &KeyPath) {
+        if hypothesis.metrics.is_empty() && self.faults.is_sound(at) {
             let message = format!("the hypothesis `{}` has no metric", hypothesis.name);
-            self.faults.at(at, message, "name at least one, such as `metrics = [\"rouge-l\"]`");
+            let help = "name at least one, such as `metrics = [\"rouge-l\"]`";
+            self.faults.at(at, message, help);
         }
         self.require_distinct(&hypothesis.metrics, at);
-        let computed = &self.experiment.evaluation.metrics;
         for (index, metric) in hypothesis.metrics.iter().enumerate() {
-            let at = at.index(index);
-            if self.metric(metric, &at) && !computed.contains(metric) && self.faults.is_sound("evaluation.metrics") {
-                let message = format!("`{metric}` is tested but not computed");
-                let fault = Fault::new(at, message).help(format!("add `{metric}` to `evaluation.metrics`"));
-                let context = [(KeyPath::from("evaluation.metrics"), "the metrics that are computed")];
-                self.faults.add_with(fault, &context);
+            self.column(metric, sets, &at.index(index));
+        }
+    }
+
+    /// Checks that a metric is computed; `at` is where it is named.
+    fn column(&mut self, named: &str, sets: &[EvaluationSet], at: &KeyPath) {
+        let evaluation = &self.experiment.evaluation;
+        if !evaluation.sets.is_empty() {
+            if let Err((message, help)) = column(named, sets) {
+                self.faults.at(at, message, help);
+            }
+            return;
+        }
+        if self.metric(named, at)
+            && !evaluation.metrics.iter().any(|metric| metric == named)
+            && self.faults.is_sound("evaluation.metrics")
+        {
+            let message = format!("`{named}` is tested but not computed");
+            let fault = Fault::new(at, message).help(format!("add `{named}` to `evaluation.metrics`"));
+            let context = [(KeyPath::from("evaluation.metrics"), "the metrics that are computed")];
+            self.faults.add_with(fault, &context);
+        }
+    }
+
+    /// Checks the two columns of a claim on arms: metrics or quantities.
+    fn columns(&mut self, named: [(&str, &String); 2], sets: &[EvaluationSet], at: &KeyPath) {
+        for (key, name) in named {
+            let at = at.key(key);
+            if !QUANTITIES.contains(&name.as_str()) && self.faults.is_sound(&at) {
+                self.column(name, sets, &at);
+            }
+        }
+        if named[0].1 == named[1].1 && self.faults.is_sound(at) {
+            let message = format!("`{}` is compared with itself", named[0].1);
+            self.faults.at(at.key(named[1].0), message, "name two columns");
+        }
+    }
+
+    /// Checks that a claim which names its columns itself has no metrics beside them.
+    fn no_metrics(&mut self, hypothesis: &Hypothesis, at: &KeyPath) {
+        let beside = [("metrics", !hypothesis.metrics.is_empty()), ("stratum", hypothesis.stratum.is_some())];
+        for (key, _) in beside.into_iter().filter(|(_, is_stated)| *is_stated) {
+            let message = format!("`{key}` says nothing of a claim that names its columns itself");
+            self.faults.at(at.key(key), message, "remove it");
+        }
+    }
+
+    fn stratum(&mut self, hypothesis: &Hypothesis, sets: &[EvaluationSet], at: &KeyPath) {
+        let Some(stratum) = &hypothesis.stratum else { return };
+        for named in &hypothesis.metrics {
+            let Ok((set, _)) = column(named, sets) else { continue };
+            if set.by.is_none() {
+                let message =
+                    format!("`{named}` is of a set without strata, and the claim is of the stratum `{stratum}`");
+                let known: Vec<&str> = sets.iter().filter_map(|set| set.by.as_deref()).collect();
+                let help = match known[..] {
+                    [] => "add `by = ...` to an evaluation set".to_owned(),
+                    _ => remedy(
+                        "",
+                        "sets with strata",
+                        sets.iter().filter(|set| set.by.is_some()).filter_map(|set| set.name.as_deref()),
+                    ),
+                };
+                self.faults.at(at, message, help);
             }
         }
     }

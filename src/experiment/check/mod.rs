@@ -10,26 +10,28 @@ mod hypotheses;
 mod models;
 mod objectives;
 mod range;
+mod sets;
+mod steps;
 mod training;
 
 use std::fmt;
 use std::path::PathBuf;
 
-use super::course::{Course, Task};
+use super::course::{Course, LessonKind};
 use super::design::{Arm, Design, Reference};
 use super::document::KeyPath;
 use super::faults::{Fault, Faults};
 use super::lay::Overlaid;
 use super::load::Loaded;
-use super::settings::Experiment;
+use super::settings::{Experiment, Task};
 
 pub use objectives::same_vocabulary;
 pub(super) use training::TARGET_MODULES;
 
 /// Answers what settings alone cannot tell.
 pub struct Surroundings<'a> {
-    /// Names of the metrics that can be computed.
-    pub metrics: &'a [&'a str],
+    /// Names of the metrics that can be computed of a task.
+    pub metrics: &'a dyn Fn(Task) -> Vec<&'static str>,
     /// Those of them whose values are per token of a model's own vocabulary.
     pub per_token: &'a [&'a str],
     /// How the vocabularies of two models of the experiment, student and teacher by name, compare; none
@@ -98,7 +100,7 @@ impl Checked {
     /// Says whether anything is fine-tuned, apart from what learns from a teacher.
     #[must_use]
     pub fn tunes(&self) -> bool {
-        self.courses().flat_map(|course| &course.lessons).any(|lesson| lesson.task == Task::Sft)
+        self.courses().flat_map(|course| &course.lessons).any(|lesson| lesson.kind == LessonKind::Sft)
     }
 }
 
@@ -160,6 +162,7 @@ impl<'a, 'b> Checking<'a, 'b> {
         self.objectives();
         self.training();
         self.evaluation();
+        self.evaluation_sets();
     }
 }
 
@@ -175,7 +178,8 @@ impl Checking<'_, '_> {
         let mut pairs = Vec::new();
         for course in self.design.courses() {
             for lesson in &course.lessons {
-                let Task::Distill { teacher: Some(Course { model: teacher, .. }), algorithm: own, .. } = &lesson.task
+                let LessonKind::Distill { teacher: Some(Course { model: teacher, .. }), algorithm: own, .. } =
+                    &lesson.kind
                 else {
                     continue;
                 };
@@ -191,9 +195,9 @@ impl Checking<'_, '_> {
     /// Says whether an algorithm is used in the design.
     fn uses_algorithm(&self, name: &str) -> bool {
         let lessons = self.design.courses().flat_map(|course| &course.lessons);
-        let mut named = lessons.filter_map(|lesson| match &lesson.task {
-            Task::Distill { algorithm, .. } => Some(algorithm),
-            Task::Sft => None,
+        let mut named = lessons.filter_map(|lesson| match &lesson.kind {
+            LessonKind::Distill { algorithm, .. } => Some(algorithm),
+            LessonKind::Pretrain | LessonKind::Sft => None,
         });
         named.any(|algorithm| algorithm == name)
     }

@@ -96,11 +96,11 @@ impl Checking<'_, '_> {
                     self.faults.at(at, message, help);
                 }
             }
-            TokenizerSource::ByteLevelBpe { vocabulary } => {
+            TokenizerSource::ByteLevelBpe { vocabulary, .. } => {
                 let expected = format!("at least {SMALLEST_BYTE_LEVEL} (256 bytes and special tokens)");
                 self.vocabulary(*vocabulary, SMALLEST_BYTE_LEVEL, &expected, &at.key("byte-level-bpe"));
             }
-            TokenizerSource::Unigram { vocabulary } => {
+            TokenizerSource::Unigram { vocabulary, .. } => {
                 let expected = format!("at least {SMALLEST_UNIGRAM} (256 bytes, special tokens and characters)");
                 self.vocabulary(*vocabulary, SMALLEST_UNIGRAM, &expected, &at.key("unigram"));
             }

@@ -6,7 +6,7 @@ use super::Checking;
 use super::range::{
     CLIP, EPOCHS, LARGEST, LORA_ALPHA, LR, MINUTES, MOST_SEQUENCES, SEQUENCES_HELP, WEIGHT_DECAY, shown,
 };
-use crate::experiment::course::{Course, Task};
+use crate::experiment::course::{Course, LessonKind};
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
 use crate::experiment::nearest::{listed, remedy};
@@ -62,15 +62,21 @@ impl<'a> Checking<'a, '_> {
     fn uses(&self, stage: &str) -> bool {
         let is_scratch = |(name, model): (&String, &Model)| matches!(model, Model::Scratch(_)) && self.is_used(name);
         match stage {
-            "pretrain" => self.experiment.models.iter().any(is_scratch),
-            "sft" => self.tasks().any(|task| *task == Task::Sft),
+            "pretrain" => {
+                self.experiment.models.iter().any(is_scratch)
+                    || self.lesson_kinds().any(|kind| *kind == LessonKind::Pretrain)
+            }
+            "sft" => self.lesson_kinds().any(|kind| *kind == LessonKind::Sft),
             // Where nothing is trained, models answer at its lengths.
-            _ => self.tasks().any(|task| *task != Task::Sft) || self.tasks().next().is_none(),
+            _ => {
+                let distils = |kind: &LessonKind| matches!(kind, LessonKind::Distill { .. });
+                self.lesson_kinds().any(distils) || self.lesson_kinds().next().is_none()
+            }
         }
     }
 
-    fn tasks(&self) -> impl Iterator<Item = &Task> {
-        self.design.courses().flat_map(Course::all).flat_map(|course| &course.lessons).map(|lesson| &lesson.task)
+    fn lesson_kinds(&self) -> impl Iterator<Item = &LessonKind> {
+        self.design.courses().flat_map(Course::all).flat_map(|course| &course.lessons).map(|lesson| &lesson.kind)
     }
 
     /// Checks the numbers of one stage; `examples` is its training split, where that is known.

@@ -189,7 +189,9 @@ impl<'a> Estimator<'a> {
 
     fn scratch(&self, scratch: &Scratch) -> Option<Size> {
         let tokens = match self.experiment.tokenizers.get(&scratch.tokenizer)? {
-            TokenizerSource::ByteLevelBpe { vocabulary } | TokenizerSource::Unigram { vocabulary } => *vocabulary,
+            TokenizerSource::ByteLevelBpe { vocabulary, .. } | TokenizerSource::Unigram { vocabulary, .. } => {
+                *vocabulary
+            }
             TokenizerSource::File { path } => Tokenizer::load(path).ok()?.len(),
         };
         Some(Size::of(&Config::scratch(scratch, tokens, 0)))
@@ -215,7 +217,9 @@ impl<'a> Estimator<'a> {
     /// Returns the largest vocabulary of the experiment's tokenizers, or Llama's for checkpoints.
     fn vocabulary(&self) -> f64 {
         let trained = self.experiment.tokenizers.values().filter_map(|tokenizer| match tokenizer {
-            TokenizerSource::ByteLevelBpe { vocabulary } | TokenizerSource::Unigram { vocabulary } => Some(*vocabulary),
+            TokenizerSource::ByteLevelBpe { vocabulary, .. } | TokenizerSource::Unigram { vocabulary, .. } => {
+                Some(*vocabulary)
+            }
             TokenizerSource::File { .. } => None,
         });
         trained.max().unwrap_or(32_000) as f64

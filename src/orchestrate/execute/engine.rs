@@ -55,7 +55,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let texts = ["a cell", "a slice of a network"].map(str::to_owned);
         rows::write(&folder.path().join("corpus.jsonl"), &texts).unwrap();
-        let tokenizer = Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 300 }, &texts).unwrap();
+        let tokenizer =
+            Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 300, data: None }, &texts).unwrap();
         tokenizer.save(folder.path()).unwrap();
         let mut stage = planned(|experiment| experiment.training.pretrain.max_length = 8)
             .stages

@@ -44,7 +44,7 @@ impl Collecting<'_> {
     /// Returns the form in which an arm's objective ran, as its stages recorded it; none before one did.
     fn objective(&self, arm: &str) -> anyhow::Result<Option<String>> {
         for trial in self.plan.trials.iter().filter(|trial| trial.arm == arm) {
-            let answers = self.plan.stage(&trial.generate);
+            let answers = trial.sets.first().and_then(|asked| self.plan.stage(&asked.answers));
             let distilled =
                 answers.and_then(|stage| self.plan.reads(stage).find(|read| read.kind == StageKind::Distill));
             let Some(stage) = distilled else { continue };
@@ -65,10 +65,11 @@ impl Collecting<'_> {
 
     fn outcome(&self, arm: &str) -> anyhow::Result<Outcome> {
         let mut missing = false;
-        for trial in self.plan.trials.iter().filter(|trial| trial.arm == arm) {
-            if self.output(&trial.score)?.is_none() {
+        let trials = self.plan.trials.iter().filter(|trial| trial.arm == arm);
+        for asked in trials.flat_map(|trial| &trial.sets) {
+            if self.output(&asked.score)?.is_none() {
                 missing = true;
-                if let Some(reason) = self.failure_behind(&trial.score)? {
+                if let Some(reason) = self.failure_behind(&asked.score)? {
                     return Ok(Outcome::Failed { reason });
                 }
             }

@@ -40,15 +40,18 @@ pub(super) fn retrained(checked: &Checked) -> String {
 }
 
 pub(super) fn hypotheses(experiment: &Experiment) -> Vec<study::Hypothesis> {
-    let convert = |hypothesis: &settings::Hypothesis| study::Hypothesis {
-        name: hypothesis.name.clone(),
-        factor: hypothesis.contrast.factor.clone(),
-        better: hypothesis.contrast.better.clone(),
-        worse: hypothesis.contrast.worse.clone(),
-        within: hypothesis.contrast.within.clone(),
-        metrics: hypothesis.metrics.clone(),
+    let convert = |hypothesis: &settings::Hypothesis| {
+        let contrast = hypothesis.contrast.as_ref()?;
+        Some(study::Hypothesis {
+            name: hypothesis.name.clone(),
+            factor: contrast.factor.clone(),
+            better: contrast.better.clone(),
+            worse: contrast.worse.clone(),
+            within: contrast.within.clone(),
+            metrics: hypothesis.metrics.clone(),
+        })
     };
-    experiment.hypotheses.iter().map(convert).collect()
+    experiment.hypotheses.iter().filter_map(convert).collect()
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ impl Collecting<'_> {
         let mut answers: Vec<(&str, BTreeMap<String, String>)> = Vec::new();
         let mut seen = BTreeSet::new();
         for trial in &self.plan.trials {
-            let Some(output) = self.output(&trial.generate)? else { continue };
+            let Some(output) = self.output(&trial.sets[0].answers)? else { continue };
             if seen.insert(trial.arm.as_str()) {
                 let rows: Vec<Generation> = rows::read(&output.join("test.jsonl"))?;
                 answers.push((&trial.arm, rows.into_iter().map(|row| (row.id, row.answer)).collect()));

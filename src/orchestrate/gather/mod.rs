@@ -48,7 +48,7 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
     let mut records = Vec::new();
     let mut metrics: Vec<Metric> = Vec::new();
     for trial in &plan.trials {
-        let Some(output) = collecting.output(&trial.score)? else { continue };
+        let Some(output) = collecting.output(&trial.sets[0].score)? else { continue };
         if metrics.is_empty() {
             metrics = score::read_metrics(&output)?;
         }

@@ -37,7 +37,7 @@ impl Collecting<'_> {
     fn dev(&self, reference: &str) -> anyhow::Result<(Dev, usize)> {
         let (mut dev, mut seeds) = (Dev::default(), 0);
         for trial in self.plan.trials.iter().filter(|trial| trial.arm == reference) {
-            let Some(output) = self.output(&trial.score)? else { continue };
+            let Some(output) = self.output(&trial.sets[0].score)? else { continue };
             if let Some(values) = score::read_values(&output, SplitName::Dev)? {
                 dev.add(values);
                 seeds += 1;

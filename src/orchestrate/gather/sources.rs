@@ -4,7 +4,7 @@
 use tutelage_reports::study::Method;
 
 use crate::experiment::settings::{Algorithm, Alignment, Divergence, Model, TokenizerSource, Tuning};
-use crate::experiment::{Checked, Lesson, Task};
+use crate::experiment::{Checked, Lesson, LessonKind};
 
 /// Lists what the experiment uses, without repetition.
 #[must_use]
@@ -19,7 +19,7 @@ pub(super) fn methods(checked: &Checked) -> Vec<Method> {
     };
     let lessons: Vec<&Lesson> = checked.courses().flat_map(|course| &course.lessons).collect();
     for lesson in &lessons {
-        let Task::Distill { algorithm: name, objective: Some(algorithm), .. } = &lesson.task else { continue };
+        let LessonKind::Distill { algorithm: name, objective: Some(algorithm), .. } = &lesson.kind else { continue };
         for (says, source) in objective(algorithm) {
             add("objective", name.clone(), says, source);
         }
@@ -46,11 +46,11 @@ pub(super) fn methods(checked: &Checked) -> Vec<Method> {
     for (name, tokenizer) in scratch {
         let (says, source) = match tokenizer {
             TokenizerSource::File { .. } => continue,
-            TokenizerSource::ByteLevelBpe { vocabulary } => (
+            TokenizerSource::ByteLevelBpe { vocabulary, .. } => (
                 format!("byte-level BPE with {vocabulary} tokens, trained on the training split"),
                 "Sennrich et al. 2016, Neural Machine Translation of Rare Words with Subword Units; bytes after Radford et al. 2019, Language Models are Unsupervised Multitask Learners, section 2.2",
             ),
-            TokenizerSource::Unigram { vocabulary } => (
+            TokenizerSource::Unigram { vocabulary, .. } => (
                 format!("Unigram with {vocabulary} tokens, trained on the training split"),
                 "Kudo 2018, Subword Regularization, section 3.2",
             ),

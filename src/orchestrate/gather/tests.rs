@@ -164,7 +164,7 @@ fn a_run_becomes_records_a_study_and_a_report() {
 
     // A flipped byte in an answer's score is not reported, but told.
     let trial = plan.trials.iter().find(|trial| trial.arm == "both/kd").unwrap();
-    let scores = plan.stage(&trial.score).unwrap().folder(&store).output().join("test.jsonl");
+    let scores = plan.stage(&trial.sets[0].score).unwrap().folder(&store).output().join("test.jsonl");
     let mut bytes = std::fs::read(&scores).unwrap();
     bytes[0] ^= 1;
     files::write(&scores, &bytes).unwrap();

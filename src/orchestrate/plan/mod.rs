@@ -5,6 +5,8 @@
 //! from before all others, references before arms, and the first seed of every arm before the second
 //! of any.
 
+mod course;
+mod evaluation;
 pub mod hub;
 pub mod recorded;
 pub mod schedule;
@@ -18,21 +20,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use tutelage_metrics::metric::{Family, MetricName};
 
 use self::stage::{Input, Source, Stage};
 use crate::data::import;
 use crate::device::Precision;
-use crate::experiment::settings::{Data, Evaluation, Experiment, Model, Retrain, TokenizerSource, Training, Tuning};
-use crate::experiment::{Arm, Checked, Course, Key, Lesson, Part, Reference, Task, identity};
+use crate::experiment::settings::{Data, Experiment, Model, Retrain, TokenizerSource};
+use crate::experiment::{Checked, Course, Key, Need, Part, Reference, identity, meant};
 use crate::orchestrate::stages::Job;
-use crate::orchestrate::stages::capture::CaptureJob;
 use crate::orchestrate::stages::data::DataJob;
-use crate::orchestrate::stages::distill::DistillJob;
-use crate::orchestrate::stages::generate::GenerateJob;
-use crate::orchestrate::stages::pretrain::PretrainJob;
-use crate::orchestrate::stages::score::ScoreJob;
-use crate::orchestrate::stages::sft::SftJob;
 use crate::orchestrate::stages::tokenizer::TokenizerJob;
 
 /// Holds the stages of one experiment and the trials that they serve.
@@ -55,9 +50,20 @@ pub struct Trial {
     pub arm: String,
     /// Seed.
     pub seed: u64,
-    /// The stage that answers.
-    pub generate: Key,
-    /// The stage that scores the answers.
+    /// What it was asked, in the order of the evaluation sets.
+    pub sets: Vec<Asked>,
+}
+
+/// What a trial does on one evaluation set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// Name of the set; none of the only one of an experiment that names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
+    /// The stage that asks: one of `generate`, `choose`, `read`.
+    pub answers: Key,
+    /// The stage that scores.
     pub score: Key,
 }
 
@@ -141,23 +147,6 @@ impl Plan {
     }
 }
 
-/// A model as later stages read it: a model folder, and an adapter folder on top of it if it was
-/// tuned by adapters.
-#[derive(Clone)]
-struct Weights {
-    model: Source,
-    adapter: Option<Source>,
-}
-
-impl Weights {
-    /// Names the parts as inputs: `student` and `student-adapter`.
-    fn inputs(&self, name: &str, adapter_name: &str) -> Vec<Input> {
-        let mut inputs = vec![input(name, self.model.clone())];
-        inputs.extend(self.adapter.clone().map(|adapter| input(adapter_name, adapter)));
-        inputs
-    }
-}
-
 fn input(name: &str, source: Source) -> Input {
     Input { name: name.to_owned(), source }
 }
@@ -215,119 +204,9 @@ impl Planning<'_> {
         }
     }
 
-    fn arm(&mut self, arm: &Arm, seed: u64) -> anyhow::Result<Trial> {
-        let weights = self.learned(&arm.settings, &arm.course, Part::Student, Some(&arm.name), seed)?;
-        // What nothing happens to in any arm is as sure on dev as a reference.
-        let dev = arm.course.lessons.is_empty();
-        self.answers(&arm.settings, &arm.name, &weights, self.lengths(&arm.settings, &arm.course), dev, seed)
-    }
-
-    fn reference(&mut self, reference: &Reference, seed: u64) -> anyhow::Result<Trial> {
-        let Reference { name, part, course, settings } = reference;
-        let weights = self.learned(settings, course, *part, None, seed)?;
-        self.answers(settings, name, &weights, self.lengths(settings, course), true, seed)
-    }
-
-    /// Returns the training at whose lengths a model answers: that of its last step. A model that nothing was
-    /// trained on answers as it would after fine-tuning; where nothing is fine-tuned, as the arms do.
-    fn lengths<'c>(&self, settings: &'c Experiment, course: &'c Course) -> &'c Training {
-        let plan = &settings.training;
-        let untrained = if self.tunes { &plan.sft } else { &plan.distill };
-        course.lessons.last().map_or(untrained, |lesson| &lesson.training)
-    }
-
-    /// Plans what happens to a model. What its last step leaves is labelled by `name`, if it has one of its
-    /// own.
-    fn learned(
-        &mut self,
-        settings: &Experiment,
-        course: &Course,
-        part: Part,
-        name: Option<&str>,
-        seed: u64,
-    ) -> anyhow::Result<Weights> {
-        let seed = match part {
-            Part::Teacher => self.shared_seed(seed),
-            Part::Student => seed,
-        };
-        let mut weights = Weights { model: self.base(settings, &course.model, seed)?, adapter: None };
-        for (place, lesson) in course.lessons.iter().enumerate() {
-            let label = match name {
-                Some(name) if place + 1 == course.lessons.len() => name.to_owned(),
-                _ => format!("{}{}", course.model, course.first(place).suffix()),
-            };
-            let tuned = self.step(settings, lesson, &weights, &format!("{label} seed {seed}"), seed)?;
-            weights = tuned_by(&lesson.tuning, weights, tuned);
-        }
-        Ok(weights)
-    }
-
-    /// Plans one step of what happens to a model, and returns what it leaves.
-    fn step(
-        &mut self,
-        settings: &Experiment,
-        lesson: &Lesson,
-        weights: &Weights,
-        label: &str,
-        seed: u64,
-    ) -> anyhow::Result<Source> {
-        let Lesson { tuning, training, task, .. } = lesson;
-        let (_, data) = self.data(settings)?;
-        let mut inputs = vec![input("data", data)];
-        let (precision, threads) = (self.site.precision, self.site.threads);
-        let (tuning, training, closed_book) = (tuning.clone(), training.clone(), closed_book(settings));
-        let Task::Distill { teacher: Some(teacher), objective, algorithm: name } = task else {
-            // An objective without a teacher is fine-tuning, too.
-            inputs.extend(weights.inputs("model", "adapter"));
-            let job = SftJob { tuning, training, closed_book, precision, threads, seed };
-            return self.add(label, job, inputs, Some(seed));
-        };
-        let taught = self.learned(settings, teacher, Part::Teacher, None, seed)?;
-        let capture = self.capture(settings, teacher, &taught, &training, seed)?;
-        inputs.extend(weights.inputs("student", "student-adapter"));
-        inputs.extend(taught.inputs("teacher", "teacher-adapter"));
-        inputs.push(input("capture", capture));
-        let algorithm = objective.clone().with_context(|| format!("nothing defines the algorithm `{name}`"))?;
-        let job = DistillJob { algorithm, tuning, training, closed_book, precision, threads, seed };
-        self.add(label, job, inputs, Some(seed))
-    }
-
-    /// Returns what a model starts from in trials of `seed`.
-    fn base(&mut self, settings: &Experiment, model: &str, seed: u64) -> anyhow::Result<Source> {
-        match &settings.models[model] {
-            Model::Checkpoint(checkpoint) => {
-                if let Some(source) = self.sources.get(checkpoint) {
-                    return Ok(source.clone());
-                }
-                let mut source = hub::checkpoint(checkpoint).with_context(|| format!("cannot read `{checkpoint}`"))?;
-                if let Source::External { path: None, key, .. } = &mut source
-                    && let Some(known) = self.site.elsewhere.get(checkpoint)
-                {
-                    key.clone_from(known);
-                }
-                self.sources.insert(checkpoint.clone(), source.clone());
-                Ok(source)
-            }
-            Model::Scratch(scratch) => {
-                let (_, data) = self.data(settings)?;
-                let tokenizer = self.tokenizer(settings, &scratch.tokenizer)?;
-                let seed = self.shared_seed(seed);
-                let job = PretrainJob {
-                    model: scratch.clone(),
-                    training: settings.training.pretrain.clone(),
-                    precision: self.site.precision,
-                    threads: self.site.threads,
-                    seed,
-                };
-                let inputs = vec![input("data", data), input("tokenizer", tokenizer)];
-                let label = self.shared_label(model.to_owned(), seed);
-                self.add(&label, job, inputs, Some(seed))
-            }
-        }
-    }
-
-    fn data(&mut self, settings: &Experiment) -> anyhow::Result<(Data, Source)> {
-        let (name, data) = settings.data.first_key_value().context("the experiment has no data")?;
+    /// Plans the import of a data set, and returns its settings, too.
+    fn data(&mut self, settings: &Experiment, name: &str) -> anyhow::Result<(Data, Source)> {
+        let data = settings.data.get(name).with_context(|| format!("no data set is named `{name}`"))?;
         let (mut inputs, mut embedded) = (Vec::new(), None);
         match &data.path {
             Some(path) => inputs.push(input("source", self.file(path)?)),
@@ -343,6 +222,12 @@ impl Planning<'_> {
         Ok((data.clone(), source))
     }
 
+    /// Returns the data set that texts come from, where `named` is none the only one there is.
+    fn texts_of<'e>(settings: &'e Experiment, named: Option<&'e str>) -> anyhow::Result<&'e str> {
+        let several = |names: Vec<&str>| anyhow::anyhow!("several data sets have texts: {}", names.join(", "));
+        meant(settings, named, Need::Texts).map_err(several)
+    }
+
     fn tokenizer(&mut self, settings: &Experiment, name: &str) -> anyhow::Result<Source> {
         let tokenizer = settings.tokenizers[name].clone();
         let inputs = match &tokenizer {
@@ -352,7 +237,10 @@ impl Planning<'_> {
                 let folder = path.parent().filter(|_| is_file).unwrap_or(path);
                 vec![input("source", self.tokenizer_folder(folder)?)]
             }
-            _ => vec![input("data", self.data(settings)?.1)],
+            TokenizerSource::ByteLevelBpe { data, .. } | TokenizerSource::Unigram { data, .. } => {
+                let name = Self::texts_of(settings, data.as_deref())?;
+                vec![input("data", self.data(settings, name)?.1)]
+            }
         };
         let label = format!("tokenizer {name}");
         self.add(&label, TokenizerJob { tokenizer }, inputs, None)
@@ -376,87 +264,6 @@ impl Planning<'_> {
         let source = hub::tokenizer(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
         self.sources.insert(name, source.clone());
         Ok(source)
-    }
-
-    fn capture(
-        &mut self,
-        settings: &Experiment,
-        teacher: &Course,
-        weights: &Weights,
-        training: &Training,
-        seed: u64,
-    ) -> anyhow::Result<Source> {
-        let (_, data) = self.data(settings)?;
-        let job = CaptureJob {
-            max_length: training.max_length,
-            max_prompt: training.max_prompt,
-            closed_book: closed_book(settings),
-            precision: self.site.precision,
-            threads: self.site.threads,
-            batch: training.batch,
-        };
-        let mut inputs = vec![input("data", data)];
-        inputs.extend(weights.inputs("teacher", "teacher-adapter"));
-        let mut label = format!("{}{}", teacher.model, teacher.suffix());
-        if self.is_retrained(settings, teacher, Part::Teacher) {
-            label = self.shared_label(label, seed);
-        }
-        self.add(&label, job, inputs, None)
-    }
-
-    /// Plans the answers of a model within the lengths that `training` gives its sequences.
-    fn answers(
-        &mut self,
-        settings: &Experiment,
-        name: &str,
-        weights: &Weights,
-        training: &Training,
-        dev: bool,
-        seed: u64,
-    ) -> anyhow::Result<Trial> {
-        let (_, data) = self.data(settings)?;
-        let evaluation = &settings.evaluation;
-        let job = GenerateJob {
-            decoding: evaluation.decoding,
-            max_new_tokens: evaluation.max_new_tokens,
-            max_length: training.max_length,
-            max_prompt: training.max_prompt,
-            limit: evaluation.limit,
-            dev,
-            closed_book: closed_book(settings),
-            precision: self.site.precision,
-            threads: self.site.threads,
-            seed,
-            batch: evaluation.batch,
-        };
-        let mut inputs = vec![input("data", data.clone())];
-        inputs.extend(weights.inputs("model", "adapter"));
-        let label = format!("{name} seed {seed}");
-        let generations = self.add(&label, job, inputs, Some(seed))?;
-        let generate = generations.key().clone();
-        let (job, embedding) = self.scoring(evaluation)?;
-        let mut inputs = vec![input("data", data), input("generations", generations)];
-        inputs.extend(embedding);
-        let score = self.add(&label, job, inputs, None)?.key().clone();
-        Ok(Trial { arm: name.to_owned(), seed, generate, score })
-    }
-
-    fn scoring(&mut self, evaluation: &Evaluation) -> anyhow::Result<(ScoreJob, Option<Input>)> {
-        let mut metrics = Vec::new();
-        let mut embeds = false;
-        for name in &evaluation.metrics {
-            let metric = name.parse::<MetricName>()?.metric();
-            embeds |= metric.family == Family::Embedding;
-            metrics.push((name.clone(), metric.version));
-        }
-        let named = evaluation.embedding_model.as_ref();
-        let folder = named.or(self.site.embedding_model.as_ref()).filter(|_| embeds);
-        let embedding = match folder {
-            Some(folder) => Some(input("embedding-model", self.file(&folder.clone())?)),
-            None => None,
-        };
-        let threads = self.site.threads.filter(|_| embeds);
-        Ok((ScoreJob { metrics, threads }, embedding))
     }
 
     /// Adds a stage unless it is there already, and returns its output.
@@ -494,19 +301,6 @@ impl Planning<'_> {
     }
 }
 
-/// What training leaves is a model, or an adapter for the model it started from: one that was there
-/// before goes on to be trained.
-fn tuned_by(tuning: &Tuning, before: Weights, result: Source) -> Weights {
-    match tuning {
-        Tuning::Full {} => Weights { model: result, adapter: None },
-        Tuning::Lora(_) => Weights { model: before.model, adapter: Some(result) },
-    }
-}
-
-fn closed_book(settings: &Experiment) -> bool {
-    settings.data.values().any(|data| data.closed_book)
-}
-
 /// Names stages of one title after the first arm that needs each: a step of one name may have other settings
 /// in other arms.
 fn tell_apart(stages: &mut [Stage]) {
@@ -529,7 +323,7 @@ fn assign_users(stages: &mut [Stage], arms: &[Trial], references: &[Trial]) {
     for trials in [arms, references] {
         let free: Vec<bool> = stages.iter().map(|stage| stage.users.is_empty()).collect();
         for trial in trials {
-            let mut open: Vec<usize> = index.get(&trial.score).copied().into_iter().collect();
+            let mut open: Vec<usize> = trial.sets.iter().filter_map(|asked| index.get(&asked.score).copied()).collect();
             while let Some(position) = open.pop() {
                 let stage = &mut stages[position];
                 if free[position] && !stage.users.contains(&trial.arm) {

@@ -65,7 +65,7 @@ fn what_arms_need_alike_is_one_stage() {
     // Data and tokenizer; two models; one teacher and a student per seed fine-tuned; two states
     // of the teacher captured; 8 arms and 2 seeds; 16 trials beside the references: teacher,
     // tuned teacher, student, and the tuned student at 2 seeds.
-    assert_eq!(counts, [2, 2, 3, 2, 16, 21, 21]);
+    assert_eq!(counts, [2, 0, 2, 3, 0, 2, 16, 21, 0, 0, 21]);
     assert_eq!(plan.trials.len(), 21);
     let titles: BTreeSet<String> = plan.stages.iter().map(Stage::title).collect();
     assert_eq!(titles.len(), plan.stages.len(), "titles are unique");
@@ -120,7 +120,7 @@ fn a_seed_retrains_teachers_and_pretrained_models_where_asked() {
     let counts = StageKind::ALL.map(|kind| count(&plan, kind));
     // Two models at two seeds, both fine-tuned, the teacher captured in two states; 8 arms, and
     // teacher and student as they are and fine-tuned, each at two seeds.
-    assert_eq!(counts, [2, 4, 4, 4, 16, 24, 24]);
+    assert_eq!(counts, [2, 0, 4, 4, 0, 4, 16, 24, 0, 0, 24]);
     let titles: BTreeSet<String> = plan.stages.iter().map(Stage::title).collect();
     assert_eq!(titles.len(), plan.stages.len(), "titles are unique");
     let find = |title: &str| plan.stages.iter().find(|stage| stage.title() == title).expect(title);
@@ -244,7 +244,7 @@ fn users_share_what_they_need() {
 #[test]
 fn adapters_are_read_beside_the_model_they_belong_to() {
     let plan = planned(|experiment| {
-        experiment.tuning = Tuning::Lora(crate::experiment::settings::Lora::default());
+        experiment.tuning = crate::experiment::settings::Tuning::Lora(crate::experiment::settings::Lora::default());
         experiment.factors.sft = vec![SftLevel::Both];
     });
     let distill = plan.stages.iter().find(|stage| stage.kind == StageKind::Distill).unwrap();

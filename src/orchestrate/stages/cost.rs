@@ -12,7 +12,7 @@
 //!   as one is there until the next is whole.
 
 use crate::device::{Compute, Precision};
-use crate::experiment::settings::{Scratch, Training, Tuning, Validate};
+use crate::experiment::settings::{Scratch, SplitName, Training, Tuning, Validate};
 use crate::models::config::Config;
 
 /// Operations of one decoder layer in a forward pass over a whole batch: projections, norms,
@@ -72,6 +72,18 @@ pub struct Sizes {
     pub test: Split,
 }
 
+impl Sizes {
+    /// Returns those of a split.
+    #[must_use]
+    pub fn of(&self, split: SplitName) -> Split {
+        match split {
+            SplitName::Train => self.train,
+            SplitName::Dev => self.dev,
+            SplitName::Test => self.test,
+        }
+    }
+}
+
 /// Sizes of a split: examples, and the rest in tokens.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Split {
@@ -88,17 +100,22 @@ pub struct Split {
 }
 
 impl Split {
+    /// Returns the sizes of so many times the examples.
+    #[must_use]
+    pub fn times(self, factor: f64) -> Self {
+        Self {
+            examples: factor * self.examples,
+            prompts: factor * self.prompts,
+            responses: factor * self.responses,
+            whole: factor * self.whole,
+            ..self
+        }
+    }
+
     /// Returns the sizes of the first so many examples.
     #[must_use]
     pub fn first(self, limit: Option<usize>) -> Self {
-        let share = limit.map_or(1.0, |limit| (limit as f64 / self.examples).min(1.0));
-        Self {
-            examples: share * self.examples,
-            prompts: share * self.prompts,
-            responses: share * self.responses,
-            whole: share * self.whole,
-            ..self
-        }
+        self.times(limit.map_or(1.0, |limit| (limit as f64 / self.examples).min(1.0)))
     }
 }
 
@@ -178,6 +195,21 @@ impl Scene<'_> {
             memory: Some((frozen + share * (16.0 + best)) * size.parameters),
             kept: Some(4.0 * share * size.parameters),
             disk: Some(2.0 * (12.0 + best) * share * size.parameters),
+        }
+    }
+
+    /// Returns the cost of reading so many tokens in so many sequences, `batch` at a time, to measure their
+    /// likelihood.
+    #[must_use]
+    pub fn reading(&self, size: Option<Size>, tokens: Option<f64>, sequences: Option<f64>, batch: usize) -> Cost {
+        let kept = sequences.map(|sequences| 100.0 * sequences);
+        let Some(size) = size else { return Cost { kept, disk: kept, ..Cost::default() } };
+        Cost {
+            operations: tokens.map(|tokens| 2.0 * size.parameters * tokens),
+            starts: sequences.map(|sequences| size.starts((sequences / batch as f64).ceil(), sequences)),
+            memory: Some(self.bytes_per_weight() * size.parameters),
+            kept,
+            disk: kept,
         }
     }
 

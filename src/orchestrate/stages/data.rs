@@ -67,6 +67,9 @@ const WORDINGS: &str = "wordings.jsonl";
 pub struct Summary {
     /// Examples of train, dev and test.
     pub examples: [u64; 3],
+    /// STUB
+    #[serde(default)]
+    pub kind: crate::experiment::settings::Kind,
     /// Rows left out, by reason.
     pub skipped: BTreeMap<String, u64>,
     /// Rows kept with a reservation, by reason.
@@ -113,6 +116,20 @@ pub fn read_wordings(data: &Path) -> anyhow::Result<Vec<String>> {
     rows::read(&data.join(WORDINGS))
 }
 
+/// STUB
+pub fn documents(
+    data: &Path,
+    split: SplitName,
+) -> anyhow::Result<Box<dyn Iterator<Item = anyhow::Result<crate::data::Document>> + Send>> {
+    let rows: Vec<crate::data::Document> = rows::read(&split_file(data, split))?;
+    Ok(Box::new(rows.into_iter().map(Ok)))
+}
+
+/// STUB
+pub fn texts(data: &Path) -> anyhow::Result<Box<dyn Iterator<Item = anyhow::Result<String>> + Send>> {
+    Ok(Box::new(read_corpus(data)?.into_iter().map(Ok)))
+}
+
 /// Reads what a prepared data set holds.
 ///
 /// # Errors
@@ -141,6 +158,7 @@ pub fn prepare(data: &Data, output: &Path) -> anyhow::Result<()> {
         rows::write(&split_file(output, name), examples)?;
     }
     let summary = Summary {
+        kind: data.importer.kind(),
         examples: parts.map(|(_, examples)| examples.len() as u64),
         unit: imported.unit.to_owned(),
         facts: facts(data, &imported, &splits, windows, &overlaps, texts.len()),

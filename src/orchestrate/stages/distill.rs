@@ -19,6 +19,7 @@ use crate::orchestrate::keep::event::Event;
 use crate::orchestrate::kind::StageKind;
 use crate::train::distillation::Distillation;
 use crate::train::student::Student;
+use crate::tuning::lora;
 
 /// Trains a student with a teacher. Inputs: `data`, `student`, `student-adapter` if it was tuned by
 /// adapters, `teacher`, `teacher-adapter` likewise, `capture`. Output: a model folder, with
@@ -34,6 +35,9 @@ pub struct DistillJob {
     pub training: Training,
     /// Leaves the context out of prompts.
     pub closed_book: bool,
+    /// Adds adapters on top of those that are there, which stay as they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stack: bool,
     /// Number format.
     pub precision: Precision,
     /// CPU threads that sums are divided among; none on a GPU.
@@ -108,14 +112,18 @@ impl Work for DistillJob {
 /// When an input cannot be read, an output not written, or training fails, and when student, teacher and algorithm do not fit together.
 fn distil(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
     let compute = around.compute_in(job.precision);
-    let (decoder, tokenizer) = model::load_to_train(around.inputs, "student", "student-adapter", &job.tuning, compute)?;
+    let (mut decoder, tokenizer) =
+        model::load_to_train(around.inputs, "student", "student-adapter", &job.tuning, compute)?;
+    if job.stack {
+        lora::stack(&mut decoder);
+    }
     let teacher_tokenizer = model::tokenizer(around.inputs.get("teacher")?)?;
     let capture = Capture::open(around.inputs.get("capture")?, compute.kind(), compute.device)?;
     let vocabularies =
         if tokenizer.same_vocabulary(&teacher_tokenizer) { Vocabularies::Same } else { Vocabularies::Different };
 
-    let mine = around.sequences(&tokenizer, SplitName::Train, &job.training, job.closed_book)?;
-    let theirs = around.sequences(&teacher_tokenizer, SplitName::Train, &job.training, job.closed_book)?;
+    let mine = around.sequences(&tokenizer, "data", SplitName::Train, &job.training, job.closed_book)?;
+    let theirs = around.sequences(&teacher_tokenizer, "data", SplitName::Train, &job.training, job.closed_book)?;
     // Examples are told apart by their place alone: the capture must be of these very sequences.
     let read: Vec<capture::Sequence<'_>> = theirs.iter().map(Into::into).collect();
     if capture.vocabulary() != teacher_tokenizer.fingerprint() || !capture.is_of(&read) {
@@ -131,7 +139,7 @@ fn distil(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result<()> 
         Vocabularies::Different => capture,
     };
     let (train, captured) = in_both(mine, &theirs);
-    let dev = around.sequences(&tokenizer, SplitName::Dev, &job.training, job.closed_book)?;
+    let dev = around.sequences(&tokenizer, "data", SplitName::Dev, &job.training, job.closed_book)?;
 
     let widths = Widths { student: decoder.config.hidden_size, teacher: capture.width() };
     let projectors = Seed(job.seed).stream("projectors", 0);
@@ -274,6 +282,7 @@ mod tests {
                 tuning: Tuning::Full {},
                 training,
                 closed_book: true,
+                stack: false,
                 precision: Precision::F32,
                 threads: None,
                 seed: 1,

@@ -40,6 +40,9 @@ pub struct GenerateJob {
     /// Answers so many examples of each split only, drawn by the seed of its division.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Part of the data set that is answered.
+    #[serde(default = "test", skip_serializing_if = "is_test")]
+    pub split: SplitName,
     /// Answers the dev split too.
     pub dev: bool,
     /// Leaves the context out of prompts.
@@ -90,7 +93,7 @@ impl Work for GenerateJob {
         let answered = scene.sizes.map(|sizes| {
             let dev = self.dev.then_some(sizes.dev);
             let splits: Vec<Split> =
-                std::iter::once(sizes.test).chain(dev).map(|split| split.first(self.limit)).collect();
+                std::iter::once(sizes.of(self.split)).chain(dev).map(|split| split.first(self.limit)).collect();
             splits
         });
         let bytes = answered.as_ref().map(|splits| {
@@ -129,6 +132,17 @@ impl Work for GenerateJob {
     }
 }
 
+/// The part of data that results are reported on.
+pub(super) fn test() -> SplitName {
+    SplitName::Test
+}
+
+// What serde asks with takes a reference.
+#[expect(clippy::trivially_copy_pass_by_ref)]
+pub(super) fn is_test(split: &SplitName) -> bool {
+    *split == SplitName::Test
+}
+
 /// Holds one answer and how likely the model finds the reference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -159,8 +173,7 @@ fn run(job: &GenerateJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
     let (mut decoder, tokenizer) = model::load(around.inputs, "model", "adapter", job.precision.kind(), device)?;
     // Merged, each product is one instead of three; in bf16 they stay three.
     lora::merge(&mut decoder);
-    let splits: &[SplitName] = if job.dev { &[SplitName::Test, SplitName::Dev] } else { &[SplitName::Test] };
-    for &split in splits {
+    for split in std::iter::once(job.split).chain(job.dev.then_some(SplitName::Dev)) {
         let examples = asked(around.inputs.get("data")?, split, job.limit)?;
         let answers = answer(job, &decoder, &tokenizer, split, &examples, &mut around)?;
         rows::write(&around.folder.output().join(format!("{split}.jsonl")), &answers)?;
@@ -170,7 +183,7 @@ fn run(job: &GenerateJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
 
 /// Reads the questions of a split, or so many of them, drawn by the seed of its division: the same
 /// ones for every arm and seed.
-fn asked(data: &Path, split: SplitName, limit: Option<usize>) -> anyhow::Result<Vec<Example>> {
+pub(super) fn asked(data: &Path, split: SplitName, limit: Option<usize>) -> anyhow::Result<Vec<Example>> {
     let examples = data::read_split(data, split)?;
     let Some(limit) = limit else { return Ok(examples) };
     Ok(sample(examples, limit, data::read_summary(data)?.seed))
@@ -196,7 +209,7 @@ fn answer(
         (around.events)(Event::Note { text });
     }
     let ends = tokenizer.ends_in_text();
-    if !ends.is_empty() && split == SplitName::Test {
+    if !ends.is_empty() && split == job.split {
         let ends: Vec<String> = ends.into_iter().map(|end| format!("`{end}`")).collect();
         let text = format!(
             "answers end at {}, as `eos_token_id` of the model's files says, though text holds it",
@@ -268,6 +281,7 @@ mod tests {
             max_length: 64,
             max_prompt: None,
             limit: None,
+            split: SplitName::Test,
             dev: false,
             closed_book: true,
             precision: Precision::F32,

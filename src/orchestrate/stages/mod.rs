@@ -14,13 +14,18 @@
 
 pub mod around;
 pub mod capture;
+pub mod choose;
+pub mod continual;
 pub mod cost;
 pub mod data;
 pub mod distill;
+pub mod encode;
 pub mod generate;
 pub mod inputs;
+pub mod merge;
 pub mod model;
 pub mod pretrain;
+pub mod read;
 pub mod rows;
 pub mod score;
 pub mod sft;
@@ -36,15 +41,20 @@ use serde::{Deserialize, Serialize};
 
 use self::around::Surroundings;
 use self::capture::CaptureJob;
+use self::choose::ChooseJob;
+use self::continual::ContinualJob;
 use self::cost::{Cost, Scene};
 use self::data::DataJob;
 use self::distill::DistillJob;
+use self::encode::EncodeJob;
 use self::generate::GenerateJob;
+use self::merge::MergeJob;
 use self::pretrain::PretrainJob;
+use self::read::ReadJob;
 use self::score::ScoreJob;
 use self::sft::SftJob;
 use self::tokenizer::TokenizerJob;
-use crate::data::{encode, template};
+use crate::data::{encode as encoding, template};
 use crate::device::Precision;
 use crate::experiment::settings::Scratch;
 use crate::orchestrate::kind::StageKind;
@@ -112,7 +122,7 @@ impl Text {
     fn version(self) -> (&'static str, u32) {
         match self {
             Self::Wording => ("wording", template::VERSION),
-            Self::Encoding => ("encoding", encode::VERSION),
+            Self::Encoding => ("encoding", encoding::VERSION),
         }
     }
 }
@@ -166,16 +176,26 @@ jobs! {
     Data(DataJob),
     /// Trains or copies a tokenizer.
     Tokenizer(TokenizerJob),
+    /// Turns texts into tokens.
+    Encode(EncodeJob),
     /// Trains a scratch model.
     Pretrain(PretrainJob),
+    /// Goes on with pretraining.
+    Continual(ContinualJob),
     /// Fine-tunes a model.
     Sft(SftJob),
+    /// Makes adapters a part of the weights.
+    Merge(MergeJob),
     /// Stores a teacher's signal.
     Capture(CaptureJob),
     /// Trains a student with a teacher.
     Distill(DistillJob),
     /// Answers questions.
     Generate(GenerateJob),
+    /// Measures the likelihood of options.
+    Choose(ChooseJob),
+    /// Measures the likelihood of texts.
+    Read(ReadJob),
     /// Scores answers.
     Score(ScoreJob),
 }

@@ -13,10 +13,10 @@ use crate::models::decoder::Decoder;
 use crate::orchestrate::stages::inputs::Inputs;
 use crate::orchestrate::stages::with_hint;
 use crate::train::student::Student;
-use crate::tuning::peft;
+use crate::tuning::{lora, peft};
 
-/// Loads the model of input `name` with the adapters of input `adapter`, if the stage has that, to
-/// compute with it in `kind`.
+/// Loads the model of input `name` with the adapters of input `adapter`, if the stage has that, and those
+/// stacked on it (`adapter-2`, ...), to compute with it in `kind`.
 ///
 /// # Errors
 /// When files are missing, damaged or do not fit each other, and when the tokenizer has tokens
@@ -55,8 +55,12 @@ fn load_as(
     let folder = inputs.get(name)?;
     let mut decoder =
         Decoder::load(folder, kind, device).with_context(|| format!("cannot load the model `{}`", folder.display()))?;
-    if let Some(adapter) = inputs.find(adapter) {
-        peft::load(&mut decoder, adapter_kind, adapter)
+    let chain: Vec<&Path> = (0..).map_while(|place| inputs.find(&link(adapter, place))).collect();
+    for (place, adapter) in chain.iter().enumerate() {
+        lora::stack(&mut decoder);
+        // What lies below others is not trained.
+        let kind = if place + 1 == chain.len() { adapter_kind } else { kind };
+        peft::load(&mut decoder, kind, adapter)
             .with_context(|| format!("cannot load the adapters `{}`", adapter.display()))?;
     }
     let tokenizer = tokenizer(folder)?;
@@ -69,6 +73,12 @@ fn load_as(
     }
     name_ends(&mut decoder.config, &tokenizer);
     Ok((decoder, tokenizer))
+}
+
+/// Names the input of an adapter, counted from 0 in a stack: `adapter`, `adapter-2`, ...
+#[must_use]
+pub fn link(adapter: &str, place: usize) -> String {
+    if place == 0 { adapter.to_owned() } else { format!("{adapter}-{}", place + 1) }
 }
 
 /// Makes the configuration name the tokens that end an answer, the one that closes responses first.

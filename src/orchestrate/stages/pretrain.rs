@@ -57,6 +57,7 @@ impl Work for PretrainJob {
 
     fn reset(&mut self) {
         self.model.tokenizer.clear();
+        self.model.data = None;
         training::reset(&mut self.training);
     }
 

@@ -8,18 +8,21 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tutelage_metrics::blind::Blind;
 use tutelage_metrics::embedding::Embedder;
-use tutelage_metrics::metric::{Family, MetricName};
+use tutelage_metrics::metric::{self, Family, MetricName};
 use tutelage_metrics::score::{Row, Settings, score};
 use tutelage_reports::record::null_is_nan;
 use tutelage_reports::study::{Aggregation, Metric};
 
 use super::around::Surroundings;
+use super::choose::Chosen;
 use super::cost::{Cost, Scene};
 use super::data::read_split;
-use super::generate::Generation;
+use super::generate::{Generation, is_test, test};
+use super::read::Reading;
 use super::{Work, rows};
 use crate::data::{Example, SplitName};
 use crate::evaluate::embedder::SentenceEmbedder;
+use crate::experiment::settings::Task;
 use crate::files;
 use crate::orchestrate::keep::event::Event;
 use crate::orchestrate::kind::StageKind;
@@ -27,14 +30,17 @@ use crate::orchestrate::kind::StageKind;
 /// Name of the file that describes the metrics.
 const METRICS: &str = "metrics.json";
 
-/// Scores answers. Inputs: `data`, `generations`, and `embedding-model` if a metric needs it.
-/// Output: `test.jsonl` and where there are answers `dev.jsonl`, rows of [`Value`],
-/// and `metrics.json`.
+/// Scores what models were asked. Inputs: `data`, one of `generations`, `choices` and `readings`, and
+/// `embedding-model` if a metric needs it. Output: a file of the split, of answers also `dev.jsonl` where there
+/// are such, rows of [`Value`], and `metrics.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ScoreJob {
     /// Metrics with the version of their results, in the order of tables.
     pub metrics: Vec<(String, u32)>,
+    /// Part of the data set that was asked.
+    #[serde(default = "test", skip_serializing_if = "is_test")]
+    pub split: SplitName,
     /// CPU threads of the embedding model; none where no metric needs one, and on a GPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
@@ -65,6 +71,17 @@ impl Work for ScoreJob {
     }
 }
 
+/// Names the metrics that can be computed of a task, in the order of tables.
+#[must_use]
+pub fn metrics_of(task: Task) -> Vec<&'static str> {
+    let fits = |family| match task {
+        Task::Answer => matches!(family, Family::NGram | Family::Embedding | Family::Likelihood),
+        Task::Choice => family == Family::Choice,
+        Task::Perplexity => family == Family::Likelihood,
+    };
+    metric::METRICS.iter().filter(|metric| fits(metric.family)).map(|metric| metric.id).collect()
+}
+
 /// Holds one value; a record without arm and seed, which the scored answers do not know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,17 +105,25 @@ pub struct Value {
 fn run(job: &ScoreJob, around: Surroundings<'_>, embedder: Option<&dyn Embedder>) -> anyhow::Result<()> {
     let (inputs, output) = (around.inputs, around.folder.output());
     let metrics = job.metrics.iter().map(|(name, _)| Ok(name.parse()?)).collect::<anyhow::Result<Vec<_>>>()?;
-    for split in [SplitName::Test, SplitName::Dev] {
+    let measured = [("choices", of_choices as OfRows), ("readings", of_readings)];
+    for (input, values_of) in measured {
+        let Some(folder) = inputs.find(input) else { continue };
+        let name = format!("{}.jsonl", job.split);
+        rows::write(&output.join(&name), &values_of(&folder.join(&name), &metrics)?)?;
+        let described: Vec<Metric> = metrics.iter().map(|&name| describe(name, own_signature(name, input))).collect();
+        return Ok(files::write_json(&output.join(METRICS), &described)?);
+    }
+    for split in std::iter::once(job.split).chain((job.split != SplitName::Dev).then_some(SplitName::Dev)) {
         let name = format!("{split}.jsonl");
         let answers = inputs.get("generations")?.join(&name);
-        if split == SplitName::Dev && !answers.exists() {
+        if split != job.split && !answers.exists() {
             continue;
         }
         let generations: Vec<Generation> = rows::read(&answers)?;
         let examples = read_split(inputs.get("data")?, split)?;
         let (described, values, blind) = values(&generations, &examples, &metrics, embedder)?;
         rows::write(&output.join(&name), &values)?;
-        if split == SplitName::Test {
+        if split == job.split {
             files::write_json(&output.join(METRICS), &described)?;
             // Without counts, so that the report can tell it of all arms at once.
             for blind in blind {
@@ -108,6 +133,32 @@ fn run(job: &ScoreJob, around: Surroundings<'_>, embedder: Option<&dyn Embedder>
         }
     }
     Ok(())
+}
+
+/// Makes values of the rows in a file.
+type OfRows = fn(&Path, &[MetricName]) -> anyhow::Result<Vec<Value>>;
+
+fn of_choices(file: &Path, metrics: &[MetricName]) -> anyhow::Result<Vec<Value>> {
+    let chosen: Vec<Chosen> = rows::read(file)?;
+    let value = |name: MetricName, chosen: &Chosen| {
+        let right = match name {
+            MetricName::AccuracyNormalised => chosen.is_right_by_length(),
+            _ => chosen.is_right(),
+        };
+        let value = right.map_or(f64::NAN, |right| f64::from(u8::from(right)));
+        Value { id: chosen.id.clone(), metric: name.to_string(), value, counts: Vec::new() }
+    };
+    Ok(metrics.iter().flat_map(|&name| chosen.iter().map(move |chosen| value(name, chosen))).collect())
+}
+
+fn of_readings(file: &Path, metrics: &[MetricName]) -> anyhow::Result<Vec<Value>> {
+    let readings: Vec<Reading> = rows::read(file)?;
+    let value = |name: MetricName, reading: &Reading| {
+        let nll = reading.nats.map(|nats| nats / reading.tokens as f64);
+        let measured = Measured { id: &reading.id, nll, tokens: reading.tokens, bytes: reading.bytes };
+        likelihood(name, measured)
+    };
+    Ok(metrics.iter().flat_map(|&name| readings.iter().filter_map(move |reading| value(name, reading))).collect())
 }
 
 /// Reads the values of a split that a score stage left; none if the split was not answered.
@@ -168,32 +219,55 @@ fn values(
                 }));
             }
             None => {
-                described.push(describe(name, likelihood_signature(name)));
-                values.extend(generations.iter().filter_map(|generation| likelihood(name, generation)));
+                described.push(describe(name, own_signature(name, "generations")));
+                values.extend(generations.iter().filter_map(|generation| likelihood(name, generation.into())));
             }
         }
     }
     Ok((described, values, blind))
 }
 
-fn likelihood(name: MetricName, generation: &Generation) -> Option<Value> {
-    // A reference that was measured and has no finite loss is that of a diverged model.
-    let diverged = (generation.response_tokens > 0).then_some(f64::NAN);
-    let nll = generation.nll.or(diverged)?;
-    let (tokens, bytes) = (generation.response_tokens as f64, generation.response_bytes as f64);
+/// How likely a model finds a text.
+#[derive(Clone, Copy)]
+struct Measured<'m> {
+    id: &'m str,
+    /// Mean negative log-likelihood, in nats per token.
+    nll: Option<f64>,
+    tokens: u64,
+    bytes: u64,
+}
+
+impl<'m> From<&'m Generation> for Measured<'m> {
+    fn from(generation: &'m Generation) -> Self {
+        let Generation { id, nll, response_tokens: tokens, response_bytes: bytes, .. } = generation;
+        Self { id, nll: *nll, tokens: *tokens, bytes: *bytes }
+    }
+}
+
+fn likelihood(name: MetricName, measured: Measured<'_>) -> Option<Value> {
+    // A text that was measured and has no finite loss is that of a diverged model.
+    let diverged = (measured.tokens > 0).then_some(f64::NAN);
+    let nll = measured.nll.or(diverged)?;
+    let (tokens, bytes) = (measured.tokens as f64, measured.bytes as f64);
     let (value, counts) = match name {
         MetricName::Perplexity if nll.is_finite() => (nll.exp(), vec![tokens, nll]),
         MetricName::Perplexity => (nll.exp(), vec![tokens]),
         // Nothing is measured by the byte of an answer without any.
-        MetricName::BitsPerByte if generation.response_bytes == 0 => return None,
+        MetricName::BitsPerByte if measured.bytes == 0 => return None,
         MetricName::BitsPerByte => (nll * tokens / LN_2 / bytes, vec![bytes]),
         _ => (nll, vec![tokens]),
     };
-    Some(Value { id: generation.id.clone(), metric: name.to_string(), value, counts })
+    Some(Value { id: measured.id.to_owned(), metric: name.to_string(), value, counts })
 }
 
-fn likelihood_signature(name: MetricName) -> String {
+/// Says how a value was measured that is none of text; `input` says of what.
+fn own_signature(name: MetricName, input: &str) -> String {
     let form = match name {
+        MetricName::Accuracy => "options:log-likelihood|ties:first",
+        MetricName::AccuracyNormalised => "options:log-likelihood per character|ties:first",
+        MetricName::Perplexity if input == "readings" => "exp:yes|text:whole, rolling windows|weight:tokens",
+        MetricName::BitsPerByte if input == "readings" => "text:whole, rolling windows|bytes:in utf-8|weight:bytes",
+        _ if input == "readings" => "text:whole, rolling windows|weight:tokens",
         MetricName::Perplexity => "exp:yes|reference:first|tokens:response+eos|weight:tokens",
         MetricName::BitsPerByte => {
             "reference:first|bits:response+eos|bytes:answer in utf-8, eos not counted|weight:bytes"
@@ -272,7 +346,7 @@ mod tests {
         let read = |nll| {
             let generation: Generation =
                 serde_json::from_str(&serde_json::to_string(&generation("a", "x", nll)).unwrap()).unwrap();
-            let value = likelihood(MetricName::Perplexity, &generation).unwrap();
+            let value = likelihood(MetricName::Perplexity, (&generation).into()).unwrap();
             serde_json::from_str::<Value>(&serde_json::to_string(&value).unwrap()).unwrap()
         };
         // exp(800) is beyond f64, its logarithm is not.
@@ -281,7 +355,7 @@ mod tests {
         let none = read(Some(f64::NAN));
         assert!(none.value.is_nan() && none.counts == [4.0]);
         let too_long = Generation { response_tokens: 0, ..generation("a", "x", None) };
-        assert_eq!(likelihood(MetricName::Nll, &too_long), None);
+        assert_eq!(likelihood(MetricName::Nll, (&too_long).into()), None);
     }
 
     #[test]

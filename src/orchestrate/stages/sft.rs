@@ -6,14 +6,17 @@ use super::around::Surroundings;
 use super::cost::{Cost, Read, Scene};
 use super::{Leaves, Text, Work, model, training};
 use crate::data::SplitName;
+use crate::data::order::drawn;
 use crate::device::{Precision, Seed};
 use crate::experiment::settings::{Training, Tuning};
+use crate::orchestrate::keep::event::Event;
 use crate::orchestrate::kind::StageKind;
 use crate::train::student::Student;
 use crate::train::supervised::Supervised;
+use crate::tuning::lora;
 
-/// Fine-tunes on the training split. Inputs: `data`, `model`. Output: a model folder, with
-/// adapters an adapter folder.
+/// Fine-tunes on the training split. Inputs: `data`, other data sets (`replay-1`, ...), `model`, and `adapter`,
+/// `adapter-2`, ... if it was tuned by adapters. Output: a model folder, with adapters an adapter folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SftJob {
@@ -23,6 +26,15 @@ pub struct SftJob {
     pub training: Training,
     /// Leaves the context out of prompts.
     pub closed_book: bool,
+    /// Part of the data set that is learned.
+    #[serde(default = "train", skip_serializing_if = "is_train")]
+    pub split: SplitName,
+    /// Other data sets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replay: Vec<Replay>,
+    /// Adds adapters on top of those that are there, which stay as they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stack: bool,
     /// Number format.
     pub precision: Precision,
     /// CPU threads that sums are divided among; none on a GPU.
@@ -30,6 +42,26 @@ pub struct SftJob {
     pub threads: Option<usize>,
     /// Seed of adapters, dropout and order.
     pub seed: u64,
+}
+
+/// Another data set that is learned beside the step's own.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Replay {
+    /// Its share among all examples.
+    pub share: f64,
+    /// Leaves the context out of its prompts.
+    pub closed_book: bool,
+}
+
+fn train() -> SplitName {
+    SplitName::Train
+}
+
+// What serde asks with takes a reference.
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn is_train(split: &SplitName) -> bool {
+    *split == SplitName::Train
 }
 
 impl Work for SftJob {
@@ -63,11 +95,22 @@ impl Work for SftJob {
     }
 
     fn cost(&self, scene: &Scene<'_>) -> Cost {
-        scene.training((scene.model)("model"), &self.tuning, &self.training, Read::of(scene.sizes))
+        let own = 1.0 - self.replay.iter().map(|replay| replay.share).sum::<f64>();
+        let read = Read {
+            train: scene.sizes.map(|sizes| sizes.of(self.split).times(1.0 / own)),
+            dev: scene.sizes.map(|sizes| sizes.dev),
+        };
+        scene.training((scene.model)("model"), &self.tuning, &self.training, read)
     }
 
     fn trains(&self) -> Option<Vec<(String, String)>> {
-        Some(training::in_words(&self.training, &self.tuning, true))
+        let mut words = training::in_words(&self.training, &self.tuning, true);
+        let replay = self.replay.iter();
+        words.extend(replay.map(|replay| ("replay".to_owned(), format!("{} % of examples", 100.0 * replay.share))));
+        if self.stack {
+            words.push(training::stacked());
+        }
+        Some(words)
     }
 
     fn run(&self, around: Surroundings<'_>) -> anyhow::Result<()> {
@@ -81,9 +124,25 @@ impl Work for SftJob {
 /// When an input cannot be read, an output not written, or training fails.
 fn sft(job: &SftJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
     let compute = around.compute_in(job.precision);
-    let (decoder, tokenizer) = model::load_to_train(around.inputs, "model", "adapter", &job.tuning, compute)?;
-    let train = around.sequences(&tokenizer, SplitName::Train, &job.training, job.closed_book)?;
-    let dev = around.sequences(&tokenizer, SplitName::Dev, &job.training, job.closed_book)?;
+    let (mut decoder, tokenizer) = model::load_to_train(around.inputs, "model", "adapter", &job.tuning, compute)?;
+    if job.stack {
+        lora::stack(&mut decoder);
+    }
+    let mut train = around.sequences(&tokenizer, "data", job.split, &job.training, job.closed_book)?;
+    let own = train.len();
+    let rest = 1.0 - job.replay.iter().map(|replay| replay.share).sum::<f64>();
+    for (place, replay) in job.replay.iter().enumerate() {
+        let name = format!("replay-{}", place + 1);
+        let others = around.sequences(&tokenizer, &name, SplitName::Train, &job.training, replay.closed_book)?;
+        let count = (replay.share / rest * own as f64).round() as usize;
+        let mixed = drawn(others.len(), count, job.seed, place as u64 + 1);
+        let what = if count > others.len() { ", some of them more than once" } else { "" };
+        let text =
+            format!("replay: {} of {} examples of another data set{what}, beside {own}", mixed.len(), others.len());
+        (around.events)(Event::Note { text });
+        train.extend(mixed.into_iter().map(|example| others[example].clone()));
+    }
+    let dev = around.sequences(&tokenizer, "data", SplitName::Dev, &job.training, job.closed_book)?;
     let student = Student::new(decoder, &job.tuning, job.training.weight_decay, compute, Seed(job.seed));
     let mut objective = Supervised::new(student, train, dev);
     let finished = around.train(&mut objective, &job.training, job.seed)?;
@@ -100,6 +159,9 @@ mod tests {
             tuning: Tuning::default(),
             training,
             closed_book: false,
+            split: SplitName::Train,
+            replay: vec![],
+            stack: false,
             precision: Precision::F32,
             threads: None,
             seed,

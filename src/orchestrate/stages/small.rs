@@ -26,12 +26,13 @@ pub(super) fn examples(count: usize) -> Vec<Example> {
 /// A tokenizer that was trained on such questions.
 pub(super) fn tokenizer() -> Tokenizer {
     let texts: Vec<String> = examples(12).into_iter().map(|example| example.question).collect();
-    Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 300 }, &texts).unwrap()
+    Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 300, data: None }, &texts).unwrap()
 }
 
 /// A model that reads tokens of `tokenizer`.
 pub(super) fn decoder(tokenizer: &Tokenizer) -> Decoder {
     let scratch = Scratch {
+        data: None,
         architecture: Architecture::Llama,
         tokenizer: String::new(),
         hidden: 8,

@@ -29,8 +29,9 @@ impl Work for TokenizerJob {
     }
 
     fn reset(&mut self) {
-        if let TokenizerSource::File { path } = &mut self.tokenizer {
-            path.clear();
+        match &mut self.tokenizer {
+            TokenizerSource::File { path } => path.clear(),
+            TokenizerSource::ByteLevelBpe { data, .. } | TokenizerSource::Unigram { data, .. } => *data = None,
         }
     }
 

@@ -2,7 +2,7 @@
 //! result, and telling the settings.
 
 use super::around::Surroundings;
-use super::data;
+use super::data as prepared;
 use super::stop::Stopped;
 use crate::data::encode::{Limits, Misfits, Sequence, encode_all};
 use crate::data::{Example, SplitName, Tokenizer};
@@ -23,15 +23,16 @@ pub(super) fn reset(training: &mut Training) {
 }
 
 impl Surroundings<'_> {
-    /// Encodes a split and notes what did not fit.
+    /// Encodes a split of the data set in input `data`, and notes what did not fit.
     pub(super) fn sequences(
         &mut self,
         tokenizer: &Tokenizer,
+        data: &str,
         split: SplitName,
         training: &Training,
         closed_book: bool,
     ) -> anyhow::Result<Vec<Sequence>> {
-        let examples: Vec<Example> = data::read_split(self.inputs.get("data")?, split)?;
+        let examples: Vec<Example> = prepared::read_split(self.inputs.get(data)?, split)?;
         let limits = Limits { max_length: training.max_length, max_prompt: training.max_prompt };
         let (sequences, Misfits { clipped_prompts, rejected_responses }) =
             encode_all(tokenizer, &examples, closed_book, limits);
@@ -171,6 +172,11 @@ pub fn in_words(training: &Training, tuning: &Tuning, answers: bool) -> Vec<(Str
         },
     ));
     words.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Says in words that adapters lie on others.
+pub fn stacked() -> (String, String) {
+    ("adapters of earlier steps".to_owned(), "stay below those that are trained".to_owned())
 }
 
 fn learning_rate(training: &Training) -> String {
