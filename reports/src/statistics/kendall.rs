@@ -188,6 +188,8 @@ fn inversions(count: usize) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::LN_2;
+
     use proptest::prelude::*;
 
     use super::super::expected::{close, expected, numbers};
@@ -231,14 +233,14 @@ mod tests {
 
     #[test]
     fn limits_by_hand() {
-        // tau 0.6 of six: p 98/720 from the test, so z 0.693147 has the error 0.693147 / 1.491362 = 0.464775 and not
-        // sqrt(0.437 / 2) = 0.467440, which the upper limit goes by: tanh(0.693147 + 1.959964 * 0.467440).
+        // tau 0.6 of six has z = atanh(0.6) = ln 2 and, from the test, p 98/720: its error is ln 2 / 1.491 = 0.4648, and
+        // not sqrt(0.437 / 2) = 0.4674, which the upper limit goes by.
         let found = of(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2.0, 1.0, 4.0, 3.0, 6.0, 5.0]);
         close(found.p.value, 98.0 / 720.0, 1e-12);
         let Interval { low, high } = found.interval(0.05);
-        close(high, (0.693_147_f64 + 1.959_964 * 0.467_440).tanh(), 1e-5);
-        let error = 0.693_147 / -Normal::standard().inverse_cdf(49.0 / 720.0);
-        close(low, (0.693_147_f64 - 1.959_964 * error).tanh(), 1e-5);
+        close(high, (LN_2 + 1.959_964 * 0.467_440).tanh(), 1e-5);
+        let error = LN_2 / -Normal::standard().inverse_cdf(49.0 / 720.0);
+        close(low, (LN_2 - 1.959_964 * error).tanh(), 1e-5);
     }
 
     #[test]
