@@ -65,12 +65,13 @@ impl Aggregation {
     }
 
     /// Says the formula in words, for the methods section; the length of an answer is in the metric's unit.
-    pub fn describe(self) -> &'static str {
+    /// An example is called so: `question`.
+    pub fn describe(self, example: &str) -> String {
         match self {
-            Self::Mean => "mean over questions",
-            Self::WeightedMean => "mean weighted by length",
-            Self::WeightedGeometricMean => "exp of the mean log over tokens",
-            Self::Bleu | Self::Chrf => "corpus score from summed counts",
+            Self::Mean => format!("mean over {example}s"),
+            Self::WeightedMean => "mean weighted by length".to_owned(),
+            Self::WeightedGeometricMean => "exp of the mean log over tokens".to_owned(),
+            Self::Bleu | Self::Chrf => "corpus score from summed counts".to_owned(),
         }
     }
 }
@@ -84,8 +85,10 @@ mod tests {
         Record {
             arm: "a".into(),
             seed: 1,
+            set: None,
             example: "q".into(),
             group: "q".into(),
+            stratum: None,
             metric: "m".into(),
             value,
             unit: "fraction".into(),

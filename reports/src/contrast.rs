@@ -114,6 +114,18 @@ impl Contrast {
         number::decimals([self.first, self.second], [self.interval])
     }
 
+    /// Multiplies the effect, and what is in its unit, by a positive factor; both sides stay as they are.
+    pub(crate) fn scaled(self, factor: f64) -> Self {
+        Self {
+            effect: factor * self.effect,
+            interval: Interval { low: factor * self.interval.low, high: factor * self.interval.high },
+            error: factor * self.error,
+            spread: factor * self.spread,
+            detectable: self.detectable.map(|effect| factor * effect),
+            ..self
+        }
+    }
+
     /// Puts a value in the unit of the effect on the scale of [`Contrast::standardised`].
     pub fn standardise(&self, value: f64) -> Option<f64> {
         (self.spread > 0.0).then(|| value / self.spread)

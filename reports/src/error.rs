@@ -39,6 +39,19 @@ pub enum Error {
         /// The other.
         second: String,
     },
+    /// An example belongs to two strata.
+    #[error("example `{example}` is in stratum {first} and in stratum {second}: expected one stratum in all records")]
+    Stratum {
+        /// Identifier of the example.
+        example: String,
+        /// One stratum, quoted, or `none`.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// The study contradicts itself.
+    #[error("the study cannot be reported on: {0}")]
+    Study(String),
     /// A record lacks what its metric is computed from.
     #[error("arm `{arm}`, example `{example}`, metric `{metric}`: {needs}")]
     Counts {

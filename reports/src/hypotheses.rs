@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use crate::contrast::{Contrast, contrast};
+pub use crate::claims::Estimate;
+use crate::claims::{self, Ground, Points, Tested};
+use crate::contrast::Contrast;
 use crate::number::{self, counted};
-use crate::pair::pair;
 use crate::scores::Scores;
-use crate::statistics::{Interval, P, Resampling, holm::multipliers, inference::Inference};
-use crate::study::{Hypothesis, Metric, Study};
-use crate::vocabulary;
+use crate::statistics::{Interval, P, Resampling, holm::multipliers};
+use crate::study::{Claim, Hypothesis, Study};
 
 /// Answers a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,14 +42,18 @@ impl Verdict {
 /// Answers a claim on one metric.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MetricAnswer {
-    /// Name of the metric.
+    /// Column of the metric; of a claim on ranks both columns.
     pub metric: String,
-    /// The comparison; absent when it could not be made.
+    /// Its name in tables.
+    pub label: String,
+    /// What the claim is decided by; absent when it could not be tested.
+    pub estimate: Option<Estimate>,
+    /// The comparison by example that it rests on; absent when it could not be made, and of claims on ranks.
     pub contrast: Option<Contrast>,
     /// p value on this metric: multiplied as that of the claim is or, if `exploratory`, by [`tests`].
     pub p_adjusted: Option<P>,
-    /// Interval at the level of that p value: it leaves zero out if and only if `p_adjusted` is below alpha.
-    /// Several such intervals promise no joint coverage.
+    /// Interval at the level of that p value: it leaves out zero, or the margins of the claim, if and only if
+    /// `p_adjusted` is below alpha. Several such intervals promise no joint coverage.
     pub interval: Option<Interval>,
     /// Whether it is one of several metrics of a claim that is neither supported nor reversed: the procedure
     /// over claims controls nothing of what it says by itself.
@@ -63,7 +67,9 @@ pub struct MetricAnswer {
 pub struct Answer {
     /// The claim in words.
     pub name: String,
-    /// The contrast in symbols: `sft: teacher > none, teacher = llama`.
+    /// What is claimed.
+    pub claim: Claim,
+    /// The same in symbols: `sft: teacher > none, teacher = llama`.
     pub contrast: String,
     /// Factors that are averaged over.
     pub averaged: Vec<String>,
@@ -93,7 +99,8 @@ pub(crate) const EXPLORATORY: &str = "\u{2020}";
 
 /// Number of tests of single metrics that the claims of a study name.
 pub fn tests(study: &Study) -> usize {
-    study.hypotheses.iter().map(|hypothesis| hypothesis.metrics.len()).sum()
+    let columns = |hypothesis: &Hypothesis| claims::kind(&hypothesis.claim).columns(hypothesis).len();
+    study.hypotheses.iter().map(columns).sum()
 }
 
 /// Explains the mark of exploratory metrics.
@@ -105,7 +112,7 @@ pub(crate) fn exploratory_note(study: &Study) -> String {
     )
 }
 
-/// Answers every hypothesis of a study at its one level of significance.
+/// Answers every hypothesis of a study at its one level of significance, whatever kind each is of.
 ///
 /// A claim on several metrics is the union of what would refute it: rejecting each null hypothesis at
 /// alpha rejects their union at alpha, without adjusting for their number (Berger 1982, "Multiparameter
@@ -115,12 +122,20 @@ pub(crate) fn exploratory_note(study: &Study) -> String {
 /// another claim easier to support. Of a claim that is not rejected this controls nothing on its single
 /// metrics: where there are several they are exploratory, each adjusted for all tests of metrics (Bonferroni).
 pub fn answer(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<Answer> {
-    let tested: Vec<Vec<Tested>> = study
+    let tested: Vec<Vec<Outcome>> = study
         .hypotheses
         .iter()
         .map(|hypothesis| {
-            let metrics = hypothesis.metrics.iter();
-            metrics.map(|metric| compare(study, scores, hypothesis, metric, resampling)).collect()
+            let kind = claims::kind(&hypothesis.claim);
+            let ground = Ground { study, scores, stratum: hypothesis.stratum.as_deref(), resampling };
+            let columns = kind.columns(hypothesis).into_iter();
+            columns
+                .map(|column| Outcome {
+                    label: kind.label(study, &column),
+                    result: kind.test(&ground, &column),
+                    column,
+                })
+                .collect()
         })
         .collect();
     let raw: Vec<P> = tested.iter().map(|metrics| joint_p(metrics)).collect();
@@ -134,36 +149,43 @@ pub fn answer(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<Ans
             let p_adjusted = p.times(multiplier);
             let exploratory = p_adjusted.value >= study.alpha && tested.len() > 1;
             let of_metrics = if exploratory { tests(study) as f64 } else { multiplier };
-            let scope =
-                tested.iter().find_map(|result| result.as_ref().ok()).map(|(contrast, _)| scope(study, contrast));
-            let metrics: Vec<MetricAnswer> = hypothesis
-                .metrics
-                .iter()
-                .zip(tested)
-                .map(|(metric, result)| MetricAnswer {
-                    exploratory,
-                    ..conclude(metric, result, of_metrics, study.alpha)
-                })
+            let scope = scope(study, &tested);
+            let told: Vec<String> = tested.iter().filter_map(|outcome| told(outcome, tested.len() > 1)).collect();
+            let metrics: Vec<MetricAnswer> = tested
+                .into_iter()
+                .map(|tested| MetricAnswer { exploratory, ..conclude(tested, of_metrics, study.alpha) })
                 .collect();
-            let (verdict, mixed) = overall(study, &metrics);
-            let details = [mixed, too_few(study, &metrics)];
+            let (verdict, mixed) = overall(&metrics);
+            let details = told.into_iter().map(Some).chain([mixed, too_few(study, &metrics)]);
             Answer {
                 name: hypothesis.name.clone(),
-                contrast: symbols(hypothesis),
-                averaged: averaged(study, hypothesis),
-                scope: scope.unwrap_or_default(),
+                claim: hypothesis.claim.clone(),
+                contrast: claims::symbols(study, hypothesis),
+                averaged: claims::averaged(study, &hypothesis.claim),
+                scope,
                 metrics,
                 p,
                 p_adjusted,
                 verdict,
-                detail: details.into_iter().flatten().collect::<Vec<_>>().join("; "),
+                detail: details.flatten().collect::<Vec<_>>().join("; "),
             }
         })
         .collect()
 }
 
-/// A comparison, or why there is none.
-type Tested = Result<(Contrast, Inference), String>;
+/// How a claim came out on one metric.
+struct Outcome {
+    column: String,
+    label: String,
+    /// The test, or why there is none.
+    result: Result<Tested, String>,
+}
+
+/// What a reader of the numbers on one metric must know; with its name where there are several.
+fn told(outcome: &Outcome, several: bool) -> Option<String> {
+    let detail = outcome.result.as_ref().ok()?.detail.as_ref()?;
+    Some(if several { format!("{}: {detail}", outcome.label) } else { detail.clone() })
+}
 
 /// Compares the two sides of a hypothesis on any metric, declared or not.
 ///
@@ -176,80 +198,72 @@ pub fn test(
     metric: &str,
     resampling: Resampling,
 ) -> Result<Contrast, String> {
-    compare(study, scores, hypothesis, metric, resampling).map(|(contrast, _)| contrast)
+    let ground = Ground { study, scores, stratum: hypothesis.stratum.as_deref(), resampling };
+    let tested = claims::kind(&hypothesis.claim).test(&ground, metric)?;
+    tested.contrast.ok_or_else(|| "it does not compare examples".to_owned())
 }
 
-fn compare(study: &Study, scores: &Scores, hypothesis: &Hypothesis, metric: &str, resampling: Resampling) -> Tested {
-    let metric: &Metric = study
-        .metrics
-        .iter()
-        .find(|candidate| candidate.name == metric)
-        .ok_or_else(|| format!("the study has no metric `{metric}`"))?;
-    let arms = pair(study, hypothesis)?;
-    vocabulary::check(study, metric, &arms)?;
-    contrast(&scores.pair(&metric.name, &arms)?, metric.direction, study.alpha, resampling)
+/// What a claim generalises over: said once for all its metrics on a set, and for each set.
+fn scope(study: &Study, tested: &[Outcome]) -> String {
+    let mut sets = Vec::new();
+    let mut scopes: Vec<&str> = Vec::new();
+    for outcome in tested {
+        let Ok(found) = &outcome.result else { continue };
+        let set = study.metric(&outcome.column).map(|metric| metric.set.as_deref());
+        if !sets.contains(&set) {
+            sets.push(set);
+            scopes.push(&found.scope);
+        }
+    }
+    scopes.join("; ")
 }
 
 /// p value of a claim: the largest over its metrics, if all point one way.
-fn joint_p(metrics: &[Tested]) -> P {
-    let contrasts: Result<Vec<&Contrast>, ()> =
-        metrics.iter().map(|result| result.as_ref().map(|(contrast, _)| contrast).map_err(|_| ())).collect();
-    let Ok(contrasts) = contrasts else { return P::exact(1.0) };
-    let one_way = |sign: f64| contrasts.iter().all(|contrast| contrast.effect * sign > 0.0);
-    let largest = contrasts.iter().map(|contrast| contrast.p).max_by(|a, b| a.value.total_cmp(&b.value));
-    largest.filter(|_| one_way(1.0) || one_way(-1.0)).unwrap_or(P::exact(1.0))
+fn joint_p(metrics: &[Outcome]) -> P {
+    let tested: Result<Vec<&Tested>, &String> = metrics.iter().map(|outcome| outcome.result.as_ref()).collect();
+    let Ok(tested) = tested else { return P::exact(1.0) };
+    let one_way = |way: Points| tested.iter().all(|tested| tested.points == way);
+    let largest = tested.iter().map(|tested| tested.estimate.p).max_by(|a, b| a.value.total_cmp(&b.value));
+    largest.filter(|_| one_way(Points::For) || one_way(Points::Against)).unwrap_or(P::exact(1.0))
 }
 
-fn conclude(metric: &str, result: Tested, multiplier: f64, alpha: f64) -> MetricAnswer {
-    let metric = metric.to_owned();
+fn conclude(outcome: Outcome, multiplier: f64, alpha: f64) -> MetricAnswer {
+    let Outcome { column, label, result } = outcome;
+    let untested = MetricAnswer {
+        metric: column,
+        label,
+        estimate: None,
+        contrast: None,
+        p_adjusted: None,
+        interval: None,
+        exploratory: false,
+        verdict: Verdict::NotSupported,
+    };
     match result {
-        Err(reason) => MetricAnswer {
-            metric,
-            contrast: None,
-            p_adjusted: None,
-            interval: None,
-            exploratory: false,
-            verdict: Verdict::Untestable { reason },
-        },
-        Ok((contrast, inference)) => {
-            let p = contrast.p.times(multiplier);
-            let verdict = match contrast.effect {
-                effect if p.value < alpha && effect > 0.0 => Verdict::Supported,
-                effect if p.value < alpha && effect < 0.0 => Verdict::Reversed,
+        Err(reason) => MetricAnswer { verdict: Verdict::Untestable { reason }, ..untested },
+        Ok(tested) => {
+            let p = tested.estimate.p.times(multiplier);
+            let verdict = match tested.points {
+                Points::For if p.value < alpha => Verdict::Supported,
+                Points::Against if p.value < alpha => Verdict::Reversed,
                 _ => Verdict::NotSupported,
             };
-            let interval = Some(inference.interval(alpha / multiplier));
             MetricAnswer {
-                metric,
-                contrast: Some(contrast),
+                interval: Some((tested.limits)(alpha / multiplier)),
+                estimate: Some(tested.estimate),
+                contrast: tested.contrast,
                 p_adjusted: Some(p),
-                interval,
-                exploratory: false,
                 verdict,
+                ..untested
             }
         }
     }
 }
 
-/// Says what a comparison generalises over.
-fn scope(study: &Study, contrast: &Contrast) -> String {
-    let questions = counted(contrast.n, "question");
-    let (others, count) = if contrast.units == contrast.n {
-        ("questions".to_owned(), questions)
-    } else {
-        let unit = &study.unit.name;
-        (format!("{unit}s"), format!("{}, {questions}", counted(contrast.units, unit)))
-    };
-    match contrast.seeds {
-        1 => format!("these trained models (1 seed), other {others} ({count})"),
-        seeds => format!("retrained {} ({seeds} seeds) and other {others} ({count})", study.retrained),
-    }
-}
-
 /// Says where there are so few units that no effect would be significant, or only after other claims.
 fn too_few(study: &Study, metrics: &[MetricAnswer]) -> Option<String> {
-    let contrasts = metrics.iter().filter_map(|answer| answer.contrast.as_ref());
-    let most = contrasts.max_by(|a, b| a.least_p.total_cmp(&b.least_p))?;
+    let estimates = metrics.iter().filter_map(|answer| answer.estimate.as_ref());
+    let most = estimates.max_by(|a, b| a.least_p.total_cmp(&b.least_p))?;
     let claims = study.hypotheses.len();
     let consequence = if most.least_p >= study.alpha {
         String::new()
@@ -258,13 +272,13 @@ fn too_few(study: &Study, metrics: &[MetricAnswer]) -> Option<String> {
     } else {
         return None;
     };
-    let unit = if most.units == most.n { "question" } else { &study.unit.name };
     let least = number::p_value(P::exact(most.least_p));
-    Some(format!("{} can give no p value below {least}, whatever the effect{consequence}", counted(most.units, unit)))
+    let units = counted(most.units, &most.unit);
+    Some(format!("{units} can give no p value below {least}, whatever the effect{consequence}"))
 }
 
 /// Joins the verdicts of all metrics; where they differ, says which say what.
-fn overall(study: &Study, metrics: &[MetricAnswer]) -> (Verdict, Option<String>) {
+fn overall(metrics: &[MetricAnswer]) -> (Verdict, Option<String>) {
     let Some(first) = metrics.first() else {
         let reason = "the hypothesis names no metric".to_owned();
         return (Verdict::Untestable { reason }, None);
@@ -278,7 +292,7 @@ fn overall(study: &Study, metrics: &[MetricAnswer]) -> (Verdict, Option<String>)
             let names: Vec<&str> = metrics
                 .iter()
                 .filter(|answer| answer.verdict.label() == verdict)
-                .map(|answer| study.label(&answer.metric))
+                .map(|answer| answer.label.as_str())
                 .collect();
             (!names.is_empty()).then(|| format!("{verdict} on {}", names.join(", ")))
         })
@@ -286,34 +300,15 @@ fn overall(study: &Study, metrics: &[MetricAnswer]) -> (Verdict, Option<String>)
     (Verdict::NotSupported, Some(format!("mixed, exploratory: {}", parts.join("; "))))
 }
 
-fn symbols(hypothesis: &Hypothesis) -> String {
-    let mut text = format!("{}: {} > {}", hypothesis.factor, hypothesis.better, hypothesis.worse);
-    for (factor, level) in &hypothesis.within {
-        text.push_str(&format!(", {factor} = {level}"));
-    }
-    text
-}
-
-/// Factors over whose levels both sides are averaged: with one level there is nothing to average.
-fn averaged(study: &Study, hypothesis: &Hypothesis) -> Vec<String> {
-    study
-        .factors
-        .iter()
-        .filter(|factor| factor.levels.len() > 1)
-        .map(|factor| &factor.name)
-        .filter(|name| **name != hypothesis.factor && !hypothesis.within.contains_key(*name))
-        .cloned()
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contrast::Test;
+    use crate::contrast::{Test, contrast};
     use crate::record::{Direction, Record};
     use crate::scores::Paired;
-    use crate::study::tests::{arm, empty};
-    use crate::study::{Aggregation, Arm, Role, Unit};
+    use crate::statistics::inference::Inference;
+    use crate::study::tests::{arm, empty, metric, set};
+    use crate::study::{Aggregation, Arm, LevelContrast, Role};
 
     /// One seed and a question per unit.
     fn paired(first: &[f64], second: &[f64]) -> Paired {
@@ -345,7 +340,17 @@ mod tests {
     }
 
     fn verdict(paired: &Paired, direction: Direction) -> Verdict {
-        conclude("m", Ok(compared(paired, direction)), 1.0, 0.05).verdict
+        conclude(outcome(compared(paired, direction)), 1.0, 0.05).verdict
+    }
+
+    /// The answer of a claim that the first side is better.
+    fn outcome((contrast, inference): (Contrast, Inference)) -> Outcome {
+        let set = set(None, "group");
+        Outcome {
+            column: "m".into(),
+            label: "M".into(),
+            result: Ok(claims::plain(&set, contrast, inference, String::new())),
+        }
     }
 
     #[test]
@@ -419,25 +424,25 @@ mod tests {
         assert_eq!(verdict(&paired(&two, &base), Direction::Higher), Verdict::Reversed);
     }
 
-    fn tested(effect: f64) -> Tested {
+    fn tested(effect: f64) -> Outcome {
         let first: Vec<f64> = (0..40).map(|i| effect + f64::from(i % 5) - 2.0).collect();
-        Ok(compared(&paired(&first, &[0.0; 40]), Direction::Higher))
+        outcome(compared(&paired(&first, &[0.0; 40]), Direction::Higher))
     }
 
     #[test]
     fn a_claim_is_as_sure_as_its_least_sure_metric() {
-        let p = |effect: f64| tested(effect).unwrap().0.p;
+        let p = |effect: f64| tested(effect).result.ok().unwrap().estimate.p;
         assert_eq!(joint_p(&[tested(1.0), tested(0.4), tested(2.0)]), p(0.4));
         assert_eq!(joint_p(&[tested(-1.0), tested(-0.4)]), p(-0.4));
         assert_eq!(joint_p(&[tested(1.0), tested(-1.0)]), P::exact(1.0));
-        assert_eq!(joint_p(&[tested(1.0), Err("gone".into())]), P::exact(1.0));
+        assert_eq!(joint_p(&[tested(1.0), Outcome { result: Err("gone".into()), ..tested(1.0) }]), P::exact(1.0));
         assert_eq!(joint_p(&[]), P::exact(1.0));
     }
 
     #[test]
     fn the_interval_of_a_claim_goes_with_its_adjusted_p() {
         for (effect, multiplier) in [(0.4, 1.0), (0.5, 1.0), (0.5, 2.0), (0.5, 5.0), (0.7, 5.0), (0.9, 5.0)] {
-            let answer = conclude("m", tested(effect), multiplier, 0.05);
+            let answer = conclude(tested(effect), multiplier, 0.05);
             let significant = answer.p_adjusted.unwrap().value < 0.05;
             assert_eq!(answer.interval.unwrap().low > 0.0, significant, "{effect} {multiplier} {answer:?}");
             assert_eq!(answer.verdict == Verdict::Supported, significant);
@@ -446,18 +451,27 @@ mod tests {
 
     #[test]
     fn the_scope_says_what_is_generalised_over() {
-        let study = Study { unit: Unit { name: "document".into() }, ..empty() };
+        let study = Study { sets: vec![set(None, "document")], ..empty() };
         let all = Study { retrained: "students and teachers".into(), ..study.clone() };
         let values: Vec<f64> = (0..60).map(|i| f64::from(i % 7)).collect();
         let of = |study: &Study, count: usize, per_unit: usize| {
             let sides: Vec<Sides<'_>> = vec![(&values, &[1.0; 60]); count];
-            scope(study, &compared(&seeds(&sides, per_unit), Direction::Higher).0)
+            let scores = Scores::new(study, &[]).unwrap();
+            let ground = Ground { study, scores: &scores, stratum: Some("billing"), resampling: Resampling::default() };
+            claims::scope(&ground, &study.sets[0], &compared(&seeds(&sides, per_unit), Direction::Higher).0)
         };
         assert_eq!(of(&study, 1, 10), "these trained models (1 seed), other documents (6 documents, 60 questions)");
         assert_eq!(of(&study, 3, 1), "retrained students (3 seeds) and other questions (60 questions)");
         assert_eq!(
             of(&all, 2, 10),
             "retrained students and teachers (2 seeds) and other documents (6 documents, 60 questions)"
+        );
+        let mut several = study.clone();
+        several.sets = vec![set(Some("support"), "document"), set(Some("quiz"), "question")];
+        several.sets[0].by = Some("use-case".into());
+        assert_eq!(
+            of(&several, 1, 10),
+            "these trained models (1 seed), other documents of support with use-case = billing (6 documents, 60 questions)"
         );
     }
 
@@ -466,11 +480,11 @@ mod tests {
         let mut study = empty();
         let of_units = |questions: usize| {
             let sides = (&vec![1.0; questions][..], &vec![0.0; questions][..]);
-            [conclude("m", Ok(compared(&seeds(&[sides], 5), Direction::Higher)), 1.0, 0.05)]
+            [conclude(outcome(compared(&seeds(&[sides], 5), Direction::Higher)), 1.0, 0.05)]
         };
         let told = too_few(&study, &of_units(20)).unwrap();
         assert_eq!(told, "4 groups can give no p value below 0.125, whatever the effect");
-        assert_eq!(too_few(&study, &[conclude("m", tested(0.1), 1.0, 0.05)]), None);
+        assert_eq!(too_few(&study, &[conclude(tested(0.1), 1.0, 0.05)]), None);
         // Seven groups reach 2 / 2^7, which is enough for three claims and not for four.
         study.hypotheses = vec![claim(&["m"]); 3];
         assert_eq!(too_few(&study, &of_units(35)), None);
@@ -481,15 +495,22 @@ mod tests {
         );
     }
 
-    /// A claim that the first of two arms is better on some metrics.
-    fn claim(metrics: &[&str]) -> Hypothesis {
-        Hypothesis {
-            name: "h".into(),
+    fn levels() -> LevelContrast {
+        LevelContrast {
             factor: "sft".into(),
             better: "both".into(),
             worse: "none".into(),
             within: std::collections::BTreeMap::new(),
+        }
+    }
+
+    /// A claim that the first of two arms is better on some metrics.
+    fn claim(metrics: &[&str]) -> Hypothesis {
+        Hypothesis {
+            name: "h".into(),
+            claim: Claim::Better(levels()),
             metrics: metrics.iter().map(|metric| (*metric).to_owned()).collect(),
+            stratum: None,
         }
     }
 
@@ -497,19 +518,10 @@ mod tests {
     fn study_of(metrics: &[(&str, f64)], claims: &[&[&str]]) -> (Study, Vec<Record>) {
         let arms = ["both", "none"]
             .map(|level| Arm { levels: [("sft".to_owned(), level.to_owned())].into(), ..arm(level, Role::Cell) });
-        let metric = |(name, _): &(&str, f64)| Metric {
-            name: (*name).into(),
-            label: name.to_uppercase(),
-            unit: "points".into(),
-            direction: Direction::Higher,
-            signature: String::new(),
-            source: String::new(),
-            aggregation: Aggregation::Mean,
-        };
         let study = Study {
             arms: arms.to_vec(),
             seeds: vec![1],
-            metrics: metrics.iter().map(metric).collect(),
+            metrics: metrics.iter().map(|(name, _)| metric(name)).collect(),
             hypotheses: claims.iter().map(|metrics| claim(metrics)).collect(),
             ..empty()
         };
@@ -519,8 +531,10 @@ mod tests {
                 records.push(Record {
                     arm: study.arms[side].name.clone(),
                     seed: 1,
+                    set: None,
                     example: format!("q{question}"),
                     group: format!("q{question}"),
+                    stratum: None,
                     metric: (*metric).into(),
                     value: if side == 0 { effect + f64::from(question % 5) - 2.0 } else { 0.0 },
                     unit: "points".into(),
@@ -560,6 +574,38 @@ mod tests {
     }
 
     #[test]
+    fn claims_of_all_kinds_are_one_family() {
+        let (mut study, records) = study_of(&[("fair", 0.62), ("clear", 0.9)], &[&["fair"], &["clear"]]);
+        let margin = |claim: Claim| Hypothesis { claim, ..claim_on("fair") };
+        study.hypotheses.push(margin(Claim::NotWorse { contrast: levels(), margin: 0.1 }));
+        study.hypotheses.push(margin(Claim::Equivalent { contrast: levels(), margin: 1.2 }));
+        let within = std::collections::BTreeMap::new();
+        study.hypotheses.push(margin(Claim::Rank { of: "fair".into(), with: "clear".into(), within }));
+        let answers = answer(&study, &Scores::new(&study, &records).unwrap(), Resampling::default());
+        let raw: Vec<f64> = answers.iter().map(|answer| answer.p.value).collect();
+        let wanted = crate::statistics::holm::holm(&raw);
+        for (answer, wanted) in answers.iter().zip(wanted) {
+            assert!((answer.p_adjusted.value - wanted).abs() < 1e-12, "{answer:?} {wanted}");
+        }
+        // Two arms are too few to rank: they count with p = 1, and are told why.
+        assert_eq!((raw[4], answers[4].verdict.label()), (1.0, "untestable"));
+        assert!(answers[4].metrics[0].estimate.is_none());
+        assert_eq!(answers[2].contrast, "sft: both not worse than none by more than 0.1");
+        for (answer, (low, high)) in answers[2..4].iter().zip([(-0.1, f64::INFINITY), (-1.2, 1.2)]) {
+            let (metric, interval) = (&answer.metrics[0], answer.metrics[0].interval.unwrap());
+            let holds = interval.low > low && interval.high < high;
+            assert_eq!(answer.p_adjusted.value < 0.05, holds, "{metric:?}");
+            assert_eq!(answer.verdict == Verdict::Supported, holds);
+        }
+        let json = serde_json::to_value(&answers[2]).unwrap();
+        assert!(json["claim"]["not-worse"]["margin"] == 0.1 && json["metrics"][0]["estimate"]["unit"] == "question");
+    }
+
+    fn claim_on(metric: &str) -> Hypothesis {
+        claim(&[metric])
+    }
+
+    #[test]
     fn a_factor_with_one_level_is_not_averaged_over() {
         let factor = |name: &str, levels: &[&str]| crate::study::Factor {
             name: name.into(),
@@ -568,7 +614,7 @@ mod tests {
         let mut study = empty();
         study.factors =
             vec![factor("student", &["small"]), factor("teacher", &["a", "b"]), factor("sft", &["none", "both"])];
-        assert_eq!(averaged(&study, &claim(&[])), ["teacher"]);
+        assert_eq!(claims::averaged(&study, &claim(&[]).claim), ["teacher"]);
     }
 
     #[test]

@@ -5,13 +5,15 @@
 //! 1. [`record::Record`]s and a [`study::Study`] come from whoever ran the experiment.
 //! 2. [`scores`]: records are arranged by metric, arm, seed and example; [`aggregate`] says how
 //!    examples become one value.
-//! 3. [`contrast`] compares two sides pairwise with [`statistics`]; [`hypotheses`] and
-//!    [`standings`] apply it to the claims and to the arms; [`energy`] shares out the cost.
+//! 3. [`contrast`] compares two sides pairwise with [`statistics`]; `claims` says what each kind of claim makes of
+//!    it and [`hypotheses`] answers them all; [`standings`] does so for the arms and `strata` for parts of a set;
+//!    [`energy`] shares out the cost.
 //! 4. [`tables`], [`plots`] and [`document`] print; [`report::render`] writes all of it.
 //!
 //! [`compare`] serves two plain lists of scores without a study.
 
 pub mod aggregate;
+mod claims;
 pub mod compare;
 pub mod contrast;
 pub mod document;
@@ -28,6 +30,7 @@ pub mod scores;
 mod seeds;
 pub mod standings;
 pub mod statistics;
+pub mod strata;
 pub mod study;
 pub mod summary;
 pub mod tables;
@@ -44,7 +47,8 @@ pub use summary::Summary;
 // 2: one statistic per claim, over units and seeds; values per token are compared within one vocabulary only.
 // 3: exploratory metrics of claims that are not rejected; Wilson's interval of shares; a Pareto front of point
 // estimates; more draws for pairs of arms.
-pub const VERSION: u32 = 3;
+// 4: evaluation sets and strata; claims of other kinds than "better".
+pub const VERSION: u32 = 4;
 
 /// Result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;

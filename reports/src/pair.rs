@@ -1,28 +1,38 @@
 //! Which arms stand against which in a claim.
 
-use crate::study::{Arm, Hypothesis, Outcome, Role, Study};
+use crate::study::{Arm, LevelContrast, Outcome, Role, Study};
 
 /// Pairs the arms of both sides of a claim: cells that agree in every other factor, or each cell
 /// with its control where one of the levels is a control's.
 ///
 /// # Errors
 /// Why the sides cannot be paired, in words: an arm that is not done, or has no counterpart.
-pub(crate) fn pair<'s>(study: &'s Study, hypothesis: &Hypothesis) -> Result<Vec<(&'s str, &'s str)>, String> {
-    let [better, worse] = [&hypothesis.better, &hypothesis.worse].map(|level| cells(study, hypothesis, level));
-    let pairs = match [&hypothesis.better, &hypothesis.worse].map(|level| is_control(study, hypothesis, level)) {
-        [false, false] => alike(&hypothesis.factor, &better, &worse),
+pub(crate) fn pair<'s>(study: &'s Study, contrast: &LevelContrast) -> Result<Vec<(&'s str, &'s str)>, String> {
+    let [better, worse] = [&contrast.better, &contrast.worse].map(|level| cells(study, contrast, level));
+    let pairs = match [&contrast.better, &contrast.worse].map(|level| is_control(study, contrast, level)) {
+        [false, false] => alike(&contrast.factor, &better, &worse),
         [false, true] => controlled(study, &better),
         [true, false] => controlled(study, &worse).map(|pairs| pairs.into_iter().map(|(a, b)| (b, a)).collect()),
         [true, true] => Err("both levels are controls".to_owned()),
     };
-    let sides = [(&better, &hypothesis.better), (&worse, &hypothesis.worse)];
-    let empty = sides.iter().filter(|(arms, level)| arms.is_empty() && !is_control(study, hypothesis, level));
-    let mut gaps: Vec<String> =
-        empty.map(|(_, level)| format!("no arm has `{}` = `{level}`", hypothesis.factor)).collect();
+    let sides = [(&better, &contrast.better), (&worse, &contrast.worse)];
+    let empty = sides.iter().filter(|(arms, level)| arms.is_empty() && !is_control(study, contrast, level));
+    let mut problems: Vec<String> =
+        empty.map(|(_, level)| format!("no arm has `{}` = `{level}`", contrast.factor)).collect();
     let mut named: Vec<&Arm> = better.iter().chain(&worse).copied().collect();
     named.extend(pairs.iter().flatten().flat_map(|(a, b)| [*a, *b]).filter(|arm| arm.role == Role::Control));
+    problems.extend(gaps(&named));
+    if !problems.is_empty() {
+        return Err(problems.join("; "));
+    }
+    Ok(pairs?.into_iter().map(|(first, second)| (first.name.as_str(), second.name.as_str())).collect())
+}
+
+/// Says of each arm that is not done why not, once.
+pub(crate) fn gaps(arms: &[&Arm]) -> Vec<String> {
+    let mut gaps = Vec::new();
     let mut told = Vec::new();
-    for arm in named {
+    for arm in arms {
         if told.contains(&&arm.name) {
             continue;
         }
@@ -33,25 +43,22 @@ pub(crate) fn pair<'s>(study: &'s Study, hypothesis: &Hypothesis) -> Result<Vec<
             Outcome::Missing => gaps.push(format!("arm `{}` has not run", arm.name)),
         }
     }
-    if !gaps.is_empty() {
-        return Err(gaps.join("; "));
-    }
-    Ok(pairs?.into_iter().map(|(first, second)| (first.name.as_str(), second.name.as_str())).collect())
+    gaps
 }
 
 /// Whether a level of the claim's factor is an algorithm without a teacher.
-fn is_control(study: &Study, hypothesis: &Hypothesis, level: &str) -> bool {
-    let has = |arm: &Arm| arm.levels.get(&hypothesis.factor).is_some_and(|own| own == level);
+fn is_control(study: &Study, contrast: &LevelContrast, level: &str) -> bool {
+    let has = |arm: &Arm| arm.levels.get(&contrast.factor).is_some_and(|own| own == level);
     let mut arms = study.arms.iter().filter(|arm| has(arm));
-    hypothesis.factor == "algorithm" && arms.next().is_some_and(|arm| arm.role == Role::Control)
+    contrast.factor == "algorithm" && arms.next().is_some_and(|arm| arm.role == Role::Control)
 }
 
 /// Selects the cells at a level of the claim's factor, within the levels that it fixes.
-fn cells<'s>(study: &'s Study, hypothesis: &Hypothesis, level: &str) -> Vec<&'s Arm> {
+fn cells<'s>(study: &'s Study, contrast: &LevelContrast, level: &str) -> Vec<&'s Arm> {
     let selected = |arm: &&Arm| {
         arm.role == Role::Cell
-            && arm.levels.get(&hypothesis.factor).is_some_and(|own| own == level)
-            && hypothesis.within.iter().all(|(factor, level)| arm.levels.get(factor) == Some(level))
+            && arm.levels.get(&contrast.factor).is_some_and(|own| own == level)
+            && contrast.within.iter().all(|(factor, level)| arm.levels.get(factor) == Some(level))
     };
     study.arms.iter().filter(selected).collect()
 }
@@ -105,15 +112,13 @@ mod tests {
         study
     }
 
-    fn claim(factor: &str, better: &str, worse: &str, within: &[(&str, &str)]) -> Hypothesis {
+    fn claim(factor: &str, better: &str, worse: &str, within: &[(&str, &str)]) -> LevelContrast {
         let owned = |(factor, level): &(&str, &str)| ((*factor).to_owned(), (*level).to_owned());
-        Hypothesis {
-            name: "claim".into(),
+        LevelContrast {
             factor: factor.into(),
             better: better.into(),
             worse: worse.into(),
             within: within.iter().map(owned).collect(),
-            metrics: vec!["m".into()],
         }
     }
 

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use crate::document::block::Document;
 use crate::document::{Findings, Pdf, markdown::markdown, outline};
-use crate::plots::Figure;
+use crate::plots::{Figure, Found};
 use crate::record::Record;
 use crate::rivals::Rivals;
 use crate::scores::Scores;
 use crate::statistics::Resampling;
-use crate::study::{Outcome, Study};
-use crate::summary::{Outcomes, SUMMARY_FORMAT, Summary};
+use crate::study::{EvaluationSet, Metric, Outcome, Study};
+use crate::summary::{Outcomes, SUMMARY_FORMAT, SetSummary, Summary};
 use crate::write::{create_folder, write};
-use crate::{Result, energy, hypotheses, plots, rivals, seeds, standings, tables};
+use crate::{Result, energy, hypotheses, plots, rivals, seeds, standings, strata, tables};
 
 /// Says how a report is made.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,21 +55,30 @@ pub struct Rendered {
 /// as such; the rest of the report stands.
 ///
 /// # Errors
-/// Faults in the records (see [`Scores::new`]) and files that cannot be written.
+/// Faults in the study (see [`Study::check`]) and in the records (see [`Scores::new`]), and files that cannot be written.
 pub fn render(study: &Study, records: &[Record], out: &Path, options: Options) -> Result<Rendered> {
+    study.check()?;
     create_folder(out)?;
     let scores = Scores::new(study, records)?;
     let resampling = options.resampling;
     let answers = hypotheses::answer(study, &scores, resampling);
     let standings = standings::standings(study, &scores, resampling);
     let account = energy::account(study);
-    let rivals = match study.metrics.iter().find(|metric| metric.name == plots::chief_metric(study)) {
+    let rivals = match study.metric(plots::chief_metric(study)) {
         Some(metric) => rivals::rivals(study, &scores, metric, resampling),
         None => Rivals::default(),
     };
+    let divisions = strata::divisions(study, &scores, resampling);
     let warnings = warnings(study, &scores, &answers);
     let figures = if options.figures {
-        plots::figures(study, &scores, &answers, &standings, &account, &rivals, resampling)?
+        let found = Found {
+            answers: &answers,
+            standings: &standings,
+            account: &account,
+            rivals: &rivals,
+            divisions: &divisions,
+        };
+        plots::figures(study, &scores, &found, resampling)?
     } else {
         Vec::new()
     };
@@ -80,21 +89,32 @@ pub fn render(study: &Study, records: &[Record], out: &Path, options: Options) -
         tables::metrics(study),
         tables::checks(study),
         tables::hypotheses(study, &answers),
-        tables::overview(study, &standings),
-        tables::by_stage(&account),
-        tables::by_arm(&account),
     ];
+    // A single set without a name has nothing to be listed for.
+    tables.extend(Some(tables::sets(study, &scores)).filter(|table| !table.rows.is_empty()));
+    tables.extend(tables::overviews(study, &standings));
+    tables.extend([tables::by_stage(&account), tables::by_arm(&account)]);
     for (metric, standings) in study.metrics.iter().zip(&standings) {
         tables.push(tables::per_metric(study, metric, standings, resampling.level));
     }
+    for division in &divisions {
+        for values in &division.metrics {
+            let metric = study.metric(&values.metric);
+            tables.extend(metric.map(|metric| tables::by_stratum(study, division, metric, values)));
+        }
+        if !division.claims.is_empty() {
+            tables.push(tables::claims_by_stratum(study, division, divisions.len() == 1));
+        }
+    }
+    let counted = |set: &EvaluationSet| scores.counts(set.name.as_deref());
     let findings = Findings {
         study,
         answers,
         standings,
         account,
         rivals,
-        questions: scores.examples(),
-        units: scores.units(),
+        divisions,
+        counts: study.sets.iter().map(counted).collect(),
         resampling,
         warnings,
         tables,
@@ -105,9 +125,10 @@ pub fn render(study: &Study, records: &[Record], out: &Path, options: Options) -
         name: study.name.clone(),
         question: study.question.clone(),
         alpha: study.alpha,
-        unit: (study.unit.clone(), scores.units()),
+        sets: study.sets.iter().zip(&findings.counts).map(|(set, counts)| SetSummary::new(set, *counts)).collect(),
         hypotheses: findings.answers.clone(),
         standings: findings.standings.clone(),
+        strata: findings.divisions.clone(),
         checks: study.checks.clone(),
         energy: findings.account.clone(),
         arms: Outcomes::of(study),
@@ -172,8 +193,8 @@ fn warnings(study: &Study, scores: &Scores, answers: &[hypotheses::Answer]) -> V
     for arm in study.arms.iter().filter(|arm| arm.outcome == Outcome::Done) {
         let metrics = study.metrics.iter();
         let short: Vec<&str> = metrics
-            .filter(|metric| scores.seeds(&metric.name, &arm.name).len() < study.seeds.len())
-            .map(|metric| metric.name.as_str())
+            .filter(|metric| scores.seeds(metric.key(), &arm.name).len() < study.seeds.len())
+            .map(Metric::key)
             .collect();
         if !short.is_empty() && arm.role == crate::study::Role::Cell {
             warnings.push(format!("arm `{}` is done but lacks records at some seed: {}", arm.name, short.join(", ")));
@@ -185,9 +206,13 @@ fn warnings(study: &Study, scores: &Scores, answers: &[hypotheses::Answer]) -> V
                 continue;
             };
             if contrast.unpaired > 0 {
+                let set = study.metric(&metric.metric).and_then(|metric| study.set_of(metric));
                 warnings.push(format!(
-                    "\u{201c}{}\u{201d} on `{}`: {} questions have no partner and take no part",
-                    answer.name, metric.metric, contrast.unpaired
+                    "\u{201c}{}\u{201d} on `{}`: {} {}s have no partner and take no part",
+                    answer.name,
+                    metric.metric,
+                    contrast.unpaired,
+                    set.map_or("question", |set| set.task.example())
                 ));
             }
         }

@@ -85,7 +85,7 @@ fn compare(
     let contrasts: Vec<Option<Contrast>> = pairs
         .par_iter()
         .map(|pair| {
-            let paired = scores.pair(&metric.name, &[*pair]).ok()?;
+            let paired = scores.pair(metric.key(), &[*pair]).ok()?;
             contrast(&paired, metric.direction, study.alpha, resampling).ok().map(|(contrast, _)| contrast)
         })
         .collect();
@@ -140,22 +140,14 @@ impl Rival {
 mod tests {
     use super::*;
     use crate::record::{Direction, Record};
-    use crate::study::tests::{arm, empty};
-    use crate::study::{Aggregation, Role};
+    use crate::study::Role;
+    use crate::study::tests::{arm, empty, metric};
 
     /// Arms whose values on so many questions are apart by their place.
     fn compared(arms: &[&str], questions: u32, resamples: usize) -> Rivals {
         let mut study = empty();
         study.arms = arms.iter().map(|name| arm(name, Role::Cell)).collect();
-        study.metrics = vec![Metric {
-            name: "m".into(),
-            label: "M".into(),
-            unit: "points".into(),
-            direction: Direction::Higher,
-            signature: String::new(),
-            source: String::new(),
-            aggregation: Aggregation::Mean,
-        }];
+        study.metrics = vec![metric("m")];
         let mut records = Vec::new();
         for (place, name) in arms.iter().enumerate() {
             for question in 0..questions {
@@ -163,8 +155,10 @@ mod tests {
                 records.push(Record {
                     arm: (*name).into(),
                     seed: 1,
+                    set: None,
                     example: format!("q{question}"),
                     group: format!("q{question}"),
+                    stratum: None,
                     metric: "m".into(),
                     value: 20.0 * place as f64 + ease,
                     unit: "points".into(),

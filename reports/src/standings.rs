@@ -39,7 +39,7 @@ pub struct Standing {
 /// Holds how all arms stand on one metric, in the order of the study.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Standings {
-    /// Name of the metric.
+    /// Column of the metric.
     pub metric: String,
     /// One per arm.
     pub arms: Vec<Standing>,
@@ -63,16 +63,16 @@ pub fn standings(study: &Study, scores: &Scores, resampling: Resampling) -> Vec<
             let mut arms: Vec<Standing> = flat.by_ref().take(study.arms.len()).collect();
             adjust(study, &mut arms);
             mark_best(study, scores, metric, &mut arms);
-            Standings { metric: metric.name.clone(), arms }
+            Standings { metric: metric.key().to_owned(), arms }
         })
         .collect()
 }
 
 fn stand(study: &Study, scores: &Scores, metric: &Metric, arm: usize, resampling: Resampling) -> Standing {
     let name = study.arms[arm].name.as_str();
-    let by_seed: Vec<f64> = scores.by_seed(&metric.name, name).into_iter().map(|(_, v)| v).collect();
+    let by_seed: Vec<f64> = scores.by_seed(metric.key(), name).into_iter().map(|(_, v)| v).collect();
     // An arm paired with itself: its rows over seeds, joined by example.
-    let own = scores.pair(&metric.name, &[(name, name)]).ok();
+    let own = scores.pair(metric.key(), &[(name, name)]).ok();
     let interval =
         own.map(|own| contrast::alone(&own)).filter(|(units, _)| units.count() > 1).map(|(units, by_seed)| {
             let inference = Inference::new(&units, &by_seed, resampling);
@@ -86,7 +86,7 @@ fn stand(study: &Study, scores: &Scores, metric: &Metric, arm: usize, resampling
         .as_deref()
         .filter(|_| is_compared(study, &study.arms[arm]) && study.arms[arm].outcome == Outcome::Done)
         .filter(|baseline| vocabulary::compares(study, metric, name, baseline))
-        .and_then(|baseline| scores.pair(&metric.name, &[(name, baseline)]).ok())
+        .and_then(|baseline| scores.pair(metric.key(), &[(name, baseline)]).ok())
         .and_then(|paired| contrast::contrast(&paired, metric.direction, study.alpha, resampling).ok())
         .map(|(contrast, _)| contrast);
     Standing {
@@ -97,7 +97,7 @@ fn stand(study: &Study, scores: &Scores, metric: &Metric, arm: usize, resampling
         seeds: by_seed.len(),
         against_baseline,
         p_adjusted: None,
-        diverged: scores.has_diverged(&metric.name, name),
+        diverged: scores.has_diverged(metric.key(), name),
         best: false,
     }
 }
@@ -146,7 +146,7 @@ fn mark_best(study: &Study, scores: &Scores, metric: &Metric, arms: &mut [Standi
     for group in groups.iter().filter(|group| groups.len() == 1 || group.len() > 1) {
         let members: Vec<&str> = group.iter().map(|&member| names[member]).collect();
         // Easier questions make no better arm.
-        if !scores.are_alike(&metric.name, &members) {
+        if !scores.are_alike(metric.key(), &members) {
             continue;
         }
         let values = group.iter().filter_map(|&member| arms[ranked[member]].value);

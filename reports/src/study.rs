@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tutelage_metrics::energy::EnergyModel;
 
-use crate::record::Direction;
+use crate::record::{Direction, null_is_nan};
+use crate::{Error, Result};
 
 /// Version of [`Study`].
-pub const STUDY_FORMAT: u32 = 2;
+pub const STUDY_FORMAT: u32 = 3;
 
 /// Describes one experiment and what its run left behind, without the records themselves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,10 +40,12 @@ pub struct Study {
     pub hypotheses: Vec<Hypothesis>,
     /// Significance level of the claims, all together.
     pub alpha: f64,
-    /// What the groups of records are.
-    pub unit: Unit,
+    /// What the models were evaluated on, at least one set, in the order of tables.
+    pub sets: Vec<EvaluationSet>,
     /// Metrics in the order of tables.
     pub metrics: Vec<Metric>,
+    /// What arms have a value of at a seed, and single examples have not.
+    pub quantities: Vec<Quantity>,
     /// The models, with their sizes.
     pub models: Vec<Model>,
     /// Data sets with the size of each split and what was left out.
@@ -81,10 +84,64 @@ impl Study {
         self.arms.iter().filter(|arm| arm.is_trained())
     }
 
-    /// Name of a metric in tables; its own where the study does not know it.
-    pub(crate) fn label<'s>(&'s self, metric: &'s str) -> &'s str {
-        self.metrics.iter().find(|known| known.name == metric).map_or(metric, |known| &known.label)
+    /// Finds a metric by its column.
+    pub(crate) fn metric(&self, column: &str) -> Option<&Metric> {
+        self.metrics.iter().find(|metric| metric.key() == column)
     }
+
+    /// Finds the evaluation set that a metric is measured on.
+    pub(crate) fn set_of(&self, metric: &Metric) -> Option<&EvaluationSet> {
+        self.sets.iter().find(|set| set.name == metric.set)
+    }
+
+    /// Metrics of a set, in the order of tables.
+    pub(crate) fn metrics_of<'s>(&'s self, set: &'s EvaluationSet) -> impl Iterator<Item = &'s Metric> {
+        self.metrics.iter().filter(|metric| metric.set == set.name)
+    }
+
+    /// Name of a metric in tables, with its set where there are several.
+    pub(crate) fn label(&self, metric: &Metric) -> String {
+        match self.name_of(metric.set.as_deref()) {
+            Some(set) => format!("{} ({set})", metric.label),
+            None => metric.label.clone(),
+        }
+    }
+
+    /// Name of a set where it has to be told from others.
+    pub(crate) fn name_of<'n>(&self, set: Option<&'n str>) -> Option<&'n str> {
+        set.filter(|_| self.sets.len() > 1)
+    }
+
+    /// Checks that names are unique and that what is named is there.
+    ///
+    /// # Errors
+    /// [`Error::Study`] with what is wrong.
+    pub fn check(&self) -> Result<()> {
+        let fault = |text: String| Err(Error::Study(text));
+        if self.sets.is_empty() {
+            return fault("it has no evaluation set: expected at least one".to_owned());
+        }
+        for (place, set) in self.sets.iter().enumerate() {
+            if self.sets[..place].iter().any(|before| before.name == set.name) {
+                return fault(format!("two evaluation sets are called {}", named(set.name.as_deref())));
+            }
+        }
+        if let Some(metric) = self.metrics.iter().find(|metric| self.set_of(metric).is_none()) {
+            let set = named(metric.set.as_deref());
+            return fault(format!("metric `{}` is of the evaluation set {set}, which is not there", metric.name));
+        }
+        let metrics = self.metrics.iter().map(Metric::key);
+        let columns: Vec<&str> = metrics.chain(self.quantities.iter().map(|quantity| quantity.name.as_str())).collect();
+        match columns.iter().enumerate().find(|(place, column)| columns[..*place].contains(column)) {
+            Some((_, column)) => fault(format!("two metrics or quantities have the column `{column}`")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Words the name of a set, which may have none.
+fn named(set: Option<&str>) -> String {
+    set.map_or_else(|| "without a name".to_owned(), |name| format!("`{name}`"))
 }
 
 /// Names a factor and its levels.
@@ -163,12 +220,76 @@ impl Outcome {
     }
 }
 
-/// A claim: `better` beats `worse` on `metrics`, within the cells that `within` selects.
+/// A claim written before the run, and what it is tested on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hypothesis {
     /// The claim in words.
     pub name: String,
+    /// What is claimed.
+    pub claim: Claim,
+    /// Columns of the metrics on which the claim is tested; empty for claims on ranks, which name their own.
+    pub metrics: Vec<String>,
+    /// The only stratum of the set whose examples take part; all where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stratum: Option<String>,
+}
+
+/// What a hypothesis claims.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Claim {
+    /// One level is better than another.
+    Better(LevelContrast),
+    /// One level is not worse than another by more than a margin: non-inferiority.
+    NotWorse {
+        /// The levels.
+        contrast: LevelContrast,
+        /// Largest loss that counts as none, in the unit of the metric; not negative.
+        margin: f64,
+    },
+    /// Two levels differ by less than a margin in either direction.
+    Equivalent {
+        /// The levels.
+        contrast: LevelContrast,
+        /// Smallest difference that counts as one, in the unit of the metric; positive.
+        margin: f64,
+    },
+    /// One level gains more on another at one level of a second factor than at another one.
+    Interaction {
+        /// The levels whose difference is the gain.
+        contrast: LevelContrast,
+        /// The second factor.
+        factor: String,
+        /// Its level at which the gain is claimed to be larger.
+        more: String,
+        /// Its level at which the gain is claimed to be smaller.
+        less: String,
+    },
+    /// Two columns, metrics or quantities, rank the arms alike.
+    Rank {
+        /// One column.
+        of: String,
+        /// The other.
+        with: String,
+        /// Levels that the arms have; all cells where none is fixed.
+        within: BTreeMap<String, String>,
+    },
+    /// The best arm by one column is not the best by another.
+    BestDiffers {
+        /// The column whose best arm is taken.
+        of: String,
+        /// The column on which it is claimed to be beaten.
+        by: String,
+        /// Levels that the arms have; all cells where none is fixed.
+        within: BTreeMap<String, String>,
+    },
+}
+
+/// Two levels of a factor, the other factors being equal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LevelContrast {
     /// Factor that is contrasted.
     pub factor: String,
     /// Level that the claim says is better.
@@ -177,8 +298,75 @@ pub struct Hypothesis {
     pub worse: String,
     /// Fixed levels of other factors; factors not named are averaged over.
     pub within: BTreeMap<String, String>,
-    /// Metrics on which the claim is tested.
-    pub metrics: Vec<String>,
+}
+
+/// What models were evaluated on: one split of one data set, and what was asked of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluationSet {
+    /// Its name; none for the only set of an experiment that names none.
+    pub name: Option<String>,
+    /// Data set, as in [`Data::name`].
+    pub data: String,
+    /// Split of the data set, such as `test`.
+    pub split: String,
+    /// What was asked of the models.
+    pub task: Task,
+    /// What its examples are grouped by.
+    pub unit: Unit,
+    /// Name of the field that strata come from, such as `use-case`; none where nothing divides the examples.
+    pub by: Option<String>,
+}
+
+/// Says what was asked of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// To answer a question in words.
+    Answer,
+    /// To choose among given answers.
+    Choice,
+    /// To predict a text.
+    Perplexity,
+}
+
+impl Task {
+    /// What an example is called.
+    pub(crate) fn example(self) -> &'static str {
+        match self {
+            Self::Answer | Self::Choice => "question",
+            Self::Perplexity => "text",
+        }
+    }
+}
+
+/// A value that an arm has at a seed and that is no mean over examples: dev loss, trained parameters, energy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quantity {
+    /// Name by which claims refer to it: `dev-loss`.
+    pub name: String,
+    /// Name in tables.
+    pub label: String,
+    /// Unit of the values.
+    pub unit: String,
+    /// Which way it improves.
+    pub direction: Direction,
+    /// The values, in any order.
+    pub values: Vec<QuantityValue>,
+}
+
+/// The value of a quantity of one trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuantityValue {
+    /// Name of the arm, as in [`Arm::name`].
+    pub arm: String,
+    /// Seed of the trial.
+    pub seed: u64,
+    /// The value, in the unit of the quantity; `null` in JSON where it is not finite.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub value: f64,
 }
 
 /// Says what examples are grouped by: what counts as independent.
@@ -216,6 +404,21 @@ pub struct Metric {
     pub source: String,
     /// How example values combine.
     pub aggregation: Aggregation,
+    /// Name of the evaluation set that it is measured on, as in [`EvaluationSet::name`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
+    /// Name that is unique in the study and that claims refer to: `rouge-l`, of a named set `support/rouge-l`. Empty
+    /// where that is the metric's own name.
+    // Stages of scoring know of no set.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub column: String,
+}
+
+impl Metric {
+    /// The name that is unique in the study: its column, or its own name where none is given.
+    pub fn key(&self) -> &str {
+        if self.column.is_empty() { &self.name } else { &self.column }
+    }
 }
 
 /// Says how the values of examples become one value.
@@ -412,8 +615,9 @@ pub(crate) mod tests {
             baseline: None,
             hypotheses: Vec::new(),
             alpha: 0.05,
-            unit: Unit::default(),
+            sets: vec![set(None, "group")],
             metrics: Vec::new(),
+            quantities: Vec::new(),
             models: Vec::new(),
             data: Vec::new(),
             training: Vec::new(),
@@ -430,6 +634,72 @@ pub(crate) mod tests {
             provenance: Vec::new(),
             resolved: String::new(),
         }
+    }
+
+    /// A set of questions whose groups are called so.
+    pub(crate) fn set(name: Option<&str>, unit: &str) -> EvaluationSet {
+        EvaluationSet {
+            name: name.map(str::to_owned),
+            data: "d".into(),
+            split: "test".into(),
+            task: Task::Answer,
+            unit: Unit { name: unit.into() },
+            by: None,
+        }
+    }
+
+    /// A metric of the unnamed set: a mean of points, the higher the better.
+    pub(crate) fn metric(name: &str) -> Metric {
+        Metric {
+            name: name.into(),
+            label: name.to_uppercase(),
+            unit: "points".into(),
+            direction: Direction::Higher,
+            signature: String::new(),
+            source: String::new(),
+            aggregation: Aggregation::Mean,
+            set: None,
+            column: String::new(),
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_sets_are_there() {
+        let of = |set: &str, name: &str, column: &str| Metric {
+            set: Some(set.into()),
+            column: column.into(),
+            ..metric(name)
+        };
+        let mut study = Study { sets: vec![set(Some("a"), "group"), set(Some("b"), "group")], ..empty() };
+        study.metrics = vec![of("a", "f1", "a/f1"), of("b", "f1", "b/f1")];
+        assert!(study.check().is_ok());
+        assert_eq!((study.label(&study.metrics[1]), study.metrics[1].key()), ("F1 (b)".into(), "b/f1"));
+        let fault = |change: &dyn Fn(&mut Study)| {
+            let mut study = study.clone();
+            change(&mut study);
+            study.check().unwrap_err().to_string()
+        };
+        assert!(fault(&|s| s.metrics[1].column = "a/f1".into()).contains("have the column `a/f1`"));
+        assert!(fault(&|s| s.metrics[1].set = None).contains("`f1` is of the evaluation set without a name, which"));
+        assert!(fault(&|s| s.sets[1].name = Some("a".into())).contains("two evaluation sets are called `a`"));
+        assert!(fault(&|s| s.sets.clear()).contains("no evaluation set"));
+    }
+
+    #[test]
+    fn claims_read_as_they_are_written() {
+        let claim: Claim = serde_json::from_str(
+            r#"{"not-worse": {"contrast": {"factor": "sft", "better": "both", "worse": "none", "within": {}}, "margin": 0.02}}"#,
+        )
+        .unwrap();
+        assert!(matches!(&claim, Claim::NotWorse { margin, .. } if *margin == 0.02));
+        let text = serde_json::to_string(&Claim::BestDiffers {
+            of: "dev-loss".into(),
+            by: "f1".into(),
+            within: BTreeMap::new(),
+        })
+        .unwrap();
+        assert_eq!(text, r#"{"best-differs":{"of":"dev-loss","by":"f1","within":{}}}"#);
+        assert!(serde_json::from_str::<Claim>(r#"{"rank": {"of": "a", "with": "b", "within": {}, "x": 1}}"#).is_err());
     }
 
     #[test]

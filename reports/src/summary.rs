@@ -4,12 +4,14 @@ use serde::Serialize;
 
 use crate::energy::Account;
 use crate::hypotheses::Answer;
+use crate::scores::Counts;
 use crate::standings::Standings;
 use crate::statistics::Resampling;
-use crate::study::{Check, Outcome, Study, Unit};
+use crate::strata::Division;
+use crate::study::{Check, EvaluationSet, Outcome, Study, Unit};
 
 /// Version of this format.
-pub const SUMMARY_FORMAT: u32 = 2;
+pub const SUMMARY_FORMAT: u32 = 3;
 
 /// Holds the findings of a study: what `--format json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,12 +24,15 @@ pub struct Summary {
     pub question: String,
     /// Significance level of the hypotheses, all together.
     pub alpha: f64,
-    /// What counts as independent, and how many of them there are.
-    pub unit: (Unit, usize),
+    /// The evaluation sets, with what counts as independent in each.
+    pub sets: Vec<SetSummary>,
     /// Answers to its hypotheses.
     pub hypotheses: Vec<Answer>,
     /// Arms on metrics.
     pub standings: Vec<Standings>,
+    /// Parts of the sets that are divided.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub strata: Vec<Division>,
     /// What was verified along the way.
     pub checks: Vec<Check>,
     /// What it consumed.
@@ -38,6 +43,27 @@ pub struct Summary {
     pub resampling: Resampling,
     /// Reservations of the run and of the report.
     pub warnings: Vec<String>,
+}
+
+/// Says what one evaluation set holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SetSummary {
+    /// Its name; none for the only set of an experiment that names none.
+    pub name: Option<String>,
+    /// What counts as independent.
+    pub unit: Unit,
+    /// Number of examples.
+    pub examples: usize,
+    /// Number of units that they belong to.
+    pub units: usize,
+}
+
+impl SetSummary {
+    /// Takes a set with what was counted in it.
+    pub fn new(set: &EvaluationSet, counts: Counts) -> Self {
+        let Counts { examples, units } = counts;
+        Self { name: set.name.clone(), unit: set.unit.clone(), examples, units }
+    }
 }
 
 /// Counts arms by how they ended.

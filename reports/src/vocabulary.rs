@@ -50,13 +50,21 @@ pub fn compares(study: &Study, metric: &Metric, first: &str, second: &str) -> bo
 /// # Errors
 /// Which two models do not, and on what they would.
 pub fn check(study: &Study, metric: &Metric, pairs: &[(&str, &str)]) -> Result<(), String> {
-    let Some((first, second)) = pairs.iter().find(|(first, second)| !compares(study, metric, first, second)) else {
+    check_unit(study, &study.label(metric), &metric.unit, pairs)
+}
+
+/// As [`check`] for any value by its name in tables and its unit.
+///
+/// # Errors
+/// Which two models do not compare, and on what they would.
+pub fn check_unit(study: &Study, label: &str, unit: &str, pairs: &[(&str, &str)]) -> Result<(), String> {
+    let differ = |(first, second): &&(&str, &str)| of(study, first).1 != of(study, second).1;
+    let Some((first, second)) = pairs.iter().find(differ).filter(|_| is_per_token(unit)) else {
         return Ok(());
     };
     let (first, second) = (of(study, first).0, of(study, second).0);
     Err(format!(
-        "{} is per token and the vocabularies of `{first}` and `{second}` differ: compare them on `{REMEDY}`",
-        metric.label
+        "{label} is per token and the vocabularies of `{first}` and `{second}` differ: compare them on `{REMEDY}`"
     ))
 }
 
@@ -70,7 +78,7 @@ pub fn spans(study: &Study, metric: &Metric) -> bool {
 /// each.
 pub fn note<'m>(study: &Study, metrics: impl IntoIterator<Item = &'m Metric>) -> Option<String> {
     let spanning = metrics.into_iter().filter(|metric| spans(study, metric));
-    let labels: Vec<&str> = spanning.map(|metric| metric.label.as_str()).collect();
+    let labels: Vec<String> = spanning.map(|metric| study.label(metric)).collect();
     let words = match labels.as_slice() {
         [] => return None,
         [one] => format!("{one} is per token and compares"),
@@ -98,7 +106,7 @@ mod tests {
     use super::*;
     use crate::record::Direction;
     use crate::study::tests::{arm, empty};
-    use crate::study::{Aggregation, Arm, Model, Role};
+    use crate::study::{self, Aggregation, Arm, Model, Role};
 
     fn study() -> Study {
         let model = |name: &str, id: &str| Model {
@@ -118,13 +126,11 @@ mod tests {
 
     fn metric(unit: &str) -> Metric {
         Metric {
-            name: "nll".into(),
             label: "Loss".into(),
             unit: unit.into(),
             direction: Direction::Lower,
-            signature: String::new(),
-            source: String::new(),
             aggregation: Aggregation::WeightedMean,
+            ..study::tests::metric("nll")
         }
     }
 

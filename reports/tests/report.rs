@@ -6,7 +6,7 @@ use std::path::Path;
 use tutelage_reports::hypotheses::Verdict;
 use tutelage_reports::record::Record;
 use tutelage_reports::statistics::Resampling;
-use tutelage_reports::study::{Outcome, Study};
+use tutelage_reports::study::{Claim, Hypothesis, LevelContrast, Outcome, Study};
 use tutelage_reports::{Error, Options, Rendered, render};
 
 use crate::golden;
@@ -28,6 +28,14 @@ fn rendered(study: &Study, records: &[Record], folder: &Path) -> Rendered {
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("a text file")
+}
+
+/// The levels of a claim that one is better.
+fn levels(hypothesis: &mut Hypothesis) -> &mut LevelContrast {
+    match &mut hypothesis.claim {
+        Claim::Better(contrast) => contrast,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -59,10 +67,11 @@ fn values_per_token_are_compared_within_one_vocabulary_only() {
         arm.model = "teacher-other".into();
     }
     study.hypotheses.truncate(1);
-    let claim = &mut study.hypotheses[0];
+    let hypothesis = &mut study.hypotheses[0];
+    let claim = levels(hypothesis);
     (claim.factor, claim.better, claim.worse) = ("teacher".into(), "same".into(), "other".into());
     claim.within.clear();
-    claim.metrics = vec!["rouge-l".into(), "nll".into()];
+    hypothesis.metrics = vec!["rouge-l".into(), "nll".into()];
     let folder = tempfile::tempdir().unwrap();
     let report = render(&study, &records, folder.path(), without_pictures()).unwrap();
     let [rouge, loss] = &report.summary.hypotheses[0].metrics[..] else { panic!("two metrics are answered") };
@@ -83,7 +92,7 @@ fn values_per_token_are_compared_within_one_vocabulary_only() {
 fn a_claim_turned_round_is_reversed() {
     let (mut study, records) = golden::study();
     study.hypotheses.truncate(1);
-    let claim = &mut study.hypotheses[0];
+    let claim = levels(&mut study.hypotheses[0]);
     std::mem::swap(&mut claim.better, &mut claim.worse);
     let folder = tempfile::tempdir().unwrap();
     let report = render(&study, &records, folder.path(), without_pictures()).unwrap();

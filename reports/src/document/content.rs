@@ -2,11 +2,14 @@
 
 use super::Findings;
 use super::block::{Callout, Claim, ClaimMetric, Numbers};
+use super::unit;
+use crate::claims;
 use crate::energy::in_units;
 use crate::hypotheses::{Answer, MetricAnswer, PROCEDURE, Verdict, exploratory_note};
 use crate::number;
+use crate::scores::Counts;
 use crate::standings::is_share;
-use crate::study::Outcome;
+use crate::study::{EvaluationSet, Outcome};
 use crate::summary::Outcomes;
 
 /// The rule of verdicts, printed under the answers.
@@ -15,6 +18,9 @@ pub(super) fn rule(findings: &Findings) -> String {
     let mut rule = format!(
         "A claim is supported when its effects are positive and its two-sided p value, after Holm, is below {alpha}; reversed when so in the opposite direction; otherwise not supported. {PROCEDURE}. Each interval (Holm) leaves zero out exactly where its p (Holm) is below {alpha}; together they promise no joint coverage. Positive effects favour the claim, whichever way the metric improves; bold ones are significant."
     );
+    for text in claims::kinds(findings.study).iter().filter_map(|kind| kind.rule(alpha)) {
+        rule.push_str(&format!(" {text}"));
+    }
     if findings.answers.iter().flat_map(|answer| &answer.metrics).any(|metric| metric.exploratory) {
         rule.push_str(&format!(" {}", exploratory_note(findings.study)));
     }
@@ -61,14 +67,14 @@ pub(super) fn scope<'f>(findings: &'f Findings<'_>) -> Option<&'f str> {
 
 /// The answers to the claims, ready to be printed. What all verdicts hold for is said once, elsewhere.
 pub(super) fn claims(findings: &Findings) -> Vec<Claim> {
-    let claims = findings.answers.iter().map(|answer| claim(findings, answer));
+    let claims = findings.answers.iter().map(claim);
     match scope(findings) {
         Some(_) => claims.map(|claim| Claim { scope: String::new(), ..claim }).collect(),
         None => claims.collect(),
     }
 }
 
-fn claim(findings: &Findings, answer: &Answer) -> Claim {
+fn claim(answer: &Answer) -> Claim {
     let detail = match &answer.verdict {
         Verdict::Untestable { reason } => reason,
         _ => &answer.detail,
@@ -79,20 +85,19 @@ fn claim(findings: &Findings, answer: &Answer) -> Claim {
         contrast: contrast_line(answer),
         scope: answer.scope.clone(),
         detail: detail.clone(),
-        metrics: answer.metrics.iter().map(|metric| claim_metric(findings, answer, metric)).collect(),
+        metrics: answer.metrics.iter().map(|metric| claim_metric(answer, metric)).collect(),
     }
 }
 
-fn claim_metric(findings: &Findings, overall: &Answer, answer: &MetricAnswer) -> ClaimMetric {
-    let numbers = match (&answer.contrast, &answer.verdict) {
-        (Some(contrast), verdict) => {
-            let digits = contrast.decimals();
-            let limits = answer.interval.unwrap_or(contrast.interval);
+fn claim_metric(overall: &Answer, answer: &MetricAnswer) -> ClaimMetric {
+    let numbers = match (answer.estimate.as_ref().zip(answer.interval), &answer.verdict) {
+        (Some((estimate, limits)), verdict) => {
+            let digits = estimate.decimals;
             let significant = matches!(verdict, Verdict::Supported | Verdict::Reversed);
             Ok(Numbers {
-                effect: number::signed(contrast.effect, digits),
+                effect: number::signed(estimate.effect, digits),
                 interval: (number::fixed(limits.low, digits), number::fixed(limits.high, digits)),
-                p: answer.p_adjusted.unwrap_or(contrast.p),
+                p: answer.p_adjusted.unwrap_or(estimate.p),
                 significant: significant && !answer.exploratory,
                 exploratory: answer.exploratory,
             })
@@ -100,8 +105,7 @@ fn claim_metric(findings: &Findings, overall: &Answer, answer: &MetricAnswer) ->
         (None, Verdict::Untestable { reason }) if answer.verdict != overall.verdict => Err(reason.clone()),
         (None, _) => Err(String::new()),
     };
-    let label = findings.study.label(&answer.metric).to_owned();
-    ClaimMetric { label, verdict: answer.verdict.label(), numbers }
+    ClaimMetric { label: answer.label.clone(), verdict: answer.verdict.label(), numbers }
 }
 
 /// What is compared, and over what.
@@ -121,17 +125,16 @@ pub(super) fn key_numbers(findings: &Findings) -> Vec<(String, String)> {
     let mut numbers = vec![
         ("Arms done".to_owned(), format!("{} of {}", outcomes.done, study.arms.len())),
         ("Seeds".to_owned(), study.seeds.len().to_string()),
-        ("Test questions".to_owned(), number::grouped(findings.questions as u64)),
-        (format!("Independent {}s", study.unit.name), number::grouped(findings.units as u64)),
-        (
-            "Checks passed".to_owned(),
-            if study.checks.is_empty() {
-                "none made".to_owned()
-            } else {
-                format!("{passed} of {}", study.checks.len())
-            },
-        ),
     ];
+    for (set, counts) in findings.sets() {
+        let of = study.name_of(set.name.as_deref()).map_or(String::new(), |name| format!(" ({name})"));
+        let count = |count: usize| number::grouped(count as u64);
+        numbers.push((format!("Test {}s{of}", set.task.example()), count(counts.examples)));
+        numbers.push((format!("Independent {}s{of}", set.unit.name), count(counts.units)));
+    }
+    let checks =
+        if study.checks.is_empty() { "none made".to_owned() } else { format!("{passed} of {}", study.checks.len()) };
+    numbers.push(("Checks passed".to_owned(), checks));
     for model in &study.models {
         numbers.push((model.name.clone(), format!("{} parameters", number::parameters(model.parameters))));
     }
@@ -170,13 +173,8 @@ pub(super) fn design(findings: &Findings) -> String {
 pub(super) fn methods(findings: &Findings) -> String {
     let Resampled { count, level, seed } = resampled(findings);
     let study = findings.study;
-    let by_question = findings.units == findings.questions;
-    let unit = if by_question { "question" } else { &study.unit.name };
-    let independent = if by_question {
-        "Questions count as independent of each other.".to_owned()
-    } else {
-        format!("What is independent of each other is the {unit}, not the question.")
-    };
+    let example = examples(findings);
+    let (unit, independent) = independent(findings);
     let shares = if study.metrics.iter().any(is_share) {
         format!(
             ", of fractions after Wilson, with as many answers as know as much as the {unit}s do (Dean and Pagano 2015), of other metrics by the same flips"
@@ -191,9 +189,52 @@ pub(super) fn methods(findings: &Findings) -> String {
                 .to_owned()
         }
     };
+    let one_sided = study.hypotheses.iter().any(|hypothesis| claims::kind(&hypothesis.claim).margin().is_some());
+    let sides = if one_sided {
+        "All tests are two-sided but those of claims with a margin, which are one-sided."
+    } else {
+        "All tests are two-sided."
+    };
     format!(
-        "All comparisons are paired by question. The value of a side is the mean over its seeds and over the factors that are averaged out. {independent} Effect, interval and p value are of one statistic, the mean difference (for corpus scores their difference, by jackknife pseudo-values of {unit}s): the sign of whole {unit}s is flipped, in all ways or in {count} random ones (seed {seed}; more for pairs of arms where they are many), and the interval holds the differences that this test does not reject{seeds}. The test takes differences of {unit}s to be symmetric about their mean; where they are not, it is right for many {unit}s only. Intervals of arms are {level} % each{shares}. All tests are two-sided."
+        "All comparisons are paired by {example}. The value of a side is the mean over its seeds and over the factors that are averaged out. {independent} Effect, interval and p value are of one statistic, the mean difference (for corpus scores their difference, by jackknife pseudo-values of {unit}s): the sign of whole {unit}s is flipped, in all ways or in {count} random ones (seed {seed}; more for pairs of arms where they are many), and the interval holds the differences that this test does not reject{seeds}. The test takes differences of {unit}s to be symmetric about their mean; where they are not, it is right for many {unit}s only. Intervals of arms are {level} % each{shares}. {sides}"
     )
+}
+
+/// What examples are called: questions, texts, or examples where sets differ.
+fn examples(findings: &Findings) -> &'static str {
+    let mut nouns = findings.study.sets.iter().map(|set| set.task.example());
+    let first = nouns.next().unwrap_or("question");
+    if nouns.all(|noun| noun == first) { first } else { "example" }
+}
+
+/// What one unit is called where all sets agree, and what counts as independent.
+fn independent<'f>(findings: &'f Findings<'_>) -> (&'f str, String) {
+    let says = |set: &EvaluationSet, counts: Counts| {
+        let (example, unit) = (set.task.example(), unit(set, counts));
+        if unit == example && counts.units == counts.examples {
+            let mut name = format!("{example}s");
+            if let Some(first) = name.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
+            format!("{name} count as independent of each other.")
+        } else {
+            format!("What is independent of each other is the {unit}, not the {example}.")
+        }
+    };
+    let sets: Vec<(&EvaluationSet, Counts)> = findings.sets().collect();
+    match sets.as_slice() {
+        [] => ("unit", String::new()),
+        [(set, counts)] => (unit(set, *counts), says(set, *counts)),
+        several => {
+            let first = unit(several[0].0, several[0].1);
+            let alike = several.iter().all(|(set, counts)| unit(set, *counts) == first);
+            let of = |(set, counts): &(&EvaluationSet, Counts)| {
+                format!("in {} the {}", set.name.as_deref().unwrap_or("the set without a name"), unit(set, *counts))
+            };
+            let units = several.iter().map(of).collect::<Vec<_>>().join(", ");
+            (if alike { first } else { "unit" }, format!("What is independent of each other, the unit, is {units}."))
+        }
+    }
 }
 
 struct Resampled {

@@ -2,7 +2,8 @@
 
 use super::Findings;
 use crate::number;
-use crate::study::Role;
+use crate::scores::Counts;
+use crate::study::{Claim, EvaluationSet, Role};
 use crate::vocabulary;
 
 /// Lists the limits of the study, the widest first.
@@ -10,14 +11,24 @@ pub(super) fn limitations(findings: &Findings) -> Vec<String> {
     let study = findings.study;
     let mut limits = Vec::new();
     limits.extend(shared(findings));
-    let questions = number::counted(findings.questions, "question");
-    let units = match findings.units {
-        units if units == findings.questions => String::new(),
-        units => format!(" on {}", number::counted(units, &study.unit.name)),
+    let holds = |set: &EvaluationSet, counts: Counts| {
+        let examples = number::counted(counts.examples, set.task.example());
+        match counts.units {
+            units if units == counts.examples => examples,
+            units => format!("{examples} on {}", number::counted(units, &set.unit.name)),
+        }
     };
-    limits.push(format!(
-        "The test is one split ({questions}{units}): intervals say what to expect of others like them, and nothing of other subjects."
-    ));
+    let sets: Vec<(&EvaluationSet, Counts)> = findings.sets().collect();
+    let test = match sets.as_slice() {
+        [(set, counts)] => format!("The test is one split ({})", holds(set, *counts)),
+        several => {
+            let each = several.iter().map(|(set, counts)| {
+                format!("{}: {}", set.name.as_deref().unwrap_or("without a name"), holds(set, *counts))
+            });
+            format!("Each evaluation set is one split ({})", each.collect::<Vec<_>>().join("; "))
+        }
+    };
+    limits.push(format!("{test}: intervals say what to expect of others like them, and nothing of other subjects."));
     if !study.arms.is_empty() && !study.arms.iter().any(|arm| arm.role == Role::Control) {
         limits.push(
             "No arm was trained without a teacher for as many steps: what distillation adds to longer training is not told apart."
@@ -36,6 +47,18 @@ pub(super) fn limitations(findings: &Findings) -> Vec<String> {
         ));
     }
     limits.extend(vocabulary::note(study, &study.metrics));
+    if !findings.divisions.is_empty() {
+        limits.push(
+            "Strata are looked at for exploration: what is found in one of them was not claimed, and they are smaller than their set."
+                .to_owned(),
+        );
+    }
+    if study.hypotheses.iter().any(|hypothesis| matches!(hypothesis.claim, Claim::BestDiffers { .. })) {
+        limits.push(
+            "Where a claim takes the best arm by a column, it is the arm that was best as observed: which arm would be best of other trials is not part of the test."
+                .to_owned(),
+        );
+    }
     if findings.account.total.is_estimate() {
         limits.push(
             "Energy is estimated at least in part: from time and declared powers, not from a counter.".to_owned(),

@@ -24,9 +24,11 @@ use crate::energy::Account;
 use crate::hypotheses::Answer;
 use crate::plots::Figure;
 use crate::rivals::Rivals;
+use crate::scores::Counts;
 use crate::standings::Standings;
 use crate::statistics::Resampling;
-use crate::study::Study;
+use crate::strata::Division;
+use crate::study::{EvaluationSet, Study};
 use crate::tables::Table;
 
 /// Holds everything that was found out, ready to be printed.
@@ -42,10 +44,10 @@ pub struct Findings<'a> {
     pub account: Account,
     /// Trained arms against each other on the metric that figures show.
     pub rivals: Rivals,
-    /// Number of test questions.
-    pub questions: usize,
-    /// Number of units that they belong to.
-    pub units: usize,
+    /// Parts of the sets that are divided.
+    pub divisions: Vec<Division>,
+    /// What each set of the study holds.
+    pub counts: Vec<Counts>,
     /// How intervals and p values were resampled.
     pub resampling: Resampling,
     /// Reservations of the run and of the report.
@@ -54,6 +56,11 @@ pub struct Findings<'a> {
     pub tables: Vec<Table>,
     /// All figures, by [`Figure::name`].
     pub figures: Vec<Figure>,
+}
+
+/// What one unit of a set is called: its examples where each is one of its own.
+fn unit(set: &EvaluationSet, counts: Counts) -> &str {
+    if counts.units == counts.examples { set.task.example() } else { &set.unit.name }
 }
 
 /// Holds a finished PDF.
@@ -66,8 +73,17 @@ pub struct Pdf {
 }
 
 impl Findings<'_> {
+    /// The sets with what each holds.
+    fn sets(&self) -> impl Iterator<Item = (&EvaluationSet, Counts)> {
+        self.study.sets.iter().zip(self.counts.iter().copied())
+    }
+
     fn table(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.name == name)
+    }
+
+    fn tables_with<'f>(&'f self, prefix: &'f str) -> impl Iterator<Item = &'f Table> {
+        self.tables.iter().filter(move |table| table.name.starts_with(prefix))
     }
 
     fn figures_with<'f>(&'f self, prefix: &'f str) -> impl Iterator<Item = &'f Figure> {

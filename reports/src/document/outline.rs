@@ -6,7 +6,8 @@
 use super::Findings;
 use super::block::{Answers, Block, Callout, Document};
 use super::{content, limitations, setting, sources, words};
-use crate::seeds;
+use crate::tables::{claims_name, stem};
+use crate::{plots, seeds};
 
 /// Draws up the report.
 pub fn outline<'a>(findings: &'a Findings<'a>) -> Document<'a> {
@@ -17,6 +18,7 @@ pub fn outline<'a>(findings: &'a Findings<'a>) -> Document<'a> {
     training(&mut blocks, findings);
     results(&mut blocks, findings);
     claims(&mut blocks, findings);
+    strata(&mut blocks, findings);
     curves(&mut blocks, findings);
     energy(&mut blocks, findings);
     answers(&mut blocks, findings);
@@ -65,7 +67,7 @@ fn design<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
     if !findings.study.data.is_empty() {
         blocks.push(Block::Facts("Data".into(), setting::data(findings)));
     }
-    tables(blocks, findings, &["models"]);
+    tables(blocks, findings, &["sets", "models"]);
 }
 
 /// What was trained with what, and what had to hold.
@@ -85,7 +87,7 @@ fn training<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
 
 fn results<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
     blocks.push(Block::Heading("Results".into()));
-    tables(blocks, findings, &["overview"]);
+    blocks.extend(findings.tables_with("overview").filter(|t| !t.rows.is_empty()).cloned().map(Block::Table));
     let text = "Intervals, spreads over seeds and gains on the baseline are in tables/metric-NAME.csv.";
     blocks.push(Block::Note(text.into()));
     figures(blocks, findings, "heatmap-arms");
@@ -99,6 +101,35 @@ fn claims<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
     tables(blocks, findings, &["hypotheses"]);
     figures(blocks, findings, "forest");
     figures(blocks, findings, "heatmap-hypotheses");
+}
+
+/// What each part of a set says, for the sets that are divided.
+fn strata<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
+    let study = findings.study;
+    for division in &findings.divisions {
+        let of = study.name_of(division.set.as_deref()).map_or(String::new(), |set| format!(" ({set})"));
+        blocks.push(Block::Heading(format!("By {}{of}", division.field)));
+        let Some(set) = study.sets.iter().find(|set| set.name == division.set) else { continue };
+        let Some(metric) = plots::chief_of(study, set).or_else(|| study.metrics_of(set).next()) else { continue };
+        tables(blocks, findings, &[&format!("strata-{}", stem(study, metric))]);
+        let others = study.metrics_of(set).count() > 1;
+        let elsewhere = if others { "The other metrics of the set are in tables/strata-NAME.csv." } else { "" };
+        let strata = division.strata.len();
+        let skipped = if strata > plots::MOST_STRATA {
+            format!("No heat map: {strata} strata in a row cannot be told apart.")
+        } else {
+            String::new()
+        };
+        let notes: Vec<&str> = [elsewhere, &skipped].into_iter().filter(|note| !note.is_empty()).collect();
+        if !notes.is_empty() {
+            blocks.push(Block::Note(notes.join(" ")));
+        }
+        let name = plots::strata_name(study, division);
+        blocks.extend(findings.figures.iter().filter(|figure| figure.name == name).map(Block::Figure));
+        if !division.claims.is_empty() {
+            tables(blocks, findings, &[&claims_name(division, findings.divisions.len() == 1)]);
+        }
+    }
 }
 
 fn curves<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
@@ -148,7 +179,7 @@ fn reproduction<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
     if !study.provenance.is_empty() {
         blocks.push(Block::Facts("Keys".into(), study.provenance.clone()));
     }
-    let signatures = study.metrics.iter().map(|metric| (metric.label.clone(), metric.signature.clone()));
+    let signatures = study.metrics.iter().map(|metric| (study.label(metric), metric.signature.clone()));
     blocks.push(Block::Facts("Signatures of metrics".into(), signatures.collect()));
     blocks.push(Block::Subheading("Resolved experiment".into()));
     blocks.push(Block::Code(&study.resolved));

@@ -2,7 +2,7 @@
 
 use super::Findings;
 use crate::number;
-use crate::study::{Extent, Training};
+use crate::study::{Extent, Task, Training};
 use crate::tables::{Cell, Column, Table, Value};
 
 /// Tabulates what was trained: a column for each set of stages, a row for each setting.
@@ -73,6 +73,16 @@ pub(super) fn objectives(findings: &Findings) -> Vec<(String, String)> {
     forms.into_iter().map(|(objective, arms)| (objective.to_owned(), arms.join(", "))).collect()
 }
 
+/// What the rows of a data set are called: texts where it is evaluated as such only, else questions.
+fn example(findings: &Findings, data: &str) -> &'static str {
+    let tasks = || findings.study.sets.iter().filter(|set| set.data == data).map(|set| set.task);
+    if tasks().next().is_some() && tasks().all(|task| task == Task::Perplexity) {
+        Task::Perplexity.example()
+    } else {
+        Task::Answer.example()
+    }
+}
+
 /// What a reader must know of the data, set by set.
 pub(super) fn data(findings: &Findings) -> Vec<(String, String)> {
     let mut facts = Vec::new();
@@ -81,7 +91,7 @@ pub(super) fn data(findings: &Findings) -> Vec<(String, String)> {
             let parts = pairs.iter().map(|(name, count)| format!("{} {name}", number::grouped(*count)));
             parts.collect::<Vec<_>>().join(", ")
         };
-        facts.push((data.name.clone(), format!("{} questions", list(&data.splits))));
+        facts.push((data.name.clone(), format!("{} {}s", list(&data.splits), example(findings, &data.name))));
         if !data.skipped.is_empty() {
             facts.push(("left out".to_owned(), list(&data.skipped)));
         }

@@ -1,7 +1,9 @@
 //! Where the statistics of a report are from.
 
 use super::Findings;
+use crate::claims;
 use crate::contrast::Test;
+use crate::hypotheses::Answer;
 use crate::standings::is_share;
 use crate::tables::{Cell, Column, Table};
 
@@ -64,9 +66,18 @@ fn statistics(findings: &Findings) -> Vec<[&'static str; 4]> {
             "Banerjee 1961, On confidence interval for two-means problem; Zou and Donner 2008, Construction of confidence limits about effect measures",
         ));
     }
-    let contrasts = || findings.answers.iter().flat_map(|answer| &answer.metrics).filter_map(|m| m.contrast.as_ref());
-    if contrasts().next().is_none() {
+    let tested: Vec<&Answer> =
+        findings.answers.iter().filter(|a| a.metrics.iter().any(|m| m.estimate.is_some())).collect();
+    if tested.is_empty() {
         return rows;
+    }
+    let contrasts = || findings.answers.iter().flat_map(|answer| &answer.metrics).filter_map(|m| m.contrast.as_ref());
+    // Of every kind of claim that could be tested what it alone uses, once.
+    for source in tested.iter().flat_map(|answer| claims::kind(&answer.claim).sources()) {
+        let [name, says, source] = source;
+        if !rows.iter().any(|row| row[1] == name) {
+            rows.push(row(name, says, source));
+        }
     }
     rows.extend([
         row(

@@ -1,12 +1,12 @@
 //! The findings in a few sentences.
 
-use super::Findings;
+use super::{Findings, unit};
 use crate::hypotheses::Verdict;
 use crate::number;
 use crate::plots::chief_metric;
 use crate::rivals::Rival;
 use crate::standings::Standing;
-use crate::study::{Outcome, Role};
+use crate::study::{Metric, Outcome, Role};
 
 /// Sums up what was found: claims, the best arm, what the teacher adds, energy.
 pub(super) fn summary(findings: &Findings) -> Vec<String> {
@@ -47,10 +47,10 @@ fn claims(findings: &Findings) -> Option<String> {
 }
 
 /// The best arm of the design and the one after it, on the metric that figures show.
-fn ranked<'f>(findings: &'f Findings) -> Option<(&'f str, Vec<(&'f Standing, f64)>)> {
+fn ranked<'f>(findings: &'f Findings) -> Option<(&'f Metric, Vec<(&'f Standing, f64)>)> {
     let study = findings.study;
-    let metric = study.metrics.iter().find(|metric| metric.name == chief_metric(study))?;
-    let standings = findings.standings.iter().find(|standings| standings.metric == metric.name)?;
+    let metric = study.metric(chief_metric(study))?;
+    let standings = findings.standings.iter().find(|standings| standings.metric == metric.key())?;
     let cells = study
         .arms
         .iter()
@@ -59,12 +59,13 @@ fn ranked<'f>(findings: &'f Findings) -> Option<(&'f str, Vec<(&'f Standing, f64
     let mut ranked: Vec<_> = cells.filter_map(|(_, standing)| Some((standing, standing.value?))).collect();
     let better = metric.direction.sign();
     ranked.sort_by(|a, b| (better * b.1).total_cmp(&(better * a.1)));
-    Some((&metric.label, ranked))
+    Some((metric, ranked))
 }
 
 fn best(findings: &Findings) -> Option<String> {
     let study = findings.study;
-    let (label, ranked) = ranked(findings)?;
+    let (metric, ranked) = ranked(findings)?;
+    let label = study.label(metric);
     let [(best, value), (next, second), ..] = ranked[..] else { return None };
     // Arms that were asked different questions have no best one.
     if !best.best {
@@ -85,8 +86,8 @@ fn best(findings: &Findings) -> Option<String> {
     }
     let ties = ranked.iter().filter(|(other, _)| !findings.rivals.is_better(&best.arm, &other.arm)).count();
     if !findings.rivals.can_tell() {
-        let unit = if findings.units == findings.questions { "question" } else { &study.unit.name };
-        let units = number::counted(findings.units, unit);
+        let (set, counts) = findings.sets().find(|(set, _)| set.name == metric.set)?;
+        let units = number::counted(counts.units, unit(set, counts));
         text.push_str(&format!("; over all pairs of arms, no difference could be significant with {units}"));
     } else if ties > 2 {
         text.push_str(&format!("; {} cannot be told from the best beyond chance", number::counted(ties - 1, "arm")));
@@ -108,9 +109,10 @@ fn control(findings: &Findings) -> Option<String> {
         let beyond = |rival: &Rival| rival.significant && sign * rival.contrast.effect > 0.0;
         compared.iter().filter(|(_, _, rival)| beyond(rival)).count()
     };
-    let (label, ranked) = ranked(findings)?;
+    let (metric, ranked) = ranked(findings)?;
+    let label = study.label(metric);
     let mut text = format!(
-        "Against their controls, students trained without a teacher for as many steps, {} of {} arms are better on {label} and {} worse beyond chance",
+        "Against their controls, which trained without a teacher for as many steps, {} of {} arms are better on {label} and {} worse beyond chance",
         count(1.0),
         compared.len(),
         count(-1.0)

@@ -1,15 +1,16 @@
 //! The effects of all hypotheses with their intervals, on one scale free of units.
 
 use super::axis::{Axis, Scale};
-use super::palette::{FAINT, GRID, INK, series};
+use super::palette::{BAND, FAINT, GRID, INK, series};
 use super::panel::{MEDIUM, SMALL, fit, horizontal_axis, wrap};
 use super::scene::{Colour, Scene, Style};
+use crate::claims;
 use crate::hypotheses::{Answer, MetricAnswer, Verdict};
 use crate::number;
-use crate::study::Study;
+use crate::statistics::Interval;
 
 /// Draws the plot; nothing when no hypothesis could be tested.
-pub(super) fn forest(study: &Study, answers: &[Answer], width: f64) -> Option<Scene> {
+pub(super) fn forest(answers: &[Answer], width: f64) -> Option<Scene> {
     let tested = |metric: &MetricAnswer| metric.contrast.as_ref().and_then(|c| c.standardised).is_some();
     if !answers.iter().flat_map(|answer| &answer.metrics).any(tested) {
         return None;
@@ -24,7 +25,9 @@ pub(super) fn forest(study: &Study, answers: &[Answer], width: f64) -> Option<Sc
     let mut scene = Scene::new(width, bottom + 30.0);
 
     let bounds = answers.iter().flat_map(|answer| &answer.metrics).filter_map(limits);
-    let values = bounds.flat_map(|(low, _, high)| [low, high]).chain([0.0]);
+    let margins = answers.iter().flat_map(|answer| answer.metrics.iter().filter_map(|metric| margin(answer, metric)));
+    let margins = margins.flat_map(|margin| [margin.low, margin.high]).filter(|limit| limit.is_finite());
+    let values = bounds.flat_map(|(low, _, high)| [low, high]).chain(margins).chain([0.0]);
     let axis = Axis::spanning(values, Scale::Linear, 0.05, (left, end));
     horizontal_axis(&mut scene, &axis, top - 4.0, bottom, 5, true);
     scene.line(&[(axis.at(0.0), top - 4.0), (axis.at(0.0), bottom)], 1.0, FAINT);
@@ -44,8 +47,11 @@ pub(super) fn forest(study: &Study, answers: &[Answer], width: f64) -> Option<Sc
         }
         for (line, metric) in answer.metrics.iter().enumerate() {
             let at = y + line as f64 * step;
-            let label = fit(study.label(&metric.metric), SMALL, false, metric_width - 8.0);
+            let label = fit(&metric.label, SMALL, false, metric_width - 8.0);
             scene.text((left - 6.0, at), label, Style::new(SMALL, INK).end());
+            if let Some(margin) = margin(answer, metric) {
+                band(&mut scene, &axis, margin, (at, step));
+            }
             row(&mut scene, &axis, metric, at, end + 10.0, right - 10.0);
         }
         y += (count as f64 + 0.4) * step;
@@ -54,7 +60,7 @@ pub(super) fn forest(study: &Study, answers: &[Answer], width: f64) -> Option<Sc
 }
 
 fn row(scene: &mut Scene, axis: &Axis, metric: &MetricAnswer, y: f64, text_at: f64, text_width: f64) {
-    let Some(contrast) = &metric.contrast else {
+    let (Some(estimate), Some(interval)) = (&metric.estimate, metric.interval) else {
         let text = fit("untestable", SMALL, false, text_width);
         scene.text((text_at, y), text, Style::new(SMALL, FAINT));
         return;
@@ -71,17 +77,38 @@ fn row(scene: &mut Scene, axis: &Axis, metric: &MetricAnswer, y: f64, text_at: f
         }
         scene.circle((axis.at(value), y), 3.0, colour, ring);
     }
-    let digits = contrast.decimals();
-    let interval = metric.interval.unwrap_or(contrast.interval);
+    if metric.contrast.is_none() {
+        let middle = Style::new(SMALL, FAINT).middle();
+        scene.text(((axis.from + axis.to) / 2.0, y), format!("not on this scale ({}s)", estimate.unit), middle);
+    }
+    let digits = estimate.decimals;
     let text = format!(
         "{} [{}, {}]",
-        number::signed(contrast.effect, digits),
+        number::signed(estimate.effect, digits),
         number::fixed(interval.low, digits),
         number::fixed(interval.high, digits)
     );
     let style = Style::new(SMALL, INK);
     let style = if ring.is_none() { style.bold() } else { style };
     scene.text((text_at, y), text, style);
+}
+
+/// Standardised margin of a claim, by the same factor as its effect; a limit that is not finite is none.
+fn margin(answer: &Answer, metric: &MetricAnswer) -> Option<Interval> {
+    let margin = claims::kind(&answer.claim).margin()?;
+    let contrast = metric.contrast.as_ref()?;
+    contrast.standardised?;
+    Some(Interval { low: contrast.standardise(margin.low)?, high: contrast.standardise(margin.high)? })
+}
+
+/// Shades the differences that a claim calls none, with a line at each margin.
+fn band(scene: &mut Scene, axis: &Axis, margin: Interval, (y, height): (f64, f64)) {
+    let [from, to] = [margin.low, margin.high].map(|limit| axis.at(limit.clamp(axis.low, axis.high)));
+    let top = y - height / 2.0 + 1.0;
+    scene.area(&[(from, top), (to, top), (to, top + height - 2.0), (from, top + height - 2.0)], BAND, 1.0);
+    for limit in [margin.low, margin.high].into_iter().filter(|limit| limit.is_finite()) {
+        scene.line(&[(axis.at(limit), top), (axis.at(limit), top + height - 2.0)], 0.8, FAINT);
+    }
 }
 
 /// Standardised limits and effect, by the same factor as the effect itself.
@@ -98,5 +125,56 @@ fn colour(verdict: &Verdict) -> Colour {
         Verdict::Supported => series(0),
         Verdict::Reversed => series(1),
         Verdict::NotSupported | Verdict::Untestable { .. } => FAINT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::Shape;
+    use super::*;
+    use crate::claims::tests::{World, levels};
+    use crate::hypotheses;
+    use crate::scores::Scores;
+    use crate::statistics::Resampling;
+    use crate::study::{Claim, Hypothesis};
+
+    #[test]
+    fn margins_are_shaded_and_ranks_are_not_on_the_scale() {
+        let mut world = World::crossed(&[1], |sft, _, _, q| {
+            f64::from(sft == "both") * 0.1 * (q % 7) as f64 + (q % 3) as f64 + (q * sft.len() % 5) as f64
+        })
+        .with_quantity(|place, _| place as f64);
+        let claim = |claim: Claim, metrics: &[&str]| Hypothesis {
+            name: "claim".into(),
+            claim,
+            metrics: metrics.iter().map(|metric| (*metric).to_owned()).collect(),
+            stratum: None,
+        };
+        let within = std::collections::BTreeMap::new();
+        world.study.hypotheses = vec![
+            claim(Claim::Better(levels("sft", "both", "none")), &["f1"]),
+            claim(Claim::NotWorse { contrast: levels("sft", "both", "none"), margin: 0.5 }, &["f1"]),
+            claim(Claim::Equivalent { contrast: levels("sft", "both", "none"), margin: 0.5 }, &["f1"]),
+            claim(Claim::Rank { of: "f1".into(), with: "dev-loss".into(), within }, &[]),
+        ];
+        let scores = Scores::new(&world.study, &world.records).unwrap();
+        let answers = hypotheses::answer(&world.study, &scores, Resampling { resamples: 500, ..Resampling::default() });
+        let scene = forest(&answers, 487.0).unwrap();
+        let bands: Vec<f64> = scene
+            .shapes
+            .iter()
+            .filter_map(|shape| match shape {
+                Shape::Area { points, colour, .. } if *colour == BAND => Some(points[1].0 - points[0].0),
+                _ => None,
+            })
+            .collect();
+        // Of one the band ends with the axis, of the other at the second margin.
+        let [open, closed] = bands[..] else { panic!("{bands:?}") };
+        assert!(open > closed && closed > 0.0, "{bands:?}");
+        let circles = scene.shapes.iter().filter(|shape| matches!(shape, Shape::Circle { .. })).count();
+        let said = |wanted: &str| {
+            scene.shapes.iter().any(|shape| matches!(shape, Shape::Text { text, .. } if text.contains(wanted)))
+        };
+        assert!(circles == 3 && said("not on this scale (arms)"), "{:?}", scene.shapes);
     }
 }

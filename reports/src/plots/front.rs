@@ -134,7 +134,7 @@ pub(super) fn front(
     horizontal_axis(&mut scene, &x, top, floor, 5, true);
     vertical_axis(&mut scene, &y, left, right, 5, true);
     scene.text(((left + right) / 2.0, floor + 18.0), "Energy per arm (Wh)", Style::new(MEDIUM, INK).middle());
-    let title = format!("{} ({} is better)", metric.label, metric.direction.label());
+    let title = format!("{} ({} is better)", study.label(metric), metric.direction.label());
     scene.text((5.0, (top + floor) / 2.0), title, Style::new(MEDIUM, INK).middle().up());
 
     let sizes = Sizes::of(study, &points);
@@ -169,7 +169,7 @@ pub(super) fn front(
         0 => Some("Dashed"),
         _ => Some("Dashed, or an arrow where off the scale"),
     };
-    Some(Front { scene, caption: caption(metric, account, shown, as_cheap, &left_out, &order) })
+    Some(Front { scene, caption: caption(&study.label(metric), account, shown, as_cheap, &left_out, &order) })
 }
 
 /// Sorts the arms into those that compete, levels to compare with, and those that are left out.
@@ -229,7 +229,7 @@ fn gaps<'s>(study: &'s Study, arm: &str) -> BTreeSet<(&'s str, &'s str)> {
 }
 
 fn caption(
-    metric: &Metric,
+    label: &str,
     account: &Account,
     references: Option<&str>,
     as_cheap: usize,
@@ -237,8 +237,7 @@ fn caption(
     order: &[&Factor],
 ) -> String {
     let mut caption = format!(
-        "{} against the energy of each arm of the design, shared stages divided. Ringed and named: the Pareto front, arms than which no other one is at least as good and at most as dear, and better or cheaper; energies that cannot be told apart count as equal. Broken ring: chance may explain what the arm gains on the next cheaper one of the front (p after Holm over all pairs).",
-        metric.label
+        "{label} against the energy of each arm of the design, shared stages divided. Ringed and named: the Pareto front, arms than which no other one is at least as good and at most as dear, and better or cheaper; energies that cannot be told apart count as equal. Broken ring: chance may explain what the arm gains on the next cheaper one of the front (p after Holm over all pairs)."
     );
     if as_cheap > 1 {
         caption.push_str(&format!(" Shaded: the {as_cheap} arms whose energy cannot be told from the least."));

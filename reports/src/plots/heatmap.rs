@@ -11,10 +11,14 @@ use crate::statistics::P;
 /// Cohen (1988) is 0.8.
 const FULL: [f64; 9] = [0.8, 1.2, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0];
 
+/// Least width of a cell that holds the digits of a value, in points; colour alone is left in narrower ones.
+const NARROW: f64 = 14.0;
+
 /// Longest head of a column in points.
 const LONGEST_HEAD: f64 = 80.0;
 
 /// One cell of the map.
+#[derive(Clone)]
 pub(super) struct Cell {
     /// Standardised effect; positive favours the row.
     pub(super) effect: f64,
@@ -22,13 +26,20 @@ pub(super) struct Cell {
     pub(super) p: P,
     /// Whether the experiment declared this test.
     pub(super) declared: bool,
+    /// What it says, where that is not the effect.
+    pub(super) text: Option<String>,
 }
 
 impl Cell {
     /// Takes the cell of a contrast; nothing where it has no standardised effect.
     pub(super) fn of(contrast: &Contrast, p: P, declared: bool) -> Option<Self> {
         let effect = contrast.standardised?;
-        Some(Self { effect, p, declared })
+        Some(Self { effect, p, declared, text: None })
+    }
+
+    /// Takes the cell of a value that is by so much better than others.
+    pub(super) fn of_value(better_by: f64, text: String) -> Self {
+        Self { effect: better_by, p: P::exact(1.0), declared: false, text: Some(text) }
     }
 
     /// Stars of significance.
@@ -58,16 +69,32 @@ const LARGE_EFFECT: f64 = 0.8;
 /// The colours of a map: evenly by effect where it is small and by its logarithm where it is not, so that
 /// small effects are told apart beside large ones and none is beyond the scale.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Colours {
+pub(super) struct Colours {
     /// Effect of the full colour.
     full: f64,
+    /// Effect up to which colours go evenly.
+    small: f64,
+    /// Decimals of the scale.
+    decimals: usize,
 }
 
 impl Colours {
-    fn of(rows: &[Row]) -> Self {
+    /// The colours of standardised effects.
+    pub(super) fn of(rows: &[Row]) -> Self {
+        let largest = Self::largest(rows);
+        let full = FULL.into_iter().find(|full| *full >= largest).unwrap_or(largest.ceil());
+        Self { full, small: SMALL_EFFECT, decimals: 1 }
+    }
+
+    /// The colours of differences in the unit of a metric, which have no size that is large as such.
+    pub(super) fn of_differences(rows: &[Row]) -> Self {
+        let full = Some(Self::largest(rows)).filter(|largest| *largest > 0.0).unwrap_or(1.0);
+        Self { full, small: full / 4.0, decimals: number::digits([full]) }
+    }
+
+    fn largest(rows: &[Row]) -> f64 {
         let cells = rows.iter().flat_map(|row| row.cells.iter().flatten());
-        let largest = cells.map(|cell| cell.effect.abs()).fold(0.0, f64::max);
-        Self { full: FULL.into_iter().find(|full| *full >= largest).unwrap_or(largest.ceil()) }
+        cells.map(|cell| cell.effect.abs()).fold(0.0, f64::max)
     }
 
     fn at(self, effect: f64) -> Colour {
@@ -76,14 +103,13 @@ impl Colours {
 
     /// Place on the scale, -1 to 1.
     fn share(self, effect: f64) -> f64 {
-        let grown = |effect: f64| (effect / SMALL_EFFECT).ln_1p();
+        let grown = |effect: f64| (effect / self.small).ln_1p();
         effect.signum() * grown(effect.abs()) / grown(self.full)
     }
 }
 
 /// Draws a map of the given width in points.
-pub(super) fn heatmap(columns: &[String], rows: &[Row], width: f64) -> Scene {
-    let colours = Colours::of(rows);
+pub(super) fn heatmap(columns: &[String], rows: &[Row], colours: Colours, width: f64) -> Scene {
     let longest = rows.iter().map(|row| super::paint::width(&row.label, MEDIUM, false));
     let head = (longest.fold(0.0, f64::max) + 9.0).min(width * 0.3);
     let bar = 40.0;
@@ -145,8 +171,11 @@ fn paint_cell(scene: &mut Scene, colours: Colours, cell: Option<&Cell>, at: (f64
     let colour = colours.at(cell.effect);
     scene.rectangle(inner.0, inner.1, colour);
     let stars = cell.stars();
+    if cell.text.is_some() && w < NARROW {
+        return;
+    }
     let ink = if is_light(colour) { INK } else { WHITE };
-    let text = format!("{}{stars}", number::signed(cell.effect, 2));
+    let text = cell.text.clone().unwrap_or_else(|| format!("{}{stars}", number::signed(cell.effect, 2)));
     let bold = !stars.is_empty();
     let taken = super::paint::width(&text, SMALL, bold);
     let size = (SMALL * (w - 4.0) / taken).clamp(5.0, SMALL);
@@ -165,13 +194,14 @@ fn colour_bar(scene: &mut Scene, colours: Colours, (x, y): (f64, f64), height: f
     }
     scene.frame((x, y), (8.0, height), 0.5, FAINT);
     let full = colours.full;
-    let inner = [LARGE_EFFECT, -LARGE_EFFECT].into_iter().filter(|_| full > 1.5 * LARGE_EFFECT);
+    let is_standardised = colours.small == SMALL_EFFECT;
+    let inner = [LARGE_EFFECT, -LARGE_EFFECT].into_iter().filter(|_| is_standardised && full > 1.5 * LARGE_EFFECT);
     for value in [full, 0.0, -full].into_iter().chain(inner) {
         let share = colours.share(value);
         // At the ends the label stays beside the bar.
         let inset = if value.abs() == full { 4.0 * share } else { 0.0 };
         let at = (x + 11.0, y + height * (1.0 - share) / 2.0 + inset);
-        scene.text(at, number::signed(value, 1), Style::new(SMALL, FAINT));
+        scene.text(at, number::signed(value, colours.decimals), Style::new(SMALL, FAINT));
     }
 }
 
@@ -181,7 +211,7 @@ mod tests {
 
     #[test]
     fn no_cell_is_beyond_the_colours_and_small_ones_show() {
-        let cell = |effect| Some(Cell { effect, p: P::exact(0.01), declared: false });
+        let cell = |effect| Some(Cell { effect, p: P::exact(0.01), declared: false, text: None });
         let rows = [Row { label: "a".into(), cells: vec![cell(-2.6), cell(0.1), None] }];
         let colours = Colours::of(&rows);
         assert_eq!(colours.full, 3.0);
@@ -194,8 +224,20 @@ mod tests {
     }
 
     #[test]
+    fn differences_take_the_whole_scale_whatever_their_unit() {
+        let row =
+            |largest: f64| [Row { label: "a".into(), cells: vec![Some(Cell::of_value(largest, "0.45".into())), None] }];
+        for largest in [0.02, 30.0] {
+            let colours = Colours::of_differences(&row(largest));
+            assert_eq!((colours.share(largest), colours.share(-largest)), (1.0, -1.0));
+            assert!(colours.share(largest / 4.0) > 0.4);
+        }
+        assert_eq!(Colours::of_differences(&row(0.0)).share(0.0), 0.0);
+    }
+
+    #[test]
     fn stars_say_how_small_p_is() {
-        let stars = |p| Cell { effect: 0.3, p: P::exact(p), declared: true }.stars();
+        let stars = |p| Cell { effect: 0.3, p: P::exact(p), declared: true, text: None }.stars();
         assert_eq!([0.0005, 0.005, 0.04, 0.05].map(stars), ["***", "**", "*", ""]);
     }
 }

@@ -54,12 +54,20 @@ impl Inference {
 
     /// Two-sided p value of no difference.
     pub fn p(&self) -> P {
-        let Some(seeds) = self.seeds.filter(|seeds| seeds.variance > 0.0) else { return self.permutation.p() };
-        // What is left of the squared effect for the seeds, when so many patterns are as extreme.
+        self.p_at(0.0)
+    }
+
+    /// Two-sided p value of a difference of `value`: the smallest alpha whose interval leaves it out.
+    pub fn p_at(&self, value: f64) -> P {
+        let Some(seeds) = self.seeds.filter(|seeds| seeds.variance > 0.0) else {
+            return self.permutation.p_at(value);
+        };
+        let distance = self.effect - value;
+        // What is left of the squared distance for the seeds, when so many patterns are as extreme.
         let left = |hits: usize| {
             let (low, high) = self.permutation.ends(hits);
-            let end = if self.effect > 0.0 { self.effect - low } else { high - self.effect };
-            self.effect * self.effect - end * end
+            let end = if distance > 0.0 { self.effect - low } else { high - self.effect };
+            distance * distance - end * end
         };
         let tail = |hits: usize| student_tail(seeds.degrees, (left(hits).max(0.0) / seeds.variance).sqrt());
         // Between share(hits - 1) and share(hits) the interval over units stays as it is while Student's t falls.
@@ -75,6 +83,15 @@ impl Inference {
             tail(rejected).max(self.permutation.share(rejected - 1))
         };
         P { value, floor: self.permutation.share(0) }
+    }
+
+    /// p value of the difference being `value` or beyond it, on the other side of `value` than the effect was
+    /// observed on: half of the two-sided one, at most 0.5.
+    ///
+    /// Flips of signs are symmetric, so that half of the patterns as extreme in either direction are as extreme in
+    /// the observed one. Below alpha if and only if [`Inference::interval`] at `2 alpha` leaves `value` out.
+    pub fn one_sided(&self, value: f64) -> P {
+        self.p_at(value).times(0.5)
     }
 
     /// Returns the differences that the test does not reject at `alpha`; unbounded where there are too few
@@ -213,6 +230,14 @@ mod tests {
             // Student's quantile and tail are inverse to each other up to their own rounding.
             if (p - alpha).abs() > 1e-9 {
                 prop_assert_eq!(p < alpha, low > 0.0 || high < 0.0, "p {} alpha {} {} {}", p, alpha, low, high);
+            }
+            // At any difference, on one side too.
+            for value in [0.3, -0.1] {
+                let (two, one) = (inference.p_at(value).value, inference.one_sided(value).value);
+                prop_assert_eq!(one, two / 2.0);
+                if (two - alpha).abs() > 1e-9 {
+                    prop_assert_eq!(one < alpha / 2.0, low > value || high < value, "p {} alpha {}", two, alpha);
+                }
             }
             // Never narrower, nor surer, than units by themselves.
             let alone = Inference::new(&units, &[units.mean()], Resampling { resamples: 300, ..RESAMPLING });

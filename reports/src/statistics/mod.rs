@@ -9,6 +9,7 @@ pub mod detectable;
 pub mod effect;
 pub mod holm;
 pub mod inference;
+pub mod kendall;
 pub mod mcnemar;
 pub mod moments;
 pub mod p_value;

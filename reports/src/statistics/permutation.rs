@@ -84,8 +84,13 @@ fn reach(units: &Units, mut words: impl Iterator<Item = u64>) -> Interval {
 impl Permutation {
     /// Returns the two-sided p value of a mean of zero.
     pub fn p(&self) -> P {
-        let lows = self.low.partition_point(|&low| low <= 0.0);
-        let highs = self.high.partition_point(|&high| high >= 0.0);
+        self.p_at(0.0)
+    }
+
+    /// Returns the two-sided p value of a mean of `value`.
+    pub fn p_at(&self, value: f64) -> P {
+        let lows = self.low.partition_point(|&low| low <= value);
+        let highs = self.high.partition_point(|&high| high >= value);
         let hits = lows.min(highs);
         if self.exact { P::exact(hits as f64 / self.low.len() as f64) } else { P::resampled(hits, self.low.len()) }
     }
@@ -138,6 +143,11 @@ mod tests {
     use super::super::expected::{close, expected, numbers};
     use super::super::paired_t::paired_t;
     use super::*;
+
+    /// p value of a mean by the outcomes of one run.
+    fn each_p(units: &Units, value: f64) -> f64 {
+        permutation(units, Resampling { resamples: 500, ..Resampling::default() }).p_at(value).value
+    }
 
     fn each(differences: &[f64]) -> Permutation {
         permutation(&Units::each(differences), Resampling::default())
@@ -230,6 +240,7 @@ mod tests {
                 };
                 let result = permutation(&moved, Resampling { resamples: 500, ..Resampling::default() });
                 prop_assert_eq!(result.p().value < alpha, low > shift || high < shift);
+                prop_assert_eq!(each_p(&units, shift) < alpha, low > shift || high < shift);
             }
         }
 

@@ -1,26 +1,43 @@
 //! How the arms stand: one table of all metrics, and one per metric with intervals.
 
-use super::{Cell, Column, DIVERGED, Table, Value};
+use super::{Cell, Column, DIVERGED, Table, Value, file_stem, stem};
 use crate::number;
-use crate::plots::file_stem;
 use crate::record::Direction;
 use crate::standings::{Standing, Standings, is_share};
-use crate::study::{Arm, Metric, Outcome, Role, Study};
+use crate::study::{Arm, EvaluationSet, Metric, Outcome, Role, Study};
 use crate::vocabulary;
 
-/// Tabulates all arms on all metrics, best cell values marked.
-pub fn overview(study: &Study, standings: &[Standings]) -> Table {
+/// Tabulates all arms on all metrics, best cell values marked: a table for each set where there are several.
+pub fn overviews(study: &Study, standings: &[Standings]) -> Vec<Table> {
+    let metrics: Vec<(&Metric, &Standings)> = study.metrics.iter().zip(standings).collect();
+    if study.sets.len() < 2 {
+        return vec![overview(study, "overview".to_owned(), "all metrics", &metrics)];
+    }
+    let of_set = |set: &EvaluationSet| {
+        let metrics: Vec<_> = metrics.iter().copied().filter(|(metric, _)| metric.set == set.name).collect();
+        let name = set.name.as_deref().unwrap_or("unnamed");
+        let table =
+            || overview(study, format!("overview-{}", file_stem(name)), &format!("the metrics of {name}"), &metrics);
+        (!metrics.is_empty()).then(table)
+    };
+    study.sets.iter().filter_map(of_set).collect()
+}
+
+fn overview(study: &Study, name: String, on: &str, metrics: &[(&Metric, &Standings)]) -> Table {
     let mut columns = vec![Column::left("Arm")];
-    columns.extend(study.metrics.iter().map(|metric| {
+    columns.extend(metrics.iter().map(|(metric, _)| {
         let arrow = arrow(metric.direction);
         Column::right(format!("{} {arrow}", metric.label))
     }));
-    let caption =
-        if study.seeds.len() > 1 { "All arms on all metrics, mean over seeds." } else { "All arms on all metrics." };
-    let mut table = Table::new("overview", caption, columns);
+    let caption = if study.seeds.len() > 1 {
+        format!("All arms on {on}, mean over seeds.")
+    } else {
+        format!("All arms on {on}.")
+    };
+    let mut table = Table::new(name, caption, columns);
     for (index, arm) in study.arms.iter().enumerate() {
-        let mut cells = vec![Cell::text(name(arm, study))];
-        for standings in standings {
+        let mut cells = vec![Cell::text(self::name(arm, study))];
+        for (_, standings) in metrics {
             let digits = digits(&standings.arms);
             cells.push(marked(&standings.arms[index], digits, study.alpha, has_best(study, standings)));
         }
@@ -28,7 +45,7 @@ pub fn overview(study: &Study, standings: &[Standings]) -> Table {
         divide(&mut table, study, index);
     }
     table.notes = notes(study);
-    table.notes.extend(vocabulary::note(study, &study.metrics));
+    table.notes.extend(vocabulary::note(study, metrics.iter().map(|(metric, _)| *metric)));
     table
 }
 
@@ -36,7 +53,8 @@ pub fn overview(study: &Study, standings: &[Standings]) -> Table {
 /// such as 0.95.
 pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings, level: f64) -> Table {
     let mut columns = vec![Column::left("Arm")];
-    columns.push(Column::right(metric.label.clone()));
+    let label = study.label(metric);
+    columns.push(Column::right(&label));
     let interval = format!("{} % CI", number::percent(level));
     columns.push(Column::right(&interval));
     let spread = standings.arms.iter().any(|arm| arm.deviation.is_some());
@@ -50,13 +68,12 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings, level: 
         columns.push(Column::right("p (Holm)"));
     }
     let caption = format!(
-        "{} ({}, {} is better), {}.",
-        metric.label,
+        "{label} ({}, {} is better), {}.",
         metric.unit,
         metric.direction.label(),
-        metric.aggregation.describe()
+        metric.aggregation.describe(study.set_of(metric).map_or("example", |set| set.task.example()))
     );
-    let mut table = Table::new(format!("metric-{}", file_stem(&metric.name)), caption, columns);
+    let mut table = Table::new(format!("metric-{}", stem(study, metric)), caption, columns);
     let digits = digits(&standings.arms);
     let gains = standings.arms.iter().filter_map(|arm| arm.against_baseline.as_ref());
     let values = standings.arms.iter().filter_map(|arm| arm.value);
@@ -92,7 +109,8 @@ pub fn per_metric(study: &Study, metric: &Metric, standings: &Standings, level: 
     table
 }
 
-fn name(arm: &Arm, study: &Study) -> String {
+/// Name of an arm with what has to be known of it.
+pub(super) fn name(arm: &Arm, study: &Study) -> String {
     let is_baseline = study.baseline.as_deref() == Some(arm.name.as_str());
     let remark = match &arm.outcome {
         Outcome::Done if is_baseline => " (baseline)",
@@ -127,7 +145,7 @@ fn digits(arms: &[Standing]) -> usize {
 }
 
 /// Rules off controls and references from the cells of the design.
-fn divide(table: &mut Table, study: &Study, index: usize) {
+pub(super) fn divide(table: &mut Table, study: &Study, index: usize) {
     let first = index > 0 && study.arms[index].role != study.arms[index - 1].role;
     if let Some(row) = table.rows.last_mut() {
         row.divided = first;

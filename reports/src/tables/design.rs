@@ -3,7 +3,7 @@
 use super::{Cell, Column, Table, Value};
 use crate::number;
 use crate::scores::Scores;
-use crate::study::{Outcome, Study};
+use crate::study::{Outcome, Study, Task};
 
 /// Tabulates the arms with their levels and how each ended.
 pub fn arms(study: &Study, scores: &Scores) -> Table {
@@ -23,7 +23,7 @@ pub fn arms(study: &Study, scores: &Scores) -> Table {
             let level = arm.levels.get(&factor.name);
             cells.push(level.map_or(Cell::new(Value::Absent), Cell::text));
         }
-        let seeds = study.metrics.iter().map(|m| scores.seeds(&m.name, &arm.name).len()).max();
+        let seeds = study.metrics.iter().map(|m| scores.seeds(m.key(), &arm.name).len()).max();
         let outcome = match &arm.outcome {
             Outcome::Done => "done".to_owned(),
             Outcome::Failed { reason } => format!("failed: {reason}"),
@@ -90,6 +90,42 @@ pub fn data(study: &Study) -> Table {
     table
 }
 
+/// Tabulates the evaluation sets; no row for a single one without a name that nothing divides.
+pub fn sets(study: &Study, scores: &Scores) -> Table {
+    let mut table = Table::new(
+        "sets",
+        "Evaluation sets: what the models were asked, and what counts as independent.",
+        ["Set", "Data", "Split", "Asked for"]
+            .map(Column::left)
+            .into_iter()
+            .chain(["Examples", "Units"].map(Column::right))
+            .chain(["Unit", "Divided by"].map(Column::left))
+            .collect(),
+    );
+    if study.sets.iter().all(|set| set.name.is_none() && set.by.is_none()) {
+        return table;
+    }
+    for set in &study.sets {
+        let counts = scores.counts(set.name.as_deref());
+        let named = |name: &Option<String>| name.as_ref().map_or(Cell::new(Value::Absent), Cell::text);
+        table.push(vec![
+            named(&set.name),
+            Cell::text(&set.data),
+            Cell::text(&set.split),
+            Cell::text(match set.task {
+                Task::Answer => "an answer in words",
+                Task::Choice => "a choice among answers",
+                Task::Perplexity => "the probability of a text",
+            }),
+            Cell::number(Some(counts.examples as f64), 0),
+            Cell::number(Some(counts.units as f64), 0),
+            Cell::text(&set.unit.name),
+            named(&set.by),
+        ]);
+    }
+    table
+}
+
 /// Tabulates the metrics with their signatures.
 pub fn metrics(study: &Study) -> Table {
     let mut table = Table::new(
@@ -106,11 +142,11 @@ pub fn metrics(study: &Study) -> Table {
     );
     for metric in &study.metrics {
         table.push(vec![
-            Cell::text(&metric.label),
+            Cell::text(study.label(metric)),
             // Records say 0-100; a range has a dash.
             Cell::text(metric.unit.replace("0-100", "0\u{2013}100")),
             Cell::text(metric.direction.label()),
-            Cell::text(metric.aggregation.describe()),
+            Cell::text(metric.aggregation.describe(study.set_of(metric).map_or("example", |set| set.task.example()))),
             Cell::text(&metric.source),
             Cell::text(&metric.signature),
         ]);

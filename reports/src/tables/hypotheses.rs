@@ -1,6 +1,7 @@
 //! The hypotheses and their answers.
 
 use super::{Cell, Column, Table, Value};
+use crate::claims;
 use crate::contrast::Contrast;
 use crate::hypotheses::{Answer, EXPLORATORY, PROCEDURE, Verdict, exploratory_note};
 use crate::number;
@@ -31,33 +32,43 @@ pub fn hypotheses(study: &Study, answers: &[Answer]) -> Table {
         Column::legend(ALPHA),
         Column::left("Verdict"),
     ];
-    let caption = "Every declared hypothesis on every metric it names. Sides are as claimed, a positive effect favours the claim, p values are two-sided.";
+    let rules: Vec<String> = claims::kinds(study).iter().filter_map(|kind| kind.rule(study.alpha)).collect();
+    let caption = match rules.as_slice() {
+        [] => {
+            "Every declared hypothesis on every metric it names. Sides are as claimed, a positive effect favours the claim, p values are two-sided."
+        }
+        _ => {
+            "Every declared hypothesis on every metric it names. Sides are as claimed, a positive effect favours the better side, p values are two-sided; the notes say where it is otherwise."
+        }
+    };
     let mut table = Table::new("hypotheses", caption, columns);
     for (index, answer) in answers.iter().enumerate() {
         for (position, metric) in answer.metrics.iter().enumerate() {
             let mut cells = vec![
                 Cell::text(format!("H{} {}", index + 1, answer.name)),
                 Cell::text(&answer.contrast),
-                Cell::text(study.label(&metric.metric)),
+                Cell::text(&metric.label),
             ];
-            match &metric.contrast {
-                Some(contrast) => {
-                    let digits = contrast.decimals();
+            match &metric.estimate {
+                Some(estimate) => {
+                    let digits = estimate.decimals;
                     let interval = |interval: Interval| Value::Interval(interval.low, interval.high, digits);
+                    let side = |place: usize| Cell::number(estimate.sides.map(|sides| sides[place]), digits);
+                    let contrast = metric.contrast.as_ref();
                     cells.extend([
-                        Cell::number(Some(contrast.n as f64), 0),
-                        Cell::number(Some(contrast.units as f64), 0),
-                        Cell::number(Some(contrast.first), digits),
-                        Cell::number(Some(contrast.second), digits),
-                        Cell::new(Value::Signed(contrast.effect, digits)),
-                        Cell::new(interval(metric.interval.unwrap_or(contrast.interval))),
-                        Cell::new(Value::P(contrast.p)),
+                        Cell::number(Some(estimate.n as f64), 0),
+                        Cell::number(Some(estimate.units as f64), 0),
+                        side(0),
+                        side(1),
+                        Cell::new(Value::Signed(estimate.effect, digits)),
+                        Cell::new(metric.interval.map_or(Value::Absent, interval)),
+                        Cell::new(Value::P(estimate.p)),
                         Cell {
                             mark: if metric.exploratory { EXPLORATORY } else { "" },
                             ..Cell::new(metric.p_adjusted.map_or(Value::Absent, Value::P))
                         },
-                        Cell::text(checks(contrast)),
-                        Cell::number(contrast.detectable, digits),
+                        Cell::text(contrast.map(checks).unwrap_or_default()),
+                        Cell::number(contrast.and_then(|contrast| contrast.detectable), digits),
                     ]);
                 }
                 None => cells.resize(table.columns.len() - 2, Cell::new(Value::Absent)),
@@ -84,6 +95,7 @@ pub fn hypotheses(study: &Study, answers: &[Answer]) -> Table {
             study.alpha
         ),
     ];
+    table.notes.extend(rules);
     if answers.iter().flat_map(|answer| &answer.metrics).any(|metric| metric.exploratory) {
         table.notes.push(exploratory_note(study));
     }
@@ -125,9 +137,10 @@ fn narrow(table: &Table, answers: &[Answer]) -> Table {
 mod tests {
     use super::*;
     use crate::contrast::{Check, Test};
-    use crate::hypotheses::MetricAnswer;
+    use crate::hypotheses::{Estimate, MetricAnswer};
     use crate::statistics::P;
     use crate::study::tests::empty;
+    use crate::study::{Claim, LevelContrast};
 
     fn answer() -> Answer {
         let contrast = Contrast {
@@ -150,6 +163,17 @@ mod tests {
         };
         let metric = |name: &str, contrast: Option<Contrast>, verdict| MetricAnswer {
             metric: name.to_owned(),
+            label: name.to_owned(),
+            estimate: contrast.as_ref().map(|contrast| Estimate {
+                effect: contrast.effect,
+                sides: Some([contrast.first, contrast.second]),
+                p: contrast.p,
+                least_p: contrast.least_p,
+                n: contrast.n,
+                units: contrast.units,
+                unit: "group".into(),
+                decimals: contrast.decimals(),
+            }),
             p_adjusted: contrast.as_ref().map(|contrast| contrast.p.times(2.0)),
             interval: contrast.as_ref().map(|_| Interval { low: 0.01, high: 0.2 }),
             contrast,
@@ -159,6 +183,12 @@ mod tests {
         let reason = "arm `a` failed".to_owned();
         Answer {
             name: "claim".into(),
+            claim: Claim::Better(LevelContrast {
+                factor: "sft".into(),
+                better: "both".into(),
+                worse: "none".into(),
+                within: std::collections::BTreeMap::new(),
+            }),
             contrast: "sft: both > none".into(),
             averaged: Vec::new(),
             scope: String::new(),

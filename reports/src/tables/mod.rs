@@ -9,21 +9,36 @@ mod latex;
 mod legend;
 mod markdown;
 mod scores;
+mod strata;
 
-pub use arms::{overview, per_metric};
-pub use design::{arms, checks, data, metrics, models};
+pub use arms::{overviews, per_metric};
+pub use design::{arms, checks, data, metrics, models, sets};
 pub use energy::{by_arm, by_stage};
 pub use hypotheses::hypotheses;
 pub(crate) use markdown::escape as markdown_escape;
 pub use scores::records_csv;
+pub(crate) use strata::claims_name;
+pub use strata::{by_stratum, claims_by_stratum};
 
 use serde::Serialize;
 
 use crate::number;
+use crate::plots::file_stem;
 use crate::statistics::P;
+use crate::study::{Metric, Study};
 
 /// What stands for a value beyond all numbers, such as the perplexity of a model that diverged.
 pub(crate) const DIVERGED: &str = "diverged";
+
+/// Name of the files of a metric, by its column; numbered where two columns would have the same.
+pub(crate) fn stem(study: &Study, metric: &Metric) -> String {
+    let stem = file_stem(metric.key());
+    let before = study.metrics.iter().take_while(|other| other.key() != metric.key());
+    match before.filter(|other| file_stem(other.key()) == stem).count() {
+        0 => stem,
+        more => format!("{stem}-{}", more + 1),
+    }
+}
 
 /// Holds a table, independent of any format.
 #[derive(Debug, Clone, PartialEq, Serialize)]

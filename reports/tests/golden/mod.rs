@@ -12,8 +12,9 @@ use tutelage_metrics::ngram::tokenizer::Tokenizer;
 use tutelage_metrics::ngram::{bleu, chrf};
 use tutelage_reports::record::{Direction, Record};
 use tutelage_reports::study::{
-    Aggregation, Arm, Check, Curve, Data, Extent, Factor, Hypothesis, Method, Metric, Model, Outcome, Role,
-    STUDY_FORMAT, SideBySide, StageEnergy, Study, Training, Unit,
+    Aggregation, Arm, Check, Claim, Curve, Data, EvaluationSet, Extent, Factor, Hypothesis, LevelContrast, Method,
+    Metric, Model, Outcome, Quantity, QuantityValue, Role, STUDY_FORMAT, SideBySide, StageEnergy, Study, Task,
+    Training, Unit,
 };
 
 /// Questions in the test split.
@@ -57,8 +58,16 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
         baseline: Some("same/none/kd".into()),
         hypotheses: hypotheses(),
         alpha: 0.05,
-        unit: Unit { name: "document".into() },
+        sets: vec![EvaluationSet {
+            name: None,
+            data: "glossary".into(),
+            split: "test".into(),
+            task: Task::Answer,
+            unit: Unit { name: "document".into() },
+            by: None,
+        }],
         metrics: metrics(),
+        quantities: Vec::new(),
         models: vec![
             model("student", 1_200_000, 2_048),
             model("teacher-same", 5_800_000, 2_048),
@@ -116,6 +125,124 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
         arms,
     };
     (study, records)
+}
+
+/// The same study evaluated on two sets whose examples share their identifiers: the questions, divided by use-case,
+/// and as many texts; with a quantity of each arm and a claim of every kind.
+pub(crate) fn sets() -> (Study, Vec<Record>) {
+    let (mut study, records) = study();
+    study.name = "sets".into();
+    let set = |name: &str, task: Task, unit: &str, by: Option<&str>| EvaluationSet {
+        name: Some(name.into()),
+        data: "glossary".into(),
+        split: "test".into(),
+        task,
+        unit: Unit { name: unit.into() },
+        by: by.map(str::to_owned),
+    };
+    study.sets = vec![
+        set("support", Task::Answer, "document", Some("use-case")),
+        set("manuals", Task::Perplexity, "manual", None),
+    ];
+    let is_of_texts = |metric: &str| ["nll", "perplexity"].contains(&metric);
+    for metric in &mut study.metrics {
+        let set = if is_of_texts(&metric.name) { "manuals" } else { "support" };
+        (metric.set, metric.column) = (Some(set.into()), format!("{set}/{}", metric.name));
+    }
+    let use_case = |question: usize| match question {
+        0..48 => "billing",
+        48..108 => "network",
+        _ => "roaming",
+    };
+    let moved = records.into_iter().map(|mut record| {
+        let question: usize = record.example[1..].parse().expect("questions are numbered");
+        if is_of_texts(&record.metric) {
+            (record.set, record.group) = (Some("manuals".into()), format!("m{:02}", question / 4));
+        } else {
+            (record.set, record.stratum) = (Some("support".into()), Some(use_case(question).into()));
+        }
+        record
+    });
+    let records = moved.collect();
+    let mut values = Vec::new();
+    for (index, arm) in study.arms.iter().enumerate().filter(|(_, arm)| arm.role != Role::Reference) {
+        for (place, seed) in SEEDS.into_iter().enumerate() {
+            let noise = 0.01 * ((place * (5 + index)) % 19) as f64;
+            values.push(QuantityValue { arm: arm.name.clone(), seed, value: 4.3 - 3.0 * skill(arm) + noise });
+        }
+    }
+    study.quantities = vec![Quantity {
+        name: "dev-loss".into(),
+        label: "Dev loss".into(),
+        unit: "nats/token".into(),
+        direction: Direction::Lower,
+        values,
+    }];
+    study.hypotheses = claims_of_every_kind();
+    (study, records)
+}
+
+fn claims_of_every_kind() -> Vec<Hypothesis> {
+    let levels = |factor: &str, better: &str, worse: &str, within: &[(&str, &str)]| LevelContrast {
+        factor: factor.into(),
+        better: better.into(),
+        worse: worse.into(),
+        within: within.iter().map(|(f, l)| ((*f).into(), (*l).into())).collect(),
+    };
+    let claim = |name: &str, claim: Claim, metrics: &[&str]| Hypothesis {
+        name: name.into(),
+        claim,
+        metrics: metrics.iter().map(|metric| (*metric).into()).collect(),
+        stratum: None,
+    };
+    let both = levels("sft", "both", "none", &[("teacher", "same")]);
+    let better = Claim::Better(both.clone());
+    vec![
+        claim("SFT of both models helps", better.clone(), &["support/rouge-l", "manuals/perplexity"]),
+        Hypothesis {
+            stratum: Some("network".into()),
+            ..claim("SFT of both models helps with networks", better, &["support/rouge-l"])
+        },
+        claim(
+            "DSKD loses nothing where vocabularies agree",
+            Claim::NotWorse { contrast: levels("algorithm", "dskd", "kd", &[("teacher", "same")]), margin: 0.1 },
+            &["support/rouge-l"],
+        ),
+        claim(
+            "SFT of the teacher alone changes nothing",
+            Claim::Equivalent { contrast: levels("sft", "teacher", "none", &[]), margin: 0.04 },
+            &["support/token-f1"],
+        ),
+        claim(
+            "DSKD gains more across vocabularies",
+            Claim::Interaction {
+                contrast: levels("algorithm", "dskd", "kd", &[]),
+                factor: "teacher".into(),
+                more: "other".into(),
+                less: "same".into(),
+            },
+            &["support/rouge-l"],
+        ),
+        claim(
+            "Dev loss ranks arms as answers do",
+            Claim::Rank { of: "dev-loss".into(), with: "support/rouge-l".into(), within: BTreeMap::new() },
+            &[],
+        ),
+        claim(
+            "The least dev loss gives not the best answers",
+            Claim::BestDiffers {
+                of: "dev-loss".into(),
+                by: "support/rouge-l".into(),
+                within: [("teacher".to_owned(), "other".to_owned())].into(),
+            },
+            &[],
+        ),
+        claim(
+            "The best answers come not from the least dev loss",
+            Claim::BestDiffers { of: "support/rouge-l".into(), by: "dev-loss".into(), within: BTreeMap::new() },
+            &[],
+        ),
+    ]
 }
 
 /// Lets one arm fail and another be missing, and takes their records away.
@@ -272,9 +399,11 @@ fn records(arms: &[Arm]) -> Vec<Record> {
                     records.push(Record {
                         arm: arm.name.clone(),
                         seed,
+                        set: None,
                         example: format!("q{index:03}"),
                         // Three questions on each document.
                         group: format!("d{:02}", index / 3),
+                        stratum: None,
                         metric: metric.name,
                         value,
                         unit: metric.unit,
@@ -298,6 +427,8 @@ fn metrics() -> Vec<Metric> {
         signature: format!("{name}|golden|v1"),
         source: format!("Author 2001, On {label}"),
         aggregation,
+        set: None,
+        column: String::new(),
     };
     let (up, down) = (Direction::Higher, Direction::Lower);
     vec![
@@ -316,10 +447,13 @@ fn hypotheses() -> Vec<Hypothesis> {
     let claim =
         |name: &str, factor: &str, better: &str, worse: &str, within: &[(&str, &str)], metrics: &[&str]| Hypothesis {
             name: name.into(),
-            factor: factor.into(),
-            better: better.into(),
-            worse: worse.into(),
-            within: within.iter().map(|(f, l)| ((*f).into(), (*l).into())).collect(),
+            claim: Claim::Better(LevelContrast {
+                factor: factor.into(),
+                better: better.into(),
+                worse: worse.into(),
+                within: within.iter().map(|(f, l)| ((*f).into(), (*l).into())).collect(),
+            }),
+            stratum: None,
             metrics: metrics.iter().map(|m| (*m).into()).collect(),
         };
     vec![
