@@ -2,8 +2,9 @@
 
 use tutelage_reports::study::{self, Factor};
 
-use crate::experiment::Checked;
-use crate::experiment::settings::{self, Experiment, Retrain};
+use crate::experiment::claim::column;
+use crate::experiment::settings::{self, Contrast, Experiment, Margin, Ranked, Retrain, Rivalled, Within};
+use crate::experiment::{Checked, Claim, EvaluationSet};
 
 pub(super) fn factors(experiment: &Experiment) -> Vec<Factor> {
     let factor = |name: &str| {
@@ -30,6 +31,14 @@ pub(super) fn retrained(checked: &Checked) -> String {
     let mut teachers = checked.arms.iter().flat_map(|arm| arm.course.all().skip(1));
     let teaches = teachers
         .any(|teacher| !teacher.lessons.is_empty() || experiment.models.get(&teacher.model).is_some_and(is_scratch));
+    // Where nothing teaches, nothing is a student.
+    if checked.arms.iter().all(|arm| arm.course.teacher().is_none()) {
+        return match (experiment.retrain, any_scratch) {
+            (Retrain::All, true) => "models, their pretraining included",
+            _ => "models",
+        }
+        .to_owned();
+    }
     match (experiment.retrain, teaches, any_scratch) {
         (Retrain::Students, ..) | (Retrain::All, false, false) => "students",
         (Retrain::All, true, false) => "students and teachers",
@@ -39,16 +48,42 @@ pub(super) fn retrained(checked: &Checked) -> String {
     .to_owned()
 }
 
-pub(super) fn hypotheses(experiment: &Experiment) -> Vec<study::Hypothesis> {
+/// Words the claims as the report tests them, each metric by its column.
+pub(super) fn hypotheses(experiment: &Experiment, sets: &[EvaluationSet]) -> Vec<study::Hypothesis> {
+    // Quantities are columns of their own.
+    let named = |name: &String| column(name, sets).map_or_else(|_| name.clone(), |(set, metric)| set.column(metric));
+    let levels = |factor: &String, better: &String, worse: &String, within: &Within| study::LevelContrast {
+        factor: factor.clone(),
+        better: better.clone(),
+        worse: worse.clone(),
+        within: within.clone(),
+    };
+    let margin = |claim: &Margin| levels(&claim.factor, &claim.level, &claim.reference, &claim.within);
     let convert = |hypothesis: &settings::Hypothesis| {
-        let contrast = hypothesis.contrast.as_ref()?;
+        let claim = match hypothesis.claims().next()? {
+            Claim::Better(Contrast { factor, better, worse, within }) => {
+                study::Claim::Better(levels(factor, better, worse, within))
+            }
+            Claim::NotWorse(claim) => study::Claim::NotWorse { contrast: margin(claim), margin: claim.margin },
+            Claim::Equivalent(claim) => study::Claim::Equivalent { contrast: margin(claim), margin: claim.margin },
+            Claim::Interaction(claim) => study::Claim::Interaction {
+                contrast: levels(&claim.factor, &claim.better, &claim.worse, &claim.within),
+                factor: claim.with.clone(),
+                more: claim.more.clone(),
+                less: claim.less.clone(),
+            },
+            Claim::Rank(Ranked { of, with, within }) => {
+                study::Claim::Rank { of: named(of), with: named(with), within: within.clone() }
+            }
+            Claim::BestDiffers(Rivalled { of, by, within }) => {
+                study::Claim::BestDiffers { of: named(of), by: named(by), within: within.clone() }
+            }
+        };
         Some(study::Hypothesis {
             name: hypothesis.name.clone(),
-            factor: contrast.factor.clone(),
-            better: contrast.better.clone(),
-            worse: contrast.worse.clone(),
-            within: contrast.within.clone(),
-            metrics: hypothesis.metrics.clone(),
+            claim,
+            metrics: hypothesis.metrics.iter().map(named).collect(),
+            stratum: hypothesis.stratum.clone(),
         })
     };
     experiment.hypotheses.iter().filter_map(convert).collect()

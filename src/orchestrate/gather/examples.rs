@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use tutelage_reports::study::SideBySide;
 
 use super::Collecting;
-use crate::data::SplitName;
+use super::sets::on;
+use crate::experiment::EvaluationSet;
+use crate::experiment::settings::Task;
+use crate::orchestrate::stages::data;
 use crate::orchestrate::stages::generate::Generation;
 use crate::orchestrate::stages::rows;
 
@@ -17,13 +20,20 @@ impl Collecting<'_> {
     /// over the test split.
     pub(super) fn examples(&self) -> anyhow::Result<Vec<SideBySide>> {
         let show = self.checked.experiment.evaluation.show;
-        let Some(mut test) = self.split(SplitName::Test)? else { return Ok(Vec::new()) };
+        let answered = |set: &EvaluationSet| set.task == Task::Answer;
+        let Some(set) = self.sets().into_iter().find(answered) else { return Ok(Vec::new()) };
+        let mut asked = self.plan.trials.iter().filter_map(|trial| on(trial, &set));
+        let Some((_, data)) = asked.next().map(|asked| self.data_behind(asked)).transpose()?.flatten() else {
+            return Ok(Vec::new());
+        };
+        let mut test = data::read_split(&data, set.split)?;
         let mut answers: Vec<(&str, BTreeMap<String, String>)> = Vec::new();
         let mut seen = BTreeSet::new();
         for trial in &self.plan.trials {
-            let Some(output) = self.output(&trial.sets[0].answers)? else { continue };
+            let Some(asked) = on(trial, &set) else { continue };
+            let Some(output) = self.output(&asked.answers)? else { continue };
             if seen.insert(trial.arm.as_str()) {
-                let rows: Vec<Generation> = rows::read(&output.join("test.jsonl"))?;
+                let rows: Vec<Generation> = rows::read(&output.join(format!("{}.jsonl", set.split)))?;
                 answers.push((&trial.arm, rows.into_iter().map(|row| (row.id, row.answer)).collect()));
             }
         }

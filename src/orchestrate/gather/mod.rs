@@ -11,8 +11,10 @@ mod energy;
 mod examples;
 mod models;
 mod provenance;
+mod quantities;
 mod readiness;
 pub mod report;
+mod sets;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -29,8 +31,7 @@ use tutelage_metrics::metric::MetricName;
 use tutelage_reports::record::Record;
 use tutelage_reports::study::{Metric, STUDY_FORMAT, Study};
 
-use crate::data::SplitName;
-use crate::experiment::{Checked, Key, resolve};
+use crate::experiment::{Checked, EvaluationSet, Key, resolve};
 use crate::orchestrate::execute::power;
 use crate::orchestrate::keep::manifest::Depth;
 use crate::orchestrate::keep::store::{State, Store};
@@ -43,21 +44,22 @@ use crate::orchestrate::stages::score::{self, Value};
 /// # Errors
 /// Outputs of finished stages that cannot be read.
 pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<(Study, Vec<Record>)> {
-    let collecting = Collecting { checked, plan, store, states: RefCell::default() };
-    let groups = collecting.groups(SplitName::Test)?;
+    let (states, places) = Default::default();
+    let collecting = Collecting { checked, plan, store, states, places };
+    let sets = collecting.sets();
     let mut records = Vec::new();
-    let mut metrics: Vec<Metric> = Vec::new();
+    let mut measured: Vec<Vec<Metric>> = vec![Vec::new(); sets.len()];
     for trial in &plan.trials {
-        let Some(output) = collecting.output(&trial.sets[0].score)? else { continue };
-        if metrics.is_empty() {
-            metrics = score::read_metrics(&output)?;
+        for (set, metrics) in sets.iter().zip(&mut measured) {
+            let Some(asked) = sets::on(trial, set) else { continue };
+            let Some(output) = collecting.output(&asked.score)? else { continue };
+            if metrics.is_empty() {
+                *metrics = score::read_metrics(&output)?.into_iter().map(|metric| of_set(metric, set)).collect();
+            }
+            let places = collecting.places(asked, set.task, set.split)?;
+            let values = score::read_values(&output, set.split)?.unwrap_or_default();
+            records.extend(values.into_iter().filter_map(|value| record(trial, set, value, metrics, &places)));
         }
-        let values = score::read_values(&output, SplitName::Test)?.unwrap_or_default();
-        records.extend(values.into_iter().filter_map(|value| record(trial, value, &metrics, &groups)));
-    }
-    for metric in &mut metrics {
-        metric.source =
-            metric.name.parse().map_or_else(|_| String::new(), |name: MetricName| name.metric().citation.to_owned());
     }
     let (environment, provenance) = collecting.environment_and_keys()?;
     let study = Study {
@@ -70,10 +72,11 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
         seeds: checked.experiment.seeds.clone(),
         retrained: design::retrained(checked),
         baseline: design::baseline(checked),
-        hypotheses: design::hypotheses(&checked.experiment),
+        hypotheses: design::hypotheses(&checked.experiment, &sets),
         alpha: checked.experiment.alpha,
-        unit: collecting.unit()?,
-        metrics,
+        sets: collecting.described_sets()?,
+        quantities: collecting.quantities()?,
+        metrics: measured.concat(),
         models: collecting.models()?,
         data: collecting.data()?,
         training: collecting.training()?,
@@ -93,12 +96,32 @@ pub fn collect(checked: &Checked, plan: &Plan, store: &Store) -> anyhow::Result<
     Ok((study, records))
 }
 
-fn record(trial: &Trial, value: Value, metrics: &[Metric], groups: &BTreeMap<String, String>) -> Option<Record> {
+/// Says which set a metric is measured on, and where it is from.
+fn of_set(metric: Metric, set: &EvaluationSet) -> Metric {
+    let citation = |name: MetricName| name.metric().citation.to_owned();
+    Metric {
+        set: set.name.clone(),
+        column: set.column(&metric.name),
+        source: metric.name.parse().map_or_else(|_| String::new(), citation),
+        ..metric
+    }
+}
+
+fn record(
+    trial: &Trial,
+    set: &EvaluationSet,
+    value: Value,
+    metrics: &[Metric],
+    places: &sets::Places,
+) -> Option<Record> {
     let metric = metrics.iter().find(|metric| metric.name == value.metric)?;
+    let place = places.get(&value.id);
     Some(Record {
         arm: trial.arm.clone(),
         seed: trial.seed,
-        group: groups.get(&value.id).cloned().unwrap_or_default(),
+        set: set.name.clone(),
+        group: place.map(|place| place.group.clone()).unwrap_or_default(),
+        stratum: place.and_then(|place| place.stratum(set)),
         example: value.id,
         metric: value.metric,
         value: value.value,
@@ -114,6 +137,8 @@ struct Collecting<'a> {
     store: &'a Store,
     /// States that were asked for: every file is verified once.
     states: RefCell<BTreeMap<Key, State>>,
+    /// Splits that were read.
+    places: sets::Known,
 }
 
 impl Collecting<'_> {

@@ -10,15 +10,21 @@ use tutelage_reports::statistics::{Interval, Resampling, Units};
 use tutelage_reports::study::Check;
 
 use super::Collecting;
+use super::sets::on;
 use crate::data::SplitName;
-use crate::experiment::{Part, Reference};
+use crate::experiment::settings::Task;
+use crate::experiment::{EvaluationSet, Part, Reference};
 use crate::orchestrate::stages::score::{self, Value};
 
 impl Collecting<'_> {
     /// Verifies on dev that fine-tuning taught each teacher something before it taught others.
     pub(super) fn checks(&self) -> anyhow::Result<Vec<Check>> {
         let mut checks = Vec::new();
-        let groups = self.groups(SplitName::Dev)?;
+        let answers = |set: &EvaluationSet| set.task == Task::Answer && set.split == SplitName::Test;
+        let Some(set) = self.sets().into_iter().find(answers) else { return Ok(checks) };
+        let asked = self.plan.trials.iter().find_map(|trial| on(trial, &set));
+        let places = asked.map(|asked| self.places(asked, set.task, SplitName::Dev)).transpose()?.unwrap_or_default();
+        let groups = places.iter().map(|(id, place)| (id.clone(), place.group.clone())).collect();
         let references = &self.checked.references;
         let is_tuned = |reference: &&Reference| reference.part == Part::Teacher && !reference.course.lessons.is_empty();
         for tuned in references.iter().filter(is_tuned) {
@@ -27,17 +33,18 @@ impl Collecting<'_> {
                 other.part == tuned.part && *model == tuned.course.model && is_plain
             };
             let Some(base) = references.iter().find(same) else { continue };
-            let ((before, _), (after, seeds)) = (self.dev(&base.name)?, self.dev(&tuned.name)?);
+            let ((before, _), (after, seeds)) = (self.dev(&base.name, &set)?, self.dev(&tuned.name, &set)?);
             checks.extend(verified(&tuned.course.model, &before, &after, seeds, &groups));
         }
         Ok(checks)
     }
 
     /// Returns what a reference model reached on dev, and at how many seeds.
-    fn dev(&self, reference: &str) -> anyhow::Result<(Dev, usize)> {
+    fn dev(&self, reference: &str, set: &EvaluationSet) -> anyhow::Result<(Dev, usize)> {
         let (mut dev, mut seeds) = (Dev::default(), 0);
         for trial in self.plan.trials.iter().filter(|trial| trial.arm == reference) {
-            let Some(output) = self.output(&trial.sets[0].score)? else { continue };
+            let Some(asked) = on(trial, set) else { continue };
+            let Some(output) = self.output(&asked.score)? else { continue };
             if let Some(values) = score::read_values(&output, SplitName::Dev)? {
                 dev.add(values);
                 seeds += 1;

@@ -5,6 +5,7 @@ use tutelage_reports::study::Outcome;
 
 use super::*;
 use crate::data::Example;
+use crate::data::SplitName;
 use crate::device::Compute;
 use crate::experiment::settings::{Experiment, GroupBy};
 use crate::files;

@@ -96,7 +96,7 @@ impl Trained {
 }
 
 /// Counts what a stage left trained: all of a model, or an adapter.
-fn parameters(output: &Path) -> Option<u64> {
+pub(super) fn parameters(output: &Path) -> Option<u64> {
     match peft::parameters(output) {
         Some(parameters) => Some(parameters),
         None => Config::read(output).ok().map(|config| config.parameters()),

@@ -286,8 +286,10 @@ fn describe(name: MetricName, signature: String) -> Metric {
         unit: metric.unit.to_owned(),
         direction: metric.direction,
         signature,
-        // Said by the report, which knows it also of what was scored before.
+        // Said where results are gathered, which knows it also of what was scored before.
         source: String::new(),
+        set: None,
+        column: String::new(),
         aggregation: match name {
             MetricName::Bleu => Aggregation::Bleu,
             MetricName::Chrf | MetricName::ChrfPlusPlus => Aggregation::Chrf,
