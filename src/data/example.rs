@@ -1,9 +1,10 @@
 //! One question with its answer, or one text, as every importer delivers it and the store keeps it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use crate::experiment::settings::SplitName;
 
 /// Holds one question with its accepted answers: on a passage or by itself, in a conversation, or with
 /// options to choose among.
@@ -75,31 +76,4 @@ pub struct Document {
     /// The split: the importer's own before the division, the assigned one after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitName>,
-}
-
-/// Names a part of a divided data set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SplitName {
-    /// Models learn from it.
-    Train,
-    /// States are chosen on it.
-    Dev,
-    /// Results are reported on it.
-    Test,
-}
-
-impl SplitName {
-    /// All of them, in order.
-    pub const ALL: [Self; 3] = [Self::Train, Self::Dev, Self::Test];
-}
-
-impl fmt::Display for SplitName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Train => "train",
-            Self::Dev => "dev",
-            Self::Test => "test",
-        })
-    }
 }

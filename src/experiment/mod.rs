@@ -9,6 +9,7 @@
 
 mod deserialize;
 mod document;
+pub(crate) mod importers;
 mod lay;
 mod misplaced;
 pub(crate) mod nearest;
