@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{PossibleValue, PossibleValuesParser, RangedU64ValueParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ use crate::distill::capture::{self, Capture};
 use crate::distill::projectors::{Query, Widths};
 use crate::distill::{Objective, Projectors, Vocabularies};
 use crate::experiment::settings::{
-    self, Algorithm, Data, DeviceChoice, Divergence, Importer, Lora, Schedule, Training, Tuning, Validate,
+    self, Algorithm, Data, DeviceChoice, Divergence, Importer, Kind, Lora, Origin, Schedule, Training, Tuning, Validate,
 };
 use crate::files;
 use crate::models::ModelError;
@@ -72,8 +72,8 @@ pub struct Common {
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// Format of the file.
-    #[arg(long, value_enum, value_name = "NAME", default_value_t = ImporterName::Telequad)]
-    importer: ImporterName,
+    #[arg(long, value_name = "NAME", default_value = Importer::Telequad.name(), value_parser = importers())]
+    importer: Importer,
     /// Usable rows to train on, from the first.
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     examples: usize,
@@ -157,21 +157,25 @@ enum MethodName {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum ImporterName {
-    /// TeleQuAD's extractive files.
-    Telequad,
-    /// SQuAD 1.1 and 2.0.
-    Squad,
-    /// One object per line: `id`, `question`, `answer` or `answers`, optional `context`.
-    Jsonl,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
 enum TuningName {
     /// All parameters.
     Full,
     /// Low-rank adapters.
     Lora,
+}
+
+/// Reads the name of an importer of questions in a file.
+fn importers() -> impl TypedValueParser<Value = Importer> {
+    let is_offered = |importer: &&Importer| importer.kind() != Kind::Text && importer.origin() != Origin::Embedded;
+    let offered = Importer::ALL.iter().filter(is_offered);
+    let named = |importer: &Importer| {
+        PossibleValue::new(importer.name()).aliases(importer.former_names().iter().copied()).help(importer.about())
+    };
+    PossibleValuesParser::new(offered.map(named)).try_map(|name| {
+        let is_meant =
+            |importer: &&Importer| importer.name() == name || importer.former_names().contains(&name.as_str());
+        Importer::ALL.iter().copied().find(|importer| is_meant(&importer)).ok_or("no importer has this name")
+    })
 }
 
 /// Reads a finite number above 0.
@@ -375,21 +379,7 @@ impl Common {
     }
 
     fn sequences(&self, model: &Path) -> anyhow::Result<(Vec<Sequence>, Tokenizer)> {
-        let importer = match self.importer {
-            ImporterName::Telequad => Importer::Telequad,
-            ImporterName::Squad => Importer::Squad,
-            ImporterName::Jsonl => Importer::Jsonl,
-        };
-        let data = Data {
-            importer,
-            path: Some(self.data.clone()),
-            window: None,
-            window_at: settings::WindowAt::default(),
-            closed_book: self.closed_book,
-            fields: Vec::new(),
-            limit: None,
-            split: settings::Split::default(),
-        };
+        let data = Data { closed_book: self.closed_book, ..Data::new(self.importer, Some(self.data.clone())) };
         let imported = import(&data, Path::new("")).map_err(|error| match error {
             ImportError::Read { .. } => {
                 with_hint("check `--data`; a relative path starts at the current folder", error)

@@ -11,7 +11,7 @@ use super::output::{Format, Output};
 use crate::data::template::response;
 use crate::data::{Example, ImportError, SplitError, Tokenizer, import, split};
 use crate::evaluate::locate::{self, LocateError};
-use crate::experiment::settings::{Experiment, Model, TokenizerSource};
+use crate::experiment::settings::{Experiment, Kind, Model, TokenizerSource};
 use crate::experiment::{Checked, Compared, Ends, Faults, KeyPath, Loaded, Surroundings, check, load};
 use crate::models::ModelError;
 use crate::models::config::Config;
@@ -163,7 +163,9 @@ fn train_split(loaded: &mut Loaded) -> Option<Vec<Example>> {
     let experiment = loaded.experiment.as_ref()?;
     let (name, data) = experiment.data.first_key_value()?;
     let at = KeyPath::from("data").key(name);
-    if data.path.as_ref().is_some_and(|path| !path.is_file()) || !loaded.faults.is_sound(&at) {
+    // Texts have no questions, and may be too many to be read for a check.
+    let is_text = data.importer.kind() == Kind::Text;
+    if is_text || data.path.as_ref().is_some_and(|path| !path.is_file()) || !loaded.faults.is_sound(&at) {
         return None;
     }
     let divided = match import(data, Path::new("")) {

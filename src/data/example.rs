@@ -1,7 +1,6 @@
 //! One question with its answer, or one text, as every importer delivers it and the store keeps it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -77,19 +76,4 @@ pub struct Document {
     /// The split: the importer's own before the division, the assigned one after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitName>,
-}
-
-impl SplitName {
-    /// All of them, in order.
-    pub const ALL: [Self; 3] = [Self::Train, Self::Dev, Self::Test];
-}
-
-impl fmt::Display for SplitName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Train => "train",
-            Self::Dev => "dev",
-            Self::Test => "test",
-        })
-    }
 }

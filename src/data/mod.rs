@@ -1,6 +1,7 @@
-//! Question-answer data: import, division, tokenizers and token sequences.
+//! Data of four kinds (questions with answers, conversations, questions with options, texts): import, division,
+//! tokenizers and token sequences.
 //!
-//! The way of an example: `import` reads it, `split` assigns it (`overlap` tells what is asked twice),
+//! The way of an example or a text: `import` reads it, `split` assigns it (`overlap` tells what is asked twice),
 //! `window` cuts its passage, by the words of the question where `retrieve` finds them, `template`
 //! words its prompt, `encode` turns it into tokens, `order` places it in a batch, `sample` draws those
 //! that are answered; `facts` words what a reader must know of all this. `corpus` and `tokenizer` serve
@@ -20,6 +21,7 @@ pub mod overlap;
 mod retrieve;
 pub mod sample;
 mod shuffle;
+pub mod sizes;
 pub mod split;
 pub mod template;
 pub mod tokenizer;
@@ -28,7 +30,7 @@ pub mod window;
 
 pub use encode::{Encoded, Sequence};
 pub use example::{Document, Example, Role, SplitName, Turn};
-pub use import::{ImportError, Imported, import};
+pub use import::{ImportError, Imported, Texts, import, texts};
 pub use sample::sample;
-pub use split::{SplitError, Splits, split};
+pub use split::{Assigned, SplitError, Splits, split, split_texts};
 pub use tokenizer::{Tokenizer, TokenizerError};

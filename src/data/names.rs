@@ -14,9 +14,22 @@ pub(crate) const PREDICTION: &str = "prediction";
 const CONTEXT: &str = "context";
 const QUESTION: &str = "question";
 const IMPOSSIBLE: &str = "is_impossible";
+const OPTIONS: &str = "options";
+const MESSAGES: &str = "messages";
+const CONVERSATIONS: &str = "conversations";
+const TEXT: &str = "text";
 
 /// Each name with all it may mean: whether a `document` is a text or what names one, only its value shows.
-const NAMES: [(&str, &[&str]); 41] = [
+const NAMES: [(&str, &[&str]); 50] = [
+    ("candidates", &[OPTIONS]),
+    ("alternatives", &[OPTIONS]),
+    ("messages", &[CONVERSATIONS]),
+    ("conversations", &[MESSAGES]),
+    ("conversation", &[MESSAGES, CONVERSATIONS]),
+    ("dialogue", &[MESSAGES, CONVERSATIONS]),
+    ("body", &[TEXT]),
+    ("raw_content", &[TEXT]),
+    ("answer_key", &[ANSWER]),
     ("passage", &[CONTEXT]),
     ("passages", &[CONTEXT]),
     ("paragraph", &[CONTEXT]),

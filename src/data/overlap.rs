@@ -64,10 +64,7 @@ pub(super) fn joined(examples: &[Example], groups: Vec<Vec<usize>>) -> (Vec<Vec<
     }
     let mut sets = Sets::of(groups.iter().map(Vec::len));
     for sharing in pairs.values().filter(|sharing| sharing.len() > 1) {
-        let roots: BTreeSet<usize> = sharing.iter().map(|&group| sets.root(group)).collect();
-        if roots.iter().map(|&root| sets.sizes[root]).sum::<usize>() <= examples.len() / LARGEST_PART {
-            sets.join(&roots);
-        }
+        sets.join(sharing);
     }
     let mut together = BTreeMap::<usize, Vec<Vec<usize>>>::new();
     for (group, members) in groups.into_iter().enumerate() {
@@ -77,19 +74,23 @@ pub(super) fn joined(examples: &[Example], groups: Vec<Vec<usize>>) -> (Vec<Vec<
     (together.into_values().map(|groups| groups.concat()).collect(), joined)
 }
 
-/// Disjoint sets, each with its first member as root.
-struct Sets {
+/// Disjoint sets of groups, each with its first member as root.
+pub(super) struct Sets {
     parents: Vec<usize>,
     sizes: Vec<usize>,
+    /// Examples that a set may have to be joined from others.
+    most: usize,
 }
 
 impl Sets {
-    fn of(sizes: impl Iterator<Item = usize>) -> Self {
+    /// Begins with each group, of so many examples, on its own.
+    pub(super) fn of(sizes: impl Iterator<Item = usize>) -> Self {
         let sizes: Vec<usize> = sizes.collect();
-        Self { parents: (0..sizes.len()).collect(), sizes }
+        Self { parents: (0..sizes.len()).collect(), most: sizes.iter().sum::<usize>() / LARGEST_PART, sizes }
     }
 
-    fn root(&mut self, mut member: usize) -> usize {
+    /// Returns the root of the set that a group is in.
+    pub(super) fn root(&mut self, mut member: usize) -> usize {
         while self.parents[member] != member {
             self.parents[member] = self.parents[self.parents[member]];
             member = self.parents[member];
@@ -97,7 +98,12 @@ impl Sets {
         member
     }
 
-    fn join(&mut self, roots: &BTreeSet<usize>) {
+    /// Joins the sets of groups that share something, unless that would be too large a part of all.
+    pub(super) fn join(&mut self, sharing: &BTreeSet<usize>) {
+        let roots: BTreeSet<usize> = sharing.iter().map(|&group| self.root(group)).collect();
+        if roots.iter().map(|&root| self.sizes[root]).sum::<usize>() > self.most {
+            return;
+        }
         let Some(&first) = roots.first() else { return };
         for &other in roots.iter().skip(1) {
             self.parents[other] = first;

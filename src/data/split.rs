@@ -1,11 +1,12 @@
-//! Divides examples into train, dev and test without dividing a group.
+//! Divides examples and texts into train, dev and test without dividing a group.
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
 use super::example::{Example, SplitName};
-use super::overlap;
+use super::import::{Seen, Texts};
+use super::overlap::{self, Sets};
 use super::shuffle::shuffle;
 use crate::experiment::settings;
 use crate::experiment::settings::GroupBy;
@@ -26,20 +27,19 @@ pub struct Splits {
 /// Says why examples cannot be divided as asked.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum SplitError {
-    /// A share is no positive number, or the shares do not add up to 1.
-    #[error("shares of train, dev and test are {0}, {1}, {2}: positive numbers with sum 1 expected")]
+    /// A share is below 0, or the shares do not add up to 1.
+    #[error("shares of train, dev and test are {0}, {1}, {2}: numbers from 0 with sum 1 expected")]
     Shares(f64, f64, f64),
-    /// Fewer groups than splits.
-    #[error("{groups} groups for 3 splits: {empty} would be empty")]
+    /// Fewer groups than splits with a share.
+    #[error("{groups} groups for {splits} splits: {empty} would be empty")]
     TooFewGroups {
         /// Groups that there are.
         groups: usize,
+        /// Splits that have a share.
+        splits: usize,
         /// The first split that would be empty.
         empty: SplitName,
     },
-    /// The importer's own division leaves a split empty.
-    #[error("the given division has no example in {0}")]
-    GivenEmpty(SplitName),
     /// An example has no given split.
     #[error("example `{0}` has no given split")]
     NotGiven(String),
@@ -51,7 +51,6 @@ impl SplitError {
         match self {
             Self::Shares(..) => "write for example `split = { train = 0.8, dev = 0.1, test = 0.1 }`",
             Self::TooFewGroups { .. } => "raise `limit`, use `group-by = \"example\"`, or import more documents",
-            Self::GivenEmpty(_) => "raise `limit`, or use `group-by = \"document\"`",
             Self::NotGiven(_) => "use `group-by = \"document\"` or `group-by = \"example\"`",
         }
     }
@@ -62,18 +61,23 @@ impl SplitError {
 /// Groups (documents, or single examples) are sorted by name and shuffled by `settings.seed`; those
 /// that share a question with its answer count as one: see `overlap::joined`. At most `limit`
 /// examples are taken in this order, the last group in part. Each group then goes to the split that
-/// lacks most examples of its share, so that shares are met in examples, not in groups.
-/// [`GroupBy::Given`] keeps the importer's division (after `limit`) and ignores the shares.
+/// lacks most examples of its share, so that shares are met in examples, not in groups. A split without
+/// a share is empty. [`GroupBy::Given`] keeps the importer's division and `settings.all` makes all one
+/// split, each after `limit`; they ignore the shares.
 ///
 /// # Errors
-/// If a split would be empty, the shares are no division of 1, or an example lacks its given split.
+/// If a split with a share would be empty, the shares are no division of 1, or an example lacks its given
+/// split.
 pub fn split(examples: &[Example], settings: &settings::Split, limit: Option<usize>) -> Result<Splits, SplitError> {
-    let (groups, joined) = groups(examples, settings.group_by);
-    let groups = limited(shuffled(groups, settings.seed), limit);
-    let assigned = match settings.group_by {
-        GroupBy::Given => given(examples, &groups)?,
-        GroupBy::Document | GroupBy::Example => fill(&groups, shares(settings)?)?,
-    };
+    let (groups, joined) = groups(examples, settings);
+    let sizes: Vec<usize> = groups.iter().map(Vec::len).collect();
+    let mut assigned = BTreeMap::new();
+    for Part { group, kept, split } in divide(&sizes, settings, limit)? {
+        for &index in &groups[group][..kept] {
+            let given = || examples[index].split.ok_or_else(|| SplitError::NotGiven(examples[index].id.clone()));
+            assigned.insert(index, split.map_or_else(given, Ok)?);
+        }
+    }
     let mut splits: [Vec<Example>; 3] = Default::default();
     for (index, name) in assigned {
         splits[name as usize].push(Example { split: Some(name), ..examples[index].clone() });
@@ -82,12 +86,114 @@ pub fn split(examples: &[Example], settings: &settings::Split, limit: Option<usi
     Ok(Splits { train, dev, test, joined })
 }
 
-const NAMES: [SplitName; 3] = [SplitName::Train, SplitName::Dev, SplitName::Test];
+/// Says which texts are in which split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assigned {
+    /// The split of each text, in their order; none for those left out.
+    pub splits: Vec<Option<SplitName>>,
+    /// Groups with a text in train, dev and test.
+    pub groups: [usize; 3],
+    /// Groups that were kept together with another one, since they share a text.
+    pub joined: usize,
+}
+
+/// Divides texts as [`split`] divides examples: groups with a text in common count as one.
+///
+/// # Errors
+/// As for [`split`].
+pub fn split_texts(texts: &Texts, settings: &settings::Split, limit: Option<usize>) -> Result<Assigned, SplitError> {
+    let seen = texts.seen();
+    let name = |&index: &usize| match settings.group_by {
+        GroupBy::Example => seen[index].id,
+        GroupBy::Document | GroupBy::Given => seen[index].group,
+    };
+    let mut order: Vec<usize> = (0..seen.len()).filter(|&index| !seen[index].is_left_out).collect();
+    // A text comes before another by its name, so that the order of files does not matter.
+    order.sort_unstable_by_key(|index| (name(index), seen[*index].id));
+    let groups: Vec<&[usize]> = order.chunk_by(|a, b| name(a) == name(b)).collect();
+    let mut sets = Sets::of(groups.iter().map(|group| group.len()));
+    if settings.group_by != GroupBy::Given && settings.all.is_none() {
+        join_alike(&groups, seen, &mut sets);
+    }
+    let roots: Vec<usize> = (0..groups.len()).map(|group| sets.root(group)).collect();
+    let mut members = vec![0_usize; groups.len()];
+    roots.iter().for_each(|&root| members[root] += 1);
+    let joined = members.iter().filter(|&&members| members > 1).sum();
+    let mut sizes = vec![0; groups.len()];
+    roots.iter().zip(&groups).for_each(|(&root, group)| sizes[root] += group.len());
+    let first: Vec<usize> = (0..groups.len()).filter(|&group| roots[group] == group).collect();
+    let sizes: Vec<usize> = first.iter().map(|&root| sizes[root]).collect();
+    // By root: how many of its texts are still to be taken, and where to.
+    let mut left = vec![(0, None); groups.len()];
+    for Part { group, kept, split } in divide(&sizes, settings, limit)? {
+        left[first[group]] = (kept, split);
+    }
+    let mut assigned = Assigned { splits: vec![None; seen.len()], groups: [0; 3], joined };
+    for (&root, group) in roots.iter().zip(&groups) {
+        let (kept, split) = &mut left[root];
+        let mut has = [false; 3];
+        for &index in group.iter().take(*kept) {
+            let not_given = || SplitError::NotGiven(format!("row {}", seen[index].row));
+            let split = split.or(seen[index].split).ok_or_else(not_given)?;
+            assigned.splits[index] = Some(split);
+            has[split as usize] = true;
+        }
+        *kept -= group.len().min(*kept);
+        assigned.groups.iter_mut().zip(has).for_each(|(groups, has)| *groups += usize::from(has));
+    }
+    Ok(assigned)
+}
+
+/// Joins groups that have a text in common.
+fn join_alike(groups: &[&[usize]], seen: &[Seen], sets: &mut Sets) {
+    let mut texts: Vec<(usize, usize)> = groups
+        .iter()
+        .enumerate()
+        .flat_map(|(group, members)| members.iter().map(move |&index| (index, group)))
+        .collect();
+    texts.sort_unstable_by_key(|&(index, group)| (seen[index].text, group));
+    for alike in texts.chunk_by(|(a, _), (b, _)| seen[*a].text == seen[*b].text).filter(|alike| alike.len() > 1) {
+        sets.join(&alike.iter().map(|&(_, group)| group).collect());
+    }
+}
+
+/// What becomes of a group.
+pub(super) struct Part {
+    /// Its index.
+    pub(super) group: usize,
+    /// How many of its members are taken, from the first.
+    pub(super) kept: usize,
+    /// The split that they are in; none where each has its own.
+    pub(super) split: Option<SplitName>,
+}
+
+/// Divides groups of `sizes`, which are sorted by their names.
+pub(super) fn divide(
+    sizes: &[usize],
+    settings: &settings::Split,
+    limit: Option<usize>,
+) -> Result<Vec<Part>, SplitError> {
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    shuffle(&mut order, settings.seed, 0);
+    let mut left = limit.unwrap_or(usize::MAX);
+    let mut parts = Vec::new();
+    for group in order {
+        let kept = sizes[group].min(left);
+        left -= kept;
+        if kept > 0 {
+            parts.push(Part { group, kept, split: settings.all });
+        }
+    }
+    if settings.all.is_none() && settings.group_by != GroupBy::Given {
+        fill(&mut parts, shares(settings)?)?;
+    }
+    Ok(parts)
+}
 
 fn shares(settings: &settings::Split) -> Result<[f64; 3], SplitError> {
     let shares = [settings.train, settings.dev, settings.test];
-    let positive = shares.iter().all(|&share| share > 0.0);
-    if positive && (shares.iter().sum::<f64>() - 1.0).abs() < 1e-6 {
+    let in_range = shares.iter().all(|&share| share >= 0.0);
+    if in_range && (shares.iter().sum::<f64>() - 1.0).abs() < 1e-6 {
         Ok(shares)
     } else {
         Err(SplitError::Shares(shares[0], shares[1], shares[2]))
@@ -96,80 +202,46 @@ fn shares(settings: &settings::Split) -> Result<[f64; 3], SplitError> {
 
 /// Returns the indices of each group that may not be divided, sorted by their names, and how many of
 /// the data's own groups were joined.
-fn groups(examples: &[Example], group_by: GroupBy) -> (Vec<Vec<usize>>, usize) {
+fn groups(examples: &[Example], settings: &settings::Split) -> (Vec<Vec<usize>>, usize) {
     let mut groups = BTreeMap::<&str, Vec<usize>>::new();
     for (index, example) in examples.iter().enumerate() {
-        let name = match group_by {
+        let name = match settings.group_by {
             GroupBy::Example => &example.id,
             GroupBy::Document | GroupBy::Given => &example.group,
         };
         groups.entry(name).or_default().push(index);
     }
     let groups = groups.into_values().collect();
-    match group_by {
-        GroupBy::Given => (groups, 0),
-        GroupBy::Document | GroupBy::Example => overlap::joined(examples, groups),
+    match settings.group_by {
+        GroupBy::Document | GroupBy::Example if settings.all.is_none() => overlap::joined(examples, groups),
+        _ => (groups, 0),
     }
 }
 
-fn shuffled(mut groups: Vec<Vec<usize>>, seed: u64) -> Vec<Vec<usize>> {
-    shuffle(&mut groups, seed, 0);
-    groups
-}
-
-fn limited(groups: Vec<Vec<usize>>, limit: Option<usize>) -> Vec<Vec<usize>> {
-    let mut left = limit.unwrap_or(usize::MAX);
-    let mut kept = Vec::new();
-    for mut group in groups {
-        group.truncate(left);
-        left -= group.len();
-        if !group.is_empty() {
-            kept.push(group);
-        }
+fn fill(parts: &mut [Part], shares: [f64; 3]) -> Result<(), SplitError> {
+    let wanted: Vec<SplitName> = SplitName::ALL.into_iter().filter(|&name| shares[name as usize] > 0.0).collect();
+    if let Some(&empty) = wanted.get(parts.len()) {
+        return Err(SplitError::TooFewGroups { groups: parts.len(), splits: wanted.len(), empty });
     }
-    kept
-}
-
-type Assignment = BTreeMap<usize, SplitName>;
-
-fn given(examples: &[Example], groups: &[Vec<usize>]) -> Result<Assignment, SplitError> {
-    let mut assigned = Assignment::new();
-    for &index in groups.iter().flatten() {
-        let example = &examples[index];
-        let name = example.split.ok_or_else(|| SplitError::NotGiven(example.id.clone()))?;
-        assigned.insert(index, name);
-    }
-    for name in NAMES {
-        if !assigned.values().any(|&other| other == name) {
-            return Err(SplitError::GivenEmpty(name));
-        }
-    }
-    Ok(assigned)
-}
-
-fn fill(groups: &[Vec<usize>], shares: [f64; 3]) -> Result<Assignment, SplitError> {
-    if groups.len() < NAMES.len() {
-        let empty = NAMES[groups.len()];
-        let groups = groups.len();
-        return Err(SplitError::TooFewGroups { groups, empty });
-    }
-    let total: usize = groups.iter().map(Vec::len).sum();
+    let total: usize = parts.iter().map(|part| part.kept).sum();
     let mut lacking = shares.map(|share| share * total as f64);
     let mut filled = [false; 3];
-    let mut assigned = Assignment::new();
-    for (position, group) in groups.iter().enumerate() {
-        let empty = filled.iter().filter(|&&filled| !filled).count();
+    let groups = parts.len();
+    for (position, part) in parts.iter_mut().enumerate() {
+        let empty = wanted.iter().filter(|&&name| !filled[name as usize]).count();
         // The last groups are kept for splits that have none yet.
-        let reserved = groups.len() - position <= empty;
-        let target = (0..3)
-            .filter(|&split| !(reserved && filled[split]))
-            .reduce(|best, split| if lacking[split] > lacking[best] { split } else { best })
+        let reserved = groups - position <= empty;
+        let target = wanted
+            .iter()
+            .copied()
+            .filter(|&name| !(reserved && filled[name as usize]))
+            .reduce(|best, name| if lacking[name as usize] > lacking[best as usize] { name } else { best })
             .expect("while groups are reserved, a split is empty");
-        filled[target] = true;
-        lacking[target] -= group.len() as f64;
-        assigned.extend(group.iter().map(|&index| (index, NAMES[target])));
+        filled[target as usize] = true;
+        lacking[target as usize] -= part.kept as f64;
+        part.split = Some(target);
     }
-    Ok(assigned)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -232,7 +304,7 @@ mod tests {
     #[test]
     fn too_few_groups_are_an_error_and_three_are_enough() {
         let error = split(&examples(&[50, 50]), &seeded(1), None).unwrap_err();
-        let expected = SplitError::TooFewGroups { groups: 2, empty: SplitName::Test };
+        let expected = SplitError::TooFewGroups { groups: 2, splits: 3, empty: SplitName::Test };
         assert_eq!(error, expected);
         let splits = split(&examples(&[50, 50, 50]), &seeded(1), None).unwrap();
         assert_eq!([50; 3], [splits.train.len(), splits.dev.len(), splits.test.len()]);
@@ -240,7 +312,7 @@ mod tests {
 
     #[test]
     fn shares_that_do_not_divide_are_an_error() {
-        for (train, dev, test) in [(0.8, 0.1, 0.2), (0.9, 0.1, 0.0), (f64::NAN, 0.1, 0.1)] {
+        for (train, dev, test) in [(0.8, 0.1, 0.2), (1.1, 0.1, -0.2), (0.0, 0.0, 0.0), (f64::NAN, 0.1, 0.1)] {
             let settings = settings::Split { train, dev, test, ..seeded(1) };
             let error = split(&examples(&[1; 30]), &settings, None).unwrap_err();
             assert!(matches!(error, SplitError::Shares(..)));
@@ -269,16 +341,107 @@ mod tests {
         let mut all = examples(&[4; 4]);
         let error = split(&all, &settings, None).unwrap_err();
         assert!(matches!(error, SplitError::NotGiven(_)));
-        for (example, name) in all.iter_mut().zip(NAMES.into_iter().cycle()) {
+        for (example, name) in all.iter_mut().zip(SplitName::ALL.into_iter().cycle()) {
             example.split = Some(name);
         }
         let splits = split(&all, &settings, None).unwrap();
         assert_eq!(ids(&splits.dev), ["0-1", "1-0", "1-3", "2-2", "3-1"]);
-        for example in &mut all {
-            example.split = Some(SplitName::Train);
+        // Whether anything needs dev, the division does not know.
+        all.retain(|example| example.split != Some(SplitName::Dev));
+        let splits = split(&all, &settings, None).unwrap();
+        assert_eq!((splits.train.len(), splits.dev.len(), splits.test.len()), (6, 0, 5));
+    }
+
+    #[test]
+    fn a_split_without_a_share_is_empty() {
+        let all = examples(&[2; 10]);
+        let sizes = |train: f64, dev: f64, test: f64, limit| {
+            let settings = settings::Split { train, dev, test, ..seeded(1) };
+            split(&all, &settings, limit).map(|splits| [splits.train.len(), splits.dev.len(), splits.test.len()])
+        };
+        assert_eq!(sizes(0.0, 0.0, 1.0, None), Ok([0, 0, 20]));
+        assert_eq!(sizes(0.8, 0.0, 0.2, None), Ok([16, 0, 4]));
+        assert_eq!(sizes(0.0, 0.9, 0.1, Some(4)), Ok([0, 2, 2]));
+        let error = sizes(0.9, 0.0, 0.1, Some(1)).unwrap_err();
+        assert_eq!(error, SplitError::TooFewGroups { groups: 1, splits: 2, empty: SplitName::Test });
+        assert_eq!(error.to_string(), "1 groups for 2 splits: test would be empty");
+    }
+
+    #[test]
+    fn all_examples_may_be_one_split() {
+        let mut all = examples(&[2; 10]);
+        all[5].question = all[0].question.clone();
+        let settings = settings::Split { all: Some(SplitName::Test), ..seeded(1) };
+        let splits = split(&all, &settings, None).unwrap();
+        assert_eq!((splits.train.len(), splits.dev.len(), ids(&splits.test), splits.joined), (0, 0, ids(&all), 0));
+        assert!(splits.test.iter().all(|example| example.split == Some(SplitName::Test)));
+        assert_eq!(split(&all, &settings, Some(3)).unwrap().test.len(), 3);
+    }
+
+    /// Writes rows of texts and divides them.
+    fn texts(
+        rows: &[serde_json::Value],
+        settings: &settings::Split,
+        limit: Option<usize>,
+    ) -> Result<Assigned, SplitError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.json");
+        std::fs::write(&path, serde_json::to_vec(rows).unwrap()).unwrap();
+        let data = settings::Data::new(settings::Importer::Text, Some(path));
+        let data = settings::Data { split: settings.clone(), ..data };
+        split_texts(&crate::data::texts(&data, std::path::Path::new("")).unwrap(), settings, limit)
+    }
+
+    fn text(id: usize, group: usize, text: usize) -> serde_json::Value {
+        serde_json::json!({"id": id, "group": group, "text": format!("text {text}")})
+    }
+
+    #[test]
+    fn texts_are_divided_by_groups_and_those_that_are_alike_stay_together() {
+        // Of 20 groups of 5, 3 and 17 share a text, and so do 17 and 9.
+        let shared = |id: usize| match id {
+            85 => 15,
+            86 => 45,
+            id => id,
+        };
+        let rows: Vec<_> = (0..100).map(|id| text(id, id / 5, shared(id))).collect();
+        for seed in 0..20 {
+            let assigned = texts(&rows, &seeded(seed), None).unwrap();
+            let of = |group: usize| assigned.splits[5 * group];
+            assert!((0..100).all(|id| assigned.splits[id] == of(id / 5)));
+            assert!(of(3) == of(17) && of(3) == of(9));
+            assert_eq!((assigned.joined, assigned.groups.iter().sum::<usize>()), (3, 20));
+            let count = |name| assigned.splits.iter().filter(|&&split| split == Some(name)).count();
+            assert!(count(SplitName::Train).abs_diff(80) <= 10, "{}", count(SplitName::Train));
         }
-        let error = split(&all, &settings, None).unwrap_err();
-        assert_eq!(error, SplitError::GivenEmpty(SplitName::Dev));
+        assert_ne!(texts(&rows, &seeded(1), None), texts(&rows, &seeded(2), None));
+        let alone = settings::Split { group_by: GroupBy::Example, ..seeded(1) };
+        assert_eq!(texts(&rows, &alone, None).unwrap().joined, 4);
+        let taken = texts(&rows, &seeded(1), Some(33)).unwrap().splits;
+        assert_eq!(taken.iter().flatten().count(), 33);
+    }
+
+    #[test]
+    fn the_division_of_texts_does_not_depend_on_their_order() {
+        let mut rows: Vec<_> = (0..60).map(|id| text(id, id / 3, id % 50)).collect();
+        let (splits, limited) = (texts(&rows, &seeded(1), None).unwrap(), texts(&rows, &seeded(1), Some(20)).unwrap());
+        rows.reverse();
+        for (before, limit) in [(splits, None), (limited, Some(20))] {
+            let mut after = texts(&rows, &seeded(1), limit).unwrap();
+            after.splits.reverse();
+            assert_eq!(before, after);
+        }
+    }
+
+    #[test]
+    fn too_few_texts_and_a_text_of_very_many_groups_are_no_exception() {
+        let rows: Vec<_> = (0..2).map(|id| text(id, id, id)).collect();
+        let error = texts(&rows, &seeded(1), None).unwrap_err();
+        assert_eq!(error, SplitError::TooFewGroups { groups: 2, splits: 3, empty: SplitName::Test });
+        let all = settings::Split { all: Some(SplitName::Train), ..seeded(1) };
+        assert_eq!(texts(&rows, &all, None).unwrap().groups, [2, 0, 0]);
+        let rows: Vec<_> = (0..20).map(|id| text(id, id, usize::from(id < 12))).collect();
+        assert_eq!(texts(&rows, &seeded(1), None).unwrap().joined, 0);
     }
 
     proptest! {

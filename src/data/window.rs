@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::data::retrieve::words;
-    use crate::experiment::settings::{Importer, Split};
+    use crate::experiment::settings::Importer;
 
     /// Passages of random words, in each of them four words that answer and, before them, two that ask.
     fn data(examples: usize) -> (Vec<Example>, BTreeMap<String, Range<usize>>) {
@@ -179,16 +179,7 @@ mod tests {
     }
 
     fn settings(window: usize, window_at: WindowAt) -> Data {
-        Data {
-            importer: Importer::Jsonl,
-            path: None,
-            window: Some(window),
-            window_at,
-            closed_book: false,
-            fields: Vec::new(),
-            limit: None,
-            split: Split::default(),
-        }
+        Data { window: Some(window), window_at, ..Data::new(Importer::Qa, None) }
     }
 
     fn cut_all(at: WindowAt) -> (Splits, [Held; 3]) {

@@ -10,6 +10,7 @@
 mod beside;
 mod deserialize;
 mod document;
+pub(crate) mod importers;
 mod lay;
 mod misplaced;
 pub(crate) mod nearest;

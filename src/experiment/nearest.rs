@@ -2,7 +2,7 @@
 
 /// What a setting or choice is called here, with the names it has elsewhere: in transformers, PEFT, TRL,
 /// papers and everyday speech. Lower case, words joined by `-`.
-const SYNONYMS: [(&str, &[&str]); 55] = [
+const SYNONYMS: [(&str, &[&str]); 59] = [
     // Devices and number formats.
     ("cuda", &["gpu", "nvidia", "cuda:0", "gpu:0"]),
     ("f32", &["fp32", "float32", "float", "single", "full", "32"]),
@@ -58,7 +58,11 @@ const SYNONYMS: [(&str, &[&str]); 55] = [
     ("checkpoint-every", &["save-steps", "save-every"]),
     // Data, decoding, the rest.
     ("group-by", &["group", "groups"]),
-    ("jsonl", &["json", "json-lines", "ndjson"]),
+    ("qa", &["json", "json-lines", "ndjson", "csv", "parquet", "question-answer", "alpaca"]),
+    ("messages", &["chat", "chatml", "openai"]),
+    ("sharegpt", &["conversation", "conversations"]),
+    ("text", &["txt", "texts", "corpus", "documents"]),
+    ("choice", &["mcq", "mmlu", "multiple-choice"]),
     ("squad", &["squad2", "squad-2.0", "squad-v2", "squad1", "squad-1.1"]),
     ("sample", &["sampling", "nucleus", "random"]),
     ("greedy", &["argmax"]),

@@ -5,9 +5,11 @@
 //! Knows nothing of tensors, files or models.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 mod evaluation;
 mod hypothesis;
@@ -17,6 +19,7 @@ pub use self::evaluation::{Decoding, Evaluation, OptionsShown, SetSettings, Task
 pub use self::hypothesis::{Contrast, Hypothesis, Interaction, Margin, Ranked, Rivalled, Within};
 pub use self::recipe::{Adapters, Changes, DistillStep, Recipe, Step, TrainStep};
 pub use super::factors::{Factors, Level, SftLevel};
+use super::importers::importers;
 
 /// Holds a whole experiment file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -109,9 +112,18 @@ pub enum Retrain {
 pub struct Data {
     /// Format of the source.
     pub importer: Importer,
-    /// The file to import; none for embedded data.
+    /// The file to import, for texts also a folder; none for embedded data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// What the rows call a field of the importer, where it is not the field's own name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, Column>,
+    /// Further fields of the source that are kept with each example, to divide results by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    /// What unlocks an archive; without it, the password that its authors published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
     /// Shows of each context a window of twice as many characters; without it, all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<usize>,
@@ -121,9 +133,6 @@ pub struct Data {
     /// Leaves the context out of the prompt.
     #[serde(default)]
     pub closed_book: bool,
-    /// Further columns of the source that are kept with each example, to divide results by.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub fields: Vec<String>,
     /// Uses at most this many examples: whole groups in an order shuffled by the split's seed, of the
     /// last one a part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -146,19 +155,178 @@ pub enum WindowAt {
     Answer,
 }
 
-/// Names a format of question-answer data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+impl Data {
+    /// Describes what an importer reads at `path`, every other setting being the default.
+    #[must_use]
+    pub fn new(importer: Importer, path: Option<PathBuf>) -> Self {
+        Self {
+            importer,
+            path,
+            columns: BTreeMap::new(),
+            fields: Vec::new(),
+            password: None,
+            window: None,
+            window_at: WindowAt::default(),
+            closed_book: false,
+            limit: None,
+            split: Split::default(),
+        }
+    }
+}
+
+/// Says where the rows of a file have a field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Column {
+    /// In this column.
+    One(String),
+    /// In several, one for each element.
+    Several(Vec<String>),
+}
+
+impl Column {
+    /// Lists the columns.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Several(names) => names,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Column {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = Column;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the name of a column in quotes, or a list of them")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Column, E> {
+                Ok(Column::One(name.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Column, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = items.next_element()? {
+                    names.push(name);
+                }
+                Ok(Column::Several(names))
+            }
+
+            // What could not be read is no further fault.
+            fn visit_unit<E>(self) -> Result<Column, E> {
+                Ok(Column::One(String::new()))
+            }
+        }
+        deserializer.deserialize_any(Names)
+    }
+}
+
+/// Says what the examples of a data set are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Importer {
-    /// TeleQuAD's extractive files (SQuAD 2.0 with `docid` and per-document titles).
-    Telequad,
-    /// SQuAD 1.1 and 2.0: the nested file, or one row a question as model hubs export it.
-    Squad,
-    /// One JSON object per line: `id`, `question`, `answer` or `answers`, optional `context`, `group`,
-    /// `is_impossible`.
-    Jsonl,
-    /// The embedded telecom glossary with composed questions.
-    Glossary,
+pub enum Kind {
+    /// Questions with answers, on passages or by themselves.
+    #[default]
+    QuestionAnswer,
+    /// Questions with answers in conversations.
+    Chat,
+    /// Texts that nothing is asked about.
+    Text,
+    /// Questions with options to choose among.
+    Choice,
+}
+
+impl Kind {
+    /// Returns what a file calls it.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::QuestionAnswer => "question-answer",
+            Self::Chat => "chat",
+            Self::Text => "text",
+            Self::Choice => "choice",
+        }
+    }
+}
+
+/// Says where the data of an importer come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// From this program.
+    Embedded,
+    /// From a file.
+    File,
+    /// From a file or all files in a folder.
+    FileOrFolder,
+}
+
+/// Defines what can be known of importers without reading anything.
+macro_rules! define {
+    ($($(#[doc = $about:literal])+ $importer:ident($name:literal $(, $former:literal)*) $module:ident:
+        $kind:ident, $origin:ident, [$($field:literal),*];)+) => {
+        /// Names a format of data.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Importer {
+            $($(#[doc = $about])+ #[serde(rename = $name, $(alias = $former)*)] $importer,)+
+        }
+
+        impl Importer {
+            /// All of them, in order.
+            pub const ALL: &[Self] = &[$(Self::$importer),+];
+
+            /// Returns what a file calls it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$importer => $name),+ }
+            }
+
+            /// Returns the names that it had, which are still read.
+            #[must_use]
+            pub const fn former_names(self) -> &'static [&'static str] {
+                match self { $(Self::$importer => &[$($former),*]),+ }
+            }
+
+            /// Says in a sentence what it reads.
+            #[must_use]
+            pub fn about(self) -> &'static str {
+                match self { $(Self::$importer => concat!($($about),+).trim()),+ }
+            }
+
+            /// Says what its examples are.
+            #[must_use]
+            pub const fn kind(self) -> Kind {
+                match self { $(Self::$importer => Kind::$kind),+ }
+            }
+
+            /// Says where its data come from.
+            #[must_use]
+            pub const fn origin(self) -> Origin {
+                match self { $(Self::$importer => Origin::$origin),+ }
+            }
+
+            /// Returns the fields of its rows, by the names that they have by default; none where the format
+            /// fixes them.
+            #[must_use]
+            pub const fn fields(self) -> &'static [&'static str] {
+                match self { $(Self::$importer => &[$($field),*]),+ }
+            }
+        }
+    };
+}
+
+importers!(define);
+
+impl Importer {
+    /// Says whether its data may come with their own division.
+    #[must_use]
+    pub fn divides(self) -> bool {
+        self.origin() == Origin::Embedded || self.fields().contains(&"split")
+    }
 }
 
 /// Names a part of a divided data set.
@@ -173,29 +341,6 @@ pub enum SplitName {
     Test,
 }
 
-/// Says what the rows of a data set are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Questions with answers.
-    #[default]
-    QuestionAnswer,
-    /// Conversations.
-    Chat,
-    /// Texts.
-    Text,
-    /// Questions with options to choose among.
-    Choice,
-}
-
-impl Importer {
-    /// Says what it delivers.
-    #[must_use]
-    pub fn kind(self) -> Kind {
-        Kind::QuestionAnswer
-    }
-}
-
 /// Divides examples into train, dev and test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -206,6 +351,9 @@ pub struct Split {
     pub dev: f64,
     /// Share of test.
     pub test: f64,
+    /// The split that all examples are in: of a set that is only trained on, or only evaluated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub all: Option<SplitName>,
     /// What may not be divided.
     pub group_by: GroupBy,
     /// Seed of the division; the same for every trial.
@@ -214,7 +362,22 @@ pub struct Split {
 
 impl Default for Split {
     fn default() -> Self {
-        Self { train: 0.8, dev: 0.1, test: 0.1, group_by: GroupBy::Document, seed: 1 }
+        Self { train: 0.8, dev: 0.1, test: 0.1, all: None, group_by: GroupBy::Document, seed: 1 }
+    }
+}
+
+impl SplitName {
+    /// All of them, in order.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Dev, Self::Test];
+}
+
+impl fmt::Display for SplitName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Train => "train",
+            Self::Dev => "dev",
+            Self::Test => "test",
+        })
     }
 }
 
@@ -227,7 +390,8 @@ pub enum GroupBy {
     Document,
     /// Every question is on its own, but for those that are the same and have the same answer.
     Example,
-    /// The importer's own division (the glossary: held-out paraphrases are dev and test).
+    /// The data's own division: of rows the field `split` (`train`; `dev`, `val` or `validation`; `test`), of
+    /// the glossary held-out paraphrases.
     Given,
 }
 

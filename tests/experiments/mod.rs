@@ -1,6 +1,7 @@
 //! The experiment file, as a user meets it.
 
 mod choices;
+mod data;
 mod factors;
 mod files;
 mod forms;

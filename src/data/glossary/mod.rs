@@ -7,10 +7,13 @@
 //! model reads in one wording only it can hardly answer when asked (Allen-Zhu and Li 2023, "Physics of
 //! Language Models: Part 3.1", arXiv:2309.14316).
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::example::{Example, SplitName};
-use super::import::Imported;
+use super::import::{ImportError, Imported};
+use crate::experiment::settings::Data;
 
 const SOURCE: &str = include_str!("glossary.toml");
 
@@ -71,14 +74,29 @@ fn fill(wording: &str, term: &str, fact: &str) -> String {
     wording.replace("{term}", term).replace("{fact}", fact)
 }
 
+/// The field that examples can keep: which fact of a term is asked for.
+const FACT: &str = "fact";
+
 /// Composes the data set: closed-book examples grouped by term, split by wording, with the
 /// articles on a term as its texts.
-pub fn import() -> Imported {
+///
+/// # Errors
+/// A field to keep that is not `fact`.
+pub fn import(data: &Data) -> Result<Imported, ImportError> {
+    match data.fields.iter().find(|field| *field != FACT) {
+        Some(field) => Err(ImportError::NoField { field: field.clone() }),
+        None => Ok(compose(!data.fields.is_empty())),
+    }
+}
+
+fn compose(keeps_fact: bool) -> Imported {
     let glossary = glossary();
     let mut examples = Vec::new();
     for (number, term) in glossary.term.iter().enumerate() {
         let kinds = term.facts.all().into_iter().zip(glossary.wording.all());
         for (kind, ((name, fact), (_, wording))) in kinds.enumerate() {
+            let fields: BTreeMap<String, String> =
+                keeps_fact.then(|| (FACT.to_owned(), name.to_owned())).into_iter().collect();
             let wordings = wording.questions.len();
             let dev = (number + kind) % wordings;
             let test = (dev + TEST_OFFSET) % wordings;
@@ -91,6 +109,7 @@ pub fn import() -> Imported {
                 examples.push(Example {
                     id: format!("{}/{name}/{index}", term.name),
                     group: term.name.clone(),
+                    fields: fields.clone(),
                     context: None,
                     question: fill(question, &term.name, fact),
                     answer: fact.clone(),
@@ -139,9 +158,29 @@ fn article(glossary: &Glossary, number: usize, version: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use super::*;
+    use crate::experiment::settings::Importer;
+
+    fn import() -> Imported {
+        compose(false)
+    }
+
+    #[test]
+    fn the_fact_that_is_asked_for_is_kept_if_wanted() {
+        let mut data = Data::new(Importer::Glossary, None);
+        assert!(super::import(&data).unwrap().examples.iter().all(|example| example.fields.is_empty()));
+        data.fields = vec!["fact".to_owned()];
+        let imported = super::import(&data).unwrap();
+        let facts: BTreeSet<_> = imported.examples.iter().map(|example| example.fields["fact"].as_str()).collect();
+        assert_eq!(facts.len(), 6);
+        assert!(imported.examples.iter().all(|e| e.id.split('/').nth_back(1) == Some(&e.fields["fact"])));
+        data.fields.push("term".to_owned());
+        let error = super::import(&data).unwrap_err();
+        assert_eq!(error.to_string(), "importer `glossary` has no field `term`");
+        assert_eq!(error.hint(), "its field is `fact`: what of a term is asked for");
+    }
 
     #[test]
     fn there_are_52_terms_and_over_2000_distinct_questions() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::text::ENDINGS;
 use crate::data::json::QUOTE;
 
 /// Names a place in a source file.
@@ -98,6 +99,78 @@ pub enum ImportError {
         /// What the unpacker said.
         source: std::io::Error,
     },
+    /// An archive cannot be unpacked.
+    #[error("cannot unpack `{file}`, which starts as an archive does")]
+    Archive {
+        /// The file.
+        file: PathBuf,
+        /// What the unpacker said.
+        source: zip::result::ZipError,
+    },
+    /// The password does not unlock the archive.
+    #[error("the password does not unlock `{file}`")]
+    Locked {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The archive holds another number of files than one.
+    #[error("`{file}` holds {found} files, expected 1")]
+    Several {
+        /// The file.
+        file: PathBuf,
+        /// Files in it.
+        found: usize,
+    },
+    /// A row of cells has more or fewer of them than the first line has names.
+    #[error("`{file}`, line {line}: expected {expected} cells, as the first line has, found {found}")]
+    Cells {
+        /// The file.
+        file: PathBuf,
+        /// Line on which the row starts, counted from 1.
+        line: usize,
+        /// Names in the first line.
+        expected: usize,
+        /// Cells in the row.
+        found: usize,
+    },
+    /// The file is no Parquet, or packed in a way that is not read.
+    #[error("cannot read `{file}` as Parquet")]
+    Parquet {
+        /// The file.
+        file: PathBuf,
+        /// What the reader said.
+        source: parquet::errors::ParquetError,
+    },
+    /// A file of texts has none of the endings that are read.
+    #[error("`{file}` has no ending of texts: expected one of {}", ENDINGS.map(|ending| format!("`.{ending}`")).join(", "))]
+    Ending {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The embedded data have no such field to keep.
+    #[error("importer `glossary` has no field `{field}`")]
+    NoField {
+        /// The field.
+        field: String,
+    },
+    /// The importer gives texts where questions are asked for.
+    #[error("importer `{importer}` gives texts and no questions")]
+    NoQuestions {
+        /// Name of the importer.
+        importer: &'static str,
+    },
+    /// The importer gives questions where texts are asked for.
+    #[error("importer `{importer}` gives questions and no texts")]
+    NoTexts {
+        /// Name of the importer.
+        importer: &'static str,
+    },
+    /// A file was another one when it was read again.
+    #[error("`{file}` changed while it was read")]
+    Changed {
+        /// The file.
+        file: PathBuf,
+    },
     /// An object has a field twice.
     #[error("`{file}`, line {line}: field `{field}` is given twice")]
     Twice {
@@ -114,7 +187,7 @@ pub enum ImportError {
         /// Where it is.
         place: Place,
         /// The fields that may be meant.
-        meant: Vec<&'static str>,
+        meant: Vec<String>,
     },
     /// A field is not there.
     #[error("{place} is missing")]
@@ -127,10 +200,18 @@ pub enum ImportError {
     Type {
         /// Where.
         place: Place,
-        /// Name of the type expected.
-        expected: &'static str,
+        /// What was expected.
+        expected: String,
         /// What was found.
         found: String,
+    },
+    /// A value reads as one thing and as another.
+    #[error("{place} may be {} or {}", readings[0], readings[1])]
+    Ambiguous {
+        /// Where.
+        place: Place,
+        /// What it may be.
+        readings: [String; 2],
     },
     /// A number that is to identify something may read as its neighbours do.
     #[error("{place}: expected {expected}, found {found}")]
@@ -143,14 +224,14 @@ pub enum ImportError {
         found: String,
     },
     /// Two different rows have one id.
-    #[error("{place}: id `{id}` is already used by row {first}, which differs")]
+    #[error("{place}: id `{id}` is already used by {first}, which differs")]
     Duplicate {
         /// Where the second one is.
         place: Place,
         /// The id.
         id: String,
-        /// Row of the first one.
-        first: usize,
+        /// The first one: its row, and its file where that is another.
+        first: String,
     },
     /// A row without a group has a context that two groups have.
     #[error("{place}: no `group`, and its context is in `{}` (row {}) and in `{}` (row {})",
@@ -162,10 +243,12 @@ pub enum ImportError {
         claims: Box<[(String, usize); 2]>,
     },
     /// No row is left.
-    #[error("`{file}` has no usable question (skipped: {skipped})")]
+    #[error("`{file}` has no usable {what} (skipped: {skipped})")]
     Nothing {
-        /// The file.
+        /// The file or folder.
         file: PathBuf,
+        /// What it should have: `question` or `text`.
+        what: &'static str,
         /// Counts by reason.
         skipped: String,
     },
@@ -183,22 +266,38 @@ impl ImportError {
             Self::Syntax { truncated: true, .. } => "the file ends early: fetch it again",
             Self::Syntax { .. } => "correct the file there, or choose the importer of its format",
             Self::Packed { .. } => "fetch the file again; it may be cut short",
+            Self::Archive { .. } => "fetch the file again, or unpack it yourself and name the file that was in it",
+            Self::Locked { .. } => "write the `password` that its authors give, or unpack it yourself",
+            Self::Several { .. } => "unpack it, and name the file that is meant",
+            Self::Cells { .. } => "put cells that hold the separator, quotes or a line break in quotes",
+            Self::Parquet { .. } => {
+                "fetch the file again, or write it anew, packed by snappy, gzip, lz4, zstd or not at all"
+            }
+            Self::Ending { .. } => "give the file the ending of its format",
+            Self::NoField { .. } => "its field is `fact`: what of a term is asked for",
+            Self::NoQuestions { .. } => "choose an importer of questions",
+            Self::NoTexts { .. } => "choose an importer of texts",
+            Self::Changed { .. } => "wait until it is whole, and run this again",
+            Self::Ambiguous { .. } => "write all answers of the file as letters, or all as texts that no index is",
             Self::Twice { .. } => "remove one of the two",
             Self::Misspelt { meant, .. } if meant.len() > 1 => {
                 "give it the one of these names that it is, or another one if it is something else"
             }
             Self::Misspelt { .. } => "give it that name, or another one if it is something else",
-            Self::Missing { .. } => "add the field, or choose the importer of the file's format",
+            Self::Missing { .. } => {
+                "add the field, say in `columns` what it is called, or choose the importer of the file's format"
+            }
             Self::Type { .. } => "correct the field, or choose the importer of the file's format",
             Self::Inexact { .. } => QUOTE,
-            Self::Duplicate { .. } => "give each question its own id",
+            Self::Duplicate { .. } => "give each row its own id",
             Self::Claimed { .. } => "name the `group` of that row: rows of one document are kept in one split",
+            Self::Nothing { what: "text", .. } => "check that the files have texts",
             Self::Nothing { .. } => "check that the file has questions with answers",
         }
     }
 }
 
 /// Lists names, any of which may be the one.
-fn listed(names: &[&str]) -> String {
+fn listed(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
 }

@@ -1,16 +1,25 @@
-//! Reads question-answer data: one file per format, one contract for all.
+//! Reads data of every kind: one file per format, one contract for all.
 //!
 //! A faulty file is an error that names file, row and field. What a format allows but training
-//! cannot use (impossible questions, empty answers, repeated rows) is skipped and counted.
+//! cannot use (impossible questions, empty answers, repeated rows) is skipped and counted. A format is its
+//! file here and its entry in `experiment::importers`.
 
 mod answers;
+mod chat;
+mod choice;
 mod error;
-mod jsonl;
+mod glossary;
+mod messages;
 mod place;
+mod qa;
 mod row;
+mod sharegpt;
 mod source;
 mod squad;
+mod table;
+mod teleqna;
 mod telequad;
+mod text;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -22,8 +31,10 @@ use serde_json::Value;
 pub use self::error::{ImportError, Place};
 use self::place::Found;
 use self::source::{Node, Source};
-use super::example::Example;
-use super::glossary;
+pub(in crate::data) use self::text::Seen;
+pub use self::text::Texts;
+use super::example::{Example, SplitName, Turn};
+use crate::experiment::importers::importers;
 use crate::experiment::settings::{Data, Importer};
 
 /// Holds what an import delivers.
@@ -37,7 +48,7 @@ pub struct Imported {
     /// The texts of each group: its passages, each once. Several texts of a group tell the same in other
     /// words.
     pub passages: BTreeMap<String, Vec<String>>,
-    /// What a group is called: `document`, `term`, `group`, `context` or `question`.
+    /// What a group is called: `document`, `term`, `group`, `context`, `conversation` or `question`.
     pub unit: &'static str,
     /// Rows (or references) left out, counted by reason.
     pub skipped: BTreeMap<String, u64>,
@@ -47,41 +58,91 @@ pub struct Imported {
     pub checksum: String,
 }
 
-/// Imports a data set; a relative path starts at `base`.
+/// How an importer reads.
+enum Read {
+    /// Rows of a file.
+    File(fn(&Source, &mut Rows<'_>) -> Result<(), ImportError>),
+    /// What this program has.
+    Embedded(fn(&Data) -> Result<Imported, ImportError>),
+    /// Texts of a file or a folder.
+    Texts(fn(&Data, &Path) -> Result<Texts, ImportError>),
+}
+
+macro_rules! readers {
+    ($($(#[$about:meta])+ $importer:ident($($name:literal),+) $module:ident: $($rest:tt),+;)+) => {
+        fn reader(importer: Importer) -> Read {
+            match importer { $(Importer::$importer => $module::READ),+ }
+        }
+    };
+}
+
+importers!(readers);
+
+/// Imports a data set of questions; a relative path starts at `base`.
 ///
 /// # Errors
 /// If the file cannot be read or is no file of the importer's format, if a row lacks a field or
-/// shares its id with a different row, or if no row is usable.
+/// shares its id with a different row, if no row is usable, or if the importer gives texts.
 pub fn import(data: &Data, base: &Path) -> Result<Imported, ImportError> {
-    let name = match (data.importer, &data.path) {
-        (Importer::Glossary, None) => return Ok(glossary::import()),
-        (Importer::Glossary, Some(path)) => {
-            return Err(ImportError::Embedded { path: path.clone() });
+    let importer = data.importer.name();
+    match (reader(data.importer), &data.path) {
+        (Read::Embedded(import), None) => import(data),
+        (Read::Embedded(_), Some(path)) => Err(ImportError::Embedded { path: path.clone() }),
+        (_, None) => Err(ImportError::NoPath { importer }),
+        (Read::File(read), Some(path)) => {
+            let password = (data.importer == Importer::Teleqna).then(|| teleqna::password(data));
+            let source = Source::read(&base.join(path), password)?;
+            let mut rows = Rows::new(data);
+            read(&source, &mut rows)?;
+            rows.finish(source)
         }
-        (Importer::Telequad, _) => "telequad",
-        (Importer::Squad, _) => "squad",
-        (Importer::Jsonl, _) => "jsonl",
-    };
-    let path = data.path.as_ref().ok_or(ImportError::NoPath { importer: name })?;
-    let source = Source::read(&base.join(path))?;
-    let mut rows = Rows::new();
-    match data.importer {
-        Importer::Telequad => telequad::read(&source, &mut rows)?,
-        Importer::Squad => squad::read(&source, &mut rows)?,
-        Importer::Jsonl => jsonl::read(&source, &mut rows)?,
-        Importer::Glossary => {}
+        (Read::Texts(_), Some(_)) => Err(ImportError::NoQuestions { importer }),
     }
-    rows.finish(source)
+}
+
+/// Looks through a data set of texts; a relative path starts at `base`.
+///
+/// # Errors
+/// As for [`import`]; or if the importer gives no texts.
+pub fn texts(data: &Data, base: &Path) -> Result<Texts, ImportError> {
+    let importer = data.importer.name();
+    match (reader(data.importer), &data.path) {
+        (Read::Texts(read), Some(path)) => read(data, &base.join(path)),
+        (Read::Texts(_), None) => Err(ImportError::NoPath { importer }),
+        _ => Err(ImportError::NoTexts { importer }),
+    }
 }
 
 /// One row as its format gives it, before the rules that hold for every format.
 struct Row<'a> {
     id: String,
     group: String,
+    fields: BTreeMap<String, String>,
+    turns: Option<Vec<Turn>>,
     passage: Option<&'a str>,
     question: &'a str,
     answers: Vec<Answer<'a>>,
+    options: Vec<String>,
     impossible: bool,
+    split: Option<SplitName>,
+}
+
+impl<'a> Row<'a> {
+    /// Has no answer yet.
+    fn new(id: String, group: String, question: &'a str) -> Self {
+        Self {
+            id,
+            group,
+            fields: BTreeMap::new(),
+            turns: None,
+            passage: None,
+            question,
+            answers: Vec::new(),
+            options: Vec::new(),
+            impossible: false,
+            split: None,
+        }
+    }
 }
 
 struct Answer<'a> {
@@ -91,7 +152,8 @@ struct Answer<'a> {
 }
 
 /// Gathers rows and applies the rules that hold for every format.
-struct Rows {
+struct Rows<'d> {
+    data: &'d Data,
     unit: &'static str,
     examples: Vec<Example>,
     places: BTreeMap<String, Range<usize>>,
@@ -102,9 +164,10 @@ struct Rows {
     seen: BTreeMap<String, (usize, blake3::Hash)>,
 }
 
-impl Rows {
-    fn new() -> Self {
+impl<'d> Rows<'d> {
+    fn new(data: &'d Data) -> Self {
         Self {
+            data,
             unit: "document",
             examples: Vec::new(),
             places: BTreeMap::new(),
@@ -154,7 +217,10 @@ impl Rows {
         }
         let passage = row.passage.map(str::trim).filter(|passage| !passage.is_empty());
         let context = row.passage.filter(|_| passage.is_some());
-        if let Some(place) = context.and_then(|context| self.place(context, first)) {
+        // Of what is offered, nothing need stand in the passage.
+        if row.options.is_empty()
+            && let Some(place) = context.and_then(|context| self.place(context, first))
+        {
             self.places.insert(row.id.clone(), place);
         }
         if let Some(passage) = passage {
@@ -167,11 +233,14 @@ impl Rows {
         self.examples.push(Example {
             id: row.id,
             group: row.group,
+            fields: row.fields,
+            turns: row.turns,
             context: context.map(str::to_owned),
             question: question.to_owned(),
             answer: references[0].clone(),
             references,
-            ..Example::default()
+            options: row.options,
+            split: row.split,
         });
         Ok(())
     }
@@ -189,7 +258,8 @@ impl Rows {
             }
             Entry::Occupied(entry) if entry.get().1 == hash => Ok(true),
             Entry::Occupied(entry) => {
-                Err(ImportError::Duplicate { place: node.place(), id: row.id.clone(), first: entry.get().0 })
+                let first = format!("row {}", entry.get().0);
+                Err(ImportError::Duplicate { place: node.place(), id: row.id.clone(), first })
             }
         }
     }
@@ -212,12 +282,8 @@ impl Rows {
 
     fn finish(self, source: Source) -> Result<Imported, ImportError> {
         if self.examples.is_empty() {
-            let counts = self.skipped.iter();
-            let skipped: Vec<_> = counts.map(|(reason, count)| format!("{reason}: {count}")).collect();
-            return Err(ImportError::Nothing {
-                file: source.file,
-                skipped: if skipped.is_empty() { "none".to_owned() } else { skipped.join(", ") },
-            });
+            let (file, skipped) = (source.file, listed(&self.skipped));
+            return Err(ImportError::Nothing { file, what: "question", skipped });
         }
         let passages = self.passages.into_iter();
         Ok(Imported {
@@ -230,6 +296,12 @@ impl Rows {
             checksum: source.checksum,
         })
     }
+}
+
+/// Lists reasons with their counts.
+fn listed(skipped: &BTreeMap<String, u64>) -> String {
+    let reasons: Vec<String> = skipped.iter().map(|(reason, count)| format!("{reason}: {count}")).collect();
+    if reasons.is_empty() { "none".to_owned() } else { reasons.join(", ") }
 }
 
 #[cfg(test)]

@@ -1,28 +1,46 @@
 //! The text of a source file and a cursor over its JSON that knows where it is.
 
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use zip::ZipArchive;
 
 use super::error::{ImportError, Place};
+use super::table::{Entry, Format};
 use crate::data::json::{self, NoIdentifier, NoText, line_of};
+
+/// The first bytes of an archive (APPNOTE.TXT, section 4.3.7).
+const ZIP: &[u8] = b"PK\x03\x04";
 
 /// Holds a source file's text.
 pub(super) struct Source {
     pub(super) file: PathBuf,
+    pub(super) format: Format,
+    /// The text; empty where the file is none or not held in memory.
     pub(super) text: String,
     /// BLAKE3 of the file's bytes, in hexadecimal.
     pub(super) checksum: String,
 }
 
 impl Source {
-    pub(super) fn read(file: &Path) -> Result<Self, ImportError> {
-        let file = file.to_owned();
-        let bytes = match std::fs::read(&file) {
+    /// Reads a file, out of its archive where there is a `password` for one.
+    pub(super) fn read(file: &Path, password: Option<&str>) -> Result<Self, ImportError> {
+        let (file, format) = (file.to_owned(), Format::of(file));
+        let mut bytes = match std::fs::read(&file) {
             Ok(bytes) => bytes,
             Err(source) => return Err(ImportError::Read { file, source }),
         };
         let checksum = blake3::hash(&bytes).to_hex().to_string();
+        if format == Format::Parquet {
+            return match bytes.is_empty() {
+                true => Err(ImportError::Empty { file }),
+                false => Ok(Self { file, format, text: String::new(), checksum }),
+            };
+        }
+        if let Some(password) = password.filter(|_| bytes.starts_with(ZIP)) {
+            bytes = unpacked(&file, bytes, password)?;
+        }
         let text = match json::text(bytes) {
             Ok(text) => text,
             Err(NoText::Packed(source)) => return Err(ImportError::Packed { file, source }),
@@ -31,7 +49,24 @@ impl Source {
         if text.trim().is_empty() {
             return Err(ImportError::Empty { file });
         }
-        Ok(Self { file, text, checksum })
+        Ok(Self { file, format, text, checksum })
+    }
+
+    /// Stands for a file whose rows are read one by one.
+    pub(super) fn streamed(file: &Path) -> Self {
+        Self { file: file.to_owned(), format: Format::of(file), text: String::new(), checksum: String::new() }
+    }
+
+    /// Points at rows.
+    pub(super) fn nodes<'a>(&'a self, entries: &'a [Entry]) -> Vec<Node<'a>> {
+        entries.iter().map(|entry| self.node(entry)).collect()
+    }
+
+    /// Points at a row.
+    pub(super) fn node<'a>(&'a self, entry: &'a Entry) -> Node<'a> {
+        let mut node = Node::root(self, &entry.value);
+        node.place.field.clone_from(&entry.field);
+        node.at_row(entry.row, entry.line)
     }
 
     /// Parses the whole file as one JSON value.
@@ -78,8 +113,19 @@ impl Source {
         }
     }
 
+    /// Finds the line on which an object with this key begins; none where it stands more than once.
+    fn line_of_key(&self, key: &str) -> Option<usize> {
+        let quoted = Value::from(key).to_string();
+        let mut places = self.text.match_indices(&quoted).filter(|(byte, _)| {
+            let after = self.text[byte + quoted.len()..].trim_start().strip_prefix(':');
+            after.is_some_and(|after| after.trim_start().starts_with('{'))
+        });
+        let (byte, _) = places.next()?;
+        places.next().is_none().then(|| line_of(self.text.as_bytes(), byte))
+    }
+
     /// Finds the line on which the id of a question stands; none where it stands more than once.
-    pub(super) fn line_of_id(&self, id: &str) -> Option<usize> {
+    fn line_of_id(&self, id: &str) -> Option<usize> {
         let quoted = Value::from(id).to_string();
         let mut places = self.text.match_indices(&quoted).filter(|(byte, _)| {
             let before = self.text[..*byte].trim_end().strip_suffix(':');
@@ -90,6 +136,20 @@ impl Source {
     }
 }
 
+/// Takes the one file out of an archive.
+fn unpacked(file: &Path, bytes: Vec<u8>, password: &str) -> Result<Vec<u8>, ImportError> {
+    let wrong = |source| ImportError::Archive { file: file.to_owned(), source };
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(wrong)?;
+    if archive.len() != 1 {
+        return Err(ImportError::Several { file: file.to_owned(), found: archive.len() });
+    }
+    let mut unpacked = Vec::new();
+    let opened = archive.by_index_decrypt(0, password.as_bytes()).map_err(wrong)?;
+    let mut inner = opened.map_err(|_| ImportError::Locked { file: file.to_owned() })?;
+    inner.read_to_end(&mut unpacked).map_err(|error| wrong(error.into()))?;
+    Ok(unpacked)
+}
+
 /// Points at one value of a source file.
 #[derive(Clone)]
 pub(super) struct Node<'a> {
@@ -98,25 +158,25 @@ pub(super) struct Node<'a> {
     place: Place,
     /// Id of the question, by which its line is found when it is needed.
     id: Option<&'a str>,
+    /// Its key, where it has that instead.
+    key: Option<&'a str>,
 }
 
 impl<'a> Node<'a> {
     pub(super) fn root(source: &'a Source, value: &'a Value) -> Self {
         let place = Place { file: source.file.clone(), row: None, line: None, field: String::new() };
-        Self { source, value, place, id: None }
+        Self { source, value, place, id: None, key: None }
     }
 
-    /// Goes through the lines of a file.
-    pub(super) fn lines(source: &'a Source, lines: &'a [(usize, Value)]) -> Vec<Self> {
-        let row = |(number, value): &'a (usize, Value)| Self::root(source, value).at_row(*number, Some(*number));
-        lines.iter().map(row).collect()
-    }
-
-    /// Goes through the rows of an array.
-    pub(super) fn rows(source: &'a Source, array: &'a Value) -> Result<Vec<Self>, ImportError> {
-        let root = Self::root(source, array);
-        let elements = root.elements()?;
-        Ok((1..).zip(elements).map(|(number, row)| row.at_row(number, None)).collect())
+    /// Goes through the members of an object, each a row that its key tells.
+    pub(super) fn members(&self) -> Result<Vec<(&'a str, Self)>, ImportError> {
+        let Value::Object(members) = self.value else {
+            return Err(self.mistyped("an object"));
+        };
+        let member = |(key, value): (&'a String, &'a Value)| {
+            (key.as_str(), Self { value, place: self.inner(key), key: Some(key), ..self.clone() })
+        };
+        Ok(members.iter().map(member).collect())
     }
 
     /// Says that this value is question `row`; without a `line`, it is found by the question's id.
@@ -137,7 +197,9 @@ impl<'a> Node<'a> {
 
     /// Adds the line to a place; finding it takes a pass over the file, so only errors do.
     fn located(&self, place: Place) -> Place {
-        let line = place.line.or_else(|| self.source.line_of_id(self.id?));
+        let by_id = || self.source.line_of_id(self.id?);
+        let by_key = || self.source.line_of_key(self.key?);
+        let line = place.line.or_else(by_id).or_else(by_key);
         Place { line, ..place }
     }
 
@@ -145,18 +207,32 @@ impl<'a> Node<'a> {
         self.value
     }
 
-    /// Goes to a member, or says that it is missing.
+    /// Goes to a member, or says that it is missing. A cell that is there may be empty.
     pub(super) fn field(&self, name: &str) -> Result<Self, ImportError> {
-        self.optional(name)?.ok_or_else(|| ImportError::Missing { place: self.inside(name) })
+        let found = self.member(name)?.filter(|node| !node.value.is_null());
+        found.ok_or_else(|| ImportError::Missing { place: self.inside(name) })
     }
 
-    /// Goes to a member; none if it is absent or null.
+    /// Goes to a member; none if it is absent, null or an empty cell.
     pub(super) fn optional(&self, name: &str) -> Result<Option<Self>, ImportError> {
+        Ok(self.member(name)?.filter(|node| !node.is_nothing()))
+    }
+
+    fn member(&self, name: &str) -> Result<Option<Self>, ImportError> {
         let Value::Object(members) = self.value else {
             return Err(self.mistyped("an object"));
         };
-        let value = members.get(name).filter(|value| !value.is_null());
-        Ok(value.map(|value| Self { source: self.source, value, place: self.inner(name), id: self.id }))
+        Ok(members.get(name).map(|value| Self { value, place: self.inner(name), ..self.clone() }))
+    }
+
+    /// Says whether it is null or an empty cell.
+    fn is_nothing(&self) -> bool {
+        self.value.is_null() || self.is_cell() && self.value.as_str().is_some_and(str::is_empty)
+    }
+
+    /// Says whether its value was written as text, whatever it is.
+    pub(super) fn is_cell(&self) -> bool {
+        matches!(self.source.format, Format::Cells(_))
     }
 
     /// Goes through the elements of an array.
@@ -165,10 +241,9 @@ impl<'a> Node<'a> {
             return Err(self.mistyped("a list"));
         };
         let element = |(index, value)| Self {
-            source: self.source,
             value,
             place: Place { field: format!("{}[{index}]", self.place.field), ..self.place.clone() },
-            id: self.id,
+            ..self.clone()
         };
         Ok(values.iter().enumerate().map(element))
     }
@@ -178,7 +253,8 @@ impl<'a> Node<'a> {
         let Value::Object(members) = self.value else {
             return Err(self.mistyped("an object"));
         };
-        let others = members.iter().filter(|(name, value)| !known.contains(&name.as_str()) && !value.is_null());
+        let is_nothing = |value: &'a Value| Self { value, ..self.clone() }.is_nothing();
+        let others = members.iter().filter(|(name, value)| !known.contains(&name.as_str()) && !is_nothing(value));
         Ok(others.map(|(name, _)| name.as_str()).collect())
     }
 
@@ -197,18 +273,39 @@ impl<'a> Node<'a> {
             let (place, expected, found) = (self.place(), wrong.expected(), wrong.found(self.value));
             match wrong {
                 NoIdentifier::Inexact => ImportError::Inexact { place, expected, found },
-                NoIdentifier::Mistyped => ImportError::Type { place, expected, found },
+                NoIdentifier::Mistyped => ImportError::Type { place, expected: expected.to_owned(), found },
             }
         })
     }
 
     pub(super) fn boolean(&self) -> Result<bool, ImportError> {
-        self.value.as_bool().ok_or_else(|| self.mistyped("true or false"))
+        let written = self.written().and_then(|text| text.to_lowercase().parse().ok());
+        self.value.as_bool().or(written).ok_or_else(|| self.mistyped("true or false"))
     }
 
     pub(super) fn index(&self) -> Result<usize, ImportError> {
         let index = self.value.as_u64().and_then(|index| index.try_into().ok());
-        index.ok_or_else(|| self.mistyped("a whole number from 0"))
+        let written = self.written().and_then(|text| text.parse().ok());
+        index.or(written).ok_or_else(|| self.mistyped("a whole number from 0"))
+    }
+
+    /// Reads text, a number or true or false as text.
+    pub(super) fn scalar(&self) -> Result<String, ImportError> {
+        match self.value {
+            Value::String(text) => Ok(text.clone()),
+            Value::Number(_) | Value::Bool(_) => Ok(self.value.to_string()),
+            _ => Err(self.mistyped("text, a number or true or false")),
+        }
+    }
+
+    /// Returns what a cell has for a value that is no text.
+    fn written(&self) -> Option<&'a str> {
+        self.value.as_str().filter(|_| self.is_cell()).map(str::trim)
+    }
+
+    /// Says that a value is not what was expected here.
+    pub(super) fn refused(&self, expected: impl Into<String>, found: impl Into<String>) -> ImportError {
+        ImportError::Type { place: self.place(), expected: expected.into(), found: found.into() }
     }
 
     fn inner(&self, name: &str) -> Place {
@@ -220,7 +317,7 @@ impl<'a> Node<'a> {
         Place { field, ..self.place.clone() }
     }
 
-    pub(super) fn mistyped(&self, expected: &'static str) -> ImportError {
-        ImportError::Type { place: self.place(), expected, found: json::described(self.value) }
+    pub(super) fn mistyped(&self, expected: &str) -> ImportError {
+        self.refused(expected, json::described(self.value))
     }
 }

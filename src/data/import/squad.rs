@@ -1,36 +1,34 @@
 //! SQuAD 1.1 and 2.0 (Rajpurkar et al. 2016, 2018): `data[].paragraphs[].qas[].answers[]`, or one row
 //! a question as model hubs export it (`id`, `title`, `context`, `question`, `answers = { text: [],
-//! answer_start: [] }`; one JSON object per line, or an array of them). The document is the `title`.
+//! answer_start: [] }`; JSON lines, a JSON list, CSV or Parquet). The document is the `title`.
 
 use super::row::{self, Fields};
 use super::source::{Node, Source};
-use super::{ImportError, Row, Rows, answers};
+use super::table::{self, Format};
+use super::{ImportError, Read, Row, Rows, answers};
 
-const FIELDS: Fields = Fields {
-    read: &["id", "title", "context", "question", "answers", "is_impossible"],
-    group: "title",
-    unit: "document",
-    tells_others: false,
-};
+pub(super) const READ: Read = Read::File(read);
 
-/// Of a question within a paragraph of a document.
-const NESTED: Fields =
-    Fields { read: &["id", "question", "answers", "is_impossible"], group: "", unit: "document", tells_others: false };
+/// Fields of a row; its group is the `title`.
+const ROW: [&str; 6] = ["id", "group", "context", "question", "answers", "is_impossible"];
 
-pub(super) fn read(source: &Source, rows: &mut Rows) -> Result<(), ImportError> {
-    if source.is_lines() {
-        let lines = source.lines()?;
-        return row::read(&Node::lines(source, &lines), &FIELDS, rows);
+/// Fields of a question within a paragraph of a document.
+const NESTED: [&str; 4] = ["id", "question", "answers", "is_impossible"];
+
+fn read(source: &Source, rows: &mut Rows<'_>) -> Result<(), ImportError> {
+    if source.format != Format::Json || source.is_lines() || source.is_array() {
+        let title = ["title".to_owned()];
+        let mut fields = Fields::fixed(rows.data, &ROW, "document");
+        fields.columns.insert("group", &title);
+        let entries = table::read(source, &[])?;
+        return row::read(&source.nodes(&entries), &fields, rows);
     }
-    let json = source.document()?;
-    if json.is_array() {
-        return row::read(&Node::rows(source, &json)?, &FIELDS, rows);
-    }
-    documents(&Node::root(source, &json), "title", rows)
+    documents(&Node::root(source, &source.document()?), "title", rows)
 }
 
 /// Reads SQuAD's nested documents, which are named by the field `document_name`.
-pub(super) fn documents(root: &Node<'_>, document_name: &str, rows: &mut Rows) -> Result<(), ImportError> {
+pub(super) fn documents(root: &Node<'_>, document_name: &str, rows: &mut Rows<'_>) -> Result<(), ImportError> {
+    let fields = Fields::fixed(rows.data, &NESTED, "document");
     let mut number = 0;
     for document in root.field("data")?.elements()? {
         let group = document.field(document_name)?.identifier()?;
@@ -39,9 +37,10 @@ pub(super) fn documents(root: &Node<'_>, document_name: &str, rows: &mut Rows) -
             for question in paragraph.field("qas")?.elements()? {
                 number += 1;
                 let node = question.at_row(number, None);
-                row::others(&node, &NESTED, rows)?;
+                row::others(&node, &fields, rows)?;
+                let kept = fields.kept(&[&node, &paragraph, &document])?;
                 let row = row(&node, &group, passage)?;
-                rows.push(&node, row)?;
+                rows.push(&node, Row { fields: kept, ..row })?;
             }
         }
     }
@@ -56,12 +55,6 @@ fn row<'a>(node: &Node<'a>, group: &str, passage: &'a str) -> Result<Row<'a>, Im
     };
     // Of an impossible question none is used: it may have no answers, or plausible ones of any form.
     let answers = if impossible { Vec::new() } else { answers::read(&node.field("answers")?)? };
-    Ok(Row {
-        id: node.field("id")?.identifier()?,
-        group: group.to_owned(),
-        passage: Some(passage),
-        question: node.field("question")?.text()?,
-        answers,
-        impossible,
-    })
+    let (id, question) = (node.field("id")?.identifier()?, node.field("question")?.text()?);
+    Ok(Row { passage: Some(passage), answers, impossible, ..Row::new(id, group.to_owned(), question) })
 }

@@ -3,8 +3,10 @@
 //! answer spans; they are left out by their flag.
 
 use super::source::{Node, Source};
-use super::{ImportError, Rows, squad};
+use super::{ImportError, Read, Rows, squad};
 
-pub(super) fn read(source: &Source, rows: &mut Rows) -> Result<(), ImportError> {
+pub(super) const READ: Read = Read::File(read);
+
+fn read(source: &Source, rows: &mut Rows<'_>) -> Result<(), ImportError> {
     squad::documents(&Node::root(source, &source.document()?), "docid", rows)
 }

@@ -6,27 +6,37 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
-use crate::experiment::settings::{Split, WindowAt};
+use crate::experiment::settings::{Kind, Origin};
 
 const SQUAD: &str = include_str!("../../../tests/fixtures/data/squad.json");
 
 fn data(importer: Importer, path: Option<&str>) -> Data {
-    Data {
-        importer,
-        path: path.map(PathBuf::from),
-        window: None,
-        window_at: WindowAt::default(),
-        closed_book: false,
-        fields: Vec::new(),
-        limit: None,
-        split: Split::default(),
-    }
+    Data::new(importer, path.map(PathBuf::from))
 }
 
 fn import_text(importer: Importer, text: impl AsRef<[u8]>) -> Result<Imported, ImportError> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("source"), text).unwrap();
     import(&data(importer, Some("source")), folder.path())
+}
+
+/// Imports a file by settings in TOML; what is wrong with it comes with its remedy and without the folder's path.
+pub(super) fn imported(settings: &str, file: &str, content: impl AsRef<[u8]>) -> Result<Imported, String> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(file), content).unwrap();
+    let data: Data = toml::from_str(&format!("path = {file:?}\n{settings}")).unwrap();
+    import(&data, folder.path()).map_err(|error| told(&error, folder.path()))
+}
+
+/// Words an error with its remedy, without the path of a folder.
+pub(super) fn told(error: &ImportError, folder: &Path) -> String {
+    format!("{error}\n{}", error.hint()).replace(&format!("{}/", folder.display()), "")
+}
+
+/// Returns a committed file.
+pub(super) fn fixture(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/data");
+    std::fs::read(folder.join(name)).unwrap()
 }
 
 /// Returns the message with the folder's path taken out.
@@ -38,7 +48,7 @@ fn message(importer: Importer, text: impl AsRef<[u8]>) -> String {
     format!("{}`{}", &message[..start], &message[end..])
 }
 
-fn counts(map: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
+pub(super) fn counts(map: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
     map.iter().map(|(reason, &count)| (reason.as_str(), count)).collect()
 }
 
@@ -140,7 +150,7 @@ fn jsonl_takes_answers_in_every_form_and_leaves_impossible_questions_out() {
         row(7, r#""answer": "c", "is_impossible": false"#),
     ];
     for text in [rows.join("\n"), format!("[{}]", rows.join(","))] {
-        let imported = import_text(Importer::Jsonl, text).unwrap();
+        let imported = import_text(Importer::Qa, text).unwrap();
         let answers: Vec<&str> = imported.examples.iter().map(|example| &*example.answer).collect();
         assert_eq!(answers, ["b", "b", "a", "a", "a", "c"]);
         assert_eq!(counts(&imported.skipped), [("question marked impossible", 2)]);
@@ -166,33 +176,33 @@ fn fields_that_are_not_read_are_told_and_misspelt_ones_refused() {
     ] {
         let expected = format!("`source`, row 1, line 1, field `{other}` is not read, and there is no `{known}`");
         let text = row.replace(&format!("\"{known}\""), &format!("\"{other}\""));
-        assert_eq!(message(Importer::Jsonl, text), expected);
+        assert_eq!(message(Importer::Qa, text), expected);
         // Beside the field itself, it is something else.
-        let imported = import_text(Importer::Jsonl, with(other)).unwrap();
+        let imported = import_text(Importer::Qa, with(other)).unwrap();
         assert_eq!(counts(&imported.notes), [(&*format!("field `{other}` is not read"), 1)]);
     }
     for (known, other) in [("group", "groups"), ("group", "docid"), ("is_impossible", "is_imposible")] {
         let expected = format!("`source`, row 1, line 1, field `{other}` is not read, and there is no `{known}`");
-        assert_eq!(message(Importer::Jsonl, with(other)), expected);
+        assert_eq!(message(Importer::Qa, with(other)), expected);
     }
     for other in ["source", "title", "type", "metadata", "split", "answer_type", "difficulty", "topic", "url"] {
-        let imported = import_text(Importer::Jsonl, with(other)).unwrap();
+        let imported = import_text(Importer::Qa, with(other)).unwrap();
         assert_eq!(counts(&imported.notes), [(&*format!("field `{other}` is not read"), 1)]);
     }
     let empty = row.replace('}', ", \"contexts\": null}");
-    assert_eq!(counts(&import_text(Importer::Jsonl, empty).unwrap().notes), []);
+    assert_eq!(counts(&import_text(Importer::Qa, empty).unwrap().notes), []);
     // A `document` is a text or what names one, and a `doc_id` names a question or a document.
     let bare = row.replace(", \"context\": \"c x\"", "").replace('}', ", \"document\": \"v\"}");
     let told = "`source`, row 1, line 1, field `document` is not read, and there is no `context` or `group`";
-    assert_eq!(message(Importer::Jsonl, &bare), told);
+    assert_eq!(message(Importer::Qa, &bare), told);
     assert_eq!(
-        import_text(Importer::Jsonl, bare).unwrap_err().hint(),
+        import_text(Importer::Qa, bare).unwrap_err().hint(),
         "give it the one of these names that it is, or another one if it is something else"
     );
     let told = "`source`, row 1, line 1, field `document` is not read, and there is no `group`";
-    assert_eq!(message(Importer::Jsonl, with("document")), told);
+    assert_eq!(message(Importer::Qa, with("document")), told);
     let told = "`source`, row 1, line 1, field `doc_id` is not read, and there is no `id` or `group`";
-    assert_eq!(message(Importer::Jsonl, row.replace("\"id\"", "\"doc_id\"")), told);
+    assert_eq!(message(Importer::Qa, row.replace("\"id\"", "\"doc_id\"")), told);
     let nested = SQUAD.replacen("is_impossible", "is_imposible", 1);
     let expected = "`source`, row 1, line 12, field `data[0].paragraphs[0].qas[0].is_imposible` is not read, and there is no `is_impossible`";
     assert_eq!(message(Importer::Squad, nested), expected);
@@ -203,7 +213,7 @@ fn a_key_given_twice_is_refused_with_its_line() {
     let row = r#"{"id": 1, "question": "a?", "answer": "x"}"#;
     let twice = r#"{"id": 2, "question": "b?", "answer": "x", "question": "c?"}"#;
     let text = format!("{row}\n\n{twice}\n");
-    assert_eq!(message(Importer::Jsonl, text), "`source`, line 3: field `question` is given twice");
+    assert_eq!(message(Importer::Qa, text), "`source`, line 3: field `question` is given twice");
     let nested = SQUAD.replacen("\"id\": \"p3\",", "\"id\": \"p3\", \"id\": \"p9\",", 1);
     for importer in [Importer::Squad, Importer::Telequad] {
         assert_eq!(message(importer, &nested), "`source`, line 29: field `id` is given twice");
@@ -231,11 +241,11 @@ fn an_id_that_may_read_as_another_is_refused_as_everywhere() {
     for (id, shown) in [("18446744073709551616", "1.8446744073709552e+19"), ("1.0", "1.0")] {
         let expected =
             format!("`source`, row 1, line 1, field `id`: expected text or a whole number below 2^64, found {shown}");
-        assert_eq!(message(Importer::Jsonl, row(id)), expected);
-        assert_eq!(import_text(Importer::Jsonl, row(id)).unwrap_err().hint(), "put the number in quotes");
+        assert_eq!(message(Importer::Qa, row(id)), expected);
+        assert_eq!(import_text(Importer::Qa, row(id)).unwrap_err().hint(), "put the number in quotes");
     }
     let expected = "`source`, row 1, line 1, field `id`: expected text or a whole number, found a list of 1";
-    assert_eq!(message(Importer::Jsonl, row("[1]")), expected);
+    assert_eq!(message(Importer::Qa, row("[1]")), expected);
 }
 
 #[test]
@@ -250,11 +260,11 @@ fn answer_start_is_of_the_first_answer_whatever_form_it_has() {
         r#""answer": "a", "answers": ["b"]"#,
         r#""answers": [{"text": "a", "answer_start": 4}]"#,
     ] {
-        let imported = import_text(Importer::Jsonl, row(answers)).unwrap();
+        let imported = import_text(Importer::Qa, row(answers)).unwrap();
         assert_eq!((&imported.places["1"], imported.notes.len()), (&(4..5), 0), "{answers}");
     }
     assert_eq!(
-        message(Importer::Jsonl, row(r#""answers": [{"text": "a", "answer_start": 0}]"#)),
+        message(Importer::Qa, row(r#""answers": [{"text": "a", "answer_start": 0}]"#)),
         "`source`, row 1, line 1, field `answer_start`: expected the number that the first answer has itself, found the number 4"
     );
 }
@@ -263,7 +273,7 @@ fn answer_start_is_of_the_first_answer_whatever_form_it_has() {
 fn a_unit_is_called_what_the_rows_name() {
     let unit = |fields: &str| {
         let row = format!(r#"{{"id": 1, "question": "q?", "answer": "x"{fields}}}"#);
-        import_text(Importer::Jsonl, row).unwrap().unit
+        import_text(Importer::Qa, row).unwrap().unit
     };
     assert_eq!(unit(""), "question");
     assert_eq!(unit(r#", "context": "c""#), "context");
@@ -281,7 +291,7 @@ fn jsonl_rows_share_a_group_with_their_context() {
 {"id": "4", "question": "d?", "answer": "x", "context": null}
 {"id": "5", "question": "e?", "answers": []}
 "#;
-    let imported = import_text(Importer::Jsonl, rows).unwrap();
+    let imported = import_text(Importer::Qa, rows).unwrap();
     let rows: Vec<_> = imported.examples.iter().map(|e| (&*e.id, &*e.group, &*e.answer)).collect();
     let expected = [("1", "1", "x"), ("2", "1", "y"), ("3", "g", "x"), ("4", "4", "x")];
     assert_eq!(rows, expected);
@@ -296,7 +306,7 @@ fn jsonl_rows_without_a_group_join_the_one_that_their_context_is_in() {
     };
     let named = |id: &str, context: &str, group: &str| row(id, context, &format!(r#", "group": "{group}""#));
     let groups = |rows: &[String]| {
-        let examples = import_text(Importer::Jsonl, rows.join("\n")).unwrap().examples;
+        let examples = import_text(Importer::Qa, rows.join("\n")).unwrap().examples;
         examples.into_iter().map(|example| example.group).collect::<Vec<_>>()
     };
     // Named before, named after, and named nowhere.
@@ -308,7 +318,7 @@ fn jsonl_rows_without_a_group_join_the_one_that_their_context_is_in() {
     // ... but nothing says where another row belongs.
     rows.push(row("4", "C", ""));
     assert_eq!(
-        message(Importer::Jsonl, rows.join("\n")),
+        message(Importer::Qa, rows.join("\n")),
         "`source`, row 4, line 4: no `group`, and its context is in `g` (row 1) and in `h` (row 2)"
     );
 }
@@ -321,7 +331,7 @@ fn jsonl_passages_come_once_and_blank_contexts_join_nothing() {
     });
     // As Windows writes it.
     let text = format!("\u{feff}{}\r\n", rows.collect::<Vec<_>>().join("\r\n"));
-    let imported = import_text(Importer::Jsonl, text).unwrap();
+    let imported = import_text(Importer::Qa, text).unwrap();
     let groups: Vec<_> = imported.examples.iter().map(|example| &*example.group).collect();
     assert_eq!(groups, ["g", "g", "g", "3", "4"]);
     assert!(imported.examples[3..].iter().all(|example| example.context.is_none()));
@@ -374,11 +384,11 @@ fn faults_of_a_line_name_the_line() {
         ),
     ];
     for (line, expected) in cases {
-        assert_eq!(message(Importer::Jsonl, format!("{first}{line}")), expected);
+        assert_eq!(message(Importer::Qa, format!("{first}{line}")), expected);
     }
     let bytes = [first.as_bytes(), b"{\"id\": \"\xff\"}"].concat();
     let expected = format!("`source` is not UTF-8 at byte {} (line 2)", first.len() + 8);
-    assert_eq!(message(Importer::Jsonl, bytes), expected);
+    assert_eq!(message(Importer::Qa, bytes), expected);
 }
 
 #[test]
@@ -390,7 +400,7 @@ fn a_truncated_file_is_told_from_a_wrong_one() {
 
 #[test]
 fn a_line_that_is_cut_before_others_is_no_end_of_the_file() {
-    let hint = |text: &str| import_text(Importer::Jsonl, text).unwrap_err().hint();
+    let hint = |text: &str| import_text(Importer::Qa, text).unwrap_err().hint();
     let (whole, cut) = ("{\"id\": \"1\", \"question\": \"a?\", \"answer\": \"x\"}\n", "{\"id\": \"2\", \"quest\n");
     let early = "the file ends early: fetch it again";
     assert_eq!(hint(&format!("{whole}{cut}")), early);
@@ -436,5 +446,29 @@ proptest! {
             Ok(imported) => prop_assert!(!cut && !imported.examples.is_empty()),
             Err(error) => prop_assert!(!error.to_string().is_empty()),
         }
+    }
+}
+
+#[test]
+fn every_importer_has_its_name_in_files_and_its_reader() {
+    for &importer in Importer::ALL {
+        for name in [&[importer.name()], importer.former_names()].concat() {
+            let data: Data = toml::from_str(&format!("importer = {name:?}\npath = \"nowhere.json\"")).unwrap();
+            assert_eq!(data.importer, importer);
+        }
+        assert!(importer.about().ends_with('.') && !importer.about().starts_with(' '), "{}", importer.about());
+        let nowhere = Data::new(importer, Some("nowhere.json".into()));
+        let (questions, of_texts) = (import(&nowhere, Path::new("")), texts(&nowhere, Path::new("")));
+        let told = (questions.unwrap_err().to_string(), of_texts.unwrap_err().to_string());
+        let (unread, name) = ("cannot read `nowhere.json`".to_owned(), importer.name());
+        let expected = match (importer.kind(), importer.origin()) {
+            (Kind::Text, _) => (format!("importer `{name}` gives texts and no questions"), unread),
+            (_, Origin::Embedded) => (
+                "importer `glossary` is embedded, found `path` `nowhere.json`".to_owned(),
+                format!("importer `{name}` gives questions and no texts"),
+            ),
+            _ => (unread, format!("importer `{name}` gives questions and no texts")),
+        };
+        assert_eq!(told, expected);
     }
 }

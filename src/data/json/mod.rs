@@ -8,10 +8,13 @@ use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 use thiserror::Error;
 
-pub(crate) use self::strict::parse;
+pub(crate) use self::strict::{elements, parse};
 
 /// The first bytes of a file that gzip made (RFC 1952, section 2.3.1).
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// Some editors on Windows start a file with it.
+pub(crate) const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// Says why bytes are no text.
 #[derive(Debug, Error)]
@@ -39,8 +42,7 @@ pub(crate) fn text(mut bytes: Vec<u8>) -> Result<String, NoText> {
         let byte = error.utf8_error().valid_up_to();
         NoText::Encoding { byte, line: line_of(error.as_bytes(), byte) }
     })?;
-    // Some editors on Windows start a file with a byte order mark.
-    Ok(match text.strip_prefix('\u{feff}') {
+    Ok(match text.strip_prefix(BYTE_ORDER_MARK) {
         Some(rest) => rest.to_owned(),
         None => text,
     })

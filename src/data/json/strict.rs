@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::io::Read;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -19,6 +20,42 @@ pub(crate) fn parse(text: &str) -> Result<Value, (serde_json::Error, Option<Stri
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = Strict(&twice).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     value.map_err(|error| (error, twice.take()))
+}
+
+/// Goes through the elements of a list, until `take` returns false, without holding more than one of them.
+///
+/// # Errors
+/// As for [`parse`]; a list that was not read to its end is an error, too.
+pub(crate) fn elements(
+    reader: impl Read,
+    take: impl FnMut(Value) -> bool,
+) -> Result<(), (serde_json::Error, Option<String>)> {
+    let twice = RefCell::new(None);
+    let mut reader = serde_json::Deserializer::from_reader(reader);
+    let read = reader.deserialize_seq(Elements { element: Strict(&twice), take });
+    read.and_then(|()| reader.end()).map_err(|error| (error, twice.take()))
+}
+
+struct Elements<'a, F> {
+    element: Strict<'a>,
+    take: F,
+}
+
+impl<'de, F: FnMut(Value) -> bool> Visitor<'de> for Elements<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+        while let Some(value) = items.next_element_seed(self.element)? {
+            if !(self.take)(value) {
+                return Err(A::Error::custom("the rest of the list is not read"));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Strict<'_> {
@@ -98,6 +135,27 @@ mod tests {
             assert_eq!(error.to_string(), serde_json::from_str::<Value>(wrong).unwrap_err().to_string());
             assert_eq!(twice, None);
         }
+    }
+
+    #[test]
+    fn the_elements_of_a_list_are_those_of_its_value_until_one_is_refused() {
+        let text = r#" [{"a": 1}, [2], "é", null] "#;
+        let mut found = Vec::new();
+        let mut take = |most: usize| {
+            let mut left = most;
+            let read = elements(text.as_bytes(), |value| {
+                found.push(value);
+                left -= 1;
+                left > 0
+            });
+            (std::mem::take(&mut found), read.is_ok())
+        };
+        let all: Vec<Value> = serde_json::from_str(text).unwrap();
+        assert_eq!(take(10), (all.clone(), true));
+        assert_eq!(take(2), (all[..2].to_vec(), false));
+        let (error, twice) = elements("[1,\n {\"c\": 1, \"c\": 1}]".as_bytes(), |_| true).unwrap_err();
+        assert_eq!((error.line(), twice.as_deref()), (2, Some("c")));
+        assert!(elements("[1] 2".as_bytes(), |_| true).is_err());
     }
 
     #[test]

@@ -1,12 +1,16 @@
-//! The data set: there, readable, divided sensibly.
+//! Data sets: there, readable, divided sensibly.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 
 use super::Checking;
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
-use crate::experiment::nearest::listed;
-use crate::experiment::settings::{Data, GroupBy, Importer, Split, WindowAt};
+use crate::experiment::nearest::remedy;
+use crate::experiment::settings::{Column, Data, GroupBy, Importer, Origin, Split, WindowAt};
+
+/// The field that may have a column for each of its elements.
+const OPTIONS: &str = "options";
 
 /// Largest distance from 1 that shares may sum to: `0.7 + 0.2 + 0.1` is not exactly 1.
 const ROUNDING: f64 = 1e-9;
@@ -14,21 +18,83 @@ const ROUNDING: f64 = 1e-9;
 impl Checking<'_, '_> {
     pub(super) fn data(&mut self) {
         let experiment = self.experiment;
-        if experiment.data.len() != 1 && self.faults.is_sound("data") {
-            let names = listed(experiment.data.keys().map(String::as_str));
-            let (found, help) = match experiment.data.len() {
-                0 => ("none".to_owned(), "add `[data.glossary]` with `importer = \"glossary\"`"),
-                _ => (names, "keep one, and make an experiment of each"),
-            };
-            let message = format!("an experiment has one data set, found {found}");
-            self.faults.at("data", message, help);
+        if experiment.data.is_empty() && self.faults.is_sound("data") {
+            let help = "add `[data.glossary]` with `importer = \"glossary\"`";
+            self.faults.at("data", "an experiment has a data set, found none", help);
         }
         for (name, data) in &experiment.data {
             let at = KeyPath::from("data").key(name);
             self.data_path(data, &at);
+            self.columns(data, &at);
+            self.fields(data, &at);
             self.window(data, &at);
             self.require(data.limit != Some(0), at.key("limit"), "at least 1", 0);
             self.split(data, &at);
+        }
+    }
+
+    /// Checks what rows call the fields of their importer.
+    fn columns(&mut self, data: &Data, at: &KeyPath) {
+        let (importer, at) = (at.key("importer"), at.key("columns"));
+        if data.columns.is_empty() || !self.faults.is_sound(importer) {
+            return;
+        }
+        let (name, fields) = (data.importer.name(), data.importer.fields());
+        if fields.is_empty() {
+            let message = format!("the fields of `{name}` have fixed names");
+            self.faults.at(at, message, "remove `columns`, or choose another importer");
+            return;
+        }
+        let mut seen = BTreeMap::<&str, &str>::new();
+        for (field, column) in &data.columns {
+            let place = at.key(field);
+            if !fields.contains(&field.as_str()) {
+                let message = format!("`{name}` has no field `{field}`");
+                self.faults.at(place, message, remedy(field, "fields", fields.iter().copied()));
+                continue;
+            }
+            if !self.faults.is_sound(&place) {
+                continue;
+            }
+            if let (Column::Several(names), true) = (column, field != OPTIONS || column.names().len() < 2) {
+                let message = format!("`{field}` is in {} columns, expected one", names.len());
+                let help = match field == OPTIONS {
+                    true => "name the columns of two options or more, or the one that holds a list",
+                    false => "only `options` may have a column each",
+                };
+                self.faults.at(place, message, help);
+                continue;
+            }
+            for column in column.names() {
+                let message = match seen.insert(column, field) {
+                    _ if column.is_empty() => "a column has a name, found none".to_owned(),
+                    Some(other) => format!("the column `{column}` is `{other}` and `{field}`"),
+                    None => continue,
+                };
+                self.faults.at(&place, message, "name the column that is meant");
+            }
+        }
+    }
+
+    /// Checks which further fields are kept, and what unlocks the source.
+    fn fields(&mut self, data: &Data, at: &KeyPath) {
+        self.require_distinct(&data.fields, &at.key("fields"));
+        if !self.faults.is_sound(at.key("importer")) {
+            return;
+        }
+        if data.importer == Importer::Glossary {
+            for (index, field) in data.fields.iter().enumerate().filter(|(_, field)| *field != "fact") {
+                let message = format!("the glossary has no field `{field}`");
+                self.faults.at(
+                    at.key("fields").index(index),
+                    message,
+                    "its field is `fact`: what of a term is asked for",
+                );
+            }
+        }
+        if data.password.is_some() && data.importer != Importer::Teleqna {
+            let message = format!("`{}` reads no locked archive", data.importer.name());
+            self.faults.at(at.key("password"), message, "remove `password`, and unpack the file yourself");
         }
     }
 
@@ -56,12 +122,13 @@ impl Checking<'_, '_> {
         if !self.faults.is_sound(at.key("importer")) {
             return;
         }
-        match (&data.path, importer) {
-            (Some(_), Importer::Glossary) => {
+        let may_be_folder = importer.origin() == Origin::FileOrFolder;
+        match (&data.path, importer.origin()) {
+            (Some(_), Origin::Embedded) => {
                 let message = "the glossary is embedded and has no path";
                 self.faults.at(at.key("path"), message, "remove `path`, or choose another importer");
             }
-            (None, Importer::Glossary) => {}
+            (None, Origin::Embedded) => {}
             (None, _) => {
                 let path = at.key("path");
                 let message = format!("`{at}` names no file to import");
@@ -71,10 +138,18 @@ impl Checking<'_, '_> {
             (Some(path), _) => {
                 let shown = path.display();
                 // Opening a named pipe would wait for its writer.
-                let open = |data: fs::Metadata| if data.is_file() { File::open(path).map(Some) } else { Ok(None) };
+                let open = |found: fs::Metadata| match (found.is_file(), found.is_dir() && may_be_folder) {
+                    (true, _) => File::open(path).map(|_| Some(())),
+                    (_, true) => fs::read_dir(path).map(|_| Some(())),
+                    _ => Ok(None),
+                };
                 let message = match fs::metadata(path).and_then(open) {
-                    Ok(Some(_)) => return,
+                    Ok(Some(())) => return,
+                    Ok(None) if may_be_folder => format!("`{shown}` is no file and no folder"),
                     Ok(None) => format!("`{shown}` is no file"),
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound && may_be_folder => {
+                        format!("no file or folder at `{shown}`")
+                    }
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                         format!("no file at `{shown}`")
                     }
@@ -100,13 +175,19 @@ impl Checking<'_, '_> {
 
     fn split(&mut self, data: &Data, at: &KeyPath) {
         let (importer, at) = (at.key("importer"), &at.key("split"));
-        let Split { train, dev, test, group_by, .. } = data.split;
+        let Split { train, dev, test, all, group_by, .. } = data.split;
         if group_by == GroupBy::Given {
             let read = self.faults.is_sound(importer) && self.faults.is_sound(at);
-            if data.importer != Importer::Glossary && read {
-                let message = "only the glossary comes with its own division";
+            if !data.importer.divides() && read {
+                let message = format!("`{}` comes without its own division", data.importer.name());
                 self.faults.at(at.key("group-by"), message, "choose `document` or `example`");
+            } else if all.is_some() && read {
+                let message = "all is one split, and each example is in the one it says";
+                self.faults.at(at.key("all"), message, "remove `all`, or `group-by`");
             }
+            return;
+        }
+        if all.is_some() {
             return;
         }
         let mut in_range = true;
@@ -120,11 +201,6 @@ impl Checking<'_, '_> {
             let message = format!("the shares of train, dev and test sum to {sum}, not to 1");
             let help = "give all three; those left out are 0.8, 0.1 and 0.1";
             self.faults.at(at, message, help);
-        } else if in_range {
-            // Dev too: the report shows whether a teacher learned something before it taught.
-            for (share, key) in [(train, "train"), (dev, "dev"), (test, "test")] {
-                self.require(share > 0.0, at.key(key), "above 0", share);
-            }
         }
     }
 }

@@ -81,13 +81,13 @@ impl Checking<'_, '_> {
                 self.comparable(hypothesis, &claim.factor, models, sets, &at.key("metrics"));
             }
             Claim::Rank(claim) => {
-                self.columns([("of", &claim.of), ("with", &claim.with)], sets, &inside);
+                self.two_columns([("of", &claim.of), ("with", &claim.with)], sets, &inside);
                 self.selection(&claim.within, &inside.key("within"));
                 self.no_metrics(hypothesis, at);
                 return;
             }
             Claim::BestDiffers(claim) => {
-                self.columns([("of", &claim.of), ("by", &claim.by)], sets, &inside);
+                self.two_columns([("of", &claim.of), ("by", &claim.by)], sets, &inside);
                 self.selection(&claim.within, &inside.key("within"));
                 self.no_metrics(hypothesis, at);
                 return;
@@ -192,7 +192,7 @@ impl Checking<'_, '_> {
     }
 
     /// Checks the two columns of a claim on arms: metrics or quantities.
-    fn columns(&mut self, named: [(&str, &String); 2], sets: &[EvaluationSet], at: &KeyPath) {
+    fn two_columns(&mut self, named: [(&str, &String); 2], sets: &[EvaluationSet], at: &KeyPath) {
         for (key, name) in named {
             let at = at.key(key);
             if !QUANTITIES.contains(&name.as_str()) && self.faults.is_sound(&at) {

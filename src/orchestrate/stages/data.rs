@@ -1,6 +1,7 @@
 //! The stage `prepare` of a data set: imported, divided, and described.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
@@ -9,14 +10,18 @@ use serde::{Deserialize, Serialize};
 use super::around::Surroundings;
 use super::cost::{CHARACTERS_PER_TOKEN, Cost, Scene};
 use super::{Work, rows, with_hint};
+use crate::data::facts::{Values, facts, facts_of_texts};
 use crate::data::overlap::{Overlap, overlaps};
-use crate::data::{Example, SplitName, corpus, facts::facts, import, split, window};
-use crate::experiment::settings::Data;
+use crate::data::sizes::{self, Sizes};
+use crate::data::{
+    Document, Example, ImportError, SplitName, corpus, import, split, split_texts, texts as import_texts, window,
+};
+use crate::experiment::settings::{Data, Kind};
 use crate::files;
 use crate::orchestrate::kind::StageKind;
 
 /// Imports and divides data. Input: `source` unless the data is embedded. Output: `train.jsonl`,
-/// `dev.jsonl`, `test.jsonl`, `corpus.jsonl`, `wordings.jsonl`, `summary.json`.
+/// `dev.jsonl`, `test.jsonl` and `summary.json`; unless the data are texts `corpus.jsonl` and `wordings.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DataJob {
@@ -43,6 +48,7 @@ impl Work for DataJob {
 
     fn reset(&mut self) {
         self.data.path = None;
+        self.data.password = None;
     }
 
     fn cost(&self, scene: &Scene<'_>) -> Cost {
@@ -65,16 +71,22 @@ const WORDINGS: &str = "wordings.jsonl";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
-    /// Examples of train, dev and test.
-    pub examples: [u64; 3],
-    /// STUB
+    /// What the examples are.
     #[serde(default)]
-    pub kind: crate::experiment::settings::Kind,
+    pub kind: Kind,
+    /// Examples, or texts, of train, dev and test.
+    pub examples: [u64; 3],
+    /// How long those are; none in summaries that older versions left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizes: Option<[Sizes; 3]>,
+    /// Characters of the texts that pretraining reads; none in summaries that older versions left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub texts: Option<u64>,
     /// Rows left out, by reason.
     pub skipped: BTreeMap<String, u64>,
     /// Rows kept with a reservation, by reason.
     pub notes: BTreeMap<String, u64>,
-    /// What a group of examples is called: `document`, `term`, `group`, `context` or `question`.
+    /// What a group of examples is called: `document`, `term`, `group`, `context`, `conversation` or `question`.
     pub unit: String,
     /// Examples of dev and test whose question stands in train.
     pub overlaps: Vec<Overlap>,
@@ -92,42 +104,49 @@ pub fn split_file(data: &Path, split: SplitName) -> std::path::PathBuf {
     data.join(format!("{split}.jsonl"))
 }
 
-/// Reads a split of a prepared data set.
+/// Reads a split of a prepared data set of questions.
 ///
 /// # Errors
-/// A file that cannot be read.
+/// A file that cannot be read, or that holds texts.
 pub fn read_split(data: &Path, split: SplitName) -> anyhow::Result<Vec<Example>> {
     rows::read(&split_file(data, split))
 }
 
-/// Reads what pretraining reads of a prepared data set.
+/// Reads a split of a prepared data set of texts, one by one.
 ///
 /// # Errors
-/// A file that cannot be read.
-pub fn read_corpus(data: &Path) -> anyhow::Result<Vec<String>> {
-    rows::read(&data.join(CORPUS))
-}
-
-/// Reads the texts that tokenizers are trained on.
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn read_wordings(data: &Path) -> anyhow::Result<Vec<String>> {
-    rows::read(&data.join(WORDINGS))
-}
-
-/// STUB
+/// A file that cannot be read, or, where it is met, a row that is no text.
 pub fn documents(
     data: &Path,
     split: SplitName,
-) -> anyhow::Result<Box<dyn Iterator<Item = anyhow::Result<crate::data::Document>> + Send>> {
-    let rows: Vec<crate::data::Document> = rows::read(&split_file(data, split))?;
-    Ok(Box::new(rows.into_iter().map(Ok)))
+) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Document>> + use<>> {
+    rows::stream(&split_file(data, split))
 }
 
-/// STUB
+/// Reads what pretraining reads of a prepared data set, one by one: its corpus, or its texts of train.
+///
+/// # Errors
+/// As for [`documents`].
 pub fn texts(data: &Path) -> anyhow::Result<Box<dyn Iterator<Item = anyhow::Result<String>> + Send>> {
-    Ok(Box::new(read_corpus(data)?.into_iter().map(Ok)))
+    texts_or(data, CORPUS)
+}
+
+/// Reads the texts that tokenizers are trained on, one by one.
+///
+/// # Errors
+/// As for [`documents`].
+pub fn wordings(data: &Path) -> anyhow::Result<Box<dyn Iterator<Item = anyhow::Result<String>> + Send>> {
+    texts_or(data, WORDINGS)
+}
+
+/// Reads a file of texts that only data of questions have, else the texts of train.
+fn texts_or(data: &Path, name: &str) -> anyhow::Result<Box<dyn Iterator<Item = anyhow::Result<String>> + Send>> {
+    let file = data.join(name);
+    if file.exists() {
+        return Ok(Box::new(rows::stream(&file)?));
+    }
+    let train = rows::stream::<Document>(&split_file(data, SplitName::Train))?;
+    Ok(Box::new(train.map(|document| Ok(document?.text))))
 }
 
 /// Reads what a prepared data set holds.
@@ -143,8 +162,16 @@ pub fn read_summary(data: &Path) -> anyhow::Result<Summary> {
 /// Imports and divides a data set.
 ///
 /// # Errors
-/// See [`import()`] and [`split()`].
+/// See [`import()`], [`split()`] and their like for texts; a file that cannot be written.
 pub fn prepare(data: &Data, output: &Path) -> anyhow::Result<()> {
+    let summary = match data.importer.kind() {
+        Kind::Text => prepare_texts(data, output)?,
+        Kind::QuestionAnswer | Kind::Chat | Kind::Choice => prepare_questions(data, output)?,
+    };
+    Ok(files::write_json(&output.join("summary.json"), &summary)?)
+}
+
+fn prepare_questions(data: &Data, output: &Path) -> anyhow::Result<Summary> {
     let imported = import(data, Path::new("")).map_err(|error| with_hint(error.hint(), error))?;
     let mut splits =
         split(&imported.examples, &data.split, data.limit).map_err(|error| with_hint(error.hint(), error))?;
@@ -157,9 +184,11 @@ pub fn prepare(data: &Data, output: &Path) -> anyhow::Result<()> {
     for (name, examples) in parts {
         rows::write(&split_file(output, name), examples)?;
     }
-    let summary = Summary {
+    Ok(Summary {
         kind: data.importer.kind(),
         examples: parts.map(|(_, examples)| examples.len() as u64),
+        sizes: Some(parts.map(|(_, examples)| Sizes::of(examples, data.closed_book))),
+        texts: Some(texts.iter().map(|text| sizes::characters(text)).sum()),
         unit: imported.unit.to_owned(),
         facts: facts(data, &imported, &splits, windows, &overlaps, texts.len()),
         overlaps,
@@ -167,8 +196,67 @@ pub fn prepare(data: &Data, output: &Path) -> anyhow::Result<()> {
         skipped: imported.skipped,
         notes: imported.notes,
         checksum: imported.checksum,
-    };
-    Ok(files::write_json(&output.join("summary.json"), &summary)?)
+    })
+}
+
+/// Writes texts into the file of their split as they are read.
+fn prepare_texts(data: &Data, output: &Path) -> anyhow::Result<Summary> {
+    let texts = import_texts(data, Path::new("")).map_err(|error| with_hint(error.hint(), error))?;
+    let assigned = split_texts(&texts, &data.split, data.limit).map_err(|error| with_hint(error.hint(), error))?;
+    let (mut sizes, mut values) = ([Sizes::default(); 3], Values::default());
+    // Why the texts could not be read again, apart from why a file could not be written.
+    let mut unread: Option<ImportError> = None;
+    write_splits(output, |files| {
+        let mut unwritten: io::Result<()> = Ok(());
+        let read = texts.documents(&assigned.splits, &mut |split, document| {
+            if unwritten.is_err() {
+                return Ok(());
+            }
+            sizes[split as usize].add_text(&document.text);
+            values.add(&document.fields, Some(split));
+            let file = &mut *files[split as usize];
+            unwritten = serde_json::to_writer(&mut *file, &document)
+                .map_err(io::Error::from)
+                .and_then(|()| file.write_all(b"\n"));
+            Ok(())
+        });
+        unread = read.err();
+        unwritten
+    })?;
+    if let Some(error) = unread {
+        return Err(with_hint(error.hint(), error));
+    }
+    Ok(Summary {
+        kind: Kind::Text,
+        examples: sizes.map(|sizes| sizes.examples),
+        sizes: Some(sizes),
+        texts: Some(sizes[SplitName::Train as usize].whole),
+        unit: texts.unit.to_owned(),
+        facts: facts_of_texts(&texts, &assigned, &values),
+        overlaps: Vec::new(),
+        seed: data.split.seed,
+        skipped: texts.skipped,
+        notes: texts.notes,
+        checksum: texts.checksum,
+    })
+}
+
+/// Writes the files of all splits at once.
+fn write_splits(
+    output: &Path,
+    fill: impl FnOnce(&mut [&mut dyn Write; 3]) -> io::Result<()>,
+) -> Result<(), files::WriteError> {
+    let [train, dev, test] = SplitName::ALL.map(|split| split_file(output, split));
+    // One is written within the other; what goes wrong with an inner one is told as its own.
+    let (mut of_dev, mut of_test) = (Ok(()), Ok(()));
+    files::write_with(&train, |train| {
+        of_dev = files::write_with(&dev, |dev| {
+            of_test = files::write_with(&test, |test| fill(&mut [train, dev, test]));
+            Ok(())
+        });
+        Ok(())
+    })?;
+    of_dev.and(of_test)
 }
 
 #[cfg(test)]
@@ -191,8 +279,8 @@ mod tests {
         assert!(counted.iter().all(|&count| count > 100), "{counted:?}");
         // Pretraining reads no question; tokenizers know the words of all.
         let train = read_split(folder.path(), SplitName::Train).unwrap();
-        let corpus = read_corpus(folder.path()).unwrap();
-        let wordings = read_wordings(folder.path()).unwrap();
+        let corpus = texts(folder.path()).unwrap().collect::<anyhow::Result<Vec<_>>>().unwrap();
+        let wordings = super::wordings(folder.path()).unwrap().collect::<anyhow::Result<Vec<_>>>().unwrap();
         assert_eq!(wordings.len(), corpus.len() + train.len());
         for text in corpus {
             assert!(!text.contains('?') && !text.contains("Question:") && !text.contains("Answer:"), "{text}");
@@ -249,6 +337,45 @@ mod tests {
         assert!(fact(&summary, "the test asks").starts_with("other questions,"), "{:?}", summary.facts);
         assert!(fact(&summary, "prompts show").starts_with("a control: 40 characters on each side of the gold answer"));
         assert!(fact(&told("closed-book = true"), "prompts show").contains("closed book"));
+    }
+
+    /// Returns the checksum of everything that stages read of data with these settings.
+    fn prepared(settings: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        prepare(&toml::from_str(settings).unwrap(), folder.path()).unwrap();
+        let mut hasher = blake3::Hasher::new();
+        for name in ["train.jsonl", "dev.jsonl", "test.jsonl", CORPUS, WORDINGS] {
+            hasher.update(&std::fs::read(folder.path().join(name)).unwrap());
+        }
+        hasher.finalize().to_hex()[..16].to_owned()
+    }
+
+    #[test]
+    fn prepared_data_never_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rows.jsonl");
+        let row = |id: usize| {
+            let context = format!("Passage {} has {} words and says x{id} of it.", id / 3, id % 7);
+            format!(
+                "{{\"id\": {id}, \"question\": \"q{}?\", \"answers\": [\"x{id}\", \"y\"], \"context\": {context:?}}}\n",
+                id % 50
+            )
+        };
+        std::fs::write(&file, (0..60).map(row).collect::<String>()).unwrap();
+        let rows = |settings: &str| prepared(&format!("importer = \"jsonl\"\npath = {file:?}\n{settings}"));
+        // Stored once: a change would divide the data of published studies anew.
+        eprintln!("{} {}", prepared("importer = \"glossary\"\nsplit.group-by = \"given\""), "");
+        eprintln!("{} {}", prepared("importer = \"glossary\"\nlimit = 500"), "");
+        eprintln!("{} {}", rows(""), "");
+        eprintln!("{} {}", rows("window = 8\nlimit = 50\nsplit = { seed = 7, group-by = \"example\" }"), "");
+        if std::path::Path::new("/work/shared/data/telequad/TeleQuAD-v4-full.json").exists() {
+            eprintln!(
+                "TQ {}",
+                prepared(
+                    "importer = \"telequad\"\npath = \"/work/shared/data/telequad/TeleQuAD-v4-full.json\"\nwindow = 100\nlimit = 3000"
+                )
+            );
+        }
     }
 
     #[test]

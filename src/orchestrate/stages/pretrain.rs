@@ -86,7 +86,7 @@ impl Work for PretrainJob {
 fn pretrain(job: &PretrainJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
     let compute = around.compute_in(job.precision);
     let tokenizer = model::tokenizer(around.inputs.get("tokenizer")?)?;
-    let texts = data::read_corpus(around.inputs.get("data")?)?;
+    let texts = data::texts(around.inputs.get("data")?)?.collect::<anyhow::Result<Vec<String>>>()?;
     let length = job.training.max_length.min(job.model.positions);
     let sequences = pretraining_sequences(&tokenizer, &texts, length);
     let config = Config::scratch(&job.model, tokenizer.len(), tokenizer.eos());

@@ -42,7 +42,10 @@ impl Work for TokenizerJob {
     fn run(&self, around: Surroundings<'_>) -> anyhow::Result<()> {
         let tokenizer = match &self.tokenizer {
             TokenizerSource::File { .. } => Tokenizer::load(around.inputs.get("source")?),
-            trained => Tokenizer::train(trained, &data::read_wordings(around.inputs.get("data")?)?),
+            trained => {
+                let texts = data::wordings(around.inputs.get("data")?)?.collect::<anyhow::Result<Vec<String>>>()?;
+                Tokenizer::train(trained, &texts)
+            }
         };
         let tokenizer = tokenizer.map_err(|error| with_hint(error.hint(), error))?;
         Ok(tokenizer.save(&around.folder.output())?)
