@@ -127,7 +127,7 @@ fn strata<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
         let name = plots::strata_name(study, division);
         blocks.extend(findings.figures.iter().filter(|figure| figure.name == name).map(Block::Figure));
         if !division.claims.is_empty() {
-            tables(blocks, findings, &[&claims_name(division, findings.divisions.len() == 1)]);
+            tables(blocks, findings, &[&claims_name(study, division, findings.divisions.len() == 1)]);
         }
     }
 }
