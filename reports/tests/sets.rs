@@ -122,3 +122,30 @@ fn programs_get_sets_strata_and_claims() {
     assert_eq!(summary["hypotheses"][5]["metrics"][0]["estimate"]["unit"], "arm");
     assert_eq!(summary["hypotheses"][2]["claim"]["not-worse"]["margin"], 0.1);
 }
+
+#[test]
+fn strata_without_number_are_not_printed_and_it_is_said() {
+    let (mut study, mut records) = golden::sets();
+    let is_kept = |metric: &str| metric == "support/rouge-l";
+    study.metrics.retain(|metric| is_kept(metric.key()));
+    study.hypotheses.truncate(1);
+    study.hypotheses[0].metrics = vec!["support/rouge-l".into()];
+    records.retain(|record| record.metric == "rouge-l");
+    for record in &mut records {
+        let question: usize = record.example[1..].parse().unwrap();
+        record.stratum = Some(format!("case {}", question % 61));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let resampling = Resampling { resamples: 100, level: 0.95, seed: 1 };
+    let report = render(&study, &records, folder.path(), Options { resampling, pdf: false, figures: true }).unwrap();
+    let text = read(&report.markdown);
+    assert!(
+        text.contains("61 strata are too many columns for a page: see tables/strata-support-rouge-l.csv."),
+        "{text}"
+    );
+    assert!(text.contains("No heat map: 61 strata in a row cannot be told apart."));
+    assert!(!folder.path().join("figures/heatmap-strata-support.svg").exists());
+    let table = read(&folder.path().join("tables/strata-support-rouge-l.csv"));
+    assert!(table.lines().nth(3).unwrap().ends_with(",too few"), "{table}");
+    assert!(read(&folder.path().join("tables/claims-by-stratum.csv")).contains("too few: 2 questions"));
+}

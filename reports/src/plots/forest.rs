@@ -85,11 +85,13 @@ fn row(scene: &mut Scene, axis: &Axis, metric: &MetricAnswer, y: f64, text_at: f
         scene.circle((axis.at(value), y), 3.0, colour, ring);
     }
     if metric.contrast.is_none() {
-        let text = format!("not on this scale ({}s)", estimate.unit);
-        let beside_zero = axis.at(0.0) + 5.0;
-        let room = width_of(&text, SMALL, false);
-        let at = if beside_zero + room <= axis.to { beside_zero } else { axis.at(0.0) - 5.0 - room };
-        scene.text((at, y), text, Style::new(SMALL, FAINT));
+        // Beside the line of zero, on the side that has more room.
+        let zero = axis.at(0.0);
+        let (right, left) = (axis.to - zero - 5.0, zero - axis.from - 5.0);
+        let text = fit("not on this scale", SMALL, false, right.max(left));
+        let style = Style::new(SMALL, FAINT);
+        let (at, style) = if right >= left { (zero + 5.0, style) } else { (zero - 5.0, style.end()) };
+        scene.text((at, y), text, style);
     }
     let digits = estimate.decimals;
     let text = format!(
@@ -185,6 +187,6 @@ mod tests {
         let said = |wanted: &str| {
             scene.shapes.iter().any(|shape| matches!(shape, Shape::Text { text, .. } if text.contains(wanted)))
         };
-        assert!(circles == 3 && said("not on this scale (arms)"), "{:?}", scene.shapes);
+        assert!(circles == 3 && said("not on this scale"), "{:?}", scene.shapes);
     }
 }
