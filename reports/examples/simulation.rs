@@ -1,6 +1,6 @@
 //! How often verdicts are false where there is no effect, and how often an effect of the promised size is found.
 //!
-//! `cargo run -p tutelage-reports --example simulation [STUDIES]` prints three tables in Markdown; 1,000 studies
+//! `cargo run -p tutelage-reports --example simulation [STUDIES]` prints four tables in Markdown; 1,000 studies
 //! per cell unless told otherwise. Seeded: it always prints the same.
 //!
 //! A study compares two arms on 150 questions in 25 groups. The quality of an answer is the sum of independent
@@ -229,6 +229,35 @@ fn false_verdicts(studies: u64, measures: &[Measure], what: &str) {
     println!();
 }
 
+/// How often an effect as large as the margin is taken for none.
+fn false_margins(studies: u64) {
+    const MARGIN: f64 = 1.0;
+    println!(
+        "False claims of \"not worse\" and \"equivalent\" in {studies} studies with an effect of just the margin, in per cent with 95 % intervals; nominal 5:\n"
+    );
+    println!("| Claim | Seeds differ | 1 seed | 2 seeds | 3 seeds | 5 seeds |");
+    println!("|---|---|--:|--:|--:|--:|");
+    for (name, shift) in [("not worse", -MARGIN), ("equivalent", MARGIN)] {
+        for seed_variance in [0.0, SEED_VARIANCE] {
+            let holds = |inference: &&Inference| {
+                let inside = |margin: f64| inference.one_sided(margin).value < ALPHA;
+                let above = inference.effect() > -MARGIN && inside(-MARGIN);
+                above && (name == "not worse" || (inference.effect() < MARGIN && inside(MARGIN)))
+            };
+            let rate = |seeds: usize| {
+                let cell = Cell { measure: Measure::Continuous, sizes: Sizes::Equal, seeds, seed_variance };
+                match seeds {
+                    1 if seed_variance > 0.0 => "\u{2013}".to_owned(),
+                    _ => share(cell.studies(shift, studies).iter().filter(holds).count(), studies),
+                }
+            };
+            let differ = if seed_variance > 0.0 { "yes" } else { "no" };
+            println!("| {name} | {differ} | {} |", [1, 2, 3, 5].map(rate).join(" | "));
+        }
+    }
+    println!();
+}
+
 fn false_families(studies: u64) {
     let cell = Cell { measure: Measure::Continuous, sizes: Sizes::Equal, seeds: 3, seed_variance: SEED_VARIANCE };
     let any = |study: u64| {
@@ -300,6 +329,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let alike = [Measure::Continuous, Measure::Binary, Measure::Bleu];
     false_verdicts(studies, &alike, "both arms of one law");
     false_families(studies);
+    false_margins(studies);
     false_verdicts(studies, &[Measure::Skewed], "one arm of a skewed law with the same mean");
     power(studies);
     Ok(())

@@ -55,7 +55,8 @@ pub struct Rendered {
 /// as such; the rest of the report stands.
 ///
 /// # Errors
-/// Faults in the study (see [`Study::check`]) and in the records (see [`Scores::new`]), and files that cannot be written.
+/// Faults in the study (see [`Study::check`]) and in the records (see [`Scores::new`]), and files that cannot be
+/// written.
 pub fn render(study: &Study, records: &[Record], out: &Path, options: Options) -> Result<Rendered> {
     study.check()?;
     create_folder(out)?;

@@ -130,6 +130,12 @@ impl Study {
             let set = named(metric.set.as_deref());
             return fault(format!("metric `{}` is of the evaluation set {set}, which is not there", metric.name));
         }
+        let is_twice = |(place, metric): &(usize, &Metric)| {
+            self.metrics[..*place].iter().any(|before| before.name == metric.name && before.set == metric.set)
+        };
+        if let Some((_, metric)) = self.metrics.iter().enumerate().find(is_twice) {
+            return fault(format!("metric `{}` is twice in one evaluation set", metric.name));
+        }
         let metrics = self.metrics.iter().map(Metric::key);
         let columns: Vec<&str> = metrics.chain(self.quantities.iter().map(|quantity| quantity.name.as_str())).collect();
         match columns.iter().enumerate().find(|(place, column)| columns[..*place].contains(column)) {
@@ -682,6 +688,7 @@ pub(crate) mod tests {
         assert!(fault(&|s| s.metrics[1].column = "a/f1".into()).contains("have the column `a/f1`"));
         assert!(fault(&|s| s.metrics[1].set = None).contains("`f1` is of the evaluation set without a name, which"));
         assert!(fault(&|s| s.sets[1].name = Some("a".into())).contains("two evaluation sets are called `a`"));
+        assert!(fault(&|s| s.metrics[1].set = Some("a".into())).contains("metric `f1` is twice"));
         assert!(fault(&|s| s.sets.clear()).contains("no evaluation set"));
     }
 

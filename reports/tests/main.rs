@@ -2,4 +2,5 @@
 
 mod golden;
 mod report;
+mod sets;
 mod statistics;

@@ -62,6 +62,7 @@ impl Kind for BestDiffers<'_> {
     fn test(&self, ground: &Ground<'_>, _column: &str) -> Result<Tested, String> {
         let study = ground.study;
         let (of, by) = (Column::find(ground, self.of)?, Column::find(ground, self.by)?);
+        column::check_stratum(ground, &[of, by])?;
         let arms = column::arms(study, self.within)?;
         if arms.len() < 2 {
             return Err(format!("{} selected: expected at least two", number::counted(arms.len(), "arm")));

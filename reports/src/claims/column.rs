@@ -34,6 +34,20 @@ pub(super) fn arms<'s>(study: &'s Study, within: &BTreeMap<String, String>) -> R
     if gaps.is_empty() { Ok(arms) } else { Err(gaps.join("; ")) }
 }
 
+/// Checks that a stratum, if any, leaves some examples out.
+///
+/// # Errors
+/// That the columns are quantities, which have no examples.
+pub(super) fn check_stratum(ground: &Ground<'_>, columns: &[Column<'_>]) -> Result<(), String> {
+    let has_examples = columns.iter().any(|column| matches!(column, Column::Metric(_)));
+    match ground.stratum {
+        Some(stratum) if !has_examples => {
+            Err(format!("stratum `{stratum}` is named, and none of the columns is measured on examples"))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl<'s> Column<'s> {
     /// Finds a metric or a quantity.
     ///

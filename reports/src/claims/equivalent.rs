@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn p_is_the_larger_of_two() {
-        // statsmodels' ttost_paired is two t tests: of 40 differences, at 0.1 on either side.
+        // As two t tests, of 40 differences and 0.1 on either side, but for flips of signs.
         let tested = test(0.02, 0.1, &[3]);
         let contrast = tested.contrast.as_ref().unwrap();
         let student = statrs::distribution::StudentsT::new(0.0, 1.0, 39.0).unwrap();

@@ -310,12 +310,13 @@ pub(crate) mod tests {
     pub(crate) struct World {
         pub(crate) study: Study,
         pub(crate) records: Vec<Record>,
+        pub(crate) stratum: Option<String>,
     }
 
     impl World {
         /// Crosses `sft` in both and none with `teacher` in llama and mistral; 40 questions at each seed.
         pub(crate) fn crossed(seeds: &[u64], value: impl Fn(&str, &str, u64, usize) -> f64) -> Self {
-            let mut world = Self { study: empty(), records: Vec::new() };
+            let mut world = Self { study: empty(), records: Vec::new(), stratum: None };
             world.study.seeds = seeds.to_vec();
             world.study.metrics = vec![metric("f1")];
             for sft in ["both", "none"] {
@@ -333,7 +334,7 @@ pub(crate) mod tests {
 
         /// Up to nine arms that score so much on average, with one seed and 33 questions.
         pub(crate) fn of_arms(values: &[f64]) -> Self {
-            let mut world = Self { study: empty(), records: Vec::new() };
+            let mut world = Self { study: empty(), records: Vec::new(), stratum: None };
             world.study.seeds = vec![1];
             world.study.metrics = vec![metric("f1")];
             for (place, value) in values.iter().enumerate() {
@@ -382,7 +383,8 @@ pub(crate) mod tests {
         pub(crate) fn test(&self, claim: &Claim, column: &str) -> Result<Tested, String> {
             let scores = Scores::new(&self.study, &self.records).unwrap();
             let resampling = Resampling { resamples: 2_000, ..Resampling::default() };
-            kind(claim).test(&Ground { study: &self.study, scores: &scores, stratum: None, resampling }, column)
+            let ground = Ground { study: &self.study, scores: &scores, stratum: self.stratum.as_deref(), resampling };
+            kind(claim).test(&ground, column)
         }
 
         /// Tests what cannot be tested.

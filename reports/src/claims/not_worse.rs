@@ -99,7 +99,6 @@ mod tests {
 
     #[test]
     fn many_units_come_to_the_t_test() {
-        // scipy: with d the differences, 20 times (0.01 q % 7 ...), ttest_1samp(d, -0.1, alternative="greater").
         let tested = test(-0.05, 0.1, &[3]);
         let contrast = tested.contrast.as_ref().unwrap();
         let t = (contrast.effect + 0.1) / contrast.error;

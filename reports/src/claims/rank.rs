@@ -40,6 +40,7 @@ impl Kind for Rank<'_> {
     fn test(&self, ground: &Ground<'_>, _column: &str) -> Result<Tested, String> {
         let study = ground.study;
         let columns = [Column::find(ground, self.of)?, Column::find(ground, self.with)?];
+        column::check_stratum(ground, &columns)?;
         let arms = column::arms(study, self.within)?;
         if arms.len() < kendall::FEWEST {
             let arms = number::counted(arms.len(), "arm");
@@ -56,17 +57,17 @@ impl Kind for Rank<'_> {
         })?;
         let interval = found.interval(1.0 - ground.resampling.level);
         let examples = columns.iter().filter_map(|column| match column {
-            Column::Metric(metric) => measured(ground, metric.key()).ok().map(|(_, set)| set.task.example()),
+            Column::Metric(metric) => {
+                measured(ground, metric.key()).ok().map(|(_, set)| format!("{}s", set.task.example()))
+            }
             Column::Quantity(_) => None,
         });
-        let mut examples: Vec<&str> = examples.collect();
+        let mut examples: Vec<String> = examples.collect();
         examples.dedup();
+        let of = ground.stratum.map_or(String::new(), |stratum| format!(" of {stratum}"));
         let on = match examples.as_slice() {
             [] => String::new(),
-            some => format!(
-                ", measured on these {}",
-                some.iter().map(|e| format!("{e}s")).collect::<Vec<_>>().join(" and ")
-            ),
+            some => format!(", measured on these {}{of}", some.join(" and ")),
         };
         Ok(Tested {
             estimate: Estimate {
@@ -156,6 +157,14 @@ mod tests {
         assert_eq!(world.problem(&claim(), ""), "arm `a1` has no value of `dev-loss`");
         world.study.quantities.clear();
         assert_eq!(world.problem(&claim(), ""), "the study has no metric and no quantity `dev-loss`");
+    }
+
+    #[test]
+    fn quantities_have_no_strata() {
+        let mut world = World::of_arms(&[1.0, 2.0, 3.0, 4.0]).with_quantity(|place, _| place as f64);
+        world.stratum = Some("billing".into());
+        let claim = Claim::Rank { of: "dev-loss".into(), with: "dev-loss".into(), within: BTreeMap::new() };
+        assert!(world.problem(&claim, "").contains("none of the columns is measured on examples"));
     }
 
     #[test]

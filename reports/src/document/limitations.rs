@@ -29,7 +29,9 @@ pub(super) fn limitations(findings: &Findings) -> Vec<String> {
         }
     };
     limits.push(format!("{test}: intervals say what to expect of others like them, and nothing of other subjects."));
-    if !study.arms.is_empty() && !study.arms.iter().any(|arm| arm.role == Role::Control) {
+    // Where it is told what was trained and nothing was distilled, there is nothing to be told apart.
+    let distils = study.training.is_empty() || study.training.iter().any(|training| training.stage == "distill");
+    if !study.arms.is_empty() && distils && !study.arms.iter().any(|arm| arm.role == Role::Control) {
         limits.push(
             "No arm was trained without a teacher for as many steps: what distillation adds to longer training is not told apart."
                 .to_owned(),

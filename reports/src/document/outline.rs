@@ -9,6 +9,9 @@ use super::{content, limitations, setting, sources, words};
 use crate::tables::{claims_name, stem};
 use crate::{plots, seeds};
 
+/// Most strata that a table on a page has columns for.
+const MOST_COLUMNS: usize = 10;
+
 /// Draws up the report.
 pub fn outline<'a>(findings: &'a Findings<'a>) -> Document<'a> {
     let study = findings.study;
@@ -111,23 +114,26 @@ fn strata<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
         blocks.push(Block::Heading(format!("By {}{of}", division.field)));
         let Some(set) = study.sets.iter().find(|set| set.name == division.set) else { continue };
         let Some(metric) = plots::chief_of(study, set).or_else(|| study.metrics_of(set).next()) else { continue };
-        tables(blocks, findings, &[&format!("strata-{}", stem(study, metric))]);
-        let others = study.metrics_of(set).count() > 1;
-        let elsewhere = if others { "The other metrics of the set are in tables/strata-NAME.csv." } else { "" };
-        let strata = division.strata.len();
-        let skipped = if strata > plots::MOST_STRATA {
-            format!("No heat map: {strata} strata in a row cannot be told apart.")
+        let (strata, mut notes) = (division.strata.len(), Vec::new());
+        if strata > MOST_COLUMNS {
+            let file = stem(study, metric);
+            notes.push(format!("{strata} strata are too many columns for a page: see tables/strata-{file}.csv."));
         } else {
-            String::new()
-        };
-        let notes: Vec<&str> = [elsewhere, &skipped].into_iter().filter(|note| !note.is_empty()).collect();
+            tables(blocks, findings, &[&format!("strata-{}", stem(study, metric))]);
+        }
+        if study.metrics_of(set).count() > 1 {
+            notes.push("The other metrics of the set are in tables/strata-NAME.csv.".to_owned());
+        }
+        if strata > plots::MOST_STRATA {
+            notes.push(format!("No heat map: {strata} strata in a row cannot be told apart."));
+        }
         if !notes.is_empty() {
             blocks.push(Block::Note(notes.join(" ")));
         }
         let name = plots::strata_name(study, division);
         blocks.extend(findings.figures.iter().filter(|figure| figure.name == name).map(Block::Figure));
         if !division.claims.is_empty() {
-            tables(blocks, findings, &[&claims_name(division, findings.divisions.len() == 1)]);
+            tables(blocks, findings, &[&claims_name(study, division, findings.divisions.len() == 1)]);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The effects of all hypotheses with their intervals, on one scale free of units.
 
 use super::axis::{Axis, Scale};
+use super::paint::width as width_of;
 use super::palette::{BAND, FAINT, GRID, INK, series};
-use super::panel::{MEDIUM, SMALL, fit, horizontal_axis, wrap};
+use super::panel::{MEDIUM, SMALL, fit, fit_name, horizontal_axis, wrap};
 use super::scene::{Colour, Scene, Style};
 use crate::claims;
 use crate::hypotheses::{Answer, MetricAnswer, Verdict};
@@ -15,7 +16,10 @@ pub(super) fn forest(answers: &[Answer], width: f64) -> Option<Scene> {
     if !answers.iter().flat_map(|answer| &answer.metrics).any(tested) {
         return None;
     }
-    let (claim, metric_width, right) = (158.0, 58.0, 128.0);
+    let labels = answers.iter().flat_map(|answer| &answer.metrics).map(|metric| width_of(&metric.label, SMALL, false));
+    // Names of sets behind those of metrics need more room.
+    let metric_width = (labels.fold(0.0, f64::max) + 8.0).clamp(58.0, 100.0);
+    let (claim, right) = (158.0, 128.0);
     let (left, end) = (claim + metric_width, width - right);
     let step = 12.0;
     let top = 18.0;
@@ -32,7 +36,10 @@ pub(super) fn forest(answers: &[Answer], width: f64) -> Option<Scene> {
     horizontal_axis(&mut scene, &axis, top - 4.0, bottom, 5, true);
     scene.line(&[(axis.at(0.0), top - 4.0), (axis.at(0.0), bottom)], 1.0, FAINT);
     let title = Style::new(MEDIUM, INK).middle();
-    scene.text(((left + end) / 2.0, bottom + 20.0), "Standardised effect (positive favours the claim)", title);
+    let has_margins = answers.iter().any(|answer| claims::kind(&answer.claim).margin().is_some());
+    let favours = if has_margins { "the better side" } else { "the claim" };
+    let text = format!("Standardised effect (positive favours {favours})");
+    scene.text(((left + end) / 2.0, bottom + 20.0), text, title);
     scene.text((end + 10.0, top - 10.0), "Effect [CI (Holm)], unit of the metric", Style::new(SMALL, FAINT));
 
     let mut y = top + step / 2.0;
@@ -47,7 +54,7 @@ pub(super) fn forest(answers: &[Answer], width: f64) -> Option<Scene> {
         }
         for (line, metric) in answer.metrics.iter().enumerate() {
             let at = y + line as f64 * step;
-            let label = fit(&metric.label, SMALL, false, metric_width - 8.0);
+            let label = fit_name(&metric.label, SMALL, false, metric_width - 8.0);
             scene.text((left - 6.0, at), label, Style::new(SMALL, INK).end());
             if let Some(margin) = margin(answer, metric) {
                 band(&mut scene, &axis, margin, (at, step));
@@ -78,8 +85,13 @@ fn row(scene: &mut Scene, axis: &Axis, metric: &MetricAnswer, y: f64, text_at: f
         scene.circle((axis.at(value), y), 3.0, colour, ring);
     }
     if metric.contrast.is_none() {
-        let middle = Style::new(SMALL, FAINT).middle();
-        scene.text(((axis.from + axis.to) / 2.0, y), format!("not on this scale ({}s)", estimate.unit), middle);
+        // Beside the line of zero, on the side that has more room.
+        let zero = axis.at(0.0);
+        let (right, left) = (axis.to - zero - 5.0, zero - axis.from - 5.0);
+        let text = fit("not on this scale", SMALL, false, right.max(left));
+        let style = Style::new(SMALL, FAINT);
+        let (at, style) = if right >= left { (zero + 5.0, style) } else { (zero - 5.0, style.end()) };
+        scene.text((at, y), text, style);
     }
     let digits = estimate.decimals;
     let text = format!(
@@ -175,6 +187,6 @@ mod tests {
         let said = |wanted: &str| {
             scene.shapes.iter().any(|shape| matches!(shape, Shape::Text { text, .. } if text.contains(wanted)))
         };
-        assert!(circles == 3 && said("not on this scale (arms)"), "{:?}", scene.shapes);
+        assert!(circles == 3 && said("not on this scale"), "{:?}", scene.shapes);
     }
 }

@@ -11,6 +11,9 @@ use crate::statistics::P;
 /// Cohen (1988) is 0.8.
 const FULL: [f64; 9] = [0.8, 1.2, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0];
 
+/// Width of the scale of standardised effects in points.
+const BAR: f64 = 40.0;
+
 /// Least width of a cell that holds the digits of a value, in points; colour alone is left in narrower ones.
 const NARROW: f64 = 14.0;
 
@@ -89,7 +92,24 @@ impl Colours {
     /// The colours of differences in the unit of a metric, which have no size that is large as such.
     pub(super) fn of_differences(rows: &[Row]) -> Self {
         let full = Some(Self::largest(rows)).filter(|largest| *largest > 0.0).unwrap_or(1.0);
-        Self { full, small: full / 4.0, decimals: number::digits([full]) }
+        let decimals = match full {
+            full if full >= 100.0 => 0,
+            full if full >= 10.0 => 1,
+            full if full >= 0.1 => 2,
+            _ => 3,
+        };
+        Self { full, small: full / 4.0, decimals }
+    }
+
+    /// Whether effects are standardised, which has a meaning of small and large.
+    fn is_standardised(self) -> bool {
+        self.small == SMALL_EFFECT
+    }
+
+    /// Width of the scale with its labels in points.
+    fn width(self) -> f64 {
+        let label = super::paint::width(&number::signed(self.full, self.decimals), SMALL, false);
+        if self.is_standardised() { BAR } else { (22.0 + label).max(BAR) }
     }
 
     fn largest(rows: &[Row]) -> f64 {
@@ -112,7 +132,7 @@ impl Colours {
 pub(super) fn heatmap(columns: &[String], rows: &[Row], colours: Colours, width: f64) -> Scene {
     let longest = rows.iter().map(|row| super::paint::width(&row.label, MEDIUM, false));
     let head = (longest.fold(0.0, f64::max) + 9.0).min(width * 0.3);
-    let bar = 40.0;
+    let bar = colours.width();
     let cell_width = (width - head - bar) / columns.len() as f64;
     // Heads stand upright where a word would touch its neighbour: all alike, at one size.
     let fits = |word: &str| super::paint::width(word, SMALL, true) <= cell_width - 4.0;
@@ -194,8 +214,8 @@ fn colour_bar(scene: &mut Scene, colours: Colours, (x, y): (f64, f64), height: f
     }
     scene.frame((x, y), (8.0, height), 0.5, FAINT);
     let full = colours.full;
-    let is_standardised = colours.small == SMALL_EFFECT;
-    let inner = [LARGE_EFFECT, -LARGE_EFFECT].into_iter().filter(|_| is_standardised && full > 1.5 * LARGE_EFFECT);
+    let is_long = colours.is_standardised() && full > 1.5 * LARGE_EFFECT;
+    let inner = [LARGE_EFFECT, -LARGE_EFFECT].into_iter().filter(|_| is_long);
     for value in [full, 0.0, -full].into_iter().chain(inner) {
         let share = colours.share(value);
         // At the ends the label stays beside the bar.

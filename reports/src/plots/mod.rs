@@ -28,6 +28,7 @@ use crate::standings::Standings;
 use crate::statistics::{P, Resampling, holm::multipliers, moments};
 use crate::strata::{Division, Values};
 use crate::study::{EvaluationSet, Metric, Role, Study};
+use crate::tables::set_stem;
 use crate::vocabulary;
 use crate::{Error, Result};
 
@@ -197,7 +198,7 @@ fn maps(study: &Study, rows: &[heatmap::Row], name: &str) -> Vec<Map> {
             cells: shown.iter().map(|&place| row.cells[place].clone()).collect(),
         };
         Map {
-            name: named.map_or(name.to_owned(), |set| format!("{name}-{}", file_stem(set))),
+            name: named.map_or(name.to_owned(), |_| format!("{name}-{}", set_stem(study, named))),
             set: named.map(str::to_owned),
             columns: shown.iter().map(|&place| study.metrics[place].label.clone()).collect(),
             rows: rows.iter().map(of_row).collect(),
@@ -215,8 +216,9 @@ pub(crate) const MOST_STRATA: usize = 60;
 
 /// Name of the heat map of a set's strata.
 pub(crate) fn strata_name(study: &Study, division: &Division) -> String {
-    let of = study.name_of(division.set.as_deref()).map_or(String::new(), |set| format!("-{}", file_stem(set)));
-    format!("heatmap-strata{of}")
+    let name = "heatmap-strata";
+    let named = study.name_of(division.set.as_deref());
+    named.map_or(name.to_owned(), |_| format!("{name}-{}", set_stem(study, named)))
 }
 
 /// Draws arms by strata on the chief metric of a set; nothing where its values do not compare or strata are too many.

@@ -156,6 +156,7 @@ fn student_tail(degrees: f64, t: f64) -> f64 {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::expected::{expected, numbers};
     use super::super::moments;
     use super::super::paired_t::paired_t;
     use super::*;
@@ -168,6 +169,28 @@ mod tests {
         let (inference, wanted) = (Inference::new(&units, &[0.2], RESAMPLING), permutation(&units, RESAMPLING));
         assert_eq!((inference.p(), inference.interval(0.1)), (wanted.p(), wanted.interval(0.1)));
         assert_eq!(inference.error(), units.variance().sqrt());
+    }
+
+    #[test]
+    fn one_sided_tests_of_many_pairs_agree_with_scipy_and_statsmodels() {
+        let mut compared = 0;
+        for case in expected()["paired"].as_array().unwrap() {
+            let differences = numbers(&case["differences"]);
+            if differences.len() < 40 {
+                continue;
+            }
+            let units = Units::each(&differences);
+            let inference = Inference::new(&units, &[units.mean()], Resampling { resamples: 20_000, ..RESAMPLING });
+            let wanted = |name: &str| case["margin"][name].as_f64().unwrap();
+            let margin = wanted("margin");
+            let [low, high] = [-margin, margin].map(|margin| inference.one_sided(margin).value);
+            assert!((low - wanted("not_worse")).abs() < 0.005, "{low} {}", wanted("not_worse"));
+            assert!((low.max(high) - wanted("tost")).abs() < 0.005, "{low} {high} {}", wanted("tost"));
+            let beyond = inference.one_sided(units.mean() + 1.5 * units.variance().sqrt()).value;
+            assert!((beyond - wanted("worse")).abs() < 0.01, "{beyond} {}", wanted("worse"));
+            compared += 1;
+        }
+        assert!(compared >= 3);
     }
 
     #[test]

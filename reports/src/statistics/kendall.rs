@@ -233,8 +233,8 @@ mod tests {
 
     #[test]
     fn limits_by_hand() {
-        // tau 0.6 of six has z = atanh(0.6) = ln 2 and, from the test, p 98/720: its error is ln 2 / 1.491 = 0.4648, and
-        // not sqrt(0.437 / 2) = 0.4674, which the upper limit goes by.
+        // tau 0.6 of six has z = atanh(0.6) = ln 2 and, from the test, p 98/720: its error is ln 2 / 1.491 = 0.4648.
+        // The upper limit goes by the larger sqrt(0.437 / 2) = 0.4674.
         let found = of(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2.0, 1.0, 4.0, 3.0, 6.0, 5.0]);
         close(found.p.value, 98.0 / 720.0, 1e-12);
         let Interval { low, high } = found.interval(0.05);

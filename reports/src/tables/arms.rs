@@ -1,6 +1,6 @@
 //! How the arms stand: one table of all metrics, and one per metric with intervals.
 
-use super::{Cell, Column, DIVERGED, Table, Value, file_stem, stem};
+use super::{Cell, Column, DIVERGED, Table, Value, set_stem, stem};
 use crate::number;
 use crate::record::Direction;
 use crate::standings::{Standing, Standings, is_share};
@@ -16,8 +16,14 @@ pub fn overviews(study: &Study, standings: &[Standings]) -> Vec<Table> {
     let of_set = |set: &EvaluationSet| {
         let metrics: Vec<_> = metrics.iter().copied().filter(|(metric, _)| metric.set == set.name).collect();
         let name = set.name.as_deref().unwrap_or("unnamed");
-        let table =
-            || overview(study, format!("overview-{}", file_stem(name)), &format!("the metrics of {name}"), &metrics);
+        let table = || {
+            overview(
+                study,
+                format!("overview-{}", set_stem(study, set.name.as_deref())),
+                &format!("the metrics of {name}"),
+                &metrics,
+            )
+        };
         (!metrics.is_empty()).then(table)
     };
     study.sets.iter().filter_map(of_set).collect()

@@ -40,6 +40,16 @@ pub(crate) fn stem(study: &Study, metric: &Metric) -> String {
     }
 }
 
+/// Name of the files of a set; numbered where two sets would have the same.
+pub(crate) fn set_stem(study: &Study, name: Option<&str>) -> String {
+    let of = |name: Option<&str>| file_stem(name.unwrap_or("unnamed"));
+    let before = study.sets.iter().map(|set| set.name.as_deref()).take_while(|other| *other != name);
+    match before.filter(|other| of(*other) == of(name)).count() {
+        0 => of(name),
+        more => format!("{}-{}", of(name), more + 1),
+    }
+}
+
 /// Holds a table, independent of any format.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Table {
@@ -228,5 +238,31 @@ impl Value {
             }
             Self::Absent => "\u{2013}".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::tests::{empty, metric, set};
+
+    #[test]
+    fn no_two_metrics_or_sets_share_a_file() {
+        let of =
+            |set: &str, name: &str| Metric { set: Some(set.into()), column: format!("{set}/{name}"), ..metric(name) };
+        let study = Study {
+            sets: vec![
+                set(Some("a/b"), "group"),
+                set(Some("a"), "group"),
+                set(Some("a-b"), "group"),
+                set(None, "group"),
+            ],
+            metrics: vec![of("a", "b-c"), of("a/b", "c"), of("a-b", "c"), of("a", "d")],
+            ..empty()
+        };
+        let stems: Vec<String> = study.metrics.iter().map(|metric| stem(&study, metric)).collect();
+        assert_eq!(stems, ["a-b-c", "a-b-c-2", "a-b-c-3", "a-d"]);
+        let stems: Vec<String> = study.sets.iter().map(|set| set_stem(&study, set.name.as_deref())).collect();
+        assert_eq!(stems, ["a-b", "a", "a-b-2", "unnamed"]);
     }
 }

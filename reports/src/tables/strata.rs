@@ -1,7 +1,7 @@
 //! Arms and claims in parts of a set.
 
 use super::arms::{arrow, divide, name};
-use super::{Cell, Column, DIVERGED, Table, Value, file_stem, stem};
+use super::{Cell, Column, DIVERGED, Table, Value, set_stem, stem};
 use crate::hypotheses::Verdict;
 use crate::number;
 use crate::strata::{ClaimByStratum, Division, FEWEST, Values};
@@ -62,7 +62,7 @@ pub fn claims_by_stratum(study: &Study, division: &Division, alone: bool) -> Tab
         Column::left("By itself"),
     ];
     let caption = format!("Claims by {}: exploratory, whatever the claim as a whole comes to.", division.field);
-    let mut table = Table::new(claims_name(division, alone), caption, columns);
+    let mut table = Table::new(claims_name(study, division, alone), caption, columns);
     for claim in &division.claims {
         let first = table.rows.len();
         claim_rows(&mut table, study, division, claim);
@@ -92,9 +92,12 @@ pub fn claims_by_stratum(study: &Study, division: &Division, alone: bool) -> Tab
 }
 
 /// Name of the table of claims by stratum; `alone` where no other set is divided.
-pub(crate) fn claims_name(division: &Division, alone: bool) -> String {
-    let of = division.set.as_deref().filter(|_| !alone).map_or(String::new(), |set| format!("-{}", file_stem(set)));
-    format!("claims-by-stratum{of}")
+pub(crate) fn claims_name(study: &Study, division: &Division, alone: bool) -> String {
+    if alone {
+        "claims-by-stratum".to_owned()
+    } else {
+        format!("claims-by-stratum-{}", set_stem(study, division.set.as_deref()))
+    }
 }
 
 fn claim_rows(table: &mut Table, study: &Study, division: &Division, claim: &ClaimByStratum) {
