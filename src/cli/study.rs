@@ -1,7 +1,7 @@
 //! Opening an experiment: what the commands on experiments have in common.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -11,8 +11,10 @@ use super::output::{Format, Output};
 use crate::data::template::response;
 use crate::data::{Example, ImportError, SplitError, Tokenizer, import, split};
 use crate::evaluate::locate::{self, LocateError};
-use crate::experiment::settings::{Experiment, Kind, Model, TokenizerSource};
-use crate::experiment::{Checked, Compared, Ends, Faults, KeyPath, Loaded, Surroundings, check, load};
+use crate::experiment::settings::{Data, Experiment, Kind, Model, TokenizerSource};
+use crate::experiment::{
+    Checked, Compared, Course, Ends, Faults, KeyPath, LessonKind, Loaded, Surroundings, check, load,
+};
 use crate::models::ModelError;
 use crate::models::config::Config;
 use crate::models::weights::Checkpoint;
@@ -157,11 +159,26 @@ fn default_embedding_model() -> Result<(), (String, String)> {
     })
 }
 
-/// Returns the training examples, or adds what is wrong inside the data to the faults. What the
-/// settings alone show to be wrong is told by the check.
+/// Returns the training examples of the data set that questions are learned from, or adds what is wrong inside
+/// any data set of questions to the faults. What the settings alone show to be wrong is told by the check.
 fn train_split(loaded: &mut Loaded) -> Option<Vec<Example>> {
-    let experiment = loaded.experiment.as_ref()?;
-    let (name, data) = experiment.data.first_key_value()?;
+    let experiment = loaded.experiment.clone()?;
+    let lessons = loaded.design.courses().flat_map(Course::all).flat_map(|course| &course.lessons);
+    let learned: BTreeSet<String> =
+        lessons.filter(|lesson| lesson.kind != LessonKind::Pretrain).map(|lesson| lesson.data.clone()).collect();
+    let mut found = None;
+    for (name, data) in &experiment.data {
+        let train = divided(name, data, loaded);
+        // Of several, none stands for all.
+        if experiment.data.len() == 1 || learned.len() == 1 && learned.contains(name) {
+            found = train;
+        }
+    }
+    found
+}
+
+/// Imports and divides a data set of questions, and returns what models learn from.
+fn divided(name: &str, data: &Data, loaded: &mut Loaded) -> Option<Vec<Example>> {
     let at = KeyPath::from("data").key(name);
     // Texts have no questions, and may be too many to be read for a check.
     let is_text = data.importer.kind() == Kind::Text;

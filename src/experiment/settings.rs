@@ -366,6 +366,19 @@ impl Default for Split {
     }
 }
 
+impl Split {
+    /// Says whether a part can have examples.
+    #[must_use]
+    pub fn has(&self, part: SplitName) -> bool {
+        let share = match part {
+            SplitName::Train => self.train,
+            SplitName::Dev => self.dev,
+            SplitName::Test => self.test,
+        };
+        self.all.map_or(self.group_by == GroupBy::Given || share > 0.0, |all| all == part)
+    }
+}
+
 impl SplitName {
     /// All of them, in order.
     pub const ALL: [Self; 3] = [Self::Train, Self::Dev, Self::Test];

@@ -117,6 +117,7 @@ pub fn check(loaded: Loaded, around: &Surroundings<'_>) -> Result<Checked, Fault
     checking.design();
     checking.settings();
     checking.names();
+    checking.parts();
     checking.hypotheses();
     let (notes, objectives) = (checking.notes, checking.forms);
     // What a level or a step says instead: in place of what it replaces.

@@ -1,10 +1,13 @@
 //! Evaluation sets: their data, task, metrics and what belongs to the task.
 
+use std::collections::BTreeSet;
+
 use super::Checking;
+use crate::experiment::course::Course;
 use crate::experiment::document::KeyPath;
 use crate::experiment::evaluation::{EvaluationSet, GROUP, SEPARATOR, data_of, evaluation_sets};
 use crate::experiment::nearest::{listed, remedy};
-use crate::experiment::settings::{Kind, SetSettings, Task};
+use crate::experiment::settings::{Kind, SetSettings, SplitName, Task};
 
 impl Checking<'_, '_> {
     pub(super) fn evaluation_sets(&mut self) {
@@ -71,6 +74,41 @@ impl Checking<'_, '_> {
         }
         if let Some(tokens) = settings.max_new_tokens {
             self.require_count(tokens, at.key("max-new-tokens"));
+        }
+    }
+
+    /// Checks that what steps learn from and models are asked is no empty part of its data, and notes where it is
+    /// the same part.
+    pub(super) fn parts(&mut self) {
+        let experiment = self.experiment;
+        let mut asked = Vec::new();
+        for set in evaluation_sets(experiment) {
+            self.part(&set.data, set.split, &format!("`{}` asks it", set.at()));
+            asked.push((set.data, set.split));
+        }
+        let mut learned = BTreeSet::new();
+        for lesson in self.design.courses().flat_map(Course::all).flat_map(|course| &course.lessons) {
+            learned.insert((lesson.data.clone(), lesson.split, lesson.name.clone()));
+            let replayed = lesson.replay.keys().map(|name| (name.clone(), SplitName::Train, lesson.name.clone()));
+            learned.extend(replayed);
+        }
+        for (data, split, step) in learned {
+            self.part(&data, split, &format!("the step `{step}` learns from it"));
+            if asked.contains(&(data.clone(), split)) {
+                self.notes.push(format!(
+                    "the step `{step}` learns from the {split} split of `{data}`, which models are asked, too: what they \
+                     answer there, they have seen"
+                ));
+            }
+        }
+    }
+
+    fn part(&mut self, data: &str, split: SplitName, user: &str) {
+        let at = KeyPath::from("data").key(data).key("split");
+        let Some(settings) = self.experiment.data.get(data) else { return };
+        if !settings.split.has(split) && self.faults.is_sound(&at) {
+            let message = format!("`data.{data}` has nothing in {split}, and {user}");
+            self.faults.at(at, message, format!("give {split} a share, or name another split"));
         }
     }
 
