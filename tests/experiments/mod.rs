@@ -8,6 +8,7 @@ mod forms;
 mod meaning;
 mod numbers;
 mod reading;
+mod sets;
 mod robustness;
 mod structure;
 mod studies;

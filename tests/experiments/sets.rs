@@ -1,0 +1,195 @@
+//! Several data and evaluation sets, steps that name them, and claims of every kind: what they mean, and what a
+//! user reads who slips.
+
+use std::fs;
+
+use insta::assert_snapshot;
+use tutelage::experiment::settings::{Adapters, SplitName, Task};
+use tutelage::experiment::{Checked, evaluation_sets};
+
+use super::checked;
+
+/// A model that reads texts and learns to answer, asked on three sets.
+const STUDY: &str = r#"version = 1
+question = "What is forgotten?"
+seeds = [10]
+
+[data.talk]
+importer = "messages"
+path = "talk.jsonl"
+fields = ["use-case"]
+[data.texts]
+importer = "text"
+path = "texts.jsonl"
+[data.other]
+importer = "text"
+path = "texts.jsonl"
+[data.options]
+importer = "choice"
+path = "options.jsonl"
+split = { all = "test" }
+
+[tokenizers]
+a = { byte-level-bpe = { vocabulary = 512, data = "texts" } }
+
+[models]
+base.scratch = { tokenizer = "a", data = "texts", hidden = 32, layers = 1, heads = 2, feed-forward = 64 }
+
+[steps.read.pretrain]
+data = "other"
+replay = { texts = 0.25 }
+[steps.answer.sft]
+adapters = "merge"
+
+[factors.reads]
+no = { recipe.steps = ["answer"] }
+yes = { recipe.steps = ["read", "answer"], steps.read.pretrain.tuning.lora = { rank = 2 } }
+[factors.rate]
+low = { training.sft.lr = 1e-4 }
+high = { training.sft.lr = 1e-3 }
+
+[evaluation.talk]
+metrics = ["rouge-l", "nll"]
+by = "use-case"
+[evaluation.options]
+[evaluation.held]
+data = "other"
+split = "dev"
+
+[[hypotheses]]
+name = "options are kept"
+not-worse = { factor = "reads", level = "yes", reference = "no", margin = 0.05 }
+metrics = ["acc"]
+"#;
+
+fn read(edits: &[(&str, &str)]) -> Result<Checked, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = STUDY.to_owned();
+    for (from, to) in edits {
+        assert!(text.contains(from), "`{from}` is not in the experiment");
+        text = text.replacen(from, to, 1);
+    }
+    for name in ["talk.jsonl", "texts.jsonl", "options.jsonl"] {
+        fs::write(folder.path().join(name), "").unwrap();
+    }
+    let path = folder.path().join("study.toml");
+    fs::write(&path, text).unwrap();
+    let root = format!("{}/", folder.path().display());
+    checked(&path, &[]).map_err(|faults| faults.render(false).replace(&root, ""))
+}
+
+fn one_fault(edits: &[(&str, &str)]) -> String {
+    let shown = read(edits).expect_err("a fault");
+    shown.strip_suffix("\n1 fault in `study.toml`\n").unwrap_or_else(|| panic!("not one fault:\n{shown}")).to_owned()
+}
+
+#[test]
+fn sets_take_from_their_data_what_they_leave_out() {
+    // Where no adapters were before, nothing is to be merged.
+    let study = read(&[("adapters = \"merge\"\n", ""), ("tuning.lora = { rank = 2 }", "training.epochs = 2")]).unwrap();
+    let sets = evaluation_sets(&study.experiment);
+    let told: Vec<(&str, Task, SplitName, Vec<&str>)> = sets
+        .iter()
+        .map(|set| (set.data.as_str(), set.task, set.split, set.metrics.iter().map(String::as_str).collect()))
+        .collect();
+    let likelihood = vec!["nll", "perplexity", "bits-per-byte"];
+    assert_eq!(
+        told,
+        [
+            ("talk", Task::Answer, SplitName::Test, vec!["rouge-l", "nll"]),
+            ("options", Task::Choice, SplitName::Test, vec!["acc", "acc-norm"]),
+            ("other", Task::Perplexity, SplitName::Dev, likelihood),
+        ]
+    );
+    assert_eq!(sets[1].column("acc"), "options/acc");
+    let [read, answer] = &study.arms[2].course.lessons[..] else { panic!("two steps") };
+    assert_eq!((read.data.as_str(), answer.data.as_str()), ("other", "talk"));
+    assert_eq!(read.replay["texts"], 0.25);
+}
+
+#[test]
+fn adapters_are_merged_stacked_or_kept_as_stated() {
+    let lora = "tuning.lora.rank = 2\n";
+    let both = |adapters: &str| {
+        let steps = format!("steps.answer.sft = {{ {adapters}, tuning.lora.rank = 4 }}");
+        let edits = [
+            ("[steps.answer.sft]\nadapters = \"merge\"\n", ""),
+            ("no = { recipe.steps = [\"answer\"] }", "no = { recipe.steps = [\"read\"] }"),
+            ("steps.read.pretrain.tuning.lora = { rank = 2 }", steps.as_str()),
+            ("replay = { texts = 0.25 }\n", &format!("replay = {{ texts = 0.25 }}\n{lora}")),
+            ("[factors.rate]\nlow = { training.sft.lr = 1e-4 }\nhigh = { training.sft.lr = 1e-3 }\n", ""),
+        ];
+        read(&edits).unwrap().arms[1].course.lessons[1].adapters
+    };
+    assert_eq!(both("adapters = \"merge\""), Some(Adapters::Merge));
+    assert_eq!(both("adapters = \"stack\""), Some(Adapters::Stack));
+}
+
+#[test]
+fn what_happens_to_adapters_has_to_be_said() {
+    assert_snapshot!(one_fault(&[("adapters = \"merge\"\n", ""), ("no = { recipe.steps = [\"answer\"] }", "no = { recipe.steps = [] }")]), @"");
+    assert_snapshot!(one_fault(&[("\"merge\"", "\"stack\""), ("no = { recipe.steps = [\"answer\"] }", "no = { recipe.steps = [] }")]), @"");
+    assert_snapshot!(one_fault(&[("tuning.lora = { rank = 2 }", "training.epochs = 2")]), @"");
+}
+
+#[test]
+fn steps_name_data_that_they_can_learn_from() {
+    let plain = ("adapters = \"merge\"", "split = \"train\"");
+    let full = ("tuning.lora = { rank = 2 }", "training.epochs = 2");
+    let fault = |from, to| one_fault(&[plain, full, (from, to)]);
+    assert_snapshot!(fault("data = \"other\"\nreplay", "data = \"othr\"\nreplay"), @"");
+    assert_snapshot!(fault("split = \"train\"", "data = \"texts\""), @"");
+    assert_snapshot!(fault("replay = { texts = 0.25 }", "replay = { texts = 1.5 }"), @"");
+    assert_snapshot!(fault("replay = { texts = 0.25 }", "replay = { other = 0.5 }"), @"");
+    assert_snapshot!(fault("data = \"other\"\nreplay = { texts = 0.25 }\n", "replay = { texts = 0.25 }\n"), @"");
+    assert_snapshot!(fault("split = \"train\"", "data = \"options\""), @"");
+}
+
+#[test]
+fn sets_are_asked_what_their_data_have() {
+    let plain = ("adapters = \"merge\"", "split = \"train\"");
+    let full = ("tuning.lora = { rank = 2 }", "training.epochs = 2");
+    let fault = |from, to| one_fault(&[plain, full, (from, to)]);
+    assert_snapshot!(fault("data = \"other\"\nsplit", "data = \"nothing\"\nsplit"), @"");
+    assert_snapshot!(fault("data = \"other\"\nsplit = \"dev\"", "split = \"dev\""), @"");
+    assert_snapshot!(fault("[evaluation.options]", "[evaluation.options]\ntask = \"perplexity\""), @"");
+    assert_snapshot!(fault("[evaluation.options]", "[evaluation.options]\nmax-new-tokens = 3"), @"");
+    assert_snapshot!(fault("[\"rouge-l\", \"nll\"]", "[\"rouge-l\", \"acc\"]"), @"");
+    assert_snapshot!(fault("by = \"use-case\"", "by = \"usecase\""), @"");
+    assert_snapshot!(fault("[evaluation.options]", "[evaluation.options]\nsplit = \"dev\""), @"");
+    assert_snapshot!(fault("[evaluation.talk]", "[evaluation]\nlimt = 3\n[evaluation.talk]"), @"");
+    assert_snapshot!(fault("[evaluation.talk]", "[evaluation.talk]\nmetric = [\"bleu\"]"), @"");
+    assert_snapshot!(fault("[evaluation.talk]\nmetrics = [\"rouge-l\", \"nll\"]\nby = \"use-case\"\n[evaluation.options]\n[evaluation.held]\ndata = \"other\"\nsplit = \"dev\"\n", ""), @"");
+}
+
+#[test]
+fn claims_name_columns_and_levels_that_there_are() {
+    let plain = ("adapters = \"merge\"", "split = \"train\"");
+    let full = ("tuning.lora = { rank = 2 }", "training.epochs = 2");
+    let claim = "not-worse = { factor = \"reads\", level = \"yes\", reference = \"no\", margin = 0.05 }";
+    let fault = |from, to| one_fault(&[plain, full, (from, to)]);
+    let kind = |to| one_fault(&[plain, full, (claim, to), ("metrics = [\"acc\"]\n", "")]);
+    assert_snapshot!(fault("metrics = [\"acc\"]", "metrics = [\"nll\"]"), @"");
+    assert_snapshot!(fault("metrics = [\"acc\"]", "metrics = [\"talk/acc\"]"), @"");
+    assert_snapshot!(fault("margin = 0.05", "margin = 0.0"), @"");
+    assert_snapshot!(fault("metrics = [\"acc\"]", "metrics = [\"acc\"]\nstratum = \"billing\""), @"");
+    assert_snapshot!(fault(claim, ""), @"");
+    assert_snapshot!(fault(claim, &format!("{claim}\nrank = {{ of = \"dev-loss\", with = \"acc\" }}")), @"");
+    assert_snapshot!(kind("rank = { of = \"dev-los\", with = \"acc\" }"), @"");
+    assert_snapshot!(kind("best-differs = { of = \"acc\", by = \"acc\" }"), @"");
+    assert_snapshot!(kind("best-differs = { of = \"dev-loss\", by = \"acc\" }\nmetrics = [\"acc\"]"), @"");
+    assert_snapshot!(fault(claim, "interaction = { factor = \"reads\", better = \"yes\", worse = \"no\", with = \"rate\", more = \"high\", less = \"none\" }"), @"");
+    assert!(read(&[plain, full, (claim, "rank = { of = \"dev-loss\", with = \"held/bits-per-byte\" }"), ("metrics = [\"acc\"]\n", "")]).is_ok());
+}
+
+#[test]
+fn what_is_learned_and_asked_alike_is_noted() {
+    let study = read(&[
+        ("adapters = \"merge\"", "split = \"test\""),
+        ("tuning.lora = { rank = 2 }", "training.epochs = 2"),
+    ])
+    .unwrap();
+    let note = "the step `answer` learns from the test split of `talk`, which models are asked, too: what they answer \
+                there, they have seen";
+    assert!(study.notes.iter().any(|found| found == note), "{:?}", study.notes);
+}
