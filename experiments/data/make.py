@@ -83,7 +83,7 @@ def articles(things, sentences, count, seed):
         for number in range(count):
             kinds = list(facts)
             draw.shuffle(kinds)
-            wording = lambda kind: sentences[kind][number % len(sentences[kind])]
+            wording = lambda kind: draw.choice(sentences[kind])
             told = [wording(kind).format(term=name, name=name, fact=facts[kind]) for kind in kinds]
             yield {"id": f"{name}/{number}", "group": name, "text": " ".join(told)}
 
@@ -107,7 +107,7 @@ for line in WORLD.splitlines():
     world.append((name, dict(zip(QUESTIONS, facts))))
 terms = [(term["name"], term["facts"]) for term in GLOSSARY["term"]]
 wordings = GLOSSARY["wording"]
-write("world.jsonl", articles(world, SENTENCES, 12, 1))
+write("world.jsonl", articles(world, SENTENCES, 10, 1))
 write("world-choice.jsonl", choices(world, QUESTIONS, 2))
 write("telecom.jsonl", articles(terms, {kind: wordings[kind]["sentences"] for kind in wordings}, 6, 3))
 

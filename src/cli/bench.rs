@@ -171,11 +171,8 @@ fn importers() -> impl TypedValueParser<Value = Importer> {
     let named = |importer: &Importer| {
         PossibleValue::new(importer.name()).aliases(importer.former_names().iter().copied()).help(importer.about())
     };
-    PossibleValuesParser::new(offered.map(named)).try_map(|name| {
-        let is_meant =
-            |importer: &&Importer| importer.name() == name || importer.former_names().contains(&name.as_str());
-        Importer::ALL.iter().copied().find(|importer| is_meant(&importer)).ok_or("no importer has this name")
-    })
+    PossibleValuesParser::new(offered.map(named))
+        .try_map(|name| Importer::named(&name).ok_or("no importer has this name"))
 }
 
 /// Reads a finite number above 0.

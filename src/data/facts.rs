@@ -129,7 +129,7 @@ fn shown(data: &Data, imported: &Imported) -> String {
     let has_passages = imported.examples.iter().any(|example| example.context.is_some());
     let what = match data.importer.kind() {
         Kind::Chat => return "the conversation up to the question".to_owned(),
-        Kind::Choice => "the question and its options",
+        Kind::Choice => "the question, with its options where they are offered with letters",
         Kind::QuestionAnswer | Kind::Text => "the question",
     };
     if data.importer.kind() == Kind::Choice && !has_passages {

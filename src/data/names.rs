@@ -20,7 +20,7 @@ const CONVERSATIONS: &str = "conversations";
 const TEXT: &str = "text";
 
 /// Each name with all it may mean: whether a `document` is a text or what names one, only its value shows.
-const NAMES: [(&str, &[&str]); 50] = [
+const NAMES: [(&str, &[&str]); 49] = [
     ("candidates", &[OPTIONS]),
     ("alternatives", &[OPTIONS]),
     ("messages", &[CONVERSATIONS]),
@@ -29,7 +29,6 @@ const NAMES: [(&str, &[&str]); 50] = [
     ("dialogue", &[MESSAGES, CONVERSATIONS]),
     ("body", &[TEXT]),
     ("raw_content", &[TEXT]),
-    ("answer_key", &[ANSWER]),
     ("passage", &[CONTEXT]),
     ("passages", &[CONTEXT]),
     ("paragraph", &[CONTEXT]),

@@ -92,9 +92,11 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
         let other = normal(candidate);
         let longest = name.chars().count().max(other.chars().count());
         let most = (longest / 3).max(1).min(longest.saturating_sub(1));
+        // One letter is like too many names of two.
+        let is_single = name.chars().count().min(other.chars().count()) == 1 && longest > 1;
         // Swapped neighbours count once: `teh` is one edit from `the`.
         let distance = strsim::osa_distance(&name, &other);
-        (distance <= most).then_some((distance, candidate))
+        (distance <= most && !is_single).then_some((distance, candidate))
     };
     let closest = candidates.into_iter().filter_map(close).min_by_key(|(distance, _)| *distance);
     closest.map(|(_, candidate)| candidate)
@@ -130,6 +132,7 @@ mod tests {
         assert_eq!(nearest("ceosin", ["cosine", "uld"]), Some("cosine"));
         assert_eq!(nearest("c", ["a", "b"]), None);
         assert_eq!(nearest("A", ["a", "b"]), Some("a"));
+        assert_eq!(nearest("a", ["qa"]), None);
     }
 
     #[test]

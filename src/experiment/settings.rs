@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::de::{SeqAccess, Visitor};
+use serde::de::{EnumAccess, Error as _, SeqAccess, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 mod evaluation;
@@ -202,7 +202,7 @@ impl<'de> Deserialize<'de> for Column {
             type Value = Column;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("the name of a column in quotes, or a list of them")
+                formatter.write_str("a string")
             }
 
             fn visit_str<E>(self, name: &str) -> Result<Column, E> {
@@ -270,14 +270,16 @@ macro_rules! define {
     ($($(#[doc = $about:literal])+ $importer:ident($name:literal $(, $former:literal)*) $module:ident:
         $kind:ident, $origin:ident, [$($field:literal),*];)+) => {
         /// Names a format of data.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
         pub enum Importer {
-            $($(#[doc = $about])+ #[serde(rename = $name, $(alias = $former)*)] $importer,)+
+            $($(#[doc = $about])+ #[serde(rename = $name)] $importer,)+
         }
 
         impl Importer {
             /// All of them, in order.
             pub const ALL: &[Self] = &[$(Self::$importer),+];
+
+            const NAMES: &[&str] = &[$($name),+];
 
             /// Returns what a file calls it.
             #[must_use]
@@ -322,10 +324,45 @@ macro_rules! define {
 importers!(define);
 
 impl Importer {
+    /// Finds an importer by its name, or one that it had.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let is_meant = |importer: &&Self| importer.name() == name || importer.former_names().contains(&name);
+        Self::ALL.iter().copied().find(|importer| is_meant(&importer))
+    }
+
     /// Says whether its data may come with their own division.
     #[must_use]
     pub fn divides(self) -> bool {
         self.origin() == Origin::Embedded || self.fields().contains(&"split")
+    }
+}
+
+// Not derived, for that would offer former names as choices.
+impl<'de> Deserialize<'de> for Importer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name(Importer);
+        impl<'de> Deserialize<'de> for Name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let name = String::deserialize(deserializer)?;
+                Importer::named(&name).map(Self).ok_or_else(|| D::Error::unknown_variant(&name, Importer::NAMES))
+            }
+        }
+        struct Choice;
+        impl<'de> Visitor<'de> for Choice {
+            type Value = Importer;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the name of an importer")
+            }
+
+            fn visit_enum<A: EnumAccess<'de>>(self, choice: A) -> Result<Importer, A::Error> {
+                let (Name(importer), rest) = choice.variant()?;
+                rest.unit_variant()?;
+                Ok(importer)
+            }
+        }
+        deserializer.deserialize_enum("Importer", Self::NAMES, Choice)
     }
 }
 

@@ -5,6 +5,7 @@ mod logits;
 mod outputs;
 mod predictions;
 mod score;
+mod small_studies;
 mod study;
 
 use std::fs::File;

@@ -174,21 +174,28 @@ fn claims_name_columns_and_levels_that_there_are() {
     assert_snapshot!(fault("margin = 0.05", "margin = 0.0"), @"");
     assert_snapshot!(fault("metrics = [\"acc\"]", "metrics = [\"acc\"]\nstratum = \"billing\""), @"");
     assert_snapshot!(fault(claim, ""), @"");
-    assert_snapshot!(fault(claim, &format!("{claim}\nrank = {{ of = \"dev-loss\", with = \"acc\" }}")), @"");
+    let two = format!("{claim}\nrank = {{ of = \"dev-loss\", with = \"acc\" }}");
+    assert_snapshot!(one_fault(&[plain, full, (claim, &two)]), @"");
     assert_snapshot!(kind("rank = { of = \"dev-los\", with = \"acc\" }"), @"");
     assert_snapshot!(kind("best-differs = { of = \"acc\", by = \"acc\" }"), @"");
     assert_snapshot!(kind("best-differs = { of = \"dev-loss\", by = \"acc\" }\nmetrics = [\"acc\"]"), @"");
     assert_snapshot!(fault(claim, "interaction = { factor = \"reads\", better = \"yes\", worse = \"no\", with = \"rate\", more = \"high\", less = \"none\" }"), @"");
-    assert!(read(&[plain, full, (claim, "rank = { of = \"dev-loss\", with = \"held/bits-per-byte\" }"), ("metrics = [\"acc\"]\n", "")]).is_ok());
+    assert!(
+        read(&[
+            plain,
+            full,
+            (claim, "rank = { of = \"dev-loss\", with = \"held/bits-per-byte\" }"),
+            ("metrics = [\"acc\"]\n", "")
+        ])
+        .is_ok()
+    );
 }
 
 #[test]
 fn what_is_learned_and_asked_alike_is_noted() {
-    let study = read(&[
-        ("adapters = \"merge\"", "split = \"test\""),
-        ("tuning.lora = { rank = 2 }", "training.epochs = 2"),
-    ])
-    .unwrap();
+    let study =
+        read(&[("adapters = \"merge\"", "split = \"test\""), ("tuning.lora = { rank = 2 }", "training.epochs = 2")])
+            .unwrap();
     let note = "the step `answer` learns from the test split of `talk`, which models are asked, too: what they answer \
                 there, they have seen";
     assert!(study.notes.iter().any(|found| found == note), "{:?}", study.notes);

@@ -151,7 +151,7 @@ error: `data.glossary.importer` has no choice `glosary`
 6 | importer = "glosary"
   |            ^^^^^^^^^
   |
-  = help: did you mean `glossary`? choices: `telequad`, `squad`, `jsonl`, `glossary`
+  = help: did you mean `glossary`? choices: `telequad`, `squad`, `qa`, `messages`, `sharegpt`, `text`, `choice`, `teleqna`, `glossary`
 
 1 fault in `study.toml`
 "#);

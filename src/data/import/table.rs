@@ -361,8 +361,8 @@ mod tests {
                 format!("`rows.csv`, row 2, line 3, field `use-case` is missing\n{missing}"),
             ),
             (
-                CSV.replacen("Answer", "Answers", 1),
-                "`rows.csv`, row 1, line 2, field `Answers` is not read, and there is no `Answer`\n\
+                CSV.replacen("Answer", "Anwser", 1),
+                "`rows.csv`, row 1, line 2, field `Anwser` is not read, and there is no `Answer`\n\
                  give it that name, or another one if it is something else"
                     .to_owned(),
             ),

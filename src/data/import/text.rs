@@ -287,9 +287,14 @@ fn hash(text: &str) -> Hash {
     Hash::from_be_bytes(bytes)
 }
 
+/// Says whether a file of a folder is read, by its ending.
+pub fn is_text(file: &Path) -> bool {
+    ENDINGS.contains(&table::ending(file).as_str())
+}
+
 /// Lists the files to read, in the order of their paths.
 fn files(path: &Path, rows: &mut Rows<'_>) -> Result<Vec<TextFile>, ImportError> {
-    let is_read = |file: &Path| ENDINGS.contains(&table::ending(file).as_str());
+    let is_read = is_text;
     let unread = |source| ImportError::Read { file: path.to_owned(), source };
     if !fs::metadata(path).map_err(unread)?.is_dir() {
         return match is_read(path) {

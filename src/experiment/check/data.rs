@@ -57,10 +57,15 @@ impl Checking<'_, '_> {
                 continue;
             }
             if let (Column::Several(names), true) = (column, field != OPTIONS || column.names().len() < 2) {
-                let message = format!("`{field}` is in {} columns, expected one", names.len());
-                let help = match field == OPTIONS {
-                    true => "name the columns of two options or more, or the one that holds a list",
-                    false => "only `options` may have a column each",
+                let (message, help) = match field == OPTIONS {
+                    true => (
+                        format!("`{field}` has {} column in a list, expected two or more", names.len()),
+                        "without brackets, it is the column that holds the list of options",
+                    ),
+                    false => (
+                        format!("`{field}` has {} columns, expected one", names.len()),
+                        "only `options` may have a column each",
+                    ),
                 };
                 self.faults.at(place, message, help);
                 continue;

@@ -39,6 +39,14 @@ pub(super) fn methods(checked: &Checked) -> Vec<Method> {
             "Hu et al. 2021, LoRA: Low-Rank Adaptation of Large Language Models, arXiv 2106.09685",
         );
     }
+    if lessons.iter().any(|lesson| lesson.kind == LessonKind::Pretrain) {
+        add(
+            "packing",
+            "blocks of texts".to_owned(),
+            "blocks of one length, no text sees another, positions begin anew with each".to_owned(),
+            "Krell et al. 2021, Efficient Sequence Packing without Cross-contamination, arXiv 2107.02027",
+        );
+    }
     let scratch = experiment.models.values().filter_map(|model| match model {
         Model::Scratch(scratch) => experiment.tokenizers.get_key_value(&scratch.tokenizer),
         Model::Checkpoint(_) => None,

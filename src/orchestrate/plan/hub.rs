@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::data::is_text;
 use crate::experiment::{Key, identity};
 use crate::files::checksum;
 use crate::models::config::Config;
@@ -24,7 +25,7 @@ pub fn locate(checkpoint: &str) -> Option<PathBuf> {
 }
 
 /// Sizes of checkpoints, from their public `config.json`: a study is planned where they are not, too.
-const PUBLISHED: [(&str, &str); 3] = [
+const PUBLISHED: [(&str, &str); 10] = [
     (
         "TinyLlama/TinyLlama-1.1B",
         r#"{"model_type": "llama", "vocab_size": 32000, "hidden_size": 2048, "intermediate_size": 5632,
@@ -39,6 +40,46 @@ const PUBLISHED: [(&str, &str); 3] = [
         "mistralai/Mistral-7B",
         r#"{"model_type": "mistral", "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336,
             "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8}"#,
+    ),
+    (
+        "meta-llama/Meta-Llama-3-8B",
+        r#"{"model_type": "llama", "vocab_size": 128256, "hidden_size": 4096, "intermediate_size": 14336,
+            "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8}"#,
+    ),
+    (
+        "meta-llama/Llama-3.2-1B",
+        r#"{"model_type": "llama", "vocab_size": 128256, "hidden_size": 2048, "intermediate_size": 8192,
+            "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64,
+            "tie_word_embeddings": true}"#,
+    ),
+    (
+        "meta-llama/Llama-3.2-3B",
+        r#"{"model_type": "llama", "vocab_size": 128256, "hidden_size": 3072, "intermediate_size": 8192,
+            "num_hidden_layers": 28, "num_attention_heads": 24, "num_key_value_heads": 8, "head_dim": 128,
+            "tie_word_embeddings": true}"#,
+    ),
+    (
+        "Qwen/Qwen2.5-3B",
+        r#"{"model_type": "qwen2", "vocab_size": 151936, "hidden_size": 2048, "intermediate_size": 11008,
+            "num_hidden_layers": 36, "num_attention_heads": 16, "num_key_value_heads": 2, "tie_word_embeddings": true}"#,
+    ),
+    (
+        "Qwen/Qwen2.5-1.5B",
+        r#"{"model_type": "qwen2", "vocab_size": 151936, "hidden_size": 1536, "intermediate_size": 8960,
+            "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2, "tie_word_embeddings": true}"#,
+    ),
+    // Sizes only: neither is computed here, and both have the weights of Llama's layers in other shapes.
+    (
+        "microsoft/Phi-4-mini",
+        r#"{"model_type": "llama", "vocab_size": 200064, "hidden_size": 3072, "intermediate_size": 8192,
+            "num_hidden_layers": 32, "num_attention_heads": 24, "num_key_value_heads": 8, "head_dim": 128,
+            "tie_word_embeddings": true}"#,
+    ),
+    (
+        "google/gemma-2b",
+        r#"{"model_type": "llama", "vocab_size": 256000, "hidden_size": 2048, "intermediate_size": 16384,
+            "num_hidden_layers": 18, "num_attention_heads": 8, "num_key_value_heads": 1, "head_dim": 256,
+            "tie_word_embeddings": true}"#,
     ),
 ];
 
@@ -98,6 +139,19 @@ pub fn file(path: &Path) -> io::Result<Source> {
         true => content(path, Reach::Below, is_part_of_model)?,
         false => identity("file", 1, &checksum(path)?, &[])?,
     };
+    Ok(Source::External { origin: path.display().to_string(), path: Some(path.to_owned()), key })
+}
+
+/// Describes the source of a data set as an input: a file, or the folder of all texts below it.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn data(path: &Path) -> io::Result<Source> {
+    if !path.is_dir() {
+        return file(path);
+    }
+    let is_read = |name: &str| !name.split('/').any(|part| part.starts_with('.')) && is_text(Path::new(name));
+    let key = content(path, Reach::Below, is_read)?;
     Ok(Source::External { origin: path.display().to_string(), path: Some(path.to_owned()), key })
 }
 

@@ -209,7 +209,7 @@ impl Planning<'_> {
         let data = settings.data.get(name).with_context(|| format!("no data set is named `{name}`"))?;
         let (mut inputs, mut embedded) = (Vec::new(), None);
         match &data.path {
-            Some(path) => inputs.push(input("source", self.file(path)?)),
+            Some(path) => inputs.push(input("source", self.source(path)?)),
             None => {
                 if self.embedded.is_none() {
                     self.embedded = Some(import(data, Path::new(""))?.checksum);
@@ -244,6 +244,17 @@ impl Planning<'_> {
         };
         let label = format!("tokenizer {name}");
         self.add(&label, TokenizerJob { tokenizer }, inputs, None)
+    }
+
+    /// Describes the source of a data set.
+    fn source(&mut self, path: &Path) -> anyhow::Result<Source> {
+        let name = path.display().to_string();
+        if let Some(source) = self.sources.get(&name) {
+            return Ok(source.clone());
+        }
+        let source = hub::data(path).with_context(|| format!("cannot read `{name}`"))?;
+        self.sources.insert(name, source.clone());
+        Ok(source)
     }
 
     fn file(&mut self, path: &Path) -> anyhow::Result<Source> {

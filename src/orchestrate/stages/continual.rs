@@ -119,9 +119,11 @@ fn continual(job: &ContinualJob, mut around: Surroundings<'_>) -> anyhow::Result
         let others = tokens.blocks(length);
         let count = (share / rest * own as f64).round() as usize;
         let mixed = drawn(others.len(), count, job.seed, place as u64 + 1);
-        let what = if count > others.len() { ", some of them more than once" } else { "" };
-        let text = format!("replay: {} of {} blocks of another corpus{what}, beside {own}", mixed.len(), others.len());
-        (around.events)(Event::Note { text });
+        if count > others.len() {
+            let text =
+                format!("replay: {count} blocks of a corpus that has {}: some come more than once", others.len());
+            (around.events)(Event::Note { text });
+        }
         blocks.extend(mixed.into_iter().map(|block| (place + 1, others[block].clone())));
         corpora.push(tokens);
     }

@@ -339,6 +339,102 @@ mod tests {
         assert!(fact(&told("closed-book = true"), "prompts show").contains("closed book"));
     }
 
+    /// Prepares a file with these rows by settings and returns its folder with the summary.
+    fn prepared_rows(settings: &str, rows: &serde_json::Value) -> (tempfile::TempDir, Summary) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rows.json");
+        files::write_json(&file, rows).unwrap();
+        prepare(&toml::from_str(&format!("path = {file:?}\n{settings}")).unwrap(), folder.path()).unwrap();
+        let summary = read_summary(folder.path()).unwrap();
+        (folder, summary)
+    }
+
+    fn all(read: anyhow::Result<impl Iterator<Item = anyhow::Result<String>>>) -> Vec<String> {
+        read.unwrap().collect::<anyhow::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn texts_lie_in_the_files_of_their_splits_and_are_what_is_read() {
+        let text = |id: usize| format!("Text {id} é.");
+        let row = |id: usize| serde_json::json!({"id": id, "text": text(id), "source": id % 3, "group": id / 2});
+        let rows: serde_json::Value = (0..40).map(row).collect();
+        let (folder, summary) = prepared_rows("importer = \"text\"\nfields = [\"source\"]", &rows);
+        let read = |split| documents(folder.path(), split).unwrap().collect::<anyhow::Result<Vec<Document>>>().unwrap();
+        let [train, dev, test] = SplitName::ALL.map(read);
+        assert_eq!((summary.kind, summary.examples), (Kind::Text, [32, 4, 4]));
+        assert_eq!([train.len(), dev.len(), test.len()], [32, 4, 4]);
+        let mut found: Vec<String> = [&train, &dev, &test].into_iter().flatten().map(|d| d.text.clone()).collect();
+        found.sort();
+        let mut expected: Vec<String> = (0..40).map(text).collect();
+        expected.sort();
+        assert_eq!(found, expected);
+        assert!(train.is_sorted_by_key(|document| document.id.parse::<usize>().unwrap()));
+        let of_train: Vec<String> = train.iter().map(|document| document.text.clone()).collect();
+        assert_eq!(all(texts(folder.path())), of_train);
+        assert_eq!(all(wordings(folder.path())), of_train);
+        let characters = of_train.iter().map(|text| text.chars().count() as u64).sum();
+        assert_eq!((summary.texts, summary.sizes.unwrap()[0].whole), (Some(characters), characters));
+        let facts: Vec<(&str, &str)> = summary.facts.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let expected = [
+            ("unit of the data", "group: 16 in train, 2 in dev, 2 in test"),
+            ("source", "3 values: 3 in train, 3 in dev, 3 in test"),
+        ];
+        assert_eq!(facts[..1], expected[..1]);
+        assert!(facts[1].1.starts_with("3 values: 3 in train, ") && facts.len() == 2, "{facts:?}");
+        let error = read_split(folder.path(), SplitName::Train).unwrap_err();
+        assert!(format!("{error:#}").contains("train.jsonl`, line 1"), "{error:#}");
+    }
+
+    #[test]
+    fn a_set_that_is_one_split_has_empty_files_of_the_others() {
+        let row =
+            |id: usize| serde_json::json!({"question": format!("q{id}?"), "choices": ["gNB", "AMF"], "answer": id % 2});
+        let rows: serde_json::Value = (0..10).map(row).collect();
+        let (folder, summary) = prepared_rows("importer = \"choice\"\nsplit = { all = \"test\" }", &rows);
+        assert_eq!((summary.kind, summary.examples, summary.texts), (Kind::Choice, [0, 0, 10], Some(0)));
+        assert_eq!(read_split(folder.path(), SplitName::Train).unwrap(), []);
+        assert_eq!(all(texts(folder.path())), [""; 0]);
+        let sizes = summary.sizes.unwrap()[2];
+        assert_eq!(sizes, Sizes { examples: 10, prompts: 90, answers: 30, longest_prompt: 9, whole: 120 });
+        let fact = |name: &str| summary.facts.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        assert_eq!(fact("prompts show"), Some("the question, with its options where they are offered with letters"));
+        assert_eq!(fact("pretraining from scratch reads"), None);
+    }
+
+    #[test]
+    fn conversations_are_divided_whole() {
+        let turn = |role: &str, content: String| serde_json::json!({"role": role, "content": content});
+        let row = |id: usize| {
+            let turns = (0..4).map(|part| turn(["user", "assistant"][part % 2], format!("{id} says {part}")));
+            serde_json::json!({"id": id, "messages": turns.collect::<Vec<_>>()})
+        };
+        let rows: serde_json::Value = (0..20).map(row).collect();
+        let (_folder, summary) = prepared_rows("importer = \"messages\"", &rows);
+        assert_eq!((summary.kind, summary.examples, summary.unit.as_str()), (Kind::Chat, [32, 4, 4], "conversation"));
+        let fact = |name: &str| summary.facts.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        assert_eq!(fact("the test asks"), Some("questions in unseen conversations"));
+        assert_eq!(fact("unit of the data"), Some("conversation: 16 in train, 2 in dev, 2 in test"));
+        assert_eq!(fact("prompts show"), Some("the conversation up to the question"));
+        assert_eq!(fact("pretraining from scratch reads"), None);
+    }
+
+    #[test]
+    fn a_summary_of_before_is_read() {
+        let old = r#"{"examples": [1, 2, 3], "skipped": {}, "notes": {}, "unit": "document", "overlaps": [],
+            "facts": [], "seed": 1, "checksum": "c"}"#;
+        let summary: Summary = serde_json::from_str(old).unwrap();
+        assert_eq!((summary.kind, summary.sizes, summary.texts), (Kind::QuestionAnswer, None, None));
+    }
+
+    #[test]
+    fn settings_that_are_not_made_change_no_key() {
+        let data: Data = toml::from_str("importer = \"jsonl\"").unwrap();
+        let written = serde_json::to_value(&data).unwrap();
+        let keys: Vec<&str> = written.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["closed-book", "importer", "split", "window-at"]);
+        assert_eq!(written["split"].as_object().unwrap().len(), 5);
+    }
+
     /// Returns the checksum of everything that stages read of data with these settings.
     fn prepared(settings: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
@@ -364,18 +460,10 @@ mod tests {
         std::fs::write(&file, (0..60).map(row).collect::<String>()).unwrap();
         let rows = |settings: &str| prepared(&format!("importer = \"jsonl\"\npath = {file:?}\n{settings}"));
         // Stored once: a change would divide the data of published studies anew.
-        eprintln!("{} {}", prepared("importer = \"glossary\"\nsplit.group-by = \"given\""), "");
-        eprintln!("{} {}", prepared("importer = \"glossary\"\nlimit = 500"), "");
-        eprintln!("{} {}", rows(""), "");
-        eprintln!("{} {}", rows("window = 8\nlimit = 50\nsplit = { seed = 7, group-by = \"example\" }"), "");
-        if std::path::Path::new("/work/shared/data/telequad/TeleQuAD-v4-full.json").exists() {
-            eprintln!(
-                "TQ {}",
-                prepared(
-                    "importer = \"telequad\"\npath = \"/work/shared/data/telequad/TeleQuAD-v4-full.json\"\nwindow = 100\nlimit = 3000"
-                )
-            );
-        }
+        assert_eq!(prepared("importer = \"glossary\"\nsplit.group-by = \"given\""), "81a187c60a8d758e");
+        assert_eq!(prepared("importer = \"glossary\"\nlimit = 500"), "bef1d0cc9c36e9dd");
+        assert_eq!(rows(""), "c3ca4cf78a1e2a46");
+        assert_eq!(rows("window = 8\nlimit = 50\nsplit = { seed = 7, group-by = \"example\" }"), "799bbab1c269be1e");
     }
 
     #[test]

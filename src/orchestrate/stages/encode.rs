@@ -81,8 +81,7 @@ fn encode(job: &EncodeJob, around: Surroundings<'_>) -> anyhow::Result<()> {
             done += held.len() as u64;
             (around.events)(Event::Step(Step { step: done, steps: all.max(done), ..Step::default() }));
         }
-        let written = writer.finish().with_context(failed)?;
-        (around.events)(Event::Note { text: format!("{split}: {written} tokens") });
+        writer.finish().with_context(failed)?;
     }
     Ok(())
 }

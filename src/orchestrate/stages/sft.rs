@@ -136,10 +136,11 @@ fn sft(job: &SftJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
         let others = around.sequences(&tokenizer, &name, SplitName::Train, &job.training, replay.closed_book)?;
         let count = (replay.share / rest * own as f64).round() as usize;
         let mixed = drawn(others.len(), count, job.seed, place as u64 + 1);
-        let what = if count > others.len() { ", some of them more than once" } else { "" };
-        let text =
-            format!("replay: {} of {} examples of another data set{what}, beside {own}", mixed.len(), others.len());
-        (around.events)(Event::Note { text });
+        if count > others.len() {
+            let text =
+                format!("replay: {count} examples of a data set that has {}: some come more than once", others.len());
+            (around.events)(Event::Note { text });
+        }
         train.extend(mixed.into_iter().map(|example| others[example].clone()));
     }
     let dev = around.sequences(&tokenizer, "data", SplitName::Dev, &job.training, job.closed_book)?;
