@@ -146,7 +146,7 @@ fn answer(node: &Node<'_>, options: &[Choice]) -> Result<usize, ImportError> {
             Some(&(other, how)) => {
                 let readings = [(first, found[0].1), (other, how)];
                 let readings = readings.map(|(index, how)| format!("{} by {how}", named(index)));
-                Err(ImportError::Ambiguous { place: node.place(), readings })
+                Err(ImportError::Ambiguous { place: node.place(), readings: Box::new(readings) })
             }
         },
     }

@@ -201,7 +201,7 @@ pub enum ImportError {
         /// Where.
         place: Place,
         /// What was expected.
-        expected: String,
+        expected: Box<str>,
         /// What was found.
         found: String,
     },
@@ -211,7 +211,7 @@ pub enum ImportError {
         /// Where.
         place: Place,
         /// What it may be.
-        readings: [String; 2],
+        readings: Box<[String; 2]>,
     },
     /// A number that is to identify something may read as its neighbours do.
     #[error("{place}: expected {expected}, found {found}")]
@@ -231,7 +231,7 @@ pub enum ImportError {
         /// The id.
         id: String,
         /// The first one: its row, and its file where that is another.
-        first: String,
+        first: Box<str>,
     },
     /// A row without a group has a context that two groups have.
     #[error("{place}: no `group`, and its context is in `{}` (row {}) and in `{}` (row {})",

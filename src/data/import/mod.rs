@@ -258,7 +258,7 @@ impl<'d> Rows<'d> {
             }
             Entry::Occupied(entry) if entry.get().1 == hash => Ok(true),
             Entry::Occupied(entry) => {
-                let first = format!("row {}", entry.get().0);
+                let first = format!("row {}", entry.get().0).into();
                 Err(ImportError::Duplicate { place: node.place(), id: row.id.clone(), first })
             }
         }

@@ -273,7 +273,7 @@ impl<'a> Node<'a> {
             let (place, expected, found) = (self.place(), wrong.expected(), wrong.found(self.value));
             match wrong {
                 NoIdentifier::Inexact => ImportError::Inexact { place, expected, found },
-                NoIdentifier::Mistyped => ImportError::Type { place, expected: expected.to_owned(), found },
+                NoIdentifier::Mistyped => ImportError::Type { place, expected: expected.into(), found },
             }
         })
     }
@@ -305,7 +305,7 @@ impl<'a> Node<'a> {
 
     /// Says that a value is not what was expected here.
     pub(super) fn refused(&self, expected: impl Into<String>, found: impl Into<String>) -> ImportError {
-        ImportError::Type { place: self.place(), expected: expected.into(), found: found.into() }
+        ImportError::Type { place: self.place(), expected: expected.into().into(), found: found.into() }
     }
 
     fn inner(&self, name: &str) -> Place {

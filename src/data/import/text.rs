@@ -275,7 +275,7 @@ impl Texts {
             Ok(())
         })?;
         match found {
-            Some((place, id)) => Ok(ImportError::Duplicate { place, id, first }),
+            Some((place, id)) => Ok(ImportError::Duplicate { place, id, first: first.into() }),
             None => Ok(ImportError::Changed { file: self.files[self.seen[index].file as usize].path.clone() }),
         }
     }
