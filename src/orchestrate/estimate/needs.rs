@@ -9,7 +9,7 @@ pub struct Estimate {
     pub operations: Option<f64>,
     /// Duration.
     pub seconds: Option<f64>,
-    /// Memory without activations.
+    /// Memory, at most.
     pub memory_bytes: Option<u64>,
     /// Disk while it runs.
     pub disk_bytes: Option<u64>,

@@ -22,7 +22,9 @@ pub(super) fn of(experiment: &Experiment) -> Option<Sizes> {
             sizes.examples += 1.0;
             sizes.prompts += prompt;
             sizes.responses += count(example.answer.len()) + 1.0;
-            sizes.whole += (prompt + count(example.answer.len())).min(longest);
+            let whole = (prompt + count(example.answer.len())).min(longest);
+            sizes.whole += whole;
+            sizes.longest = sizes.longest.max(whole);
             sizes.longest_prompt = sizes.longest_prompt.max(prompt);
         }
         sizes

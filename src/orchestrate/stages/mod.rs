@@ -19,6 +19,7 @@ pub mod data;
 pub mod distill;
 pub mod generate;
 pub mod inputs;
+pub mod memory;
 pub mod model;
 pub mod pretrain;
 pub mod rows;
