@@ -9,7 +9,11 @@
 //! - memory with `PROGRAM_BYTES` and `IDLE_SHARE`;
 //! - energy: time by the power of finished stages, else by the declared or assumed power of the CPU.
 //!   Power of a GPU is not assumed.
+//!
+//! For [another machine](machines) time and energy come from what its maker publishes and assumed shares
+//! of it; nothing of this machine is read.
 
+pub mod machines;
 mod needs;
 mod sizes;
 
@@ -18,7 +22,8 @@ use std::collections::BTreeMap;
 use tutelage_metrics::energy::model::ASSUMED_WATTS_PER_CPU;
 use tutelage_metrics::energy::{Account, Joules};
 
-pub use self::needs::{Estimate, Needs};
+use self::machines::{CONTEXT_BYTES, Machine};
+pub use self::needs::{Estimate, Misfit, Needs};
 use crate::data::Tokenizer;
 use crate::device::{self, Compute};
 use crate::experiment::Checked;
@@ -31,7 +36,9 @@ use crate::orchestrate::kind::StageKind;
 use crate::orchestrate::plan::stage::{Input, Source, Stage};
 use crate::orchestrate::plan::{Plan, hub};
 use crate::orchestrate::stages::Leaves;
-use crate::orchestrate::stages::cost::{Cost, OPERATIONS_PER_PASS, OPERATIONS_PER_SEQUENCE, Scene, Size, Sizes};
+use crate::orchestrate::stages::cost::{
+    Cost, OPERATIONS_PER_PASS, OPERATIONS_PER_SEQUENCE, Passes, Scene, Size, Sizes,
+};
 
 /// Share of a matrix product's speed that a stage reaches, until one has been measured: an
 /// assumption.
@@ -46,9 +53,6 @@ const SECONDS_PER_OPERATION: f64 = 15e-6;
 /// 26 thousand parameters.
 const PROGRAM_BYTES: f64 = 0.2e9;
 
-/// Memory of a GPU that CUDA's context, its libraries and the allocator's rounding take: an assumption.
-const CONTEXT_BYTES: f64 = 1e9;
-
 /// Memory that the allocators and kernels hold for themselves, as a share of what they are asked for:
 /// measured on a CPU, 0.06 to 0.27 in training models of 31 to 46 million parameters, least in large micro-batches.
 const IDLE_SHARE: f64 = 0.1;
@@ -62,13 +66,23 @@ pub struct Estimator<'a> {
     plan: &'a Plan,
     compute: Compute,
     sizes: Option<Sizes>,
-    /// Operations per second by kind, from finished stages.
-    measured: BTreeMap<StageKind, f64>,
-    /// Operations per second of a matrix product.
-    product_speed: f64,
-    /// Watts of finished stages, or of the CPU model.
+    speed: Speed,
+    /// Watts of finished stages, or of the CPU model, or of another machine.
     watts: Option<f64>,
     basis: Vec<String>,
+}
+
+/// How fast stages are computed.
+enum Speed {
+    /// As this machine was measured.
+    Here {
+        /// Operations per second by kind, from finished stages.
+        stages: BTreeMap<StageKind, f64>,
+        /// Operations per second of a matrix product.
+        product: f64,
+    },
+    /// As another machine is assumed to.
+    On(&'static Machine),
 }
 
 impl<'a> Estimator<'a> {
@@ -78,12 +92,23 @@ impl<'a> Estimator<'a> {
     /// # Errors
     /// A store that cannot be read.
     pub fn new(checked: &'a Checked, plan: &'a Plan, store: &Store, compute: Compute) -> anyhow::Result<Self> {
-        let mut estimator = Self::of(checked, plan, compute);
+        let speed = Speed::Here { stages: BTreeMap::new(), product: product::speed(compute) };
+        let mut estimator = Self::of(checked, plan, compute, speed);
         estimator.learn(store)?;
         Ok(estimator)
     }
 
-    fn of(checked: &'a Checked, plan: &'a Plan, compute: Compute) -> Self {
+    /// Estimates for another machine; nothing is measured here, and finished stages are not learnt from.
+    #[must_use]
+    pub fn on(checked: &'a Checked, plan: &'a Plan, machine: &'static Machine) -> Self {
+        let compute = machine.compute(&checked.experiment.compute);
+        let mut estimator = Self::of(checked, plan, compute, Speed::On(machine));
+        estimator.basis.extend(machine.basis(compute.precision));
+        estimator.watts = Some(machine.drawn());
+        estimator
+    }
+
+    fn of(checked: &'a Checked, plan: &'a Plan, compute: Compute, speed: Speed) -> Self {
         let experiment = &checked.experiment;
         let program = program_bytes(compute) / 1e9;
         let own = if compute.device.is_cuda() { "CUDA and its libraries (assumed)" } else { "the program itself" };
@@ -94,16 +119,7 @@ impl<'a> Estimator<'a> {
              to be 4 characters",
             100.0 * IDLE_SHARE
         )];
-        Self {
-            experiment,
-            plan,
-            compute,
-            sizes: sizes::of(experiment),
-            measured: BTreeMap::new(),
-            product_speed: product::speed(compute),
-            watts: None,
-            basis,
-        }
+        Self { experiment, plan, compute, sizes: sizes::of(experiment), speed, watts: None, basis }
     }
 
     /// Says what the numbers rest on.
@@ -134,17 +150,21 @@ impl<'a> Estimator<'a> {
                 *sum = (sum.0 + operations, sum.1 + duration, sum.2 + 1);
             }
         }
+        let mut measured = BTreeMap::new();
         for (kind, (operations, seconds, count)) in by_kind {
             if seconds > 0.0 && operations > 0.0 {
-                self.measured.insert(kind, operations / seconds);
+                measured.insert(kind, operations / seconds);
                 let kind = kind.name();
                 self.basis.push(format!("speed of `{kind}` as in {count} finished stages of this experiment"));
             }
         }
         let computes = |stage: &&Stage| self.cost(stage).operations.is_none_or(|operations| operations > 0.0);
-        if self.plan.stages.iter().filter(computes).any(|stage| !self.measured.contains_key(&stage.kind)) {
+        let unmeasured = self.plan.stages.iter().filter(computes).any(|stage| !measured.contains_key(&stage.kind));
+        let Speed::Here { stages, product } = &mut self.speed else { return Ok(()) };
+        *stages = measured;
+        if unmeasured {
             let share = ASSUMED_UTILISATION * 100.0;
-            let speed = self.product_speed / 1e9;
+            let speed = *product / 1e9;
             let start = SECONDS_PER_OPERATION * 1e6;
             self.basis.push(format!(
                 "stages without a measurement at {share:.0} % (assumed) of {speed:.0} GFLOP/s, measured with a \
@@ -177,13 +197,16 @@ impl<'a> Estimator<'a> {
     /// Estimates a stage.
     #[must_use]
     pub fn stage(&self, stage: &Stage) -> Estimate {
-        let Cost { operations, starts, memory, kept, disk, .. } = self.cost(stage);
-        let seconds = match self.measured.get(&stage.kind) {
-            Some(speed) => operations.map(|operations| operations / speed),
-            None => {
-                let speed = self.product_speed * ASSUMED_UTILISATION;
-                operations.zip(starts).map(|(operations, starts)| operations / speed + starts * SECONDS_PER_OPERATION)
-            }
+        let cost = self.cost(stage);
+        let Cost { operations, starts, memory, kept, disk, .. } = cost;
+        let seconds = match &self.speed {
+            Speed::On(machine) => machine.seconds(&cost, self.compute.precision),
+            Speed::Here { stages, product } => match stages.get(&stage.kind) {
+                Some(speed) => operations.map(|operations| operations / speed),
+                None => operations.zip(starts).map(|(operations, starts)| {
+                    operations / (product * ASSUMED_UTILISATION) + starts * SECONDS_PER_OPERATION
+                }),
+            },
         };
         let kilowatt_hours = seconds.zip(self.watts).map(|(seconds, watts)| Joules(seconds * watts).kilowatt_hours());
         Estimate {
@@ -196,17 +219,58 @@ impl<'a> Estimator<'a> {
         }
     }
 
+    /// Tells of a stage that does not fit the memory of another machine; none on this one.
+    #[must_use]
+    pub fn misfit(&self, stage: &Stage) -> Option<Misfit> {
+        let Speed::On(machine) = &self.speed else { return None };
+        let cost = self.cost(stage);
+        let needs = self.with_program(cost.memory?);
+        if needs <= machine.memory_bytes {
+            return None;
+        }
+        let held = self.with_program(cost.held?);
+        let remedy = match (held > machine.memory_bytes, cost.passes) {
+            (false, Passes::Training) => {
+                "raise `accumulation` or lower `batch` or `max-length` of its `training`, or train adapters \
+                 (`[tuning.lora]`) where all weights are trained"
+            }
+            (false, Passes::Forward) => "lower `batch` or `max-length` of what it reads",
+            (true, Passes::Training) => {
+                "train adapters (`[tuning.lora]`) where all weights are trained, take a smaller model, or a machine \
+                 with more memory: no smaller batch helps"
+            }
+            (true, Passes::Forward) => "take a smaller model, or a machine with more memory: no smaller batch helps",
+        };
+        Some(Misfit {
+            stage: stage.title(),
+            needs_bytes: needs as u64,
+            held_bytes: held as u64,
+            has_bytes: machine.memory_bytes as u64,
+            remedy,
+        })
+    }
+
     /// Adds what the allocator and the program hold beside what a stage asks for; one that computes
     /// nothing is on the CPU.
     fn with_program(&self, bytes: f64) -> f64 {
         if bytes == 0.0 { PROGRAM_BYTES } else { bytes * (1.0 + IDLE_SHARE) + program_bytes(self.compute) }
     }
 
+    /// Says whether products are convolutions where the plan is computed.
+    fn is_convolution(&self) -> bool {
+        let (kind, is_cuda) = (self.compute.kind(), self.compute.device.is_cuda());
+        match &self.speed {
+            Speed::Here { .. } => product::is_convolution(kind, is_cuda),
+            // The processor among them is AMD's, with AVX-512.
+            Speed::On(_) => kind == tch::Kind::Float && !is_cuda,
+        }
+    }
+
     fn cost(&self, stage: &Stage) -> Cost {
         let scene = Scene {
             sizes: self.sizes,
             compute: self.compute,
-            is_convolution: product::is_convolution(self.compute.kind(), self.compute.device.is_cuda()),
+            is_convolution: self.is_convolution(),
             vocabulary: self.vocabulary(),
             model: &|name| self.model(stage, name),
             scratch: &|scratch| self.scratch(scratch),

@@ -19,6 +19,21 @@ pub struct Estimate {
     pub kilowatt_hours: Option<f64>,
 }
 
+/// A stage that does not fit the memory of the machine that is planned for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Misfit {
+    /// Title of the stage.
+    pub stage: String,
+    /// Memory that it needs, estimated.
+    pub needs_bytes: u64,
+    /// Memory of that which no smaller batch saves.
+    pub held_bytes: u64,
+    /// Memory of the machine.
+    pub has_bytes: u64,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
 /// Sums the estimates of several stages.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Needs {

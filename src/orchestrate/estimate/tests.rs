@@ -1,6 +1,6 @@
 use super::*;
 use crate::device::Precision;
-use crate::experiment::settings::{Architecture, Lora, Training, Tuning};
+use crate::experiment::settings::{Architecture, Lora, Model, Training, Tuning};
 use crate::orchestrate::plan::tests::{checked, planned};
 use crate::orchestrate::stages::cost::Split;
 use crate::orchestrate::stages::memory::{Engine, MicroBatch};
@@ -116,6 +116,59 @@ fn answers_are_decoded_in_tiles_and_references_answer_dev_too() {
     let seen = test.prompts / test.examples + 5.0;
     assert!((cost.decoding.bytes / (steps * (4.0 * parameters + cache * seen)) - 1.0).abs() < 1e-12);
     assert!((cost.decoding.operations / (2.0 * parameters * 16.0 * steps) - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn another_machine_is_planned_from_its_data_sheet() {
+    let (checked, plan) = (checked(|_| ()), planned(|_| ()));
+    let h100 = Machine::named("h100").unwrap();
+    let estimator = Estimator::on(&checked, &plan, h100);
+    let find = |title: &str| plan.stages.iter().find(|stage| stage.title() == title).unwrap();
+    let pretrain = find("pretrain big");
+    let (estimate, cost) = (estimator.stage(pretrain), estimator.cost(pretrain));
+    assert_eq!(estimate.seconds, h100.seconds(&cost, Precision::Bf16));
+    // 0.7 of 700 W.
+    let energy = estimate.seconds.unwrap() * 490.0 / 3.6e6;
+    assert!((estimate.kilowatt_hours.unwrap() / energy - 1.0).abs() < 1e-12);
+    assert_eq!(estimate.memory_bytes, cost.memory.map(|bytes| (1.1 * bytes + 1e9) as u64));
+    assert_eq!(plan.stages.iter().find_map(|stage| estimator.misfit(stage)), None);
+    let basis = estimator.basis().join("\n");
+    for told in [
+        "planned for NVIDIA H100 SXM 80 GB, one stage at a time in bf16, not for this machine",
+        "1.0 GB of CUDA and its libraries (assumed)",
+        "not measured on a GPU",
+        "NVIDIA H100 Tensor Core GPU data sheet",
+        "30 % of the peak in training, 40 % in forward passes, 50 % of the bandwidth in decoding",
+        "70 % (assumed) of 700 W, the board, without its host",
+    ] {
+        assert!(basis.contains(told), "{told}: {basis}");
+    }
+    assert!(!basis.contains("matrix product"), "{basis}");
+}
+
+#[test]
+fn what_does_not_fit_is_told_with_a_remedy() {
+    let edit = |(layers, batch): (usize, usize)| {
+        move |experiment: &mut Experiment| {
+            let Some(Model::Scratch(big)) = experiment.models.get_mut("big") else { panic!("a scratch model") };
+            (big.hidden, big.heads, big.feed_forward, big.layers) = (2048, 16, 5632, layers);
+            experiment.training.pretrain.batch = batch;
+        }
+    };
+    let misfit = |size| {
+        let (checked, plan) = (checked(edit(size)), planned(edit(size)));
+        let stage = plan.stages.iter().find(|stage| stage.title() == "pretrain big").unwrap();
+        Estimator::on(&checked, &plan, Machine::named("rtx-4090").unwrap()).misfit(stage)
+    };
+    assert_eq!(misfit((2, 1)), None);
+    // 51 million parameters in each of 16 layers, 20 bytes each and 10 %, fit 24 GB; 32,768 tokens do not.
+    let batch = misfit((16, 512)).unwrap();
+    assert!(batch.held_bytes < 24_000_000_000 && batch.needs_bytes > 24_000_000_000, "{batch:?}");
+    assert!(batch.remedy.starts_with("raise `accumulation` or lower `batch` or `max-length`"), "{batch:?}");
+    let whole = misfit((40, 1)).unwrap();
+    assert!(whole.held_bytes > 24_000_000_000, "{whole:?}");
+    assert!(whole.remedy.ends_with("no smaller batch helps"), "{whole:?}");
+    assert_eq!((whole.stage.as_str(), whole.has_bytes), ("pretrain big", 24_000_000_000));
 }
 
 /// Peaks of `tutelage bench sft` (VmHWM, one or two steps, libtorch 2.11, two cores of a Xeon) with random
