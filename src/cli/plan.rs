@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use super::Verdict;
@@ -11,7 +12,9 @@ use super::output::{Output, columns};
 use super::study::{StoreArgs, StudyArgs, embedding_model};
 use crate::device::{self, Compute};
 use crate::experiment::Checked;
-use crate::orchestrate::estimate::{Estimate, Estimator, Needs};
+use crate::experiment::settings::DeviceChoice;
+use crate::orchestrate::estimate::machines::{MACHINES, Machine};
+use crate::orchestrate::estimate::{Estimate, Estimator, Misfit, Needs};
 use crate::orchestrate::execute::power::sources;
 use crate::orchestrate::execute::progress::duration;
 use crate::orchestrate::keep::store::Store;
@@ -29,9 +32,15 @@ Runs nothing and needs no checkpoint. Estimates are marked `~`; they use finishe
 same kind where the store has some, else the speed of a short matrix product. What they rest on,
 assumptions included, is printed below the table. `tutelage status --help` explains the states.
 
+With --on the plan is that of another machine, one stage at a time in bf16 unless the experiment
+asks for f32: its states are what this store has of that machine's number format and threads, its
+estimates come from published numbers and assumed shares of them, and stages that do not fit its
+memory are told.
+
 Examples:
   tutelage plan experiments/quickstart.toml
-  tutelage plan experiments/kd-telecom-qa.toml --set data.telequad.path=TeleQuAD.json --format json")]
+  tutelage plan experiments/kd-telecom-qa.toml --set data.telequad.path=TeleQuAD.json --format json
+  tutelage plan experiments/kd-telecom-qa.toml --set data.telequad.path=TeleQuAD.json --on a100-40gb")]
 pub struct PlanCommand {
     #[command(flatten)]
     study: StudyArgs,
@@ -39,6 +48,14 @@ pub struct PlanCommand {
     store: StoreArgs,
     #[command(flatten)]
     jobs: JobsArgs,
+    /// Plans for another machine, from its maker's data sheet; nothing is measured here.
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "jobs",
+        value_parser = PossibleValuesParser::new(MACHINES.map(|machine| machine.name)).try_map(|name| Machine::named(&name))
+    )]
+    on: Option<&'static Machine>,
 }
 
 /// Starts the device that an experiment asks for.
@@ -55,6 +72,16 @@ pub fn start(checked: &Checked) -> anyhow::Result<Compute> {
 /// Source files that cannot be read.
 pub fn on_this_machine(checked: &Checked, compute: Compute) -> anyhow::Result<Plan> {
     let (precision, threads) = (compute.precision, device::dividing_threads(compute.device));
+    plan(checked, &Site { precision, threads, embedding_model: embedding_model(), elsewhere: BTreeMap::new() })
+}
+
+/// Plans for another machine.
+///
+/// # Errors
+/// Source files that cannot be read.
+fn on_another_machine(checked: &Checked, machine: &Machine) -> anyhow::Result<Plan> {
+    let settings = &checked.experiment.compute;
+    let (precision, threads) = (machine.compute(settings).precision, machine.threads(settings));
     plan(checked, &Site { precision, threads, embedding_model: embedding_model(), elsewhere: BTreeMap::new() })
 }
 
@@ -89,6 +116,12 @@ struct Row<'a> {
 #[derive(Serialize)]
 struct Shown<'a> {
     name: &'a str,
+    /// The machine that is planned for, if it is not this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on: Option<&'static Machine>,
+    /// Stages that do not fit its memory.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    misfits: Vec<Misfit>,
     stages: Vec<Row<'a>>,
     remaining: &'a Needs,
     /// Stages computed at a time, and the seconds until the last of known duration is done.
@@ -104,14 +137,21 @@ impl PlanCommand {
     /// A store that cannot be read; see also [`start`] and [`on_this_machine`].
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
         let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
-        let compute = start(&checked)?;
-        let plan = on_this_machine(&checked, compute)?;
-        let sources = sources(compute.device, &checked.experiment.energy);
-        let jobs = self.jobs.count(&checked.experiment.compute, compute, &sources)?;
         for note in checked.objectives.iter().chain(&checked.notes) {
             output.say(&format!("note: {note}"));
         }
         let store = self.store.view(output);
+        if let Some(machine) = self.on {
+            if let Some(asked) = unheeded(checked.experiment.compute.device, machine) {
+                output.say(&format!("note: `compute.device` is `{asked}`; planned for {} all the same", machine.title));
+            }
+            let plan = on_another_machine(&checked, machine)?;
+            return show(&plan, &store, &Estimator::on(&checked, &plan, &store, machine)?, 1, Some(machine), output);
+        }
+        let compute = start(&checked)?;
+        let plan = on_this_machine(&checked, compute)?;
+        let sources = sources(compute.device, &checked.experiment.energy);
+        let jobs = self.jobs.count(&checked.experiment.compute, compute, &sources)?;
         if let Some(record) = recorded(&store, &plan.name)
             && let Some(found) = as_recorded(&checked, &record, embedding_model(), Some(&plan))?
         {
@@ -119,27 +159,50 @@ impl PlanCommand {
                 output.say(&format!("note: {taken}; planned for this machine, `tutelage status` shows what is there"));
             }
         }
-        let standings = standings(&plan, &store)?;
-        let estimator = Estimator::new(&checked, &plan, &store, compute)?;
-        let estimates: Vec<Estimate> = plan.stages.iter().map(|stage| estimator.stage(stage)).collect();
-        let open = standings.iter().zip(&estimates).filter(|(standing, _)| **standing != Standing::Done);
-        let remaining = Needs::of(open.map(|(_, estimate)| estimate));
-        let seconds = |(standing, estimate): (&Standing, &Estimate)| match standing {
-            Standing::Done => 0.0,
-            _ => estimate.seconds.unwrap_or_default(),
-        };
-        let seconds: Vec<f64> = standings.iter().zip(&estimates).map(seconds).collect();
-        let shown = Shown {
-            name: &plan.name,
-            stages: plan.stages.iter().zip(&standings).zip(&estimates).map(row).collect(),
-            remaining: &remaining,
-            jobs,
-            elapsed_seconds: elapsed(&plan, &seconds, jobs),
-            basis: estimator.basis(),
-        };
-        output.result(&shown, || text(&shown))?;
-        Ok(Verdict::Good)
+        show(&plan, &store, &Estimator::new(&checked, &plan, &store, compute)?, jobs, None, output)
     }
+}
+
+/// Returns the device that an experiment asks for, if a machine has another.
+fn unheeded(device: DeviceChoice, machine: &Machine) -> Option<&'static str> {
+    match (device, machine.is_gpu()) {
+        (DeviceChoice::Cpu, true) => Some("cpu"),
+        (DeviceChoice::Cuda, false) => Some("cuda"),
+        _ => None,
+    }
+}
+
+fn show(
+    plan: &Plan,
+    store: &Store,
+    estimator: &Estimator<'_>,
+    jobs: usize,
+    on: Option<&'static Machine>,
+    output: &Output,
+) -> anyhow::Result<Verdict> {
+    let standings = standings(plan, store)?;
+    let estimates: Vec<Estimate> = plan.stages.iter().map(|stage| estimator.stage(stage)).collect();
+    let open = standings.iter().zip(&estimates).filter(|(standing, _)| **standing != Standing::Done);
+    let remaining = Needs::of(open.map(|(_, estimate)| estimate));
+    let seconds = |(standing, estimate): (&Standing, &Estimate)| match standing {
+        Standing::Done => 0.0,
+        _ => estimate.seconds.unwrap_or_default(),
+    };
+    let seconds: Vec<f64> = standings.iter().zip(&estimates).map(seconds).collect();
+    let open = plan.stages.iter().zip(&standings).filter(|(_, standing)| **standing != Standing::Done);
+    let misfits = open.filter_map(|(stage, _)| estimator.misfit(stage)).collect();
+    let shown = Shown {
+        name: &plan.name,
+        on,
+        misfits,
+        stages: plan.stages.iter().zip(&standings).zip(&estimates).map(row).collect(),
+        remaining: &remaining,
+        jobs,
+        elapsed_seconds: elapsed(plan, &seconds, jobs),
+        basis: estimator.basis(),
+    };
+    output.result(&shown, || text(&shown))?;
+    Ok(Verdict::Good)
 }
 
 fn row<'a>(((stage, standing), estimate): ((&'a Stage, &'a Standing), &'a Estimate)) -> Row<'a> {
@@ -173,6 +236,9 @@ fn text(shown: &Shown<'_>) -> String {
         ]);
     }
     let mut text = String::new();
+    if let Some(machine) = shown.on {
+        text += &format!("planned for `{}`: {}\n\n", machine.name, machine.title);
+    }
     let table = columns(&rows);
     for (position, line) in table.lines().enumerate() {
         text += line;
@@ -194,6 +260,16 @@ fn text(shown: &Shown<'_>) -> String {
         "  energy  {}\n",
         shown.remaining.kilowatt_hours.map_or("unknown".to_owned(), |kwh| format!("~{}", energy(kwh)))
     );
+    for misfit in &shown.misfits {
+        text += &format!(
+            "does not fit: `{}` needs ~{}, ~{} of it whatever the batch, and there are {}; {}\n",
+            misfit.stage,
+            size(misfit.needs_bytes),
+            size(misfit.held_bytes),
+            size(misfit.has_bytes),
+            misfit.remedy
+        );
+    }
     for basis in shown.basis {
         text += &format!("estimate: {basis}\n");
     }

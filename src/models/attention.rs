@@ -12,14 +12,14 @@ use super::packed::tail_rows;
 
 /// Longest sequence whose scores are held whole on the CPU: at more, the fused kernel's smaller
 /// memory wins over the speed of plain products.
-const WHOLE_SCORES: i64 = 1024;
+pub const WHOLE_SCORES: i64 = 1024;
 
 /// Queries per block on the CPU: a block skips the keys after its last query.
-const QUERY_BLOCK: i64 = 128;
+pub const QUERY_BLOCK: i64 = 128;
 
 /// Tokens of short sequences that are attended to in one operation, under a mask that keeps them
 /// apart: below this, starting an operation costs more than the scores that the mask throws away.
-const GROUP_TOKENS: i64 = 128;
+pub const GROUP_TOKENS: i64 = 128;
 
 /// Attends within each sequence of a packed batch; the queries are the last tokens of each.
 ///

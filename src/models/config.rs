@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::ModelError;
+use super::llama::PROJECTIONS;
 use crate::experiment::settings::{Architecture, Scratch};
 
 /// Holds the sizes of a decoder, named as in Hugging Face's `config.json`.
@@ -47,6 +48,19 @@ pub struct Config {
     pub eos_token_id: Vec<i64>,
     /// Beginning-of-sequence token.
     pub bos_token_id: Option<i64>,
+}
+
+/// One of the projections of a decoder layer, weight `[output, input]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Projection {
+    /// Name, as in [`PROJECTIONS`].
+    pub name: &'static str,
+    /// Width of what it gives.
+    pub output: i64,
+    /// Width of what it reads.
+    pub input: i64,
+    /// It adds a bias.
+    pub has_bias: bool,
 }
 
 impl Config {
@@ -214,6 +228,26 @@ impl Config {
     /// Returns how many tokens back a token of a layer sees, itself included; none where it sees all.
     pub fn window(&self, layer: i64) -> Option<i64> {
         self.sliding_window.filter(|_| !self.full_attention_layers.contains(&layer))
+    }
+
+    /// Lists the projections of a decoder layer in the order of [`PROJECTIONS`].
+    pub fn projections(&self) -> [Projection; 7] {
+        let (hidden, wide) = (self.hidden_size, self.intermediate_size);
+        let query = self.num_attention_heads * self.head_dim;
+        let key = self.num_key_value_heads * self.head_dim;
+        let shapes = [
+            (query, hidden, self.qkv_bias),
+            (key, hidden, self.qkv_bias),
+            (key, hidden, self.qkv_bias),
+            (hidden, query, false),
+            (wide, hidden, false),
+            (wide, hidden, false),
+            (hidden, wide, false),
+        ];
+        std::array::from_fn(|i| {
+            let (output, input, has_bias) = shapes[i];
+            Projection { name: PROJECTIONS[i], output, input, has_bias }
+        })
     }
 
     /// Returns the number of parameters that every token is multiplied with: those of the layers'

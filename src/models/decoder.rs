@@ -7,7 +7,7 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
 use super::attention::Masks;
-use super::config::Config;
+use super::config::{Config, Projection};
 use super::layers::{Linear, Mode, RmsNorm, Rotary};
 use super::llama::{Layer, Past, Shared};
 use super::packed::{Packed, Tails};
@@ -213,9 +213,8 @@ fn build(
     config: Config,
     mut tensor: impl FnMut(&str, &[i64]) -> Result<Tensor, ModelError>,
 ) -> Result<Decoder, ModelError> {
-    let (hidden, wide) = (config.hidden_size, config.intermediate_size);
-    let query = config.num_attention_heads * config.head_dim;
-    let key_value = config.num_key_value_heads * config.head_dim;
+    let hidden = config.hidden_size;
+    let [q, k, v, o, gate, up, down] = config.projections();
     let epsilon = config.rms_norm_eps;
     let embed_tokens = tensor("model.embed_tokens.weight", &[config.vocab_size, hidden])?;
     let mut layers = Vec::new();
@@ -225,23 +224,24 @@ fn build(
         };
         let input_layernorm = norm("input_layernorm")?;
         let post_attention_layernorm = norm("post_attention_layernorm")?;
-        let mut linear = |name: &str, out: i64, width: i64, bias: bool| -> Result<Linear, ModelError> {
-            let mut linear = Linear::new(tensor(&format!("model.layers.{i}.{name}.weight"), &[out, width])?);
-            if bias {
-                linear.bias = Some(tensor(&format!("model.layers.{i}.{name}.bias"), &[out])?);
+        let mut linear = |projection: Projection| -> Result<Linear, ModelError> {
+            let Projection { name, output, input, has_bias } = projection;
+            let mut linear = Linear::new(tensor(&format!("model.layers.{i}.{name}.weight"), &[output, input])?);
+            if has_bias {
+                linear.bias = Some(tensor(&format!("model.layers.{i}.{name}.bias"), &[output])?);
             }
             Ok(linear)
         };
         layers.push(Layer {
             input_layernorm,
-            q_proj: linear("self_attn.q_proj", query, hidden, config.qkv_bias)?,
-            k_proj: linear("self_attn.k_proj", key_value, hidden, config.qkv_bias)?,
-            v_proj: linear("self_attn.v_proj", key_value, hidden, config.qkv_bias)?,
-            o_proj: linear("self_attn.o_proj", hidden, query, false)?,
+            q_proj: linear(q)?,
+            k_proj: linear(k)?,
+            v_proj: linear(v)?,
+            o_proj: linear(o)?,
             post_attention_layernorm,
-            gate_proj: linear("mlp.gate_proj", wide, hidden, false)?,
-            up_proj: linear("mlp.up_proj", wide, hidden, false)?,
-            down_proj: linear("mlp.down_proj", hidden, wide, false)?,
+            gate_proj: linear(gate)?,
+            up_proj: linear(up)?,
+            down_proj: linear(down)?,
             head_dim: config.head_dim,
             sliding_window: config.window(i),
         });

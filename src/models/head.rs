@@ -9,7 +9,7 @@ use std::ops::Range;
 use tch::{Kind, Tensor, no_grad};
 
 /// Bytes of one `[chunk, vocab]` tensor in f32.
-const CHUNK_BYTES: i64 = 32 << 20;
+pub const CHUNK_BYTES: i64 = 32 << 20;
 
 /// Bytes of one block of rows on the CPU: a handful of them stay in a core's cache, so that the
 /// elementwise passes of a loss do not go to memory. Measured with vanilla distillation of 100

@@ -19,8 +19,8 @@ const CONVOLUTION_ROWS: i64 = 64;
 /// Computes `x weight^T + bias`: `x` is `[rows, in]`, `weight` `[out, in]`, `bias` `[out]`.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
     let rows = x.size()[0];
-    let on_cpu = x.kind() == Kind::Float && !x.device().is_cuda();
-    if !(on_cpu && rows >= CONVOLUTION_ROWS && mkl_lacks_avx512()) {
+    let convolves = is_convolution(x.kind(), x.device().is_cuda()) && rows >= CONVOLUTION_ROWS;
+    if !convolves {
         return x.linear(weight, bias);
     }
     let (out, width) = weight.size2().expect("a weight has two sizes");
@@ -28,6 +28,12 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
     let pixels = x.reshape([1, rows, 1, width]).permute([0, 3, 1, 2]);
     let kernel = weight.view([out, 1, 1, width]).permute([0, 3, 1, 2]);
     pixels.conv2d(&kernel, bias, 1, 0, 1, 1).permute([0, 2, 3, 1]).reshape([rows, out])
+}
+
+/// Says whether products of many rows are convolutions on this machine. Autograd keeps the input of a
+/// convolution for backward even where its weight is frozen, that of a plain product not.
+pub fn is_convolution(kind: Kind, is_cuda: bool) -> bool {
+    kind == Kind::Float && !is_cuda && mkl_lacks_avx512()
 }
 
 fn mkl_lacks_avx512() -> bool {

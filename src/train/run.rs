@@ -236,17 +236,19 @@ fn batches(examples: usize, batch: usize, job: &Job<'_>, epoch: u64) -> Vec<Vec<
 /// Tokens of one forward and backward pass: enough that matrix products are large, few enough that
 /// activations stay small. A step with more is computed in parts, which changes its gradient by
 /// rounding only; dropout, where there is any, draws its masks part by part.
-fn budget(device: Device) -> u64 {
+pub fn micro_batch_tokens(device: Device) -> u64 {
     if device.is_cuda() { 32_768 } else { 2_048 }
 }
 
 /// Divides a step into micro-batches of at most `1 / parts` of its examples, rounded up, and at most
-/// [`budget`] tokens; one example alone may have more.
+/// [`micro_batch_tokens`]; one example alone may have more.
 fn split(batch: &[usize], parts: usize, device: Device, tokens: impl Fn(&[usize]) -> u64) -> Vec<&[usize]> {
     let most = batch.len().div_ceil(parts);
     let (mut micro_batches, mut rest) = (Vec::new(), batch);
     while !rest.is_empty() {
-        let fits = (1..=most.min(rest.len())).take_while(|&count| tokens(&rest[..count]) <= budget(device)).count();
+        let fits = (1..=most.min(rest.len()))
+            .take_while(|&count| tokens(&rest[..count]) <= micro_batch_tokens(device))
+            .count();
         let (micro, others) = rest.split_at(fits.max(1));
         micro_batches.push(micro);
         rest = others;

@@ -16,7 +16,7 @@ use crate::tuning::flat::{Flat, Group, Parameter};
 use crate::tuning::lora;
 
 /// Tokens of one forward pass without gradients.
-const INFERENCE_TOKENS: usize = 8192;
+pub const INFERENCE_TOKENS: usize = 8192;
 
 /// A decoder with its trainable parameters.
 #[derive(Debug)]

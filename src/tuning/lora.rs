@@ -4,6 +4,7 @@ use tch::{Kind, Tensor, no_grad};
 
 use crate::device::Seed;
 use crate::experiment::settings::Lora;
+use crate::models::config::Projection;
 use crate::models::decoder::Decoder;
 use crate::models::layers::{Adapter, Linear};
 use crate::models::llama::PROJECTIONS;
@@ -57,17 +58,68 @@ pub fn stack(decoder: &mut Decoder) {
     }
 }
 
-/// Lists the linear layers named by `modules` (`q_proj`, or in full `self_attn.q_proj`), each
-/// with its name in checkpoints.
+/// Says whether `modules` name the projection `name`: by its last part (`q_proj`) or in full
+/// (`self_attn.q_proj`).
+pub fn is_target(name: &str, modules: &[String]) -> bool {
+    modules.iter().any(|module| name == module || name.ends_with(&format!(".{module}")))
+}
+
+/// Returns the parameters of the adapters in one layer of these projections: `rank (in + out)` each.
+pub fn parameters(projections: &[Projection], settings: &Lora) -> u64 {
+    let targets = projections.iter().filter(|projection| is_target(projection.name, &settings.target_modules));
+    targets.map(|Projection { input, output, .. }| settings.rank as u64 * (input + output).unsigned_abs()).sum()
+}
+
+/// Lists the linear layers named by `modules`, each with its name in checkpoints.
 pub fn targets<'a>(decoder: &'a mut Decoder, modules: &[String]) -> Vec<(String, &'a mut Linear)> {
-    let wanted = |name: &str| modules.iter().any(|module| name == module || name.ends_with(&format!(".{module}")));
     let mut found = Vec::new();
     for (i, layer) in decoder.layers.iter_mut().enumerate() {
         for (name, linear) in layer.parts_mut().0 {
-            if wanted(name) {
+            if is_target(name, modules) {
                 found.push((format!("model.layers.{i}.{name}"), linear));
             }
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::experiment::settings::{Architecture, Scratch};
+    use crate::models::config::Config;
+
+    #[test]
+    fn adapters_are_counted_as_they_are_attached() {
+        let scratch = Scratch {
+            data: None,
+            architecture: Architecture::Qwen2,
+            tokenizer: String::new(),
+            hidden: 16,
+            layers: 2,
+            heads: 4,
+            kv_heads: Some(2),
+            feed_forward: 24,
+            positions: 64,
+            tied: true,
+        };
+        let config = Config::scratch(&scratch, 50, 0);
+        for (modules, by_hand) in [
+            // Queries 16 to 16, values 16 to 8: 3 (32 + 24) in two layers.
+            (vec!["q_proj", "self_attn.v_proj"], 2 * 3 * (32 + 24)),
+            (PROJECTIONS.to_vec(), 2 * 3 * (32 + 24 + 24 + 32 + 40 + 40 + 40)),
+        ] {
+            let target_modules = modules.into_iter().map(str::to_owned).collect();
+            let settings = Lora { rank: 3, target_modules, ..Lora::default() };
+            let mut decoder = Decoder::initialise(config.clone(), Seed(1), Device::Cpu);
+            attach(&mut decoder, &settings, Seed(1));
+            let adapters = decoder.layers.iter().flat_map(|layer| layer.linears());
+            let attached = adapters.filter_map(|(_, linear)| linear.adapter.as_ref());
+            let attached: usize = attached.map(|adapter| adapter.down.numel() + adapter.up.numel()).sum();
+            let counted = 2 * parameters(&config.projections(), &settings);
+            assert_eq!((attached as u64, counted), (by_hand, by_hand));
+        }
+    }
 }

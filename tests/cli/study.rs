@@ -142,6 +142,64 @@ fn a_plan_lists_every_stage_with_its_cost() {
 }
 
 #[test]
+fn another_machine_is_planned_without_measuring_this_one() {
+    // The experiment asks for a CPU in f32: the format is kept, the device is not.
+    let folder = study(STUDY);
+    let plan = json(&folder, &["plan", "study.toml", "--on", "h100"]);
+    assert_eq!((&plan["on"]["name"], &plan["on"]["title"]), (&"h100".into(), &"NVIDIA H100 SXM 80 GB".into()));
+    assert_eq!((&plan["jobs"], &plan["remaining"]["stages"]), (&1.into(), &22.into()));
+    assert!(plan["remaining"]["kilowatt_hours"].as_f64() > Some(0.0), "{plan}");
+    assert!(plan["misfits"].is_null(), "{plan}");
+    let shown = tutelage(folder.path(), &["plan", "study.toml", "--on", "h100"]);
+    for told in [
+        "--- stdout\nplanned for `h100`: NVIDIA H100 SXM 80 GB\n",
+        "estimate: planned for NVIDIA H100 SXM 80 GB, one stage at a time in f32, not for this machine\n",
+        "estimate: peak 67.0 TFLOP/s, 3350 GB/s, 700 W: NVIDIA H100 Tensor Core GPU data sheet, SXM",
+        "note: `compute.device` is `cpu`; planned for NVIDIA H100 SXM 80 GB all the same\n",
+    ] {
+        assert!(shown.contains(told), "{told}: {shown}");
+    }
+    assert!(!shown.contains("GFLOP/s"), "nothing is measured: {shown}");
+    // A GPU that is asked for need not be here.
+    let folder = study(&STUDY.replace("device = \"cpu\"", "device = \"cuda\"").replace("\"f32\"", "\"auto\""));
+    let plan = json(&folder, &["plan", "study.toml", "--on", "a100-40gb"]);
+    assert!(plan["basis"][1].as_str().unwrap().contains("one stage at a time in bf16"), "{plan}");
+    assert!(!folder.path().join("runs").exists(), "nothing was written");
+}
+
+#[test]
+fn a_stage_that_is_too_large_for_a_machine_is_told_with_what_it_needs() {
+    let text = STUDY.replace(
+        "hidden = 32\nlayers = 1\nheads = 2\nfeed-forward = 64",
+        "hidden = 4096\nlayers = 32\nheads = 32\nfeed-forward = 11008",
+    );
+    let shown = tutelage(study(&text).path(), &["plan", "study.toml", "--on", "a100-40gb"]);
+    let told = "does not fit: `pretrain big` needs ~";
+    let line = shown.lines().find(|line| line.starts_with(told)).unwrap_or_else(|| panic!("{shown}"));
+    assert!(
+        line.contains(" of it whatever the batch, and there are 40.0 GB; train adapters (`[tuning.lora]`)"),
+        "{line}"
+    );
+    // A model of 7 billion parameters in f32 is read all the same.
+    assert!(!shown.contains("does not fit: `capture big`"), "{shown}");
+}
+
+#[test]
+fn an_unknown_machine_is_told_those_that_can_be_planned_for() {
+    assert_snapshot!(tutelage(study(STUDY).path(), &["plan", "study.toml", "--on", "h1000"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: invalid value 'h1000' for '--on <NAME>'
+      [possible values: h100, h200, a100-40gb, a100-80gb, rtx-4090, l40s, cpu-64]
+
+      tip: a similar value exists: 'h100'
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
 fn a_checkpoint_that_is_not_here_can_be_planned() {
     let text = STUDY.replace(
         "[models.big.scratch]\ntokenizer = \"bpe\"\nhidden = 32\nlayers = 1\nheads = 2\nfeed-forward = 64",

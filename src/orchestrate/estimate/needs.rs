@@ -9,7 +9,7 @@ pub struct Estimate {
     pub operations: Option<f64>,
     /// Duration.
     pub seconds: Option<f64>,
-    /// Memory without activations.
+    /// Memory, at most.
     pub memory_bytes: Option<u64>,
     /// Disk while it runs.
     pub disk_bytes: Option<u64>,
@@ -17,6 +17,21 @@ pub struct Estimate {
     pub kept_bytes: Option<u64>,
     /// Energy.
     pub kilowatt_hours: Option<f64>,
+}
+
+/// A stage that does not fit the memory of the machine that is planned for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Misfit {
+    /// Title of the stage.
+    pub stage: String,
+    /// Memory that it needs, estimated.
+    pub needs_bytes: u64,
+    /// Memory of that which no smaller batch saves.
+    pub held_bytes: u64,
+    /// Memory of the machine.
+    pub has_bytes: u64,
+    /// What to do about it.
+    pub remedy: &'static str,
 }
 
 /// Sums the estimates of several stages.

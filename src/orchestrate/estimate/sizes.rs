@@ -1,37 +1,88 @@
-//! Sizes of the data of an experiment.
+//! Sizes of the data sets of a plan.
 
+use std::fs;
 use std::path::Path;
 
-use crate::data::{Example, corpus, import, split, window};
-use crate::experiment::settings::Experiment;
+use crate::data::sizes::Sizes as Characters;
+use crate::data::{SplitName, corpus, import, is_text, split, window};
+use crate::experiment::settings::{Data, Kind};
 use crate::orchestrate::stages::cost::{CHARACTERS_PER_TOKEN, Sizes, Split};
+use crate::orchestrate::stages::data::Summary;
 
-/// Counts the tokens of the data; none if it cannot be read here.
-pub(super) fn of(experiment: &Experiment) -> Option<Sizes> {
-    let data = experiment.data.values().next()?;
+/// Characters of a text that was not read yet: an assumption, of the order of a section or a web page. It says
+/// how many texts there are, not how many tokens.
+const CHARACTERS_PER_TEXT: f64 = 4_000.0;
+
+/// Counts the tokens of a data set before it is prepared; none if it cannot be read here. Questions are
+/// imported, of texts only the files are measured. Sequences have at most `longest` tokens.
+pub(super) fn of(data: &Data, longest: f64) -> Option<Sizes> {
+    if data.importer.kind() == Kind::Text {
+        return of_files(data);
+    }
     let imported = import(data, Path::new("")).ok()?;
     let mut splits = split(&imported.examples, &data.split, data.limit).ok()?;
     window::cut(&mut splits, &imported, data);
-    let longest = experiment.training.distill.max_length as f64;
-    let count = |characters: usize| characters as f64 / CHARACTERS_PER_TOKEN;
-    let sizes_of = |examples: &[Example]| {
-        let mut sizes = Split::default();
-        for example in examples {
-            let context = if data.closed_book { 0 } else { example.context.as_ref().map_or(0, String::len) };
-            let prompt = count(context + example.question.len()).min(longest);
-            sizes.examples += 1.0;
-            sizes.prompts += prompt;
-            sizes.responses += count(example.answer.len()) + 1.0;
-            sizes.whole += (prompt + count(example.answer.len())).min(longest);
-            sizes.longest_prompt = sizes.longest_prompt.max(prompt);
-        }
-        sizes
-    };
+    let sizes = |examples| split_of(&Characters::of(examples, data.closed_book), longest);
     let corpus = corpus::texts(&splits.train, &imported.passages);
     Some(Sizes {
-        corpus: corpus.iter().map(|text| count(text.len())).sum(),
-        train: sizes_of(&splits.train),
-        dev: sizes_of(&splits.dev),
-        test: sizes_of(&splits.test),
+        corpus: corpus.iter().map(|text| text.len() as f64 / CHARACTERS_PER_TOKEN).sum(),
+        train: sizes(&splits.train),
+        dev: sizes(&splits.dev),
+        test: sizes(&splits.test),
     })
+}
+
+/// Counts the tokens of a prepared data set; none if an older version prepared it.
+pub(super) fn of_prepared(summary: &Summary, longest: f64) -> Option<Sizes> {
+    let [train, dev, test] = summary.sizes?.map(|sizes| split_of(&sizes, longest));
+    Some(Sizes { corpus: summary.texts? as f64 / CHARACTERS_PER_TOKEN, train, dev, test })
+}
+
+/// Takes the files of texts for their characters, and divides them by the shares that are asked for.
+fn of_files(data: &Data) -> Option<Sizes> {
+    let characters = bytes(data.path.as_deref()?)? as f64;
+    let of_part = |part: SplitName| {
+        let share = match (data.split.all, part) {
+            (Some(all), _) => f64::from(u8::from(all == part)),
+            (None, SplitName::Train) => data.split.train,
+            (None, SplitName::Dev) => data.split.dev,
+            (None, SplitName::Test) => data.split.test,
+        };
+        let whole = share * characters / CHARACTERS_PER_TOKEN;
+        Split { examples: (share * characters / CHARACTERS_PER_TEXT).ceil(), whole, ..Split::default() }
+    };
+    let train = of_part(SplitName::Train);
+    Some(Sizes { corpus: train.whole, train, dev: of_part(SplitName::Dev), test: of_part(SplitName::Test) })
+}
+
+/// Returns the bytes of a file, or of all texts below a folder.
+fn bytes(path: &Path) -> Option<u64> {
+    let found = fs::metadata(path).ok()?;
+    if !found.is_dir() {
+        return Some(found.len());
+    }
+    let mut sum = 0;
+    for entry in fs::read_dir(path).ok()? {
+        let path = entry.ok()?.path();
+        if path.is_dir() || is_text(&path) {
+            sum += bytes(&path)?;
+        }
+    }
+    Some(sum)
+}
+
+fn split_of(characters: &Characters, longest: f64) -> Split {
+    let tokens = |count: u64| count as f64 / CHARACTERS_PER_TOKEN;
+    let examples = characters.examples as f64;
+    let most = examples * longest;
+    let longest_prompt = tokens(characters.longest_prompt).min(longest);
+    Split {
+        examples,
+        prompts: tokens(characters.prompts).min(most),
+        // With their ends.
+        responses: tokens(characters.answers) + examples,
+        whole: tokens(characters.whole).min(most),
+        longest_prompt,
+        longest: (longest_prompt + tokens(characters.answers) / examples.max(1.0)).min(longest),
+    }
 }

@@ -72,13 +72,8 @@ impl Work for CaptureJob {
         let train = scene.sizes.map(|sizes| sizes.train);
         let weight = scene.bytes_per_weight();
         let states = train.map(|train| train.responses * teacher.hidden * weight + scene.head_bytes(teacher));
-        Cost {
-            operations: train.map(|train| 2.0 * teacher.parameters * train.whole),
-            starts: train.map(|train| teacher.starts(train.examples / self.batch as f64, train.examples)),
-            memory: Some(weight * teacher.parameters),
-            kept: states,
-            disk: states,
-        }
+        let tokens = (self.batch * self.max_length) as f64;
+        Cost { kept: states, disk: states, ..scene.forward(Some(teacher), train, tokens) }
     }
 
     fn run(&self, around: Surroundings<'_>) -> anyhow::Result<()> {

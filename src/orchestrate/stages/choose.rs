@@ -71,8 +71,9 @@ impl Work for ChooseJob {
     fn cost(&self, scene: &Scene<'_>) -> Cost {
         let split = scene.sizes.map(|sizes| sizes.of(self.split).first(self.limit));
         // The prompt is read again for each option; four are usual.
-        let read = split.map(|split| OPTIONS * split.whole);
-        scene.reading((scene.model)("model"), read, split.map(|split| OPTIONS * split.examples), self.batch)
+        let read = split.map(|split| split.times(OPTIONS));
+        let tokens = (self.batch * self.max_length) as f64;
+        scene.reading((scene.model)("model"), read, tokens, split.map(|split| split.examples))
     }
 
     fn run(&self, around: Surroundings<'_>) -> anyhow::Result<()> {

@@ -5,15 +5,18 @@
 //!
 //! - operations: training `6 P T` per epoch with all parameters, `4 P T` with adapters (no gradient
 //!   of frozen weights), a forward pass `2 P T` (Kaplan et al. 2020, arXiv 2001.08361, section 2.1);
-//! - memory: weights, gradients and two moments in f32, `16 P`, and the best weights, `4 P`, where dev
-//!   is measured; with adapters the weights in the format of the products, and the same of the
-//!   adapters; keys and values of the answers that are decoded together; activations come on top;
+//! - memory: [`memory`](super::memory): in training weights, gradients and moments with the activations
+//!   of a micro-batch, and the best weights, `4 P`, where dev is measured; else weights, and the
+//!   activations of a pass or keys and values of the answers that are decoded together;
 //! - disk: outputs, and while a stage trains two of its states (weights, two moments, best weights),
 //!   as one is there until the next is whole.
 
-use crate::device::{Compute, Precision};
+use super::memory::{Engine, MicroBatch};
+use crate::device::Compute;
 use crate::experiment::settings::{Scratch, SplitName, Training, Tuning, Validate};
-use crate::models::config::Config;
+use crate::models::config::{Config, Projection};
+use crate::train::student::INFERENCE_TOKENS;
+use crate::tuning::lora;
 
 /// Operations of one decoder layer in a forward pass over a whole batch: projections, norms,
 /// rotation; an assumption.
@@ -24,9 +27,6 @@ pub const OPERATIONS_PER_SEQUENCE: f64 = 10.0;
 
 /// A forward pass with its backward, and the step of the optimiser, in forward passes: an assumption.
 const PASSES_PER_STEP: f64 = 3.0;
-
-/// Adapters' share of a model's parameters: an assumption.
-const ADAPTERS: f64 = 0.01;
 
 /// Answers that are decoded together at most, on a CPU and on a GPU: as in `generate::decode`, which
 /// computes that many however few there are.
@@ -42,8 +42,14 @@ pub struct Cost {
     pub operations: Option<f64>,
     /// Operations that are started: each takes its time, however little it computes.
     pub starts: Option<f64>,
-    /// Bytes of memory without activations and without the program.
+    /// What most of the operations are part of.
+    pub passes: Passes,
+    /// The operations among them that decode token by token.
+    pub decoding: TokenSteps,
+    /// Bytes of memory without the program.
     pub memory: Option<f64>,
+    /// Bytes of them that are held whatever the batch and the length of sequences.
+    pub held: Option<f64>,
     /// Bytes on disk of what it leaves.
     pub kept: Option<f64>,
     /// Bytes on disk, at most, while it runs.
@@ -55,8 +61,28 @@ impl Cost {
     #[must_use]
     pub fn of_disk(bytes: impl Into<Option<f64>>) -> Self {
         let bytes = bytes.into();
-        Self { operations: Some(0.0), starts: Some(0.0), memory: Some(0.0), kept: bytes, disk: bytes }
+        let none = Some(0.0);
+        Self { operations: none, starts: none, memory: none, held: none, kept: bytes, disk: bytes, ..Self::default() }
     }
+}
+
+/// Says what passes through a model are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Passes {
+    /// Results alone.
+    #[default]
+    Forward,
+    /// Gradients and steps of the optimiser, too.
+    Training,
+}
+
+/// Work that reads all weights for a few tokens: the bandwidth of the memory bounds it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct TokenSteps {
+    /// Floating-point operations.
+    pub operations: f64,
+    /// Bytes read from memory: of weights, keys and values.
+    pub bytes: f64,
 }
 
 /// Sizes of the data, for one pass.
@@ -97,6 +123,8 @@ pub struct Split {
     pub whole: f64,
     /// Tokens of the longest prompt.
     pub longest_prompt: f64,
+    /// Tokens of the longest prompt with its response; 0 where it is not known.
+    pub longest: f64,
 }
 
 impl Split {
@@ -128,8 +156,20 @@ pub struct Size {
     pub hidden: f64,
     /// Decoder layers.
     pub layers: f64,
+    /// Query heads of a layer.
+    pub heads: f64,
+    /// Width of the queries of one token in a layer.
+    pub queries: f64,
     /// Width of the keys of one token in a layer, and of the values.
     pub keys: f64,
+    /// Width of the feed-forward layer.
+    pub feed_forward: f64,
+    /// Rows of the embedding.
+    pub vocabulary: f64,
+    /// Parameters that are looked up, not multiplied with: an embedding that is not the head, too.
+    pub looked_up: f64,
+    /// Projections of a layer.
+    pub projections: [Projection; 7],
 }
 
 impl Size {
@@ -140,7 +180,25 @@ impl Size {
             parameters: config.parameters() as f64,
             hidden: config.hidden_size as f64,
             layers: config.num_hidden_layers as f64,
+            heads: config.num_attention_heads as f64,
+            queries: (config.num_attention_heads * config.head_dim) as f64,
             keys: (config.num_key_value_heads * config.head_dim) as f64,
+            feed_forward: config.intermediate_size as f64,
+            vocabulary: config.vocab_size as f64,
+            looked_up: match config.tie_word_embeddings {
+                true => 0.0,
+                false => (config.vocab_size * config.hidden_size) as f64,
+            },
+            projections: config.projections(),
+        }
+    }
+
+    /// Returns the parameters that are trained: all, or those of the adapters in every layer.
+    #[must_use]
+    pub fn trained(&self, tuning: &Tuning) -> f64 {
+        match tuning {
+            Tuning::Full {} => self.parameters,
+            Tuning::Lora(lora) => self.layers * lora::parameters(&self.projections, lora) as f64,
         }
     }
 
@@ -157,6 +215,8 @@ pub struct Scene<'a> {
     pub sizes: Option<Sizes>,
     /// What it is computed on and in.
     pub compute: Compute,
+    /// Products are convolutions there, as `models::product` has it.
+    pub is_convolution: bool,
     /// Tokens of the largest vocabulary.
     pub vocabulary: f64,
     /// Returns the size of the model that it reads under a name.
@@ -170,15 +230,20 @@ impl Scene<'_> {
     #[must_use]
     pub fn training(&self, size: Option<Size>, tuning: &Tuning, training: &Training, read: Read) -> Cost {
         let Some(size) = size else { return Cost::default() };
-        let (per_token, share) = match tuning {
-            Tuning::Full {} => (6.0, 1.0),
-            Tuning::Lora(_) => (4.0, ADAPTERS),
+        let per_token = match tuning {
+            Tuning::Full {} => 6.0,
+            Tuning::Lora(_) => 4.0,
         };
-        let best = if read.dev.is_none_or(|dev| dev.examples > 0.0) { 4.0 } else { 0.0 };
-        let frozen = match tuning {
-            Tuning::Full {} => 0.0,
-            Tuning::Lora(_) => self.bytes_per_weight(),
-        };
+        let trained = size.trained(tuning);
+        let measures_dev = read.dev.is_none_or(|dev| dev.examples > 0.0);
+        let best = if measures_dev { 4.0 } else { 0.0 };
+        let (engine, micro) = (self.engine(), MicroBatch::of(training, read.train, self.compute));
+        let held = engine.states(&size, tuning, micro.parts) + best * trained;
+        let mut passing = engine.activations(&size, tuning, micro);
+        if measures_dev {
+            let tokens = read.dev.map_or(f64::INFINITY, |dev| dev.whole).min(INFERENCE_TOKENS as f64);
+            passing = passing.max(engine.reading(&size, tokens) + engine.logits(size.vocabulary, tokens));
+        }
         let (mut operations, mut starts) = (None, None);
         if let (Some(train), Some(dev)) = (read.train, read.dev) {
             let times = validations(training);
@@ -192,25 +257,45 @@ impl Scene<'_> {
         Cost {
             operations,
             starts,
-            memory: Some((frozen + share * (16.0 + best)) * size.parameters),
-            kept: Some(4.0 * share * size.parameters),
-            disk: Some(2.0 * (12.0 + best) * share * size.parameters),
+            passes: Passes::Training,
+            decoding: TokenSteps::default(),
+            memory: Some(held + passing),
+            held: Some(held),
+            kept: Some(4.0 * trained),
+            disk: Some(2.0 * (12.0 + best) * trained),
         }
     }
 
-    /// Returns the cost of reading so many tokens in so many sequences, `batch` at a time, to measure their
-    /// likelihood.
+    /// Returns the cost of reading sequences with a model, `tokens` at a time, without gradients; what it
+    /// leaves on disk is not known here.
     #[must_use]
-    pub fn reading(&self, size: Option<Size>, tokens: Option<f64>, sequences: Option<f64>, batch: usize) -> Cost {
-        let kept = sequences.map(|sequences| 100.0 * sequences);
-        let Some(size) = size else { return Cost { kept, disk: kept, ..Cost::default() } };
+    pub fn forward(&self, size: Option<Size>, read: Option<Split>, tokens: f64) -> Cost {
+        let Some(size) = size else { return Cost::default() };
+        let engine = self.engine();
+        let held = engine.bytes * size.parameters;
+        let at_once = read.map_or(tokens, |read| tokens.min(read.whole));
         Cost {
-            operations: tokens.map(|tokens| 2.0 * size.parameters * tokens),
-            starts: sequences.map(|sequences| size.starts((sequences / batch as f64).ceil(), sequences)),
-            memory: Some(self.bytes_per_weight() * size.parameters),
-            kept,
-            disk: kept,
+            operations: read.map(|read| 2.0 * size.parameters * read.whole),
+            starts: read.map(|read| size.starts((read.whole / tokens).ceil(), read.examples)),
+            memory: Some(held + engine.reading(&size, at_once)),
+            held: Some(held),
+            ..Cost::default()
         }
+    }
+
+    /// Returns how the machine computes, as far as memory goes.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        Engine::new(self.compute, self.is_convolution)
+    }
+
+    /// Returns the cost of reading sequences to measure their likelihood, `tokens` at a time: a row is left of each
+    /// of `rows`.
+    #[must_use]
+    pub fn reading(&self, size: Option<Size>, read: Option<Split>, tokens: f64, rows: Option<f64>) -> Cost {
+        // A number or two, and an identifier.
+        let kept = rows.map(|rows| 100.0 * rows);
+        Cost { kept, disk: kept, ..self.forward(size, read, tokens) }
     }
 
     /// Returns how many answers a decoding step computes.
@@ -222,10 +307,7 @@ impl Scene<'_> {
     /// Returns the bytes of a weight in the format of the products.
     #[must_use]
     pub fn bytes_per_weight(&self) -> f64 {
-        match self.compute.precision {
-            Precision::F32 => 4.0,
-            Precision::Bf16 => 2.0,
-        }
+        self.engine().bytes
     }
 
     /// Returns the bytes of a teacher's head and embedding.
@@ -254,7 +336,9 @@ impl Read {
     /// Texts of so many tokens in all, in sequences of one length, without dev.
     #[must_use]
     pub fn texts(tokens: Option<f64>, length: usize) -> Self {
-        let texts = |whole: f64| Split { examples: whole / length as f64, whole, ..Split::default() };
+        let longest = length as f64;
+        let texts =
+            |whole: f64| Split { examples: whole / longest, whole, responses: whole, longest, ..Split::default() };
         Self { train: tokens.map(texts), dev: Some(Split::default()) }
     }
 }

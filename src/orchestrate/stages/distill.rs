@@ -90,9 +90,22 @@ impl Work for DistillJob {
             };
             2.0 * widths * scene.vocabulary * sizes.train.responses * self.training.epochs
         });
+        // Held beside the student: the teacher's head and embedding, the projectors with their gradients and
+        // moments (two, and a third where the vocabularies differ, which is not known here); and one more
+        // chunk of logits.
+        let beside = student.zip(teacher).map(|(student, teacher)| {
+            let (s, t) = (student.hidden, teacher.hidden);
+            let projectors = match self.algorithm {
+                Algorithm::DualSpace { .. } => 2.0 * s * t + 2.0 * s * 2.0 * t,
+                Algorithm::Vanilla { .. } | Algorithm::CrossEntropy {} => 0.0,
+            };
+            scene.head_bytes(teacher) + 16.0 * projectors
+        });
+        let logits = scene.engine().logits(scene.vocabulary, f64::INFINITY);
         Cost {
             operations: cost.operations.zip(head).map(|(operations, head)| operations + head),
-            memory: cost.memory.zip(teacher).map(|(memory, teacher)| memory + scene.head_bytes(teacher)),
+            memory: cost.memory.zip(beside).map(|(memory, beside)| memory + beside + logits),
+            held: cost.held.zip(beside).map(|(held, beside)| held + beside),
             ..cost
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::around::Surroundings;
-use super::cost::{CHARACTERS_PER_TOKEN, Cost, Scene, Split};
+use super::cost::{CHARACTERS_PER_TOKEN, Cost, Passes, Scene, Split, TokenSteps};
 use super::stop::Stopped;
 use super::{Text, Work, data, model, rows};
 
@@ -117,11 +117,33 @@ impl Work for GenerateJob {
         let longest = answered.as_ref().map_or(f64::INFINITY, |splits| {
             splits.iter().map(|split| split.longest_prompt).fold(0.0, f64::max) + self.max_new_tokens as f64
         });
-        let cached = 2.0 * size.keys * size.layers * rows * longest.min(self.max_length as f64);
+        let longest = longest.min(self.max_length as f64);
+        let engine = scene.engine();
+        // Keys and values of one token in every row.
+        let cache = 2.0 * engine.bytes * size.keys * size.layers * rows;
+        let held = engine.bytes * size.parameters;
+        // Of a step: all weights that are multiplied with, and what the rows have seen by then.
+        let read = |split: &Split| {
+            let seen = split.prompts / split.examples.max(1.0) + self.max_new_tokens as f64;
+            steps(split) * (engine.bytes * (size.parameters - size.looked_up) + cache * seen)
+        };
+        // References are read in batches, when no answer is decoded.
+        let references = answered.as_ref().map_or(f64::INFINITY, |splits| {
+            splits.iter().map(|split| split.whole.min(self.batch as f64 * split.longest)).fold(0.0, f64::max)
+        });
+        let references = references.min((self.batch * self.max_length) as f64);
+        let passing = (cache * longest + engine.reading(&size, longest))
+            .max(engine.reading(&size, references) + engine.logits(size.vocabulary, references));
         Cost {
             operations: answered.as_ref().map(|splits| 2.0 * size.parameters * splits.iter().map(tokens).sum::<f64>()),
             starts: answered.as_ref().map(|splits| splits.iter().map(starts).sum()),
-            memory: Some(scene.bytes_per_weight() * (size.parameters + cached)),
+            passes: Passes::Forward,
+            decoding: answered.as_ref().map_or_else(TokenSteps::default, |splits| TokenSteps {
+                operations: 2.0 * size.parameters * rows * splits.iter().map(steps).sum::<f64>(),
+                bytes: splits.iter().map(read).sum(),
+            }),
+            memory: Some(held + passing),
+            held: Some(held),
             kept: bytes,
             disk: bytes,
         }

@@ -65,8 +65,8 @@ impl Work for ReadJob {
 
     fn cost(&self, scene: &Scene<'_>) -> Cost {
         let split = scene.sizes.map(|sizes| sizes.of(self.split).first(self.limit));
-        let windows = split.map(|split| split.whole / self.max_length as f64);
-        scene.reading((scene.model)("model"), split.map(|split| split.whole), windows, self.batch)
+        let tokens = (self.batch * self.max_length) as f64;
+        scene.reading((scene.model)("model"), split, tokens, split.map(|split| split.examples))
     }
 
     fn run(&self, around: Surroundings<'_>) -> anyhow::Result<()> {

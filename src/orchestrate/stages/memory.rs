@@ -1,0 +1,301 @@
+//! Memory of a model at work, from its sizes: what training holds throughout, what one micro-batch adds
+//! for its backward pass, and what a pass without gradients needs.
+//!
+//! With width `d`, query and key widths `q` and `k`, feed-forward width `w` and `e` bytes of an activation,
+//! autograd keeps of one token in one layer, all parameters trained:
+//!
+//! - norms: what they read, their results (read by projections), and before their scale (CPU only):
+//!   `2 d (4 + 2e)` on a CPU, which norms in f32, `2 d (2e)` on a GPU, whose norm is one operation;
+//! - attention: `e (2q + 2k)`, and the probabilities of all heads, `e h keys`, where scores are held whole,
+//!   or once more `e q`, the fused kernel's result before it is packed;
+//! - feed-forward: `4 e w`, the gate before and after SiLU, the other factor, the product.
+//!
+//! Frozen weights need no gradient: what a projection reads is kept only where an adapter reads it, too,
+//! or where products are convolutions. An adapter adds its `e rank`, dropout a mask and what it left.
+//! The last layer computes, but for keys and values, what predicts a response.
+
+use crate::device::{Compute, Precision};
+use crate::experiment::settings::{Training, Tuning};
+use crate::models::attention::{GROUP_TOKENS, QUERY_BLOCK, WHOLE_SCORES};
+use crate::models::config::Projection;
+use crate::models::head::CHUNK_BYTES;
+use crate::models::packed::rounded;
+use crate::orchestrate::stages::cost::{Size, Split};
+use crate::train::run::micro_batch_tokens;
+use crate::tuning::lora;
+
+/// How a machine computes, as far as it decides what is held.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Engine {
+    /// Bytes of an activation.
+    pub bytes: f64,
+    /// On a GPU.
+    pub is_gpu: bool,
+    /// Products are convolutions, which keep what they read.
+    pub keeps_inputs: bool,
+}
+
+impl Engine {
+    /// Describes computing in a number format, where products are convolutions or not.
+    #[must_use]
+    pub fn new(compute: Compute, keeps_inputs: bool) -> Self {
+        let bytes = match compute.precision {
+            Precision::F32 => 4.0,
+            Precision::Bf16 => 2.0,
+        };
+        Self { bytes, is_gpu: compute.device.is_cuda(), keeps_inputs }
+    }
+
+    fn is_f32(self) -> bool {
+        self.bytes == 4.0
+    }
+
+    /// Returns the bytes that training holds throughout: `4 n` each for masters and two moments of `n`
+    /// trained parameters, gradients and, unless they are f32, what the model computes with; beside them
+    /// frozen weights, and an f32 sum of gradients where a step has `parts` and they are not f32.
+    #[must_use]
+    pub fn states(self, size: &Size, tuning: &Tuning, parts: f64) -> f64 {
+        let trained = size.trained(tuning);
+        let frozen = match tuning {
+            Tuning::Full {} => 0.0,
+            Tuning::Lora(_) => size.parameters * self.bytes,
+        };
+        let copies = match (self.is_f32(), parts > 1.0) {
+            (true, _) => self.bytes,
+            (false, false) => 2.0 * self.bytes,
+            (false, true) => 2.0 * self.bytes + 4.0,
+        };
+        frozen + trained * (12.0 + copies)
+    }
+
+    /// Returns the bytes that one micro-batch adds: what is kept for backward, with the temporaries of
+    /// the last layer's backward or of the head; or, if that is more, the gradient of the embedding, which
+    /// comes last, when all else has been freed.
+    #[must_use]
+    pub fn activations(self, size: &Size, tuning: &Tuning, micro: MicroBatch) -> f64 {
+        let (first, rest) = self.kept_per_token(size, tuning, micro.length);
+        let whole = (size.layers - 1.0).max(0.0) * micro.tokens * (first + rest);
+        let last = micro.tokens * first + micro.predicting * rest;
+        // The embedding's result; the last norm.
+        let ends = self.bytes * size.hidden * (micro.tokens + 3.0 * micro.predicting);
+        // Gradients of the gated product and of its factors.
+        let backward = 3.0 * self.bytes * size.feed_forward * micro.tokens;
+        let kept = whole + last + ends + backward.max(self.logits(size.vocabulary, micro.predicting));
+        match tuning {
+            Tuning::Full {} => kept.max(self.bytes * size.vocabulary * size.hidden),
+            Tuning::Lora(_) => kept,
+        }
+    }
+
+    /// Returns the bytes that one layer keeps of a token: of every token, and of those whose result is
+    /// asked for.
+    fn kept_per_token(self, size: &Size, tuning: &Tuning, length: f64) -> (f64, f64) {
+        let e = self.bytes;
+        let (hidden, queries, wide) = (size.hidden, size.queries, size.feed_forward);
+        let is_full = matches!(tuning, Tuning::Full {});
+        let adapter = |name: &str| match tuning {
+            Tuning::Full {} => None,
+            Tuning::Lora(lora) => lora::is_target(name, &lora.target_modules).then_some(lora),
+        };
+        // What projections read, once for all that read the same.
+        let [q, k, v, o, gate, up, down] = size.projections;
+        let reads = |width: f64, names: &[&str]| {
+            let is_kept = is_full || self.keeps_inputs || names.iter().any(|name| adapter(name).is_some());
+            if is_kept { e * width } else { 0.0 }
+        };
+        let adapters = |projections: &[Projection]| -> f64 {
+            let of = |projection: &Projection| {
+                let lora = adapter(projection.name)?;
+                // libtorch's dropout multiplies by a mask: of activations on a CPU, of bytes on a GPU.
+                let mask = if self.is_gpu { 1.0 } else { e };
+                let dropped = if lora.dropout > 0.0 { projection.input as f64 * (e + mask) } else { 0.0 };
+                Some(e * lora.rank as f64 + dropped)
+            };
+            projections.iter().filter_map(of).sum()
+        };
+        let norm = match (self.is_gpu, is_full) {
+            (true, _) => e * hidden,
+            (false, true) => (4.0 + e) * hidden,
+            (false, false) => 4.0 * hidden,
+        };
+        let first = norm + reads(hidden, &[q.name, k.name, v.name]) + 2.0 * e * size.keys + adapters(&[k, v]);
+        let rest = norm
+            + e * queries
+            + self.scores(size, length)
+            + reads(queries, &[o.name])
+            + reads(hidden, &[gate.name, up.name])
+            + 3.0 * e * wide
+            + reads(wide, &[down.name])
+            + adapters(&[q, o, gate, up, down]);
+        (first, rest)
+    }
+
+    /// Returns the bytes that attention keeps of a query beside queries, keys and values.
+    fn scores(self, size: &Size, length: f64) -> f64 {
+        if self.is_gpu || length > WHOLE_SCORES as f64 {
+            return self.bytes * size.queries;
+        }
+        let keys = if length > QUERY_BLOCK as f64 {
+            // A block sees the keys up to its last query: half of them and half a block.
+            (length + QUERY_BLOCK as f64) / 2.0
+        } else {
+            // Short sequences share a mask.
+            length * (GROUP_TOKENS as f64 / length).floor()
+        };
+        self.bytes * size.heads * keys
+    }
+
+    /// Returns the bytes of logits and of one more tensor of their size, a chunk at a time.
+    #[must_use]
+    pub fn logits(self, vocabulary: f64, positions: f64) -> f64 {
+        let chunk = (4.0 * vocabulary * positions).min(CHUNK_BYTES as f64);
+        if self.is_f32() { 2.0 * chunk } else { 3.0 * chunk }
+    }
+
+    /// Returns the bytes of a pass without gradients over so many tokens: the largest moment of a layer,
+    /// in the feed-forward (residual, what it reads, three of its width) or around attention.
+    #[must_use]
+    pub fn reading(self, size: &Size, tokens: f64) -> f64 {
+        let moment = (3.0 * size.feed_forward).max(3.0 * (size.queries + size.keys));
+        self.bytes * tokens * (2.0 * size.hidden + moment)
+    }
+}
+
+/// The largest micro-batch of a training stage: sequences of the longest length that is there.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MicroBatch {
+    /// Tokens.
+    pub tokens: f64,
+    /// Tokens of them whose states are asked for.
+    pub predicting: f64,
+    /// Tokens of a sequence.
+    pub length: f64,
+    /// Micro-batches of a step.
+    pub parts: f64,
+}
+
+impl MicroBatch {
+    /// Divides a step as training does: into parts of at most `1 / accumulation` of its sequences and at
+    /// most so many tokens as the device gets at a time. Where the data are not known, every sequence has
+    /// `max_length` tokens, all of which predict.
+    #[must_use]
+    pub fn of(training: &Training, train: Option<Split>, compute: Compute) -> Self {
+        let train = train.unwrap_or_default();
+        let longest = if train.longest > 0.0 { train.longest.ceil() as usize } else { training.max_length };
+        let length = rounded(longest.min(training.max_length)) as f64;
+        let batch = if train.examples > 0.0 { training.batch.min(train.examples as usize) } else { training.batch };
+        let most = batch.div_ceil(training.accumulation.max(1)) as f64;
+        let fits = (micro_batch_tokens(compute.device) as f64 / length).floor().max(1.0);
+        let sequences = most.min(fits);
+        let share = if train.whole > 0.0 { (train.responses / train.whole).min(1.0) } else { 1.0 };
+        let tail = rounded((share * length).ceil() as usize) as f64;
+        Self {
+            tokens: sequences * length,
+            predicting: sequences * tail.min(length),
+            length,
+            parts: (batch as f64 / sequences).ceil(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::experiment::settings::{Architecture, Lora, Scratch};
+    use crate::models::config::Config;
+
+    const CPU: Engine = Engine { bytes: 4.0, is_gpu: false, keeps_inputs: false };
+    const GPU: Engine = Engine { bytes: 2.0, is_gpu: true, keeps_inputs: false };
+
+    /// d = 8, q = 8, k = 4, w = 16, 2 heads, 3 layers, 100 tokens, one matrix for both ends.
+    fn size() -> Size {
+        let scratch = Scratch {
+            data: None,
+            architecture: Architecture::Llama,
+            tokenizer: String::new(),
+            hidden: 8,
+            layers: 3,
+            heads: 2,
+            kv_heads: Some(1),
+            feed_forward: 16,
+            positions: 512,
+            tied: true,
+        };
+        Size::of(&Config::scratch(&scratch, 100, 0))
+    }
+
+    fn lora(dropout: f64) -> Tuning {
+        Tuning::Lora(Lora { rank: 2, dropout, ..Lora::default() })
+    }
+
+    #[test]
+    fn states_are_masters_moments_gradients_and_copies() {
+        // 100 x 8; in each layer 8 x (8 + 4 + 4 + 8), 3 x 8 x 16 and two norms; a norm.
+        let parameters = 800.0 + 3.0 * (192.0 + 384.0 + 16.0) + 8.0;
+        let states = |engine: Engine, tuning, parts| engine.states(&size(), tuning, parts);
+        assert_eq!(states(CPU, &Tuning::Full {}, 2.0), 16.0 * parameters);
+        assert_eq!(states(GPU, &Tuning::Full {}, 1.0), 16.0 * parameters);
+        assert_eq!(states(GPU, &Tuning::Full {}, 2.0), 20.0 * parameters);
+        // Queries 2 (8 + 8), values 2 (8 + 4), in three layers.
+        assert_eq!(size().trained(&lora(0.0)), 168.0);
+        assert_eq!(states(GPU, &lora(0.0), 1.0), 2.0 * parameters + 16.0 * 168.0);
+    }
+
+    #[test]
+    fn activations_by_hand() {
+        let micro = MicroBatch { tokens: 512.0, predicting: 512.0, length: 256.0, parts: 1.0 };
+        // Norms 2 x 64, what projections read 32 + 32 + 32 + 64, queries 32, keys and values 32, scores of
+        // 2 heads and 192 keys 1536, gates and factor 192; 3 layers of 512 tokens; the ends 4 x 8 x 2048;
+        // logits 2 x 4 x 100 x 512.
+        let full = 3.0 * 512.0 * 2080.0 + 65_536.0 + 409_600.0;
+        assert_eq!(CPU.activations(&size(), &Tuning::Full {}, micro), full);
+        // Norms 2 x 16, queries 16, keys and values 16, the fused result 16, gates and factor 96, adapters
+        // 2 x 4 and what they read 16; three chunks of logits in f32.
+        let adapted = 3.0 * 512.0 * 200.0 + 32_768.0 + 614_400.0;
+        assert_eq!(GPU.activations(&size(), &lora(0.0), micro), adapted);
+        // Each of two adapters reads 8 numbers anew, with a mask of bytes.
+        let dropped = 3.0 * 512.0 * 2.0 * 8.0 * 3.0;
+        assert_eq!(GPU.activations(&size(), &lora(0.1), micro), adapted + dropped);
+        // Convolutions keep what o, gate and up, and down read: 8, 8 and 16 numbers.
+        let kept = CPU.activations(&size(), &lora(0.0), micro);
+        let convolved = Engine { keeps_inputs: true, ..CPU }.activations(&size(), &lora(0.0), micro);
+        assert_eq!(convolved - kept, 3.0 * 512.0 * 4.0 * 32.0);
+        // Half of the last layer's tokens are asked for: less of all but its first norm, keys and values.
+        let half = CPU.activations(&size(), &Tuning::Full {}, MicroBatch { predicting: 256.0, ..micro });
+        assert_eq!(full - half, 256.0 * (1952.0 + 3.0 * 32.0) + 204_800.0);
+    }
+
+    #[test]
+    fn a_large_vocabulary_ends_with_the_gradient_of_its_embedding() {
+        let micro = MicroBatch { tokens: 16.0, predicting: 16.0, length: 16.0, parts: 1.0 };
+        let large = Size { vocabulary: 1e6, ..size() };
+        assert!(CPU.activations(&large, &Tuning::Full {}, micro) > CPU.logits(1e6, 16.0));
+        let deep = Size { vocabulary: 1e7, hidden: 64.0, ..size() };
+        assert_eq!(CPU.activations(&deep, &Tuning::Full {}, micro), 4.0 * 64.0 * 1e7);
+    }
+
+    #[test]
+    fn steps_are_divided_as_training_divides_them() {
+        let of = |training: &Training, train, device| {
+            MicroBatch::of(training, train, Compute { device, ..Compute::reference() })
+        };
+        let training = Training { batch: 32, accumulation: 8, max_length: 500, ..Training::default() };
+        let unknown = MicroBatch { tokens: 2048.0, predicting: 2048.0, length: 512.0, parts: 8.0 };
+        assert_eq!(of(&training, None, Device::Cuda(0)), unknown);
+        // A CPU takes 2,048 tokens at a time.
+        let whole = Training { accumulation: 1, batch: 16, ..training };
+        assert_eq!(of(&whole, None, Device::Cpu), MicroBatch { parts: 4.0, ..unknown });
+        let train = Split { examples: 10.0, whole: 1000.0, responses: 250.0, longest: 100.0, ..Split::default() };
+        let few = MicroBatch { tokens: 1120.0, predicting: 320.0, length: 112.0, parts: 1.0 };
+        assert_eq!(of(&whole, Some(train), Device::Cpu), few);
+    }
+
+    #[test]
+    fn a_pass_without_gradients_holds_one_moment_of_a_layer() {
+        // 2 x 8 and 3 x 16 numbers of 100 tokens.
+        assert_eq!(CPU.reading(&size(), 100.0), 4.0 * 100.0 * 64.0);
+        assert_eq!(GPU.logits(1e6, 1e6), 3.0 * 33_554_432.0);
+    }
+}
