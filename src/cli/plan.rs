@@ -53,7 +53,7 @@ pub struct PlanCommand {
         long,
         value_name = "NAME",
         conflicts_with = "jobs",
-        value_parser = PossibleValuesParser::new(MACHINES.map(|machine| machine.name)).try_map(|name| Machine::named(&name))
+        value_parser = PossibleValuesParser::new(MACHINES.map(|it| it.name)).try_map(|name| Machine::named(&name))
     )]
     on: Option<&'static Machine>,
 }

@@ -29,6 +29,7 @@ impl TokenWriter {
     ///
     /// # Errors
     /// Files that cannot be made.
+    #[expect(clippy::disallowed_methods, reason = "they count when both are whole and sealed; a kill begins anew")]
     pub fn new(folder: &Path, split: SplitName) -> io::Result<Self> {
         let (tokens, ends) = paths(folder, split);
         let open = |path| File::create(path).map(|file| BufWriter::with_capacity(1 << 20, file));

@@ -63,7 +63,20 @@ impl Hypothesis {
 /// # Errors
 /// What is wrong, and the remedy.
 pub fn column<'s>(named: &'s str, sets: &'s [EvaluationSet]) -> Result<(&'s EvaluationSet, &'s str), (String, String)> {
-    let all = || sets.iter().flat_map(|set| set.metrics.iter().map(|metric| set.column(metric)));
+    column_or(named, sets, &[])
+}
+
+/// Finds a metric as [`column`] does; where there is none, `others` could be meant as well.
+///
+/// # Errors
+/// What is wrong, and the remedy.
+pub fn column_or<'s>(
+    named: &'s str,
+    sets: &'s [EvaluationSet],
+    others: &[&str],
+) -> Result<(&'s EvaluationSet, &'s str), (String, String)> {
+    let others = || others.iter().map(|&name| name.to_owned());
+    let all = || sets.iter().flat_map(|set| set.metrics.iter().map(|metric| set.column(metric))).chain(others());
     if let Some((set, metric)) = named.split_once(SEPARATOR)
         && let Some(set) = sets.iter().find(|other| other.name.as_deref() == Some(set))
     {
@@ -73,7 +86,7 @@ pub fn column<'s>(named: &'s str, sets: &'s [EvaluationSet]) -> Result<(&'s Eval
                 let columns: Vec<String> = all().collect();
                 let message =
                     format!("`{metric}` is tested but not computed on `{}`", set.name.as_deref().unwrap_or(""));
-                Err((message, remedy(named, "metrics", columns.iter().map(String::as_str))))
+                Err((message, remedy(named, "columns", columns.iter().map(String::as_str))))
             }
         };
     }
@@ -84,7 +97,7 @@ pub fn column<'s>(named: &'s str, sets: &'s [EvaluationSet]) -> Result<(&'s Eval
         [] => {
             let columns: Vec<String> = all().collect();
             let message = format!("no evaluation set has the metric `{named}`");
-            Err((message, remedy(named, "metrics", columns.iter().map(String::as_str))))
+            Err((message, remedy(named, "columns", columns.iter().map(String::as_str))))
         }
         _ => {
             let names: Vec<String> = having.iter().map(|set| set.column(named)).collect();

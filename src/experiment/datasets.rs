@@ -12,13 +12,18 @@ pub enum Need {
 }
 
 impl Need {
-    fn fits(self, kind: Kind) -> bool {
-        (self == Self::Texts) == (kind == Kind::Text)
+    /// Lists the kinds that have it, those first that are meant before others.
+    fn kinds(self) -> [&'static [Kind]; 2] {
+        match self {
+            Self::Questions => [&[Kind::QuestionAnswer, Kind::Chat], &[Kind::Choice]],
+            // Passages are texts, too.
+            Self::Texts => [&[Kind::Text], &[Kind::QuestionAnswer, Kind::Chat, Kind::Choice]],
+        }
     }
 }
 
-/// Returns the data set that `named` names or, without a name, the only one there is or the only one of a
-/// fitting kind. Texts are those of passages where no data set consists of texts.
+/// Returns the data set that `named` names or, without a name, the only one of a kind that has what is needed:
+/// questions with answers before those with options, texts before passages.
 ///
 /// # Errors
 /// The names of those that it could be.
@@ -26,14 +31,14 @@ pub fn meant<'e>(experiment: &'e Experiment, named: Option<&'e str>, need: Need)
     if let Some(named) = named {
         return Ok(named);
     }
-    let all = || experiment.data.iter().map(|(name, data)| (name.as_str(), data.importer.kind()));
-    let fitting: Vec<&str> = all().filter(|(_, kind)| need.fits(*kind)).map(|(name, _)| name).collect();
-    match (&fitting[..], experiment.data.len()) {
-        ([only], _) => Ok(only),
-        ([], _) if need == Need::Texts || experiment.data.len() == 1 => {
-            let others: Vec<&str> = all().map(|(name, _)| name).collect();
-            if let [only] = others[..] { Ok(only) } else { Err(others) }
+    for kinds in need.kinds() {
+        let fitting = experiment.data.iter().filter(|(_, data)| kinds.contains(&data.importer.kind()));
+        let fitting: Vec<&str> = fitting.map(|(name, _)| name.as_str()).collect();
+        match fitting[..] {
+            [] => {}
+            [only] => return Ok(only),
+            _ => return Err(fitting),
         }
-        _ => Err(fitting),
     }
+    Err(Vec::new())
 }

@@ -87,7 +87,9 @@ pub(super) fn data_of<'e>(
         Some(Task::Perplexity) => Need::Texts,
         Some(Task::Answer | Task::Choice) | None => Need::Questions,
     };
-    meant(experiment, settings.data.as_deref().or(own), need)
+    // With one data set, its kind says what is asked.
+    let only = experiment.data.keys().next().filter(|_| experiment.data.len() == 1).map(String::as_str);
+    meant(experiment, settings.data.as_deref().or(own).or(only), need)
 }
 
 fn set(experiment: &Experiment, name: Option<&str>, settings: &SetSettings) -> Option<EvaluationSet> {

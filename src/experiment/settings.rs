@@ -412,7 +412,7 @@ impl Split {
             SplitName::Dev => self.dev,
             SplitName::Test => self.test,
         };
-        self.all.map_or(self.group_by == GroupBy::Given || share > 0.0, |all| all == part)
+        self.group_by == GroupBy::Given || self.all.map_or(share > 0.0, |all| all == part)
     }
 }
 

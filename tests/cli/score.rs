@@ -99,7 +99,7 @@ fn what_cannot_be_scored_says_so() {
     exit 2
     --- stdout
     --- stderr
-    error: unknown metric `blue`: expected one of bleu, chrf, chrf++, rouge-1, rouge-2, rouge-l, rouge-lsum, exact-match, token-f1, cosine, nll, perplexity, bits-per-byte
+    error: unknown metric `blue`: expected one of bleu, chrf, chrf++, rouge-1, rouge-2, rouge-l, rouge-lsum, exact-match, token-f1, cosine, nll, perplexity, bits-per-byte, acc, acc-norm
     ");
     let nowhere = ["score", "--predictions", "p.jsonl", "--metrics", "cosine", "--embedding-model", "nowhere"];
     assert_snapshot!(tutelage(folder.path(), &nowhere), @r"

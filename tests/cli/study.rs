@@ -248,7 +248,7 @@ fn a_mistake_in_the_data_is_told_once() {
         ("importer = \"telequad\"", "data.glossary.path"),
         ("importer = \"glossary\"\npath = \"study.toml\"", "data.glossary.path"),
         ("importer = \"glossary\"\nlimit = 0", "data.glossary.limit"),
-        ("importer = \"glossary\"\nsplit = { train = 0.9, dev = 0.0, test = 0.1 }", "data.glossary.split.dev"),
+        ("importer = \"glossary\"\nsplit = { train = 0.9, dev = 0.1, test = 0.0 }", "data.glossary.split"),
         ("importer = \"glossary\"\nsplit = { train = 0.9 }", "data.glossary.split"),
     ] {
         let folder = study(&STUDY.replace(data, wrong));

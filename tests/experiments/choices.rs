@@ -218,24 +218,24 @@ error: `compute.precision` has no choice `bfloat16`
  = help: did you mean `bf16`? choices: `auto`, `f32`, `bf16`
 "#);
     assert_snapshot!(one_fault(&[], &["evaluation.metrics=[\"rouge-l\", \"f1\"]"]), @r#"
-    error: no metric is named `f1`
-    --> --set evaluation.metrics=["rouge-l", "f1"]
-     = help: did you mean `token-f1`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
-    "#);
+error: no metric is named `f1`
+--> --set evaluation.metrics=["rouge-l", "f1"]
+ = help: did you mean `token-f1`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`, `acc`, `acc-norm`
+"#);
     assert_snapshot!(one_fault(&[], &["evaluation.metrics=[\"rouge-l\", \"em\"]"]), @r#"
-    error: no metric is named `em`
-    --> --set evaluation.metrics=["rouge-l", "em"]
-     = help: did you mean `exact-match`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
-    "#);
+error: no metric is named `em`
+--> --set evaluation.metrics=["rouge-l", "em"]
+ = help: did you mean `exact-match`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`, `acc`, `acc-norm`
+"#);
     assert_snapshot!(one_fault(&[], &["evaluation.metrics=[\"rouge-l\", \"ppl\"]"]), @r#"
 error: no metric is named `ppl`
 --> --set evaluation.metrics=["rouge-l", "ppl"]
- = help: did you mean `perplexity`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
+ = help: did you mean `perplexity`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`, `acc`, `acc-norm`
 "#);
     assert_snapshot!(one_fault(&[], &["evaluation.metrics=[\"rouge-l\", \"rouge\"]"]), @r#"
 error: no metric is named `rouge`
 --> --set evaluation.metrics=["rouge-l", "rouge"]
- = help: did you mean `rouge-l`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
+ = help: did you mean `rouge-l`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`, `acc`, `acc-norm`
 "#);
     assert_snapshot!(one_fault(&[("temperature = 2.0", "divergence = \"rkl\"")], &[]), @r#"
 error: `algorithms.kd.vanilla.divergence` has no choice `rkl`
@@ -311,7 +311,7 @@ error: `lr` belongs to `pretrain` or `sft` or `distill` of `training`, not to `t
         "factor = \"sft\"\nbetter = \"both\"\nworse = \"none\"",
     );
     assert_snapshot!(one_fault(&[contrast], &[]), @r#"
-error: `factor`, `better`, `worse` belong to `contrast` of `hypotheses[0]`, not to `hypotheses[0]` itself
+error: `factor`, `better`, `worse` belong to `contrast` or `interaction` of `hypotheses[0]`, not to `hypotheses[0]` itself
   --> study.toml:29:1
    |
 29 | factor = "sft"

@@ -234,7 +234,7 @@ error: no step is named `stf`
 16 | steps = ["stf"]
    |          ^^^^^
    |
-   = help: did you mean `sft`? steps: `sft`, `distill`
+   = help: did you mean `sft`? steps: `pretrain`, `sft`, `distill`
 "#);
 }
 
@@ -339,12 +339,12 @@ error: no algorithm is named `kdd`
 fn adapters_of_an_earlier_step_are_not_lost_in_silence() {
     let steps = "[recipe]\nsteps = [\"sft\", \"last\"]\n\n[steps.last.sft]\ntuning.full = {}\n";
     assert_snapshot!(one_fault(&[("[recipe]\nsteps = [\"sft\"]\n", steps)]), @r#"
-error: the step `last` has another `tuning` than `sft`, whose adapters it would have to merge or stack
+error: the step `last` has another `tuning` than `sft`, and nothing says what happens to the adapters of the latter
   --> study.toml:18:8
    |
 18 | [steps.last.sft]
    |        ^^^^
    |
-   = help: give both the same adapters, which are trained on: merging and stacking is not available yet
+   = help: add `adapters = "merge"` (they become part of the weights), `"stack"` (the step adds its own on top) to the step, or give both the same `tuning` to train on them
 "#);
 }

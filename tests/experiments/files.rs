@@ -304,7 +304,7 @@ error: unknown key `hiden` in `models.large.scratch`
 15 | large.scratch = { tokenizer = "a", hiden = 63, layers = 2, heads = 2, feed-forward = 128 }
    |                                    ^^^^^
    |
-   = help: did you mean `hidden`? keys here: `architecture`, `tokenizer`, `hidden`, `layers`, `heads`, `kv-heads`, `feed-forward`, `tied`, `positions`
+   = help: did you mean `hidden`? keys here: `architecture`, `tokenizer`, `data`, `hidden`, `layers`, `heads`, `kv-heads`, `feed-forward`, `tied`, `positions`
 
 error: 2 heads do not divide a width of 63
   --> study.toml:15:44
@@ -355,7 +355,7 @@ error: no metric is named `rouge-L`
 30 | metrics = ["rouge-L"]
    |            ^^^^^^^^^
    |
-   = help: did you mean `rouge-l`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
+   = help: did you mean `rouge-l`? metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`, `acc`, `acc-norm`
 
 error: `training.distill.lr` should be above 0, found -1
 --> --set training.distill.lr=-1

@@ -127,9 +127,13 @@ fn adapters_are_merged_stacked_or_kept_as_stated() {
 
 #[test]
 fn what_happens_to_adapters_has_to_be_said() {
-    assert_snapshot!(one_fault(&[("adapters = \"merge\"\n", ""), ("no = { recipe.steps = [\"answer\"] }", "no = { recipe.steps = [] }")]), @"");
-    assert_snapshot!(one_fault(&[("\"merge\"", "\"stack\""), ("no = { recipe.steps = [\"answer\"] }", "no = { recipe.steps = [] }")]), @"");
-    assert_snapshot!(one_fault(&[("tuning.lora = { rank = 2 }", "training.epochs = 2")]), @"");
+    let none = ("no = { recipe.steps = [\"answer\"] }", "no = { recipe.steps = [] }");
+    let one_rate = ("[factors.rate]\nlow = { training.sft.lr = 1e-4 }\nhigh = { training.sft.lr = 1e-3 }\n", "");
+    let fault = |from, to| one_fault(&[none, one_rate, (from, to)]);
+    assert_snapshot!(fault("adapters = \"merge\"\n", ""), @"");
+    assert_snapshot!(fault("\"merge\"", "\"stack\""), @"");
+    assert_snapshot!(fault("\"merge\"", "\"keep\""), @"");
+    assert_snapshot!(fault("tuning.lora = { rank = 2 }", "training.epochs = 2"), @"");
 }
 
 #[test]
@@ -137,12 +141,58 @@ fn steps_name_data_that_they_can_learn_from() {
     let plain = ("adapters = \"merge\"", "split = \"train\"");
     let full = ("tuning.lora = { rank = 2 }", "training.epochs = 2");
     let fault = |from, to| one_fault(&[plain, full, (from, to)]);
-    assert_snapshot!(fault("data = \"other\"\nreplay", "data = \"othr\"\nreplay"), @"");
-    assert_snapshot!(fault("split = \"train\"", "data = \"texts\""), @"");
-    assert_snapshot!(fault("replay = { texts = 0.25 }", "replay = { texts = 1.5 }"), @"");
-    assert_snapshot!(fault("replay = { texts = 0.25 }", "replay = { other = 0.5 }"), @"");
-    assert_snapshot!(fault("data = \"other\"\nreplay = { texts = 0.25 }\n", "replay = { texts = 0.25 }\n"), @"");
-    assert_snapshot!(fault("split = \"train\"", "data = \"options\""), @"");
+    assert_snapshot!(fault("data = \"other\"\nreplay", "data = \"othr\"\nreplay"), @r#"
+error: no data set is named `othr`
+  --> study.toml:27:8
+   |
+27 | data = "othr"
+   |        ^^^^^^
+   |
+   = help: did you mean `other`? data sets: `options`, `other`, `talk`, `texts`
+"#);
+    assert_snapshot!(fault("split = \"train\"", "data = \"texts\""), @r#"
+error: `texts` has texts, and the step learns from questions with answers
+  --> study.toml:30:8
+   |
+30 | data = "texts"
+   |        ^^^^^^^
+   |
+   = help: name another data set, or let the step be one of `pretrain`
+"#);
+    assert_snapshot!(fault("replay = { texts = 0.25 }", "replay = { texts = 1.5 }"), @r"
+error: `steps.read.pretrain.replay.texts` should be above 0 and below 1, found 1.5
+  --> study.toml:28:20
+   |
+28 | replay = { texts = 1.5 }
+   |                    ^^^
+");
+    assert_snapshot!(fault("replay = { texts = 0.25 }", "replay = { other = 0.5 }"), @r"
+error: `other` is what the step learns from, and no other set to mix in
+  --> study.toml:28:20
+   |
+28 | replay = { other = 0.5 }
+   |                    ^^^
+   |
+   = help: name another data set
+");
+    assert_snapshot!(fault("data = \"other\"\nreplay = { texts = 0.25 }\n", "replay = { texts = 0.25 }\n"), @r#"
+error: nothing says which data set the step `read` learns from
+ --> study.toml:5:2
+  |
+5 | [data.talk]
+  |  ^^^^
+  |
+  = help: write `[steps.read.pretrain]` with `data = "other"`; data sets: `other`, `texts`
+"#);
+    assert_snapshot!(fault("split = \"train\"", "data = \"options\""), @r#"
+error: `data.options` has nothing in train, and the step `answer` learns from it
+  --> study.toml:18:1
+   |
+18 | split = { all = "test" }
+   | ^^^^^
+   |
+   = help: give train a share, or name another split
+"#);
 }
 
 #[test]
@@ -150,8 +200,16 @@ fn sets_are_asked_what_their_data_have() {
     let plain = ("adapters = \"merge\"", "split = \"train\"");
     let full = ("tuning.lora = { rank = 2 }", "training.epochs = 2");
     let fault = |from, to| one_fault(&[plain, full, (from, to)]);
-    assert_snapshot!(fault("data = \"other\"\nsplit", "data = \"nothing\"\nsplit"), @"");
-    assert_snapshot!(fault("data = \"other\"\nsplit = \"dev\"", "split = \"dev\""), @"");
+    assert_snapshot!(fault("data = \"other\"\nsplit", "data = \"nothing\"\nsplit"), @r#"
+error: no data set is named `nothing`
+  --> study.toml:44:8
+   |
+44 | data = "nothing"
+   |        ^^^^^^^^^
+   |
+   = help: data sets: `options`, `other`, `talk`, `texts`
+"#);
+    assert_snapshot!(fault("data = \"other\"\nsplit = \"dev\"", "task = \"perplexity\""), @"");
     assert_snapshot!(fault("[evaluation.options]", "[evaluation.options]\ntask = \"perplexity\""), @"");
     assert_snapshot!(fault("[evaluation.options]", "[evaluation.options]\nmax-new-tokens = 3"), @"");
     assert_snapshot!(fault("[\"rouge-l\", \"nll\"]", "[\"rouge-l\", \"acc\"]"), @"");
@@ -169,17 +227,98 @@ fn claims_name_columns_and_levels_that_there_are() {
     let claim = "not-worse = { factor = \"reads\", level = \"yes\", reference = \"no\", margin = 0.05 }";
     let fault = |from, to| one_fault(&[plain, full, (from, to)]);
     let kind = |to| one_fault(&[plain, full, (claim, to), ("metrics = [\"acc\"]\n", "")]);
-    assert_snapshot!(fault("metrics = [\"acc\"]", "metrics = [\"nll\"]"), @"");
-    assert_snapshot!(fault("metrics = [\"acc\"]", "metrics = [\"talk/acc\"]"), @"");
-    assert_snapshot!(fault("margin = 0.05", "margin = 0.0"), @"");
-    assert_snapshot!(fault("metrics = [\"acc\"]", "metrics = [\"acc\"]\nstratum = \"billing\""), @"");
-    assert_snapshot!(fault(claim, ""), @"");
+    assert_snapshot!(fault("metrics = [\"acc\"]", "metrics = [\"nll\"]"), @r#"
+error: several evaluation sets have the metric `nll`
+  --> study.toml:50:12
+   |
+50 | metrics = ["nll"]
+   |            ^^^^^
+   |
+   = help: write one of `talk/nll`, `held/nll`
+"#);
+    assert_snapshot!(fault("metrics = [\"acc\"]", "metrics = [\"talk/acc\"]"), @r#"
+error: `acc` is tested but not computed on `talk`
+  --> study.toml:50:12
+   |
+50 | metrics = ["talk/acc"]
+   |            ^^^^^^^^^^
+   |
+   = help: metrics: `talk/rouge-l`, `talk/nll`, `options/acc`, `options/acc-norm`, `held/nll`, `held/perplexity`, `held/bits-per-byte`
+"#);
+    assert_snapshot!(fault("margin = 0.05", "margin = 0.0"), @r#"
+error: `hypotheses[0].not-worse.margin` should be above 0, found 0
+  --> study.toml:49:75
+   |
+49 | not-worse = { factor = "reads", level = "yes", reference = "no", margin = 0.0 }
+   |                                                                           ^^^
+"#);
+    assert_snapshot!(fault("metrics = [\"acc\"]", "metrics = [\"acc\"]\nstratum = \"billing\""), @r#"
+error: `acc` is of a set without strata, and the claim is of the stratum `billing`
+  --> study.toml:51:11
+   |
+51 | stratum = "billing"
+   |           ^^^^^^^^^
+   |
+   = help: sets with strata: `talk`
+"#);
+    assert_snapshot!(fault(claim, ""), @r"
+error: the hypothesis `options are kept` claims nothing
+  --> study.toml:47:1
+   |
+47 | [[hypotheses]]
+   | ^^^^^^^^^^^^^^
+   |
+   = help: add `contrast = { factor = ..., better = ..., worse = ... }`; kinds: `contrast`, `not-worse`, `equivalent`, `interaction`, `rank`, `best-differs`
+");
     let two = format!("{claim}\nrank = {{ of = \"dev-loss\", with = \"acc\" }}");
-    assert_snapshot!(one_fault(&[plain, full, (claim, &two)]), @"");
-    assert_snapshot!(kind("rank = { of = \"dev-los\", with = \"acc\" }"), @"");
-    assert_snapshot!(kind("best-differs = { of = \"acc\", by = \"acc\" }"), @"");
-    assert_snapshot!(kind("best-differs = { of = \"dev-loss\", by = \"acc\" }\nmetrics = [\"acc\"]"), @"");
-    assert_snapshot!(fault(claim, "interaction = { factor = \"reads\", better = \"yes\", worse = \"no\", with = \"rate\", more = \"high\", less = \"none\" }"), @"");
+    assert_snapshot!(one_fault(&[plain, full, (claim, &two)]), @r#"
+error: `not-worse` and `rank` are two claims
+  --> study.toml:50:1
+   |
+50 | rank = { of = "dev-loss", with = "acc" }
+   | ^^^^
+   |
+   = help: make a hypothesis of each
+"#);
+    assert_snapshot!(kind("rank = { of = \"dev-los\", with = \"acc\" }"), @r#"
+error: no evaluation set has the metric `dev-los`
+  --> study.toml:49:15
+   |
+49 | rank = { of = "dev-los", with = "acc" }
+   |               ^^^^^^^^^
+   |
+   = help: metrics: `talk/rouge-l`, `talk/nll`, `options/acc`, `options/acc-norm`, `held/nll`, `held/perplexity`, `held/bits-per-byte`
+"#);
+    assert_snapshot!(kind("best-differs = { of = \"acc\", by = \"acc\" }"), @r#"
+error: `acc` is compared with itself
+  --> study.toml:49:35
+   |
+49 | best-differs = { of = "acc", by = "acc" }
+   |                                   ^^^^^
+   |
+   = help: name two columns
+"#);
+    assert_snapshot!(kind("best-differs = { of = \"dev-loss\", by = \"acc\" }\nmetrics = [\"acc\"]"), @r#"
+error: `metrics` says nothing of a claim that names its columns itself
+  --> study.toml:50:11
+   |
+50 | metrics = ["acc"]
+   |           ^^^^^^^
+   |
+   = help: remove it
+"#);
+    assert_snapshot!(fault(claim, "interaction = { factor = \"reads\", better = \"yes\", worse = \"no\", with = \"rate\", more = \"high\", less = \"none\" }"), @r#"
+error: the factor `rate` has no level `none`
+  --> study.toml:49:102
+   |
+35 | [factors.rate]
+   |          ---- the levels
+...
+49 | interaction = { factor = "reads", better = "yes", worse = "no", with = "rate", more = "high", less = "none" }
+   |                                                                                                      ^^^^^^
+   |
+   = help: levels: `low`, `high`
+"#);
     assert!(
         read(&[
             plain,

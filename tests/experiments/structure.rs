@@ -202,13 +202,13 @@ error: `evaluation.metrics` should be a list, found the text "bleu"
 #[test]
 fn a_missing_key() {
     assert_snapshot!(faults(&[("metrics = [\"rouge-l\"]\n", "")], &[]), @r#"
-error: missing key `metrics` in `hypotheses[0]`
+error: the hypothesis `fine-tuning helps` has no metric
   --> study.toml:27:1
    |
 27 | [[hypotheses]]
    | ^^^^^^^^^^^^^^
    |
-   = help: add `metrics = ["rouge-l"]`
+   = help: name at least one, such as `metrics = ["rouge-l"]`
 
 1 fault in `study.toml`
 "#);

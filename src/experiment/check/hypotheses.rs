@@ -1,7 +1,7 @@
 //! Hypotheses: claims that the design and its evaluation sets can answer.
 
 use super::{Checking, same_vocabulary};
-use crate::experiment::claim::{Claim, QUANTITIES, column};
+use crate::experiment::claim::{Claim, QUANTITIES, column, column_or};
 use crate::experiment::document::KeyPath;
 use crate::experiment::evaluation::{EvaluationSet, evaluation_sets};
 use crate::experiment::faults::Fault;
@@ -93,7 +93,7 @@ impl Checking<'_, '_> {
                 return;
             }
         }
-        self.tested_metrics(hypothesis, sets, &at.key("metrics"));
+        self.tested_metrics(hypothesis, sets, at);
         self.stratum(hypothesis, sets, &at.key("stratum"));
     }
 
@@ -160,22 +160,24 @@ impl Checking<'_, '_> {
     }
 
     fn tested_metrics(&mut self, hypothesis: &Hypothesis, sets: &[EvaluationSet], at: &KeyPath) {
-        if hypothesis.metrics.is_empty() && self.faults.is_sound(at) {
+        let inside = at.key("metrics");
+        if hypothesis.metrics.is_empty() && self.faults.is_sound(&inside) {
             let message = format!("the hypothesis `{}` has no metric", hypothesis.name);
             let help = "name at least one, such as `metrics = [\"rouge-l\"]`";
-            self.faults.at(at, message, help);
+            let place = if self.faults.is_stated(&inside) { &inside } else { at };
+            self.faults.at(place, message, help);
         }
-        self.require_distinct(&hypothesis.metrics, at);
+        self.require_distinct(&hypothesis.metrics, &inside);
         for (index, metric) in hypothesis.metrics.iter().enumerate() {
-            self.column(metric, sets, &at.index(index));
+            self.column(metric, sets, &[], &inside.index(index));
         }
     }
 
-    /// Checks that a metric is computed; `at` is where it is named.
-    fn column(&mut self, named: &str, sets: &[EvaluationSet], at: &KeyPath) {
+    /// Checks that a metric is computed; `others` may be meant, too, `at` is where it is named.
+    fn column(&mut self, named: &str, sets: &[EvaluationSet], others: &[&str], at: &KeyPath) {
         let evaluation = &self.experiment.evaluation;
         if !evaluation.sets.is_empty() {
-            if let Err((message, help)) = column(named, sets) {
+            if let Err((message, help)) = column_or(named, sets, others) {
                 self.faults.at(at, message, help);
             }
             return;
@@ -196,7 +198,7 @@ impl Checking<'_, '_> {
         for (key, name) in named {
             let at = at.key(key);
             if !QUANTITIES.contains(&name.as_str()) && self.faults.is_sound(&at) {
-                self.column(name, sets, &at);
+                self.column(name, sets, &QUANTITIES, &at);
             }
         }
         if named[0].1 == named[1].1 && self.faults.is_sound(at) {

@@ -92,8 +92,11 @@ impl Checking<'_, '_> {
             let replayed = lesson.replay.keys().map(|name| (name.clone(), SplitName::Train, lesson.name.clone()));
             learned.extend(replayed);
         }
+        let mut told = BTreeSet::new();
         for (data, split, step) in learned {
-            self.part(&data, split, &format!("the step `{step}` learns from it"));
+            if told.insert((data.clone(), split)) {
+                self.part(&data, split, &format!("the step `{step}` learns from it"));
+            }
             if asked.contains(&(data.clone(), split)) {
                 self.notes.push(format!(
                     "the step `{step}` learns from the {split} split of `{data}`, which models are asked, too: what they \

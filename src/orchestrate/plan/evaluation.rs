@@ -57,7 +57,8 @@ impl Planning<'_> {
         let (mut sets, mut answered) = (Vec::new(), false);
         for set in evaluation_sets(settings) {
             // On dev the first set of answers shows whether teachers learned.
-            let dev = model.dev && !answered && set.task == Task::Answer && set.split == SplitName::Test;
+            let has_dev = settings.data.get(&set.data).is_some_and(|data| data.split.has(SplitName::Dev));
+            let dev = model.dev && !answered && set.task == Task::Answer && set.split == SplitName::Test && has_dev;
             answered |= set.task == Task::Answer;
             sets.push(self.set(settings, &set, Examinee { dev, ..model })?);
         }

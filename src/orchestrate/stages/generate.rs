@@ -196,6 +196,10 @@ fn run(job: &GenerateJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
     // Merged, each product is one instead of three; in bf16 they stay three.
     lora::merge(&mut decoder);
     for split in std::iter::once(job.split).chain(job.dev.then_some(SplitName::Dev)) {
+        // A division that the data come with may have no dev split.
+        if split != job.split && data::read_split(around.inputs.get("data")?, split)?.is_empty() {
+            continue;
+        }
         let examples = asked(around.inputs.get("data")?, split, job.limit)?;
         let answers = answer(job, &decoder, &tokenizer, split, &examples, &mut around)?;
         rows::write(&around.folder.output().join(format!("{split}.jsonl")), &answers)?;
@@ -207,8 +211,18 @@ fn run(job: &GenerateJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
 /// ones for every arm and seed.
 pub(super) fn asked(data: &Path, split: SplitName, limit: Option<usize>) -> anyhow::Result<Vec<Example>> {
     let examples = data::read_split(data, split)?;
+    if examples.is_empty() {
+        return Err(nothing(split));
+    }
     let Some(limit) = limit else { return Ok(examples) };
     Ok(sample(examples, limit, data::read_summary(data)?.seed))
+}
+
+/// Says that a part of a data set that models are asked is empty.
+pub(super) fn nothing(split: SplitName) -> anyhow::Error {
+    anyhow::anyhow!(
+        "the {split} split of the data set is empty\nhint: give it a share in `split`, or rows whose column `split` says so"
+    )
 }
 
 fn answer(

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::around::Surroundings;
 use super::cost::{Cost, Scene};
 use super::stop::Stopped;
-use super::{Text, Work, data, model, rows};
+use super::{Text, Work, data, generate, model, rows};
 use crate::data::encode::rolling_windows;
 use crate::data::sample::sample_by;
 use crate::data::{Document, SplitName};
@@ -104,6 +104,9 @@ fn run(job: &ReadJob, around: Surroundings<'_>) -> anyhow::Result<()> {
     let first = first.filter(|&token| (token as usize) < tokenizer.len()).unwrap_or(tokenizer.eos());
     let folder = around.inputs.get("data")?;
     let mut documents: Vec<Document> = data::documents(folder, job.split)?.collect::<anyhow::Result<_>>()?;
+    if documents.is_empty() {
+        return Err(generate::nothing(job.split));
+    }
     if let Some(limit) = job.limit {
         documents = sample_by(documents, limit, data::read_summary(folder)?.seed, |document| &document.id);
     }
