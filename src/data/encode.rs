@@ -348,4 +348,42 @@ mod tests {
         assert!(blocks.iter().all(|block| block.response_start == 1));
         assert!(blocks.iter().rev().skip(1).all(|block| block.tokens.len() == 4));
     }
+
+    #[test]
+    fn windows_are_those_of_the_evaluation_harness() {
+        // Its own test of `get_rolling_token_windows`: 34 tokens, 10 at a time, one of context.
+        let tokens: Vec<u32> = (0..34).collect();
+        let windows = rolling_windows(&tokens, 100, 10);
+        let parts: Vec<(&[u32], &[u32])> = windows
+            .iter()
+            .map(|window| (&window.tokens[..window.tokens.len() - 1], &window.tokens[window.response_start..]))
+            .collect();
+        let read = |first: u32, rest: std::ops::Range<u32>| std::iter::once(first).chain(rest).collect::<Vec<u32>>();
+        let range = |range: std::ops::Range<u32>| range.collect::<Vec<u32>>();
+        let expected = [
+            (read(100, 0..9), range(0..10)),
+            (range(9..19), range(10..20)),
+            (range(19..29), range(20..30)),
+            (range(23..33), range(30..34)),
+        ];
+        assert_eq!(parts.len(), expected.len());
+        for ((inputs, predicted), (wanted, targets)) in parts.iter().zip(&expected) {
+            assert_eq!((inputs, predicted), (&wanted.as_slice(), &targets.as_slice()));
+        }
+        assert_eq!(rolling_windows(&[7], 100, 10)[0].tokens, [100, 7]);
+        assert!(rolling_windows(&[], 100, 10).is_empty());
+    }
+
+    #[test]
+    fn an_option_is_what_comes_after_the_tokens_of_its_prompt() {
+        let tokenizer = tokenizer();
+        let prompt = tokenizer.encode("Question: who?\nAnswer:");
+        let (whole, clipped) = encode_option(&tokenizer, 3, "Question: who?\nAnswer:", " the AMF", 1000);
+        assert_eq!((whole.example, whole.response_start, clipped), (3, prompt.len(), 0));
+        assert_eq!(whole.tokens, tokenizer.encode("Question: who?\nAnswer: the AMF"));
+        // The model reads all but the last token: one more than it reads fits.
+        let length = whole.tokens.len() - 2;
+        let (cut, clipped) = encode_option(&tokenizer, 3, "Question: who?\nAnswer:", " the AMF", length);
+        assert_eq!((cut.tokens.len(), clipped, cut.response_start), (length + 1, 1, prompt.len() - 1));
+    }
 }

@@ -112,14 +112,15 @@ error: `.` is no file
   |
   = help: correct it or pass `--set data.own.path=PATH`; a path in a file starts at that file's folder, in `--set` at the current one
 "#);
-    assert_snapshot!(fault("importer = \"text\"\npath = \"nowhere\""), @r#"
+    let beside = format!("{GLOSSARY}\n[data.own]\nimporter = \"text\"\npath = \"nowhere\"");
+    assert_snapshot!(one_fault(&[(GLOSSARY, &beside)], &[]), @r#"
 error: no file or folder at `nowhere`
- --> study.toml:7:8
-  |
-7 | path = "nowhere"
-  |        ^^^^^^^^^
-  |
-  = help: correct it or pass `--set data.own.path=PATH`; a path in a file starts at that file's folder, in `--set` at the current one
+  --> study.toml:10:8
+   |
+10 | path = "nowhere"
+   |        ^^^^^^^^^
+   |
+   = help: correct it or pass `--set data.own.path=PATH`; a path in a file starts at that file's folder, in `--set` at the current one
 "#);
 }
 

@@ -201,7 +201,7 @@ fn bad_hypotheses() {
     33 | metrics = ["bleu", "bertscore"]
        |                    ^^^^^^^^^^^
        |
-       = help: metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
+       = help: metrics: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`, `acc`, `acc-norm`
 
     error: unknown key `alpha` in `hypotheses[0]`
       --> study.toml:34:1

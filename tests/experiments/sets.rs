@@ -130,10 +130,42 @@ fn what_happens_to_adapters_has_to_be_said() {
     let none = ("no = { recipe.steps = [\"answer\"] }", "no = { recipe.steps = [] }");
     let one_rate = ("[factors.rate]\nlow = { training.sft.lr = 1e-4 }\nhigh = { training.sft.lr = 1e-3 }\n", "");
     let fault = |from, to| one_fault(&[none, one_rate, (from, to)]);
-    assert_snapshot!(fault("adapters = \"merge\"\n", ""), @"");
-    assert_snapshot!(fault("\"merge\"", "\"stack\""), @"");
-    assert_snapshot!(fault("\"merge\"", "\"keep\""), @"");
-    assert_snapshot!(fault("tuning.lora = { rank = 2 }", "training.epochs = 2"), @"");
+    assert_snapshot!(fault("adapters = \"merge\"\n", ""), @r#"
+error: the step `answer` has another `tuning` than `read`, and nothing says what happens to the adapters of the latter
+  --> study.toml:29:8
+   |
+29 | [steps.answer.sft]
+   |        ^^^^^^
+   |
+   = help: add `adapters = "merge"` (they become part of the weights), `"stack"` (the step adds its own on top) to the step, or give both the same `tuning` to train on them
+"#);
+    assert_snapshot!(fault("\"merge\"", "\"stack\""), @r#"
+error: the step `answer` trains all weights, and stacks nothing on the adapters of `read`
+  --> study.toml:29:8
+   |
+29 | [steps.answer.sft]
+   |        ^^^^^^
+   |
+   = help: write `adapters = "merge"`, or let the step train adapters of its own
+"#);
+    assert_snapshot!(fault("\"merge\"", "\"keep\""), @r#"
+error: the step `answer` keeps the adapters of `read`, and has another `tuning`
+  --> study.toml:29:8
+   |
+29 | [steps.answer.sft]
+   |        ^^^^^^
+   |
+   = help: give both the same `tuning`, or write `adapters = "merge"` or `"stack"`
+"#);
+    assert_snapshot!(fault("tuning.lora = { rank = 2 }", "training.epochs = 2"), @r"
+error: the step `answer` says what happens to `adapters`, and no step before it leaves any
+  --> study.toml:29:8
+   |
+29 | [steps.answer.sft]
+   |        ^^^^^^
+   |
+   = help: remove `adapters`
+");
 }
 
 #[test]
@@ -209,15 +241,87 @@ error: no data set is named `nothing`
    |
    = help: data sets: `options`, `other`, `talk`, `texts`
 "#);
-    assert_snapshot!(fault("data = \"other\"\nsplit = \"dev\"", "task = \"perplexity\""), @"");
-    assert_snapshot!(fault("[evaluation.options]", "[evaluation.options]\ntask = \"perplexity\""), @"");
-    assert_snapshot!(fault("[evaluation.options]", "[evaluation.options]\nmax-new-tokens = 3"), @"");
-    assert_snapshot!(fault("[\"rouge-l\", \"nll\"]", "[\"rouge-l\", \"acc\"]"), @"");
-    assert_snapshot!(fault("by = \"use-case\"", "by = \"usecase\""), @"");
-    assert_snapshot!(fault("[evaluation.options]", "[evaluation.options]\nsplit = \"dev\""), @"");
-    assert_snapshot!(fault("[evaluation.talk]", "[evaluation]\nlimt = 3\n[evaluation.talk]"), @"");
-    assert_snapshot!(fault("[evaluation.talk]", "[evaluation.talk]\nmetric = [\"bleu\"]"), @"");
-    assert_snapshot!(fault("[evaluation.talk]\nmetrics = [\"rouge-l\", \"nll\"]\nby = \"use-case\"\n[evaluation.options]\n[evaluation.held]\ndata = \"other\"\nsplit = \"dev\"\n", ""), @"");
+    assert_snapshot!(fault("data = \"other\"\nsplit = \"dev\"", "task = \"perplexity\""), @r#"
+error: nothing says which data set `evaluation.held` is a part of
+  --> study.toml:43:13
+   |
+43 | [evaluation.held]
+   |             ^^^^
+   |
+   = help: add `data = "NAME"`; data sets: `other`, `texts`
+"#);
+    assert_snapshot!(fault("split = \"dev\"", "split = \"dev\"\ntask = \"answer\""), @r#"
+error: the task `answer` needs questions with answers, and `other` has texts
+  --> study.toml:46:8
+   |
+46 | task = "answer"
+   |        ^^^^^^^^
+   |
+   = help: choose `perplexity`, or another data set
+"#);
+    assert_snapshot!(fault("[evaluation.options]", "[evaluation.options]\nmax-new-tokens = 3"), @r"
+error: `evaluation.options.max-new-tokens` says nothing of the task `choice`
+  --> study.toml:43:18
+   |
+43 | max-new-tokens = 3
+   |                  ^
+   |
+   = help: remove it
+");
+    assert_snapshot!(fault("[\"rouge-l\", \"nll\"]", "[\"rouge-l\", \"acc-norm\"]"), @r#"
+error: `acc-norm` is no metric of this task
+  --> study.toml:40:23
+   |
+40 | metrics = ["rouge-l", "acc-norm"]
+   |                       ^^^^^^^^^^
+   |
+   = help: metrics of it: `bleu`, `chrf`, `rouge-1`, `rouge-2`, `rouge-l`, `exact-match`, `token-f1`, `cosine`, `nll`, `perplexity`, `bits-per-byte`
+"#);
+    assert_snapshot!(fault("by = \"use-case\"", "by = \"usecase\""), @r#"
+error: `data.talk` keeps no field `usecase`
+  --> study.toml:41:6
+   |
+41 | by = "usecase"
+   |      ^^^^^^^^^
+   |
+   = help: did you mean `use-case`? fields: `use-case`, `group`; or add `fields = ["usecase"]` to the data set
+"#);
+    assert_snapshot!(fault("[evaluation.options]", "[evaluation.options]\nsplit = \"dev\""), @r#"
+error: `data.options` has nothing in dev, and `evaluation.options` asks it
+  --> study.toml:18:1
+   |
+18 | split = { all = "test" }
+   | ^^^^^
+   |
+   = help: give dev a share, or name another split
+"#);
+    assert_snapshot!(fault("[evaluation.talk]", "[evaluation]\nlimt = 3\n[evaluation.talk]"), @r"
+error: unknown key `limt` in `evaluation`
+  --> study.toml:40:1
+   |
+40 | limt = 3
+   | ^^^^
+   |
+   = help: did you mean `limit`? keys here: `metrics`, `decoding`, `max-new-tokens`, `batch`, `limit`, `embedding-model`, `show`
+");
+    assert_snapshot!(fault("[evaluation.talk]", "[evaluation.talk]\nmetric = [\"bleu\"]"), @r#"
+error: unknown key `metric` in `evaluation.talk`
+  --> study.toml:40:1
+   |
+40 | metric = ["bleu"]
+   | ^^^^^^
+   |
+   = help: did you mean `metrics`? keys here: `data`, `split`, `task`, `metrics`, `by`, `decoding`, `max-new-tokens`, `max-length`, `limit`, `options`
+"#);
+    assert_snapshot!(fault("[evaluation.talk]\nmetrics = [\"rouge-l\", \"nll\"]\nby = \"use-case\"\n[evaluation.options]\n[evaluation.held]\ndata = \"other\"\nsplit = \"dev\"\n", ""), @r#"
+error: `acc` is tested but not computed
+  --> study.toml:43:12
+   |
+43 | metrics = ["acc"]
+   |            ^^^^^
+   |
+   = help: add `acc` to `evaluation.metrics`
+"#);
 }
 
 #[test]
@@ -243,7 +347,7 @@ error: `acc` is tested but not computed on `talk`
 50 | metrics = ["talk/acc"]
    |            ^^^^^^^^^^
    |
-   = help: metrics: `talk/rouge-l`, `talk/nll`, `options/acc`, `options/acc-norm`, `held/nll`, `held/perplexity`, `held/bits-per-byte`
+   = help: columns: `talk/rouge-l`, `talk/nll`, `options/acc`, `options/acc-norm`, `held/nll`, `held/perplexity`, `held/bits-per-byte`
 "#);
     assert_snapshot!(fault("margin = 0.05", "margin = 0.0"), @r#"
 error: `hypotheses[0].not-worse.margin` should be above 0, found 0
@@ -287,7 +391,7 @@ error: no evaluation set has the metric `dev-los`
 49 | rank = { of = "dev-los", with = "acc" }
    |               ^^^^^^^^^
    |
-   = help: metrics: `talk/rouge-l`, `talk/nll`, `options/acc`, `options/acc-norm`, `held/nll`, `held/perplexity`, `held/bits-per-byte`
+   = help: did you mean `dev-loss`? columns: `talk/rouge-l`, `talk/nll`, `options/acc`, `options/acc-norm`, `held/nll`, `held/perplexity`, `held/bits-per-byte`, `dev-loss`, `trained-parameters`, `training-energy`
 "#);
     assert_snapshot!(kind("best-differs = { of = \"acc\", by = \"acc\" }"), @r#"
 error: `acc` is compared with itself

@@ -109,7 +109,8 @@ impl Checking<'_, '_> {
     fn part(&mut self, data: &str, split: SplitName, user: &str) {
         let at = KeyPath::from("data").key(data).key("split");
         let Some(settings) = self.experiment.data.get(data) else { return };
-        if !settings.split.has(split) && self.faults.is_sound(&at) {
+        let is_division = SplitName::ALL.iter().any(|&part| settings.split.has(part));
+        if is_division && !settings.split.has(split) && self.faults.is_sound(&at) {
             let message = format!("`data.{data}` has nothing in {split}, and {user}");
             self.faults.at(at, message, format!("give {split} a share, or name another split"));
         }
