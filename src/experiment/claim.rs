@@ -66,7 +66,7 @@ pub fn column<'s>(named: &'s str, sets: &'s [EvaluationSet]) -> Result<(&'s Eval
     column_or(named, sets, &[])
 }
 
-/// Finds a metric as [`column`] does; where there is none, `others` could be meant as well.
+/// Finds a metric as [`column()`] does; where there is none, `others` could be meant as well.
 ///
 /// # Errors
 /// What is wrong, and the remedy.
