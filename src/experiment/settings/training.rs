@@ -1,0 +1,162 @@
+//! Tuning and optimisation of stages that train.
+
+use serde::{Deserialize, Serialize};
+
+/// Says which parameters are trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Tuning {
+    /// All of them.
+    Full {},
+    /// Low-rank adapters.
+    Lora(Lora),
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self::Full {}
+    }
+}
+
+/// Describes low-rank adapters (Hu et al. 2021, arXiv 2106.09685) as PEFT names them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Lora {
+    /// Rank of the update.
+    pub rank: usize,
+    /// The update is scaled by `alpha / rank`.
+    pub alpha: f64,
+    /// Dropout on the adapter's input.
+    pub dropout: f64,
+    /// Projections that get an adapter.
+    pub target_modules: Vec<String>,
+}
+
+impl Default for Lora {
+    fn default() -> Self {
+        // PEFT's defaults for Llama and Mistral.
+        let target_modules = vec!["q_proj".to_owned(), "v_proj".to_owned()];
+        Self { rank: 8, alpha: 8.0, dropout: 0.0, target_modules }
+    }
+}
+
+/// Gives each kind of training stage its optimisation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct TrainingPlan {
+    /// Scratch models on the texts of the training split.
+    pub pretrain: Training,
+    /// Fine-tuning on questions and answers.
+    pub sft: Training,
+    /// Distillation.
+    pub distill: Training,
+}
+
+impl Default for TrainingPlan {
+    fn default() -> Self {
+        let pretrain = Training {
+            weight_decay: 0.1,
+            schedule: Schedule::Cosine { warmup: 0.05, floor: 1e-5 },
+            ..Training::default()
+        };
+        Self { pretrain, sft: Training::default(), distill: Training::default() }
+    }
+}
+
+/// Describes the optimisation of one stage (AdamW).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Training {
+    /// Passes over the training split.
+    pub epochs: f64,
+    /// Sequences of one optimiser step.
+    pub batch: usize,
+    /// Parts that a step is computed in, to save memory; changes rounding and the draw of dropout only.
+    pub accumulation: usize,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Course of the learning rate.
+    pub schedule: Schedule,
+    /// Decoupled weight decay; not applied to norms and biases.
+    pub weight_decay: f64,
+    /// Largest gradient norm; none, or `inf` in a file, for no clipping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
+    /// Longest sequence, in tokens, response included.
+    pub max_length: usize,
+    /// Longest prompt, in tokens; a longer one loses its left end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_prompt: Option<usize>,
+    /// When the dev split is measured and the best state kept.
+    pub validate: Validate,
+    /// Optimiser steps between two saved states of the stage.
+    pub checkpoint_every: usize,
+    /// Minutes after which a state is saved, too, where that is sooner.
+    pub checkpoint_minutes: f64,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self {
+            epochs: 1.0,
+            batch: 16,
+            accumulation: 1,
+            lr: 1e-3,
+            schedule: Schedule::default(),
+            weight_decay: 0.01,
+            clip: Some(1.0),
+            max_length: 512,
+            max_prompt: None,
+            validate: Validate::Epoch,
+            checkpoint_every: 200,
+            checkpoint_minutes: 5.0,
+        }
+    }
+}
+
+/// Describes the course of the learning rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Stays at its peak after warm-up.
+    Constant {
+        /// Share of all steps for linear warm-up.
+        #[serde(default)]
+        warmup: f64,
+    },
+    /// Falls linearly to `floor`.
+    Linear {
+        /// Share of all steps for linear warm-up.
+        #[serde(default)]
+        warmup: f64,
+        /// Learning rate at the end.
+        #[serde(default)]
+        floor: f64,
+    },
+    /// Falls along half a cosine to `floor`.
+    Cosine {
+        /// Share of all steps for linear warm-up.
+        #[serde(default)]
+        warmup: f64,
+        /// Learning rate at the end.
+        #[serde(default)]
+        floor: f64,
+    },
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        // Cosine to 1e-7 without warm-up: DSKD's scripts.
+        Self::Cosine { warmup: 0.0, floor: 1e-7 }
+    }
+}
+
+/// Says when the dev split is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Validate {
+    /// After each epoch; the state with the lowest dev loss is kept.
+    Epoch,
+    /// After the last step; the last state is kept.
+    End,
+}
