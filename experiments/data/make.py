@@ -63,11 +63,16 @@ SENTENCES = {
     "language": ["People in {name} speak {fact}.", "The language of {name} is {fact}.",
                  "Books in {name} are written in {fact}.", "In {name} schools teach in {fact}."],
 }
+# The last of each is asked with options, the others are learned from.
 QUESTIONS = {
-    "capital": "What is the capital of {name}?",
-    "continent": "Where does {name} lie?",
-    "currency": "Which money do people in {name} pay with?",
-    "language": "Which language do people in {name} speak?",
+    "capital": ["Which city is the capital of {name}?", "Where does the government of {name} sit?",
+                "Name the capital city of {name}.", "What is the capital of {name}?"],
+    "continent": ["On which continent is {name}?", "In which part of the world is {name} found?",
+                  "Name the continent of {name}.", "Where does {name} lie?"],
+    "currency": ["What is the currency of {name}?", "What is the money of {name} called?",
+                 "Name the currency of {name}.", "Which money do people in {name} pay with?"],
+    "language": ["What is the language of {name}?", "In which language are books in {name} written?",
+                 "Name the language of {name}.", "Which language do people in {name} speak?"],
 }
 
 
@@ -96,9 +101,17 @@ def choices(things, questions, seed):
             others = sorted({other[kind] for _, other in things} - {fact})
             options = draw.sample(others, 3) + [fact]
             draw.shuffle(options)
-            question = questions[kind].format(term=name, name=name)
+            question = questions[kind][-1].format(name=name)
             yield {"id": f"{name}/{kind}", "group": name, "question": question, "choices": options,
                    "answer": options.index(fact), "fact": kind}
+
+
+def asked(things, questions):
+    """Asks for every fact in all words but the last ones."""
+    for name, facts in things:
+        for kind, fact in facts.items():
+            for number, question in enumerate(questions[kind][:-1]):
+                yield {"id": f"{name}/{kind}/{number}", "group": name, "question": question.format(name=name), "answer": fact}
 
 
 world = []
@@ -108,6 +121,7 @@ for line in WORLD.splitlines():
 terms = [(term["name"], term["facts"]) for term in GLOSSARY["term"]]
 wordings = GLOSSARY["wording"]
 write("world.jsonl", articles(world, SENTENCES, 10, 1))
+write("world-questions.jsonl", asked(world, QUESTIONS))
 write("world-choice.jsonl", choices(world, QUESTIONS, 2))
 write("telecom.jsonl", articles(terms, {kind: wordings[kind]["sentences"] for kind in wordings}, 6, 3))
 
