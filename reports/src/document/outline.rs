@@ -76,11 +76,11 @@ fn design<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
 /// What was trained with what, and what had to hold.
 fn training<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
     let (training, checks) = (setting::training(findings), &findings.study.checks);
-    if training.is_none() && checks.is_empty() {
+    if training.is_empty() && checks.is_empty() {
         return;
     }
     blocks.push(Block::Heading("Training".into()));
-    blocks.extend(training.map(Block::Table));
+    blocks.extend(training.into_iter().map(Block::Table));
     if !checks.is_empty() {
         let text = "What had to hold before the results could mean anything; a check that failed is a result.";
         blocks.push(Block::Paragraph(text.into()));

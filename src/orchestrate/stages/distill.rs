@@ -154,6 +154,7 @@ fn distil(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result<()> 
     let (train, captured) = in_both(mine, &theirs);
     let dev = around.sequences(&tokenizer, "data", SplitName::Dev, &job.training, job.closed_book)?;
 
+    around.tell_of_dev(!dev.is_empty(), &job.training);
     let widths = Widths { student: decoder.config.hidden_size, teacher: capture.width() };
     let projectors = Seed(job.seed).stream("projectors", 0);
     let objective = distill::Objective::new(&job.algorithm, vocabularies, widths, projectors, compute.device)?;

@@ -145,6 +145,7 @@ fn sft(job: &SftJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
     }
     let dev = around.sequences(&tokenizer, "data", SplitName::Dev, &job.training, job.closed_book)?;
     let student = Student::new(decoder, &job.tuning, job.training.weight_decay, compute, Seed(job.seed));
+    around.tell_of_dev(!dev.is_empty(), &job.training);
     let mut objective = Supervised::new(student, train, dev);
     let finished = around.train(&mut objective, &job.training, job.seed)?;
     around.keep(objective.student, &finished, &tokenizer, &job.tuning, "model")

@@ -49,6 +49,14 @@ impl Surroundings<'_> {
         Ok(sequences)
     }
 
+    /// Notes that the state of the lowest dev loss cannot be kept where there is no dev split.
+    pub(super) fn tell_of_dev(&mut self, is_there: bool, training: &Training) {
+        if !is_there && training.validate == Validate::Epoch {
+            let text = "the data set has no dev split: the last state is kept, not that of the lowest dev loss";
+            (self.events)(Event::Note { text: text.to_owned() });
+        }
+    }
+
     pub(super) fn train(
         &mut self,
         objective: &mut dyn Objective,
