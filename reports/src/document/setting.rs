@@ -50,7 +50,7 @@ fn row_by_row(kind: &str, stages: &[&Training]) -> Table {
     let mut columns = vec![Column::left("trained")];
     columns.extend(differing.iter().map(|(name, _)| Column::left(*name)));
     let caption = format!("What was trained in {kind}, by what differs. Counts are of one stage.");
-    let mut table = Table::new(&format!("training-{kind}"), &caption, columns);
+    let mut table = Table::new(format!("training-{kind}"), &caption, columns);
     for (place, training) in stages.iter().enumerate() {
         let cells = differing.iter().map(|(_, values)| Cell::text(shown(&values[place])));
         table.push(std::iter::once(Cell::text(labels(&training.labels))).chain(cells).collect());
