@@ -13,6 +13,7 @@ use crate::orchestrate::stages::encode::EncodeJob;
 use crate::orchestrate::stages::merge::MergeJob;
 use crate::orchestrate::stages::model::link;
 use crate::orchestrate::stages::pretrain::PretrainJob;
+use crate::orchestrate::stages::replay;
 use crate::orchestrate::stages::sft::{Replay, SftJob};
 
 /// A model as later stages read it: a model folder, and adapter folders on top of it, each on those before.
@@ -112,7 +113,7 @@ impl Planning<'_> {
         let mut replay = Vec::new();
         for (place, (name, &share)) in lesson.replay.iter().enumerate() {
             let (other, source) = self.data(settings, name)?;
-            inputs.push(input(&format!("replay-{}", place + 1), source));
+            inputs.push(input(&replay::input(place), source));
             replay.push(Replay { share, closed_book: other.closed_book });
         }
         let job = SftJob {
@@ -144,7 +145,7 @@ impl Planning<'_> {
         inputs.extend(weights.inputs("model", "adapter"));
         for (place, name) in lesson.replay.keys().enumerate() {
             let tokens = self.tokens(settings, name, model, vec![SplitName::Train])?;
-            inputs.push(input(&format!("replay-{}", place + 1), tokens));
+            inputs.push(input(&replay::input(place), tokens));
         }
         let job = ContinualJob {
             split: lesson.split,

@@ -5,13 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::around::Surroundings;
 use super::cost::{Cost, Read, Scene};
+use super::replay::{self, Shares};
 use super::{Leaves, Text, Work, model, training};
 use crate::data::SplitName;
-use crate::data::order::drawn;
 use crate::data::tokens::{Block, Tokens};
 use crate::device::{Precision, Seed};
 use crate::experiment::settings::{Training, Tuning};
-use crate::orchestrate::keep::event::Event;
 use crate::orchestrate::kind::StageKind;
 use crate::train::student::Student;
 use crate::train::texts::Texts;
@@ -73,8 +72,7 @@ impl Work for ContinualJob {
     }
 
     fn cost(&self, scene: &Scene<'_>) -> Cost {
-        let own = 1.0 - self.replay.iter().sum::<f64>();
-        let tokens = scene.sizes.map(|sizes| sizes.of(self.split).whole / own);
+        let tokens = scene.sizes.map(|sizes| sizes.of(self.split).whole / self.shares().own());
         let read = Read { dev: scene.sizes.map(|sizes| sizes.dev), ..Read::texts(tokens, self.training.max_length) };
         scene.training((scene.model)("model"), &self.tuning, &self.training, read)
     }
@@ -82,7 +80,7 @@ impl Work for ContinualJob {
     fn trains(&self) -> Option<Vec<(String, String)>> {
         let mut words = training::in_words(&self.training, &self.tuning, true);
         words.retain(|(name, _)| name != "longest prompt");
-        words.extend(self.replay.iter().map(|share| ("replay".to_owned(), format!("{} % of blocks", 100.0 * share))));
+        words.extend(self.shares().in_words());
         if self.stack {
             words.push(training::stacked());
         }
@@ -91,6 +89,12 @@ impl Work for ContinualJob {
 
     fn run(&self, around: Surroundings<'_>) -> anyhow::Result<()> {
         continual(self, around)
+    }
+}
+
+impl ContinualJob {
+    fn shares(&self) -> Shares {
+        Shares::new(self.replay.iter().copied(), "blocks")
     }
 }
 
@@ -113,17 +117,10 @@ fn continual(job: &ContinualJob, mut around: Surroundings<'_>) -> anyhow::Result
     let mut blocks: Vec<(usize, Block)> = corpora[0].blocks(length).into_iter().map(|block| (0, block)).collect();
     let dev = open("tokens", SplitName::Dev)?;
     let own = blocks.len();
-    let rest = 1.0 - job.replay.iter().sum::<f64>();
-    for (place, share) in job.replay.iter().enumerate() {
-        let tokens = open(&format!("replay-{}", place + 1), SplitName::Train)?;
+    for place in 0..job.replay.len() {
+        let tokens = open(&replay::input(place), SplitName::Train)?;
         let others = tokens.blocks(length);
-        let count = (share / rest * own as f64).round() as usize;
-        let mixed = drawn(others.len(), count, job.seed, place as u64 + 1);
-        if count > others.len() {
-            let text =
-                format!("replay: {count} blocks of a corpus that has {}: some come more than once", others.len());
-            (around.events)(Event::Note { text });
-        }
+        let mixed = job.shares().draw(place, own, others.len(), job.seed, &mut around);
         blocks.extend(mixed.into_iter().map(|block| (place + 1, others[block].clone())));
         corpora.push(tokens);
     }

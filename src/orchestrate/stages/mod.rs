@@ -27,6 +27,7 @@ pub mod merge;
 pub mod model;
 pub mod pretrain;
 pub mod read;
+pub mod replay;
 pub mod rows;
 pub mod score;
 pub mod sft;

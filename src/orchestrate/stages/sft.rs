@@ -4,12 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::around::Surroundings;
 use super::cost::{Cost, Read, Scene};
+use super::replay::{self, Shares};
 use super::{Leaves, Text, Work, model, training};
 use crate::data::SplitName;
-use crate::data::order::drawn;
 use crate::device::{Precision, Seed};
 use crate::experiment::settings::{Training, Tuning};
-use crate::orchestrate::keep::event::Event;
 use crate::orchestrate::kind::StageKind;
 use crate::train::student::Student;
 use crate::train::supervised::Supervised;
@@ -95,7 +94,7 @@ impl Work for SftJob {
     }
 
     fn cost(&self, scene: &Scene<'_>) -> Cost {
-        let own = 1.0 - self.replay.iter().map(|replay| replay.share).sum::<f64>();
+        let own = self.shares().own();
         let read = Read {
             train: scene.sizes.map(|sizes| sizes.of(self.split).times(1.0 / own)),
             dev: scene.sizes.map(|sizes| sizes.dev),
@@ -105,8 +104,7 @@ impl Work for SftJob {
 
     fn trains(&self) -> Option<Vec<(String, String)>> {
         let mut words = training::in_words(&self.training, &self.tuning, true);
-        let replay = self.replay.iter();
-        words.extend(replay.map(|replay| ("replay".to_owned(), format!("{} % of examples", 100.0 * replay.share))));
+        words.extend(self.shares().in_words());
         if self.stack {
             words.push(training::stacked());
         }
@@ -115,6 +113,12 @@ impl Work for SftJob {
 
     fn run(&self, around: Surroundings<'_>) -> anyhow::Result<()> {
         sft(self, around)
+    }
+}
+
+impl SftJob {
+    fn shares(&self) -> Shares {
+        Shares::new(self.replay.iter().map(|replay| replay.share), "examples")
     }
 }
 
@@ -130,17 +134,10 @@ fn sft(job: &SftJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
     }
     let mut train = around.sequences(&tokenizer, "data", job.split, &job.training, job.closed_book)?;
     let own = train.len();
-    let rest = 1.0 - job.replay.iter().map(|replay| replay.share).sum::<f64>();
-    for (place, replay) in job.replay.iter().enumerate() {
-        let name = format!("replay-{}", place + 1);
-        let others = around.sequences(&tokenizer, &name, SplitName::Train, &job.training, replay.closed_book)?;
-        let count = (replay.share / rest * own as f64).round() as usize;
-        let mixed = drawn(others.len(), count, job.seed, place as u64 + 1);
-        if count > others.len() {
-            let text =
-                format!("replay: {count} examples of a data set that has {}: some come more than once", others.len());
-            (around.events)(Event::Note { text });
-        }
+    for (place, other) in job.replay.iter().enumerate() {
+        let others =
+            around.sequences(&tokenizer, &replay::input(place), SplitName::Train, &job.training, other.closed_book)?;
+        let mixed = job.shares().draw(place, own, others.len(), job.seed, &mut around);
         train.extend(mixed.into_iter().map(|example| others[example].clone()));
     }
     let dev = around.sequences(&tokenizer, "data", SplitName::Dev, &job.training, job.closed_book)?;
