@@ -30,7 +30,7 @@ pub mod window;
 
 pub use encode::{Encoded, Sequence};
 pub use example::{Document, Example, Role, SplitName, Turn};
-pub use import::{ImportError, Imported, Texts, import, is_text, texts};
+pub use import::{ImportError, Imported, Texts, import, is_text, text_bytes, texts};
 pub use sample::sample;
 pub use split::{Assigned, SplitError, Splits, split, split_texts};
 pub use tokenizer::{Tokenizer, TokenizerError};

@@ -32,7 +32,7 @@ pub use self::error::{ImportError, Place};
 use self::place::Found;
 use self::source::{Node, Source};
 pub(in crate::data) use self::text::Seen;
-pub use self::text::{Texts, is_text};
+pub use self::text::{Texts, bytes as text_bytes, is_text};
 use super::example::{Example, SplitName, Turn};
 use crate::experiment::importers::importers;
 use crate::experiment::settings::{Data, Importer};

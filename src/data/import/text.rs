@@ -292,12 +292,25 @@ pub fn is_text(file: &Path) -> bool {
     ENDINGS.contains(&table::ending(file).as_str())
 }
 
+/// Returns the bytes of a file, or of all files of a folder that are read.
+///
+/// # Errors
+/// When one of them cannot be found.
+pub fn bytes(path: &Path) -> std::io::Result<u64> {
+    let whole = fs::metadata(path)?;
+    if !whole.is_dir() {
+        return Ok(whole.len());
+    }
+    let mut found = BTreeSet::new();
+    below(path, &mut found)?;
+    found.iter().filter(|file| is_text(file)).map(|file| Ok(fs::metadata(file)?.len())).sum()
+}
+
 /// Lists the files to read, in the order of their paths.
 fn files(path: &Path, rows: &mut Rows<'_>) -> Result<Vec<TextFile>, ImportError> {
-    let is_read = is_text;
     let unread = |source| ImportError::Read { file: path.to_owned(), source };
     if !fs::metadata(path).map_err(unread)?.is_dir() {
-        return match is_read(path) {
+        return match is_text(path) {
             true => Ok(vec![TextFile { path: path.to_owned(), name: None }]),
             false => Err(ImportError::Ending { file: path.to_owned() }),
         };
@@ -307,7 +320,7 @@ fn files(path: &Path, rows: &mut Rows<'_>) -> Result<Vec<TextFile>, ImportError>
     let mut files = Vec::new();
     for file in found {
         let name = file.strip_prefix(path).unwrap_or(&file).display().to_string();
-        if is_read(&file) {
+        if is_text(&file) {
             files.push(TextFile { path: file, name: Some(name) });
         } else {
             let ending = file.extension().map(OsStr::to_string_lossy);

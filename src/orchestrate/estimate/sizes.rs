@@ -1,10 +1,9 @@
 //! Sizes of the data sets of a plan.
 
-use std::fs;
 use std::path::Path;
 
 use crate::data::sizes::Sizes as Characters;
-use crate::data::{SplitName, corpus, import, is_text, split, window};
+use crate::data::{SplitName, corpus, import, split, text_bytes, window};
 use crate::experiment::settings::{Data, Kind};
 use crate::orchestrate::stages::cost::{CHARACTERS_PER_TOKEN, Sizes, Split};
 use crate::orchestrate::stages::data::Summary;
@@ -40,7 +39,7 @@ pub(super) fn of_prepared(summary: &Summary, longest: f64) -> Option<Sizes> {
 
 /// Takes the files of texts for their characters, and divides them by the shares that are asked for.
 fn of_files(data: &Data) -> Option<Sizes> {
-    let characters = bytes(data.path.as_deref()?)? as f64;
+    let characters = text_bytes(data.path.as_deref()?).ok()? as f64;
     let of_part = |part: SplitName| {
         let share = match (data.split.all, part) {
             (Some(all), _) => f64::from(u8::from(all == part)),
@@ -53,22 +52,6 @@ fn of_files(data: &Data) -> Option<Sizes> {
     };
     let train = of_part(SplitName::Train);
     Some(Sizes { corpus: train.whole, train, dev: of_part(SplitName::Dev), test: of_part(SplitName::Test) })
-}
-
-/// Returns the bytes of a file, or of all texts below a folder.
-fn bytes(path: &Path) -> Option<u64> {
-    let found = fs::metadata(path).ok()?;
-    if !found.is_dir() {
-        return Some(found.len());
-    }
-    let mut sum = 0;
-    for entry in fs::read_dir(path).ok()? {
-        let path = entry.ok()?.path();
-        if path.is_dir() || is_text(&path) {
-            sum += bytes(&path)?;
-        }
-    }
-    Some(sum)
 }
 
 fn split_of(characters: &Characters, longest: f64) -> Split {
