@@ -120,7 +120,7 @@ fn continual(job: &ContinualJob, mut around: Surroundings<'_>) -> anyhow::Result
     for place in 0..job.replay.len() {
         let tokens = open(&replay::input(place), SplitName::Train)?;
         let others = tokens.blocks(length);
-        let mixed = job.shares().draw(place, own, others.len(), job.seed, &mut around);
+        let mixed = job.shares().draw(place, own, others.len(), job.seed, around.events)?;
         blocks.extend(mixed.into_iter().map(|block| (place + 1, others[block].clone())));
         corpora.push(tokens);
     }

@@ -137,7 +137,7 @@ fn sft(job: &SftJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
     for (place, other) in job.replay.iter().enumerate() {
         let others =
             around.sequences(&tokenizer, &replay::input(place), SplitName::Train, &job.training, other.closed_book)?;
-        let mixed = job.shares().draw(place, own, others.len(), job.seed, &mut around);
+        let mixed = job.shares().draw(place, own, others.len(), job.seed, around.events)?;
         train.extend(mixed.into_iter().map(|example| others[example].clone()));
     }
     let dev = around.sequences(&tokenizer, "data", SplitName::Dev, &job.training, job.closed_book)?;
