@@ -1,11 +1,13 @@
-//! Causal attention with grouped key-value heads, within each sequence of a packed batch: short ones
-//! together under a mask that keeps them apart, longer ones one at a time.
+//! Causal attention with grouped key-value heads, within each sequence of a packed batch. On the CPU
+//! short ones together under a mask that keeps them apart, longer ones one at a time; on a GPU all at
+//! once, side by side in a grid.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::rc::Rc;
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use super::layers::causal_mask;
 use super::packed::tail_rows;
@@ -34,6 +36,9 @@ pub fn attend_packed(
     window: Option<i64>,
     masks: &Masks,
 ) -> Tensor {
+    if query.device().is_cuda() {
+        return attend_in_grid(query, key, value, &masks.grid(tails, lengths, query.device()), window, masks);
+    }
     let groups = group(lengths);
     let total = |lengths: &[i64]| lengths.iter().sum::<i64>();
     let totals: Vec<i64> = groups.iter().map(|members| total(&lengths[members.clone()])).collect();
@@ -78,8 +83,11 @@ fn group(lengths: &[i64]) -> Vec<Range<usize>> {
 pub fn attend(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64>, masks: &Masks) -> Tensor {
     let (queries, heads, _) = query.size3().expect("[queries, heads, head_dim]");
     let keys = key.size()[0];
+    if query.device().is_cuda() {
+        return attend_packed(query, key, value, (&[queries], &[keys]), window, masks);
+    }
     let window = window.filter(|&window| window < keys);
-    if query.device().is_cuda() || keys > WHOLE_SCORES {
+    if keys > WHOLE_SCORES {
         return attend_fused(query, key, value, window);
     }
     let group = heads / key.size()[1];
@@ -138,9 +146,90 @@ fn attend_fused(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64
     attended.squeeze_dim(0).transpose(0, 1).reshape([queries, -1])
 }
 
-/// Keeps the causal masks of one forward pass: its layers and sequences share them.
+/// Lays sequences of several lengths side by side in `[sequences, longest]` places, each at the start
+/// of its row: a GPU then attends to all of them in one operation. Behind its sequence a row is filled;
+/// no token sees what comes after it, so the filler changes nothing.
+#[derive(Debug)]
+struct Grid {
+    sequences: i64,
+    longest: i64,
+    /// Place of each key `[sum of lengths]`, int64; none when all places hold a key.
+    keys: Option<Tensor>,
+    /// Place of each query `[sum of tails]`, int64; none when all places hold a query.
+    queries: Option<Tensor>,
+}
+
+impl Grid {
+    fn new(tails: &[i64], lengths: &[i64], device: Device) -> Self {
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let places = |counts: &[i64]| {
+            let rows = (0_i64..).zip(counts).zip(lengths);
+            let places: Vec<i64> = rows
+                .flat_map(|((row, count), length)| (length - count..*length).map(move |at| row * longest + at))
+                .collect();
+            let is_full = places.len() as i64 == lengths.len() as i64 * longest;
+            (!is_full).then(|| Tensor::from_slice(&places).to_device(device))
+        };
+        Self { sequences: lengths.len() as i64, longest, keys: places(lengths), queries: places(tails) }
+    }
+
+    /// Lays `x` `[tokens, heads, head_dim]` out as `[sequences, heads, longest, head_dim]`.
+    fn lay(&self, x: &Tensor, places: Option<&Tensor>) -> Tensor {
+        let (_, heads, head_dim) = x.size3().expect("[tokens, heads, head_dim]");
+        let laid = places.map(|places| {
+            let room = x.new_zeros([self.sequences * self.longest, heads, head_dim], (x.kind(), x.device()));
+            room.index_copy(0, places, x)
+        });
+        let laid = laid.as_ref().unwrap_or(x);
+        laid.reshape([self.sequences, self.longest, heads, head_dim]).transpose(1, 2)
+    }
+
+    /// Takes the queries' rows `[sum of tails, heads * head_dim]` from what was attended to.
+    fn take(&self, attended: &Tensor) -> Tensor {
+        let rows = attended.transpose(1, 2).reshape([self.sequences * self.longest, -1]);
+        match &self.queries {
+            Some(places) => rows.index_select(0, places),
+            None => rows,
+        }
+    }
+}
+
+/// Attends within each sequence of a packed batch, all in one operation. Shapes are those of
+/// [`attend_packed`].
+fn attend_in_grid(
+    query: &Tensor,
+    key: &Tensor,
+    value: &Tensor,
+    grid: &Grid,
+    window: Option<i64>,
+    masks: &Masks,
+) -> Tensor {
+    let groups = query.size()[1] / key.size()[1];
+    let window = window.filter(|&window| window < grid.longest);
+    let mask = window.map(|_| masks.causal(grid.longest, grid.longest, window, 1, query));
+    // The flash kernel shares keys among the heads of a group by itself, but takes neither f32 nor a mask.
+    let shares = groups > 1 && mask.is_none() && query.kind() != Kind::Float;
+    let lay = |x: &Tensor| {
+        let laid = grid.lay(x, grid.keys.as_ref());
+        if groups > 1 && !shares { laid.repeat_interleave_self_int(groups, 1, None) } else { laid }
+    };
+    let attended = Tensor::scaled_dot_product_attention(
+        &grid.lay(query, grid.queries.as_ref()),
+        &lay(key),
+        &lay(value),
+        mask.as_ref(),
+        0.0,
+        mask.is_none(),
+        None,
+        shares,
+    );
+    grid.take(&attended)
+}
+
+/// Keeps the causal masks and grids of one forward pass: its layers and sequences share them.
 #[derive(Debug, Default)]
 pub struct Masks {
+    grids: RefCell<BTreeMap<(Vec<i64>, Vec<i64>), Rc<Grid>>>,
     alone: RefCell<BTreeMap<MaskShape, Tensor>>,
     apart: RefCell<BTreeMap<GroupShape, Tensor>>,
 }
@@ -152,6 +241,13 @@ type MaskShape = (i64, i64, Option<i64>, i64);
 type GroupShape = (Vec<i64>, Vec<i64>, Option<i64>, i64);
 
 impl Masks {
+    /// Returns the grid of sequences of which the last `tails` tokens ask.
+    fn grid(&self, tails: &[i64], lengths: &[i64], device: Device) -> Rc<Grid> {
+        let mut grids = self.grids.borrow_mut();
+        let shape = (tails.to_vec(), lengths.to_vec());
+        Rc::clone(grids.entry(shape).or_insert_with(|| Rc::new(Grid::new(tails, lengths, device))))
+    }
+
     /// Returns the mask `[group * queries, keys]` in the kind and on the device of `like`.
     fn causal(&self, queries: i64, keys: i64, window: Option<i64>, group: i64, like: &Tensor) -> Tensor {
         let mut masks = self.alone.borrow_mut();
@@ -182,8 +278,6 @@ impl Masks {
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind};
-
     use super::*;
 
     fn random(size: [i64; 3]) -> Tensor {
@@ -227,6 +321,36 @@ mod tests {
             let got = attend(&query, &key, &value, window, &Masks::default());
             let worst = f64::try_from((got - expected).abs().max()).unwrap();
             assert!(worst < 1e-5, "{queries} {keys} {window:?}: {worst}");
+        }
+    }
+
+    #[test]
+    fn a_grid_attends_as_one_sequence_at_a_time() {
+        tch::manual_seed(5);
+        for (lengths, window) in [(vec![9, 9, 9], None), (vec![4, 31, 17], None), (vec![40, 3, 25], Some(7))] {
+            let tokens: i64 = lengths.iter().sum();
+            let masks = Masks::default();
+            for tails in [lengths.clone(), vec![1; 3], vec![2, 3, 1]] {
+                let asked = tail_rows(&tails, &lengths, Device::Cpu);
+                let inputs = [random([tokens, 4, 8]), random([tokens, 2, 8]), random([tokens, 2, 8])];
+                let run = |attend: &dyn Fn(&Tensor, &Tensor, &Tensor) -> Tensor| {
+                    let leaves = inputs.each_ref().map(|input| input.detach().set_requires_grad(true));
+                    let [query, key, value] = &leaves;
+                    let attended = attend(&query.index_select(0, &asked), key, value);
+                    let weights = Tensor::arange(attended.numel() as i64, (Kind::Float, Device::Cpu)).cos();
+                    (attended.flatten(0, -1).dot(&weights)).backward();
+                    (attended.detach(), leaves.map(|leaf| leaf.grad()))
+                };
+                let grid = masks.grid(&tails, &lengths, Device::Cpu);
+                let (found, gradients) =
+                    run(&|query, key, value| attend_in_grid(query, key, value, &grid, window, &masks));
+                let (expected, wanted) =
+                    run(&|query, key, value| attend_packed(query, key, value, (&tails, &lengths), window, &masks));
+                assert!(found.allclose(&expected, 1e-5, 1e-6, false), "{lengths:?} {tails:?}");
+                for (found, wanted) in gradients.iter().zip(&wanted) {
+                    assert!(found.allclose(wanted, 1e-4, 1e-5, false), "{lengths:?} {tails:?}");
+                }
+            }
         }
     }
 
