@@ -45,8 +45,8 @@ Trains one epoch on the first rows of a file, in their order, and prints (with -
 these names):
   examples_per_second  rows per second of training; loading, encoding and capture are left out
   tokens_per_second    tokens per second of training, prompts included
-  mfu                  useful operations per second of the layers, as a share of what a product of
-                       1024 x 1024 matrices reaches here in the same number format
+  mfu                  useful operations per second of the layers, as a share of what a large
+                       product of matrices reaches here in the same number format
   peak_memory_bytes    most main memory that the process held
   seconds              duration of training
   capture_seconds      duration of capturing the teacher's signal beforehand (distill)
