@@ -7,7 +7,7 @@ use tutelage::models::packed::{Packed, rounded};
 use tutelage::models::tile::TileCache;
 use tutelage::models::weights::Checkpoint;
 
-use crate::fixtures::model;
+use crate::fixtures::{gpu, model};
 
 const CHECKPOINTS: [&str; 7] =
     ["llama", "llama-tied", "llama-sharded", "mistral", "mistral-mixed", "qwen2", "qwen2-mixed"];
@@ -27,20 +27,25 @@ fn load(name: &str) -> Decoder {
     Decoder::load(&model(name), Kind::Float, Device::Cpu).unwrap()
 }
 
-fn pack(sequences: &[Vec<u32>]) -> Packed {
+fn pack(sequences: &[Vec<u32>], device: Device) -> Packed {
     let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
-    Packed::new(&sequences, None, Device::Cpu)
+    Packed::new(&sequences, None, device)
 }
 
 fn logits(decoder: &Decoder, sequences: &[Vec<u32>]) -> Tensor {
-    decoder.logits(&decoder.hidden(&pack(sequences), Mode::Infer))
+    decoder.logits(&decoder.hidden(&pack(sequences, decoder.device()), Mode::Infer))
 }
 
 #[track_caller]
 fn assert_near(found: &Tensor, expected: &Tensor, what: &str) {
+    assert_within(TOLERANCE, found, expected, what);
+}
+
+#[track_caller]
+fn assert_within(tolerance: f64, found: &Tensor, expected: &Tensor, what: &str) {
     assert_eq!(found.size(), expected.size(), "{what}");
-    let worst = f64::try_from((found - expected).abs().max()).unwrap();
-    assert!(worst <= TOLERANCE, "{what}: the logits differ by {worst}");
+    let worst = f64::try_from((found.to_device(Device::Cpu) - expected).abs().max()).unwrap();
+    assert!(worst <= tolerance, "{what}: the logits differ by {worst}");
 }
 
 #[test]
@@ -74,31 +79,51 @@ fn parameters_are_counted_as_they_are() {
     }
 }
 
+/// Decodes as answers are generated: a prompt of four tokens in each row, filled to a rounded length,
+/// then one token at a time. The last row is not used.
+#[track_caller]
+fn assert_decodes(decoder: &Decoder, sequences: &[Vec<u32>], expected: &Tensor, tolerance: f64, what: &str) {
+    let device = decoder.device();
+    let length = sequences[0].len();
+    let expected = expected.view([sequences.len() as i64, length as i64, -1]);
+    let rows = sequences.len() + 1;
+    let mut cache = TileCache::new(decoder, rows as i64, rounded(length) as i64);
+    for (row, tokens) in (0..).zip(sequences) {
+        let prompt = Packed::filled(&[&tokens[..4]], device);
+        let found = decoder.hidden_prompt(&prompt, &prompt.tails(&prompt.lengths), &mut cache, row);
+        let wanted = expected.get(row).narrow(0, 0, 4);
+        assert_within(tolerance, &decoder.logits(&found.narrow(0, 0, 4)), &wanted, what);
+    }
+    for at in 4..length {
+        let (mut ids, mut positions) = (vec![0; rows], vec![0; rows]);
+        for (row, tokens) in sequences.iter().enumerate() {
+            (ids[row], positions[row]) = (i64::from(tokens[at]), at as i64);
+        }
+        let [ids, positions] = [ids, positions].map(|values| Tensor::from_slice(&values).to_device(device));
+        let found = decoder.logits(&decoder.hidden_tile(&ids, &positions, &mut cache));
+        let wanted = expected.select(1, at as i64);
+        assert_within(tolerance, &found.narrow(0, 0, sequences.len() as i64), &wanted, what);
+    }
+}
+
 #[test]
 fn decoding_step_by_step_computes_the_same() {
     for name in CHECKPOINTS {
         let (sequences, expected) = expected(name);
-        let decoder = load(name);
-        let length = sequences[0].len();
-        let expected = expected.view([sequences.len() as i64, length as i64, -1]);
-        // As answers are generated: a prompt of four tokens in each row, filled to a rounded length,
-        // then one token at a time. The last row is not used.
-        let rows = sequences.len() + 1;
-        let mut cache = TileCache::new(&decoder, rows as i64, rounded(length) as i64);
-        for (row, tokens) in (0..).zip(&sequences) {
-            let prompt = Packed::filled(&[&tokens[..4]], Device::Cpu);
-            let found = decoder.hidden_prompt(&prompt, &prompt.tails(&prompt.lengths), &mut cache, row);
-            assert_near(&decoder.logits(&found.narrow(0, 0, 4)), &expected.get(row).narrow(0, 0, 4), name);
-        }
-        for at in 4..length {
-            let (mut ids, mut positions) = (vec![0; rows], vec![0; rows]);
-            for (row, tokens) in sequences.iter().enumerate() {
-                (ids[row], positions[row]) = (i64::from(tokens[at]), at as i64);
-            }
-            let (ids, positions) = (Tensor::from_slice(&ids), Tensor::from_slice(&positions));
-            let found = decoder.logits(&decoder.hidden_tile(&ids, &positions, &mut cache));
-            let wanted = expected.select(1, at as i64);
-            assert_near(&found.narrow(0, 0, sequences.len() as i64), &wanted, name);
+        assert_decodes(&load(name), &sequences, &expected, TOLERANCE, name);
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn a_gpu_computes_the_same() {
+    for name in CHECKPOINTS {
+        let (sequences, expected) = expected(name);
+        for (kind, tolerance) in [(Kind::Float, TOLERANCE), (Kind::BFloat16, 3e-2)] {
+            let decoder = Decoder::load(&model(name), kind, gpu()).unwrap();
+            let what = format!("{name} {kind:?}");
+            assert_within(tolerance, &logits(&decoder, &sequences).to_kind(Kind::Float), &expected, &what);
+            assert_decodes(&decoder, &sequences, &expected, tolerance, &what);
         }
     }
 }

@@ -17,7 +17,8 @@ use tutelage::train;
 use tutelage::train::distillation::Distillation;
 use tutelage::train::student::Student;
 
-use super::{adapters, decoder, interrupted, mixed, resumptions, sequences, steps};
+use super::{adapters, assert_alike, decoder, decoder_on, gpu_in, interrupted, mixed, resumptions, sequences, steps};
+use crate::fixtures::gpu;
 
 /// A teacher of the same vocabulary, and one of another that splits each response differently.
 #[derive(Clone, Copy, PartialEq)]
@@ -40,6 +41,10 @@ impl Teacher {
 
     /// Captures the teacher's signal in `folder`.
     fn capture(self, folder: &Path) {
+        self.capture_on(folder, Device::Cpu);
+    }
+
+    fn capture_on(self, folder: &Path, device: Device) {
         let scratch = Scratch {
             data: None,
             architecture: Architecture::Llama,
@@ -53,7 +58,7 @@ impl Teacher {
             positions: 64,
         };
         let vocabulary = if self == Self::Same { 50 } else { 60 };
-        let teacher = Decoder::initialise(Config::scratch(&scratch, vocabulary, 2), Seed(3), Device::Cpu);
+        let teacher = Decoder::initialise(Config::scratch(&scratch, vocabulary, 2), Seed(3), device);
         let sequences = self.sequences();
         let sequences: Vec<capture::Sequence<'_>> = sequences.iter().map(Into::into).collect();
         capture::capture(&teacher, "v", &sequences, folder, 64, &mut |_| ControlFlow::Continue(())).unwrap();
@@ -80,13 +85,14 @@ fn objectives() -> [(Algorithm, Teacher, &'static [&'static str]); 5] {
 }
 
 /// What is trained, and in which number format: also what a GPU takes by default.
-fn ways() -> [(Tuning, Precision); 3] {
-    [(Tuning::Full {}, Precision::F32), (Tuning::Full {}, Precision::Bf16), (adapters(0.2), Precision::Bf16)]
+fn ways() -> [(Tuning, Compute); 3] {
+    let bf16 = Compute { precision: Precision::Bf16, ..Compute::reference() };
+    [(Tuning::Full {}, Compute::reference()), (Tuning::Full {}, bf16), (adapters(0.2), bf16)]
 }
 
 /// A student in f32 with all its weights trained.
 fn plain(algorithm: &Algorithm, teacher: Teacher, folder: &Path) -> Distillation {
-    distillation(algorithm, teacher, folder, &Tuning::Full {}, Precision::F32)
+    distillation(algorithm, teacher, folder, &Tuning::Full {}, Compute::reference())
 }
 
 /// A student that learns from the capture in `folder`; its projectors learn twice as fast.
@@ -95,14 +101,13 @@ fn distillation(
     teacher: Teacher,
     folder: &Path,
     tuning: &Tuning,
-    precision: Precision,
+    compute: Compute,
 ) -> Distillation {
-    let compute = Compute { precision, ..Compute::reference() };
-    let capture = Capture::open(folder, compute.kind(), Device::Cpu).unwrap();
-    let student = Student::new(decoder(1), tuning, 0.01, compute, Seed(1));
+    let capture = Capture::open(folder, compute.kind(), compute.device).unwrap();
+    let student = Student::new(decoder_on(1, compute.device), tuning, 0.01, compute, Seed(1));
     let widths = Widths { student: student.decoder.config.hidden_size, teacher: capture.width() };
     let vocabularies = if teacher == Teacher::Same { Vocabularies::Same } else { Vocabularies::Different };
-    let objective = Objective::new(algorithm, vocabularies, widths, Seed(1), Device::Cpu).unwrap();
+    let objective = Objective::new(algorithm, vocabularies, widths, Seed(1), compute.device).unwrap();
     let train = sequences(19);
     let captured = (0..train.len()).collect();
     Distillation::new(student, objective, 2.0, capture, train, captured, sequences(4))
@@ -144,13 +149,13 @@ fn the_loss_falls_for_every_objective_tuning_and_precision() {
     for (algorithm, teacher, _) in objectives() {
         let folder = tempfile::tempdir().unwrap();
         teacher.capture(folder.path());
-        for (tuning, precision) in ways() {
+        for (tuning, compute) in ways() {
             let lr = if tuning == (Tuning::Full {}) { 3e-3 } else { 3e-2 };
             let training = Training { epochs: 12.0, batch: 4, accumulation: 1, lr, ..mixed() };
-            let mut objective = distillation(&algorithm, teacher, folder.path(), &tuning, precision);
+            let mut objective = distillation(&algorithm, teacher, folder.path(), &tuning, compute);
             let told = steps(&mut objective, &training).1;
             let (first, last) = (told[0].0["loss"], told[told.len() - 1].0["loss"]);
-            assert!(last < first - 0.1, "{algorithm:?} {tuning:?} {precision:?}: {first} to {last}");
+            assert!(last < first - 0.1, "{algorithm:?} {tuning:?} {compute:?}: {first} to {last}");
         }
     }
 }
@@ -160,18 +165,35 @@ fn a_resumed_distillation_ends_bit_for_bit_as_an_uninterrupted_one() {
     for (algorithm, teacher, names) in objectives() {
         let folder = tempfile::tempdir().unwrap();
         teacher.capture(folder.path());
-        for (tuning, precision) in ways() {
+        for (tuning, compute) in ways() {
             let fresh = || -> Box<dyn train::Objective> {
-                Box::new(distillation(&algorithm, teacher, folder.path(), &tuning, precision))
+                Box::new(distillation(&algorithm, teacher, folder.path(), &tuning, compute))
             };
             let (whole, _) = interrupted(&fresh, &mixed(), &[], false);
             let (resumed, events) = interrupted(&fresh, &mixed(), &[2, 6], false);
-            assert!(resumed.equal(&whole), "{algorithm:?} {tuning:?} {precision:?}");
+            assert!(resumed.equal(&whole), "{algorithm:?} {tuning:?} {compute:?}");
             assert_eq!(resumptions(&events), [2, 6]);
             // Projectors are part of the state.
             let mut student = Student::new(decoder(1), &tuning, 0.01, Compute::reference(), Seed(1));
             let own: usize = student.parameters().iter().map(|parameter| parameter.tensor.numel()).sum();
             assert_eq!(whole.numel() > own, names.len() > 3, "{algorithm:?} {tuning:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn a_gpu_distils_as_the_cpu_does() {
+    for (algorithm, teacher, _) in objectives() {
+        let [here, there] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        teacher.capture(here.path());
+        teacher.capture_on(there.path(), gpu());
+        let expected = steps(&mut plain(&algorithm, teacher, here.path()), &mixed()).1;
+        for (precision, tolerance) in [(Precision::F32, 1e-3), (Precision::Bf16, 0.1)] {
+            let compute = gpu_in(precision);
+            let mut objective = distillation(&algorithm, teacher, there.path(), &Tuning::Full {}, compute);
+            let found = steps(&mut objective, &mixed()).1;
+            assert_alike(&found, &expected, tolerance, &format!("{algorithm:?} {precision:?}"));
         }
     }
 }

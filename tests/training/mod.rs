@@ -25,9 +25,15 @@ use tutelage::train::{Objective, Parts};
 use tutelage::tuning::flat::Parameter;
 use tutelage::tuning::{lora, peft};
 
+use crate::fixtures::gpu;
+
 const VOCABULARY: usize = 50;
 
 fn decoder(seed: u64) -> Decoder {
+    decoder_on(seed, Device::Cpu)
+}
+
+fn decoder_on(seed: u64, device: Device) -> Decoder {
     let scratch = Scratch {
         data: None,
         architecture: Architecture::Llama,
@@ -40,7 +46,12 @@ fn decoder(seed: u64) -> Decoder {
         tied: true,
         positions: 64,
     };
-    Decoder::initialise(Config::scratch(&scratch, VOCABULARY, 2), Seed(seed), Device::Cpu)
+    Decoder::initialise(Config::scratch(&scratch, VOCABULARY, 2), Seed(seed), device)
+}
+
+/// The first GPU in a number format.
+fn gpu_in(precision: Precision) -> Compute {
+    Compute { device: gpu(), precision, ..Compute::reference() }
 }
 
 /// Prompts of random tokens; the response repeats the prompt's first two and ends.
@@ -74,8 +85,11 @@ fn mixed() -> Training {
 }
 
 fn objective(tuning: &Tuning, precision: Precision) -> Supervised {
-    let compute = Compute { precision, ..Compute::reference() };
-    let student = Student::new(decoder(1), tuning, 0.01, compute, Seed(1));
+    objective_on(tuning, Compute { precision, ..Compute::reference() })
+}
+
+fn objective_on(tuning: &Tuning, compute: Compute) -> Supervised {
+    let student = Student::new(decoder_on(1, compute.device), tuning, 0.01, compute, Seed(1));
     let mut train = sequences(48);
     let dev = train.split_off(40);
     Supervised::new(student, train, dev)
@@ -124,6 +138,34 @@ fn loss_falls_for_every_tuning_and_precision() {
             assert!((first - 3.9).abs() < 0.2, "{tuning:?} {precision:?}: {first}");
             assert!(last < first - 0.2, "{tuning:?} {precision:?}: {first} to {last}");
         }
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn a_gpu_trains_as_the_cpu_does() {
+    for tuning in [Tuning::Full {}, adapters(0.0)] {
+        for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::Bf16, 0.05)] {
+            let expected = steps(&mut objective(&tuning, Precision::F32), &mixed()).1;
+            let found = steps(&mut objective_on(&tuning, gpu_in(precision)), &mixed()).1;
+            assert_alike(&found, &expected, tolerance, &format!("{tuning:?} {precision:?}"));
+        }
+        let fresh = || -> Box<dyn Objective> { Box::new(objective_on(&tuning, gpu_in(Precision::Bf16))) };
+        let (_, events) = interrupted(&fresh, &mixed(), &[2, 13], false);
+        assert_eq!(resumptions(&events), [2, 13]);
+    }
+}
+
+/// Compares what every step told: loss parts by their difference, the gradient's norm by its ratio.
+#[track_caller]
+fn assert_alike(found: &[Told], expected: &[Told], tolerance: f64, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (step, ((found, norm), (expected, expected_norm))) in found.iter().zip(expected).enumerate() {
+        assert!(found.keys().eq(expected.keys()), "{what} {step}: {found:?}");
+        for (name, value) in expected {
+            assert!((value - found[name]).abs() < tolerance, "{what} {step} {name}: {} {value}", found[name]);
+        }
+        assert!((norm / expected_norm - 1.0).abs() < 10.0 * tolerance, "{what} {step}: {norm} {expected_norm}");
     }
 }
 
