@@ -64,6 +64,7 @@ impl StudyArgs {
         let mut loaded = load(&self.experiment, &self.set);
         let train = train_split(&mut loaded);
         unreadable_models(&mut loaded);
+        let told = uncomputed(&loaded);
         let experiment = loaded.experiment.clone();
         let per_token: Vec<&str> =
             METRICS.iter().filter(|metric| metric.is_per_token()).map(|metric| metric.id).collect();
@@ -88,7 +89,9 @@ impl StudyArgs {
             train_examples: train.as_ref().map(Vec::len),
             default_embedding_model: default_embedding_model(),
         };
-        check(loaded, &around)
+        let mut checked = check(loaded, &around)?;
+        checked.notes.extend(told);
+        Ok(checked)
     }
 
     /// Reads the experiment; none if it has faults, which are told: underlined on stderr, as JSON
@@ -230,6 +233,20 @@ fn unreadable_models(loaded: &mut Loaded) {
     for (at, message, help) in found {
         loaded.faults.at(at, message, help);
     }
+}
+
+/// Lists what the files of checkpoints that are used here say and nothing computes.
+fn uncomputed(loaded: &Loaded) -> Vec<String> {
+    let Some(experiment) = &loaded.experiment else { return Vec::new() };
+    let used = loaded.design.models();
+    let mut notes = Vec::new();
+    for (name, model) in experiment.models.iter().filter(|(name, _)| used.contains(name.as_str())) {
+        let Model::Checkpoint(checkpoint) = model else { continue };
+        let config = hub::locate(checkpoint).and_then(|folder| Config::read(&folder).ok());
+        let told = config.into_iter().flat_map(|config| config.notes);
+        notes.extend(told.map(|note| format!("`models.{name}`, its `config.json`: {note}")));
+    }
+    notes
 }
 
 /// Lists what keeps a checkpoint that is here from being used, each with its remedy.

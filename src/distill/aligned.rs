@@ -4,7 +4,7 @@
 use tch::{Kind, Tensor, no_grad};
 
 use super::{Backward, Parts, States, cross_entropy};
-use crate::models::head::{differentiate, in_blocks, logits, slice};
+use crate::models::head::{in_blocks, slice};
 
 /// Says which position of the teacher is compared with each of the student's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +49,8 @@ pub(super) fn backward(
         }
     };
     let (mut ce, mut kd) = (0.0, 0.0);
-    let gradient = differentiate(student.hidden, student.head, |rows, student_logits| {
-        let teacher_logits = logits(&teacher_hidden, rows, teacher.head);
+    let gradient = student.head.differentiate(student.hidden, |rows, student_logits| {
+        let teacher_logits = teacher.head.logits(&teacher_hidden, rows);
         let labels = slice(student.labels, rows);
         let counts = counts.as_ref().map(|counts| slice(counts, rows));
         in_blocks(student_logits, |block, student_logits| {

@@ -22,7 +22,7 @@ use tch::{Kind, Tensor};
 use super::states::check_same;
 use super::{Backward, DistillError, Parts, Projectors, States, cross_entropy, divergence};
 use crate::experiment::settings::Divergence;
-use crate::models::head::{differentiate, in_blocks, logits, slice};
+use crate::models::head::{Head, in_blocks, slice};
 
 /// Settings of the objective.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,8 +58,8 @@ impl DualSpace {
     ) -> Result<Backward, DistillError> {
         check_same(student, teacher)?;
         // Of one vocabulary, what a head has more than the other is padding.
-        let columns = student.head.size()[0].min(teacher.head.size()[0]);
-        let teacher = States { head: &teacher.head.narrow(0, 0, columns), ..*teacher };
+        let tokens = student.head.tokens.min(teacher.head.tokens);
+        let teacher = States { head: Head { tokens, ..teacher.head }, ..*teacher };
         let teacher = &teacher;
         Ok(distil(&self.settings, student, teacher, Gate::Open, normaliser, |hidden| {
             (self.projectors.t2s.forward(&teacher.hidden_f32()), self.projectors.s2t.forward(hidden))
@@ -121,11 +121,11 @@ struct StudentSpace {
 
 fn student_space(settings: &Settings, student: &States<'_>, t2s: &Tensor, gate: Gate, normaliser: f64) -> StudentSpace {
     let (ce_weight, kd_weight) = ((1.0 - settings.rate) / normaliser, settings.rate / normaliser);
-    let frozen = student.head.detach();
     let t2s_gradient = t2s.zeros_like();
     let (mut ce, mut t2s_ce, mut t2s_kd) = (0.0, 0.0, 0.0);
-    let gradient = differentiate(student.hidden, student.head, |rows, student_logits| {
-        let mut projected = logits(t2s, rows, &frozen);
+    let gradient = student.head.differentiate(student.hidden, |rows, student_logits| {
+        let projected = student.head.logits(t2s, rows);
+        let slope = student.head.slope(&projected);
         let labels = slice(student.labels, rows);
         let by_student = in_blocks(student_logits, |block, student_logits| {
             let labels = slice(&labels, block);
@@ -143,8 +143,7 @@ fn student_space(settings: &Settings, student: &States<'_>, t2s: &Tensor, gate: 
             projected.copy_(&by_projected);
             gradient
         });
-        projected = projected.to_kind(frozen.kind());
-        slice(&t2s_gradient, rows).copy_(&projected.matmul(&frozen));
+        slice(&t2s_gradient, rows).copy_(&student.head.back(projected, slope));
         by_student
     });
     StudentSpace { gradient, t2s_gradient, ce, t2s_ce, t2s_kd }
@@ -183,8 +182,8 @@ fn follow_teacher(
 fn teacher_space(settings: &Settings, teacher: &States<'_>, s2t: &Tensor, normaliser: f64) -> (Tensor, f64) {
     let weight = settings.rate / normaliser;
     let mut sum = 0.0;
-    let gradient = differentiate(s2t, &teacher.head.detach(), |rows, projected| {
-        let teacher_logits = logits(teacher.hidden, rows, teacher.head);
+    let gradient = teacher.head.differentiate_frozen(s2t, |rows, projected| {
+        let teacher_logits = teacher.head.logits(teacher.hidden, rows);
         in_blocks(projected, |block, projected| {
             let (loss, gradient) = divergence::with_gradient(
                 Divergence::ForwardKl,

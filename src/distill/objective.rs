@@ -165,6 +165,7 @@ mod tests {
 
     use super::*;
     use crate::experiment::settings::{Alignment, Divergence};
+    use crate::models::head::Head;
 
     const WIDTHS: Widths = Widths { student: 2, teacher: 3 };
 
@@ -207,9 +208,15 @@ mod tests {
         let float = |size: [i64; 2]| Tensor::ones(size, (Kind::Float, Device::Cpu));
         let (hidden, head, wide_hidden, wide_head) = (float([1, 2]), float([5, 2]), float([1, 3]), float([5, 3]));
         let ids = Tensor::from_slice(&[1i64]);
-        let student =
-            States { hidden: &hidden, head: &head, embedding: &head, inputs: &ids, labels: &ids, lengths: &[1] };
-        let teacher = States { hidden: &wide_hidden, head: &wide_head, embedding: &wide_head, ..student };
+        let student = States {
+            hidden: &hidden,
+            head: Head::new(&head),
+            embedding: &head,
+            inputs: &ids,
+            labels: &ids,
+            lengths: &[1],
+        };
+        let teacher = States { hidden: &wide_hidden, head: Head::new(&wide_head), embedding: &wide_head, ..student };
         let objective = new(&dual_space(), Vocabularies::Different).unwrap();
         let message = |normaliser| objective.backward(&student, &teacher, None, normaliser).unwrap_err().to_string();
         assert_eq!(message(0.0), "`normaliser` is 0, expected a positive number");

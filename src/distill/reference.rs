@@ -15,6 +15,7 @@ use super::{Backward, Objective, Parts, Projectors, States, Statistics};
 use super::{cross_attention::CrossAttention, dual_space::DualSpace, uld::Uld};
 use crate::device::Seed;
 use crate::experiment::settings::Divergence;
+use crate::models::head::Head;
 
 const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
 const DIVERGENCES: [Divergence; 6] = [
@@ -298,7 +299,7 @@ fn run(objective: &Objective, student: &Side, teacher: &Side, [from, to]: [usize
     let ((h, x, y), (th, tx, ty)) = (student.slices(from, to), teacher.slices(from, to));
     let mine = States {
         hidden: &h,
-        head: &student.head,
+        head: Head::new(&student.head),
         embedding: &student.embedding,
         inputs: &x,
         labels: &y,
@@ -307,7 +308,7 @@ fn run(objective: &Objective, student: &Side, teacher: &Side, [from, to]: [usize
     let teacher_head = teacher.head.detach();
     let theirs = States {
         hidden: &th,
-        head: &teacher_head,
+        head: Head::new(&teacher_head),
         embedding: &teacher.embedding,
         inputs: &tx,
         labels: &ty,

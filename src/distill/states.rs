@@ -3,6 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::DistillError;
+use crate::models::head::Head;
 
 /// Holds one model's view of a micro-batch at response positions, examples laid end to end.
 ///
@@ -11,8 +12,8 @@ use super::DistillError;
 pub struct States<'a> {
     /// Hidden states after the last norm `[n, width]`, detached.
     pub hidden: &'a Tensor,
-    /// Output head `[vocab, width]`; a trainable one gets its gradient.
-    pub head: &'a Tensor,
+    /// Output head; a trainable one gets its gradient.
+    pub head: Head<'a>,
     /// Input embedding `[vocab, width]`.
     pub embedding: &'a Tensor,
     /// Input ids at those positions `[n]`, int64.
@@ -31,7 +32,7 @@ impl States<'_> {
 
     /// Returns the width of the hidden states.
     pub fn width(&self) -> i64 {
-        self.head.size()[1]
+        self.head.width()
     }
 
     /// Returns `(start, length)` of each example's positions.
@@ -58,8 +59,8 @@ impl States<'_> {
             }
             Err(DistillError::Shape { name, expected: expected.to_vec(), found })
         };
-        if self.head.dim() != 2 {
-            return Err(DistillError::Shape { name: "head", expected: vec![-1, -1], found: self.head.size() });
+        if self.head.weight.dim() != 2 {
+            return Err(DistillError::Shape { name: "head", expected: vec![-1, -1], found: self.head.weight.size() });
         }
         expect("hidden", self.hidden, &[n, self.width()])?;
         expect("inputs", self.inputs, &[n])?;
@@ -108,7 +109,7 @@ mod tests {
         let (hidden, head, three) = (float([3, 4]), float([7, 4]), ids(3));
         let states = |lengths| States {
             hidden: &hidden,
-            head: &head,
+            head: Head::new(&head),
             embedding: &head,
             inputs: &three,
             labels: &three,

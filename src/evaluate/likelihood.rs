@@ -8,7 +8,6 @@ use tch::{Kind, no_grad};
 use crate::data::encode::Sequence;
 use crate::models::cross_entropy::per_token;
 use crate::models::decoder::Decoder;
-use crate::models::layers::Mode;
 use crate::train::batch::Batch;
 
 /// Holds the negative log-likelihood of one response, end token included.
@@ -42,7 +41,7 @@ pub fn likelihood(
     for chunk in sequences.chunks(at_a_time.max(1)) {
         let batch = Batch::new(&chunk.iter().collect::<Vec<_>>(), decoder.device());
         no_grad(|| {
-            let hidden = batch.hidden(decoder, Mode::Infer);
+            let hidden = batch.hidden(decoder);
             let nats = per_token(&hidden, decoder.head(), &batch.labels).to_kind(Kind::Double);
             let nats = Vec::<f64>::try_from(nats).expect("one number per response token");
             let mut rest = nats.as_slice();
@@ -64,6 +63,7 @@ mod tests {
     use tch::{Device, Tensor};
 
     use super::*;
+    use crate::models::layers::Mode;
     use crate::models::packed::Packed;
 
     fn decoder() -> Decoder {

@@ -1,6 +1,5 @@
 //! Remedies of faults of structure: what to write instead, as it would stand in the file or after `--set`.
 
-use super::check::TARGET_MODULES;
 use super::document::{KeyPath, Node, Place, Step, Value};
 use super::faults::Faults;
 use super::load::{as_list, quoted};
@@ -151,10 +150,6 @@ pub(super) fn example(key: &str) -> String {
 pub(super) fn conversion(path: &KeyPath, expected: &str, faults: &Faults) -> Option<String> {
     let node = faults.root.get(&path.0)?;
     let source = faults.sources.get(node.place.source)?;
-    let is_all = matches!(&node.value, Value::String(text) if text.starts_with("all"));
-    if expected == "a list" && is_all && path.0.last() == Some(&Step::Key("target-modules".to_owned())) {
-        return Some(format!("name them: `{}`", stated(path, &target_modules(), faults)));
-    }
     if expected == "a list" && matches!(node.value, Value::Table(_)) {
         let is_header = node.key.as_ref().is_some_and(|key| is_header(key, faults));
         return Some(match is_header {
@@ -219,10 +214,4 @@ pub(super) fn conversion(path: &KeyPath, expected: &str, faults: &Faults) -> Opt
         }
         _ => None,
     }
-}
-
-/// Writes the list of all modules that can carry an adapter.
-pub(super) fn target_modules() -> String {
-    let modules = TARGET_MODULES.map(|module| format!("{module:?}"));
-    format!("[{}]", modules.join(", "))
 }

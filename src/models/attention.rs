@@ -23,6 +23,43 @@ pub const QUERY_BLOCK: i64 = 128;
 /// apart: below this, starting an operation costs more than the scores that the mask throws away.
 pub const GROUP_TOKENS: i64 = 128;
 
+/// How scores of queries and keys become weights.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Scores {
+    /// A token sees so many tokens back, itself included; all without it.
+    pub window: Option<i64>,
+    /// Factor on the scores; `1 / sqrt(head_dim)` without it.
+    pub scale: Option<f64>,
+    /// Largest score, which is approached along a hyperbolic tangent: `cap tanh(score / cap)` (Gemma team
+    /// 2024, arXiv 2408.00118, section 2).
+    pub softcap: Option<f64>,
+}
+
+impl Scores {
+    /// Returns the factor for heads of a width.
+    pub fn factor(self, head_dim: i64) -> f64 {
+        self.scale.unwrap_or_else(|| (head_dim as f64).powf(-0.5))
+    }
+
+    /// Caps scores that may be capped.
+    pub fn capped(self, scores: Tensor) -> Tensor {
+        match self.softcap {
+            Some(cap) => (scores / cap).tanh() * cap,
+            None => scores,
+        }
+    }
+
+    /// Sees all where the window holds all `keys`.
+    fn over(self, keys: i64) -> Self {
+        Self { window: self.window.filter(|&window| window < keys), ..self }
+    }
+
+    /// The fused kernels know no cap.
+    fn may_be_fused(self) -> bool {
+        self.softcap.is_none()
+    }
+}
+
 /// Attends within each sequence of a packed batch; the queries are the last tokens of each.
 ///
 /// `query` is `[sum of tails, heads, head_dim]`, `key` and `value` are `[sum of lengths, kv_heads,
@@ -33,11 +70,11 @@ pub fn attend_packed(
     key: &Tensor,
     value: &Tensor,
     (tails, lengths): (&[i64], &[i64]),
-    window: Option<i64>,
+    scores: Scores,
     masks: &Masks,
 ) -> Tensor {
-    if query.device().is_cuda() {
-        return attend_in_grid(query, key, value, &masks.grid(tails, lengths, query.device()), window, masks);
+    if query.device().is_cuda() && scores.may_be_fused() {
+        return attend_in_grid(query, key, value, &masks.grid(tails, lengths, query.device()), scores, masks);
     }
     let groups = group(lengths);
     let total = |lengths: &[i64]| lengths.iter().sum::<i64>();
@@ -49,11 +86,11 @@ pub fn attend_packed(
     let mut parts = Vec::with_capacity(groups.len());
     for (((members, query), key), value) in groups.into_iter().zip(&queries).zip(&keys).zip(&values) {
         parts.push(if members.len() == 1 {
-            attend(query, key, value, window, masks)
+            attend(query, key, value, scores, masks)
         } else {
             let group = query.size()[1] / key.size()[1];
-            let mask = masks.apart(&tails[members.clone()], &lengths[members], window, group, query);
-            weigh(query, key, value, Some(&mask))
+            let mask = masks.apart(&tails[members.clone()], &lengths[members], scores.window, group, query);
+            weigh(query, key, value, scores, Some(&mask))
         });
     }
     if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(&parts, 0) }
@@ -80,21 +117,22 @@ fn group(lengths: &[i64]) -> Vec<Range<usize>> {
 ///
 /// `query` is `[queries, heads, head_dim]`, `key` and `value` are `[keys, kv_heads, head_dim]`
 /// with `keys >= queries`; returns `[queries, heads * head_dim]`.
-pub fn attend(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64>, masks: &Masks) -> Tensor {
+pub fn attend(query: &Tensor, key: &Tensor, value: &Tensor, scores: Scores, masks: &Masks) -> Tensor {
     let (queries, heads, _) = query.size3().expect("[queries, heads, head_dim]");
     let keys = key.size()[0];
-    if query.device().is_cuda() {
-        return attend_packed(query, key, value, (&[queries], &[keys]), window, masks);
+    if query.device().is_cuda() && scores.may_be_fused() {
+        return attend_packed(query, key, value, (&[queries], &[keys]), scores, masks);
     }
-    let window = window.filter(|&window| window < keys);
-    if keys > WHOLE_SCORES {
-        return attend_fused(query, key, value, window);
+    let scores = scores.over(keys);
+    if keys > WHOLE_SCORES && scores.may_be_fused() {
+        return attend_fused(query, key, value, scores);
     }
     let group = heads / key.size()[1];
     let block = |start: i64, rows: i64| {
         let seen = keys - queries + start + rows;
-        let mask = (rows > 1 || window.is_some()).then(|| masks.causal(rows, seen, window, group, query));
-        weigh(&query.narrow(0, start, rows), &key.narrow(0, 0, seen), &value.narrow(0, 0, seen), mask.as_ref())
+        let mask = (rows > 1 || scores.window.is_some()).then(|| masks.causal(rows, seen, scores.window, group, query));
+        let (query, key, value) = (query.narrow(0, start, rows), key.narrow(0, 0, seen), value.narrow(0, 0, seen));
+        weigh(&query, &key, &value, scores, mask.as_ref())
     };
     if queries <= QUERY_BLOCK {
         return block(0, queries);
@@ -111,27 +149,28 @@ pub fn attend(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64>,
 ///
 /// Query heads that share a key head are its rows, so keys and values are not copied for them: the
 /// mask is `[heads / kv_heads * queries, keys]`. Shapes are those of [`attend`].
-fn weigh(query: &Tensor, key: &Tensor, value: &Tensor, mask: Option<&Tensor>) -> Tensor {
+fn weigh(query: &Tensor, key: &Tensor, value: &Tensor, scores: Scores, mask: Option<&Tensor>) -> Tensor {
     let (queries, heads, head_dim) = query.size3().expect("[queries, heads, head_dim]");
     let kv_heads = key.size()[1];
     let group = heads / kv_heads;
-    let scaled = query * (head_dim as f64).powf(-0.5);
+    let scaled = query * scores.factor(head_dim);
     let scaled = scaled.view([queries, kv_heads, group, head_dim]).permute([1, 2, 0, 3]);
-    let mut scores = scaled.reshape([kv_heads, group * queries, head_dim]).bmm(&key.permute([1, 2, 0]));
+    let products = scaled.reshape([kv_heads, group * queries, head_dim]).bmm(&key.permute([1, 2, 0]));
+    let mut scores = scores.capped(products);
     if let Some(mask) = mask {
-        // In place: the backward of a product does not read its result.
+        // In place: no backward reads the result of a product.
         let _ = scores.g_add_(mask);
     }
     let attended = scores.softmax(-1, scores.kind()).bmm(&value.transpose(0, 1));
     attended.view([kv_heads, group, queries, head_dim]).permute([2, 0, 1, 3]).reshape([queries, heads * head_dim])
 }
 
-fn attend_fused(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64>) -> Tensor {
+fn attend_fused(query: &Tensor, key: &Tensor, value: &Tensor, scores: Scores) -> Tensor {
     let (queries, keys) = (query.size()[0], key.size()[0]);
     let (heads, kv_heads) = (query.size()[1], key.size()[1]);
-    let causal = queries == keys && window.is_none();
-    let mask = (!causal && (queries > 1 || window.is_some()))
-        .then(|| causal_mask(queries, keys, window, query.kind(), query.device()));
+    let causal = queries == keys && scores.window.is_none();
+    let mask = (!causal && (queries > 1 || scores.window.is_some()))
+        .then(|| causal_mask(queries, keys, scores.window, query.kind(), query.device()));
     let batched = |x: &Tensor| x.transpose(0, 1).unsqueeze(0);
     let attended = Tensor::scaled_dot_product_attention(
         &batched(query),
@@ -140,7 +179,7 @@ fn attend_fused(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64
         mask.as_ref(),
         0.0,
         causal && queries > 1,
-        None,
+        scores.scale,
         heads != kv_heads,
     );
     attended.squeeze_dim(0).transpose(0, 1).reshape([queries, -1])
@@ -196,17 +235,10 @@ impl Grid {
 
 /// Attends within each sequence of a packed batch, all in one operation. Shapes are those of
 /// [`attend_packed`].
-fn attend_in_grid(
-    query: &Tensor,
-    key: &Tensor,
-    value: &Tensor,
-    grid: &Grid,
-    window: Option<i64>,
-    masks: &Masks,
-) -> Tensor {
+fn attend_in_grid(query: &Tensor, key: &Tensor, value: &Tensor, grid: &Grid, scores: Scores, masks: &Masks) -> Tensor {
     let groups = query.size()[1] / key.size()[1];
-    let window = window.filter(|&window| window < grid.longest);
-    let mask = window.map(|_| masks.causal(grid.longest, grid.longest, window, 1, query));
+    let scores = scores.over(grid.longest);
+    let mask = scores.window.map(|_| masks.causal(grid.longest, grid.longest, scores.window, 1, query));
     // The flash kernel shares keys among the heads of a group by itself, but takes neither f32 nor a mask.
     let shares = groups > 1 && mask.is_none() && query.kind() != Kind::Float;
     let lay = |x: &Tensor| {
@@ -220,7 +252,7 @@ fn attend_in_grid(
         mask.as_ref(),
         0.0,
         mask.is_none(),
-        None,
+        scores.scale,
         shares,
     );
     grid.take(&attended)
@@ -229,10 +261,13 @@ fn attend_in_grid(
 /// Keeps the causal masks and grids of one forward pass: its layers and sequences share them.
 #[derive(Debug, Default)]
 pub struct Masks {
-    grids: RefCell<BTreeMap<(Vec<i64>, Vec<i64>), Rc<Grid>>>,
+    grids: RefCell<BTreeMap<PackedShape, Rc<Grid>>>,
     alone: RefCell<BTreeMap<MaskShape, Tensor>>,
     apart: RefCell<BTreeMap<GroupShape, Tensor>>,
 }
+
+/// Tails and lengths.
+type PackedShape = (Vec<i64>, Vec<i64>);
 
 /// Queries, keys, window and query heads per key head.
 type MaskShape = (i64, i64, Option<i64>, i64);
@@ -284,8 +319,12 @@ mod tests {
         Tensor::randn(size, (Kind::Float, Device::Cpu))
     }
 
+    fn within(window: Option<i64>) -> Scores {
+        Scores { window, ..Scores::default() }
+    }
+
     /// The definition, one head and one query at a time.
-    fn plain(query: &Tensor, key: &Tensor, value: &Tensor, window: Option<i64>) -> Tensor {
+    fn plain(query: &Tensor, key: &Tensor, value: &Tensor, scores: Scores) -> Tensor {
         let (queries, heads, head_dim) = query.size3().unwrap();
         let (keys, kv_heads) = (key.size()[0], key.size()[1]);
         let mut rows = Vec::new();
@@ -293,11 +332,11 @@ mod tests {
             for head in 0..heads {
                 let kv = head / (heads / kv_heads);
                 let last = keys - queries + i;
-                let first = window.map_or(0, |window| (last - window + 1).max(0));
+                let first = scores.window.map_or(0, |window| (last - window + 1).max(0));
                 let key = key.narrow(0, first, last - first + 1).select(1, kv);
                 let value = value.narrow(0, first, last - first + 1).select(1, kv);
-                let scores = key.matmul(&query.get(i).get(head)) / (head_dim as f64).sqrt();
-                rows.push(scores.softmax(0, Kind::Float).unsqueeze(0).matmul(&value));
+                let products = key.matmul(&query.get(i).get(head)) * scores.factor(head_dim);
+                rows.push(scores.capped(products).softmax(0, Kind::Float).unsqueeze(0).matmul(&value));
             }
         }
         Tensor::cat(&rows, 0).view([queries, heads * head_dim])
@@ -317,10 +356,13 @@ mod tests {
             (1030, 1030, Some(100)),
         ] {
             let (query, key, value) = (random([queries, 4, 8]), random([keys, 2, 8]), random([keys, 2, 8]));
-            let expected = plain(&query, &key, &value, window);
-            let got = attend(&query, &key, &value, window, &Masks::default());
-            let worst = f64::try_from((got - expected).abs().max()).unwrap();
-            assert!(worst < 1e-5, "{queries} {keys} {window:?}: {worst}");
+            for (scale, softcap) in [(None, None), (Some(0.5), None), (None, Some(0.7))] {
+                let scores = Scores { window, scale, softcap };
+                let expected = plain(&query, &key, &value, scores);
+                let got = attend(&query, &key, &value, scores, &Masks::default());
+                let worst = f64::try_from((got - expected).abs().max()).unwrap();
+                assert!(worst < 1e-5, "{queries} {keys} {scores:?}: {worst}");
+            }
         }
     }
 
@@ -343,9 +385,10 @@ mod tests {
                 };
                 let grid = masks.grid(&tails, &lengths, Device::Cpu);
                 let (found, gradients) =
-                    run(&|query, key, value| attend_in_grid(query, key, value, &grid, window, &masks));
-                let (expected, wanted) =
-                    run(&|query, key, value| attend_packed(query, key, value, (&tails, &lengths), window, &masks));
+                    run(&|query, key, value| attend_in_grid(query, key, value, &grid, within(window), &masks));
+                let (expected, wanted) = run(&|query, key, value| {
+                    attend_packed(query, key, value, (&tails, &lengths), within(window), &masks)
+                });
                 assert!(found.allclose(&expected, 1e-5, 1e-6, false), "{lengths:?} {tails:?}");
                 for (found, wanted) in gradients.iter().zip(&wanted) {
                     assert!(found.allclose(wanted, 1e-4, 1e-5, false), "{lengths:?} {tails:?}");
@@ -364,16 +407,16 @@ mod tests {
             let tokens: i64 = lengths.iter().sum();
             let (query, key, value) = (random([tokens, 4, 8]), random([tokens, 2, 8]), random([tokens, 2, 8]));
             let masks = Masks::default();
-            let packed = attend_packed(&query, &key, &value, (&lengths, &lengths), window, &masks);
+            let packed = attend_packed(&query, &key, &value, (&lengths, &lengths), within(window), &masks);
             // Every other sequence is asked for its last token only.
             let tails: Vec<i64> =
                 lengths.iter().enumerate().map(|(i, &length)| if i % 2 == 0 { length } else { 1 }).collect();
             let asked = query.index_select(0, &tail_rows(&tails, &lengths, Device::Cpu));
-            let ends = attend_packed(&asked, &key, &value, (&tails, &lengths), window, &masks);
+            let ends = attend_packed(&asked, &key, &value, (&tails, &lengths), within(window), &masks);
             let (mut start, mut end) = (0, 0);
             for (length, tail) in lengths.into_iter().zip(tails) {
                 let part = |tensor: &Tensor| tensor.narrow(0, start, length);
-                let alone = attend(&part(&query), &part(&key), &part(&value), window, &Masks::default());
+                let alone = attend(&part(&query), &part(&key), &part(&value), within(window), &Masks::default());
                 assert!(part(&packed).allclose(&alone, 1e-5, 1e-6, false), "{length} from {start}");
                 let last = alone.narrow(0, length - tail, tail);
                 assert!(ends.narrow(0, end, tail).allclose(&last, 1e-5, 1e-6, false), "last {tail} from {start}");

@@ -5,7 +5,7 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::head::{chunks, differentiate, logits, slice};
+use super::head::{Head, slice};
 
 /// Returns the sum `-sum_i l_i[y_i]` in nats and `weight` times its gradient by the logits,
 /// `softmax - onehot(y)`, which overwrites the log-probabilities `l` `[tokens, vocab]` in f32.
@@ -20,12 +20,11 @@ pub fn with_gradient(mut log_probabilities: Tensor, labels: &Tensor, weight: f64
 
 /// Computes `sum_i -ln softmax(h_i U^T)[y_i]` over the tokens of `hidden` `[tokens, width]`.
 ///
-/// Adds `weight` times the gradient to that of `head` `[vocab, width]` when it is trained, and
-/// returns the sum in nats with `weight` times the gradient of `hidden` `[tokens, width]`.
-pub fn backward(hidden: &Tensor, head: &Tensor, labels: &Tensor, weight: f64) -> (f64, Tensor) {
+/// Adds `weight` times the gradient to that of the head when it is trained, and returns the sum in nats with `weight` times the gradient of `hidden` `[tokens, width]`.
+pub fn backward(hidden: &Tensor, head: Head<'_>, labels: &Tensor, weight: f64) -> (f64, Tensor) {
     let mut sum = 0.0;
     // Whole chunks: blocks of a few rows took 2 to 4 times as long (400 x 32,000 on two busy cores).
-    let gradient = differentiate(hidden, head, |rows, mut logits| {
+    let gradient = head.differentiate(hidden, |rows, mut logits| {
         let normaliser = logits.logsumexp([-1], true);
         let (loss, gradient) = with_gradient(logits.g_sub_(&normaliser), &slice(labels, rows), weight);
         sum += loss;
@@ -35,14 +34,14 @@ pub fn backward(hidden: &Tensor, head: &Tensor, labels: &Tensor, weight: f64) ->
 }
 
 /// Computes each token's negative log-likelihood in nats `[tokens]`, without gradients.
-pub fn per_token(hidden: &Tensor, head: &Tensor, labels: &Tensor) -> Tensor {
+pub fn per_token(hidden: &Tensor, head: Head<'_>, labels: &Tensor) -> Tensor {
     no_grad(|| {
         let part = |rows| {
-            let logits = logits(hidden, &rows, head);
+            let logits = head.logits(hidden, &rows);
             let picked = logits.gather(1, &slice(labels, &rows).unsqueeze(1), false);
             (logits.logsumexp([-1], true) - picked).squeeze_dim(1)
         };
-        Tensor::cat(&chunks(hidden, head).map(part).collect::<Vec<_>>(), 0)
+        Tensor::cat(&head.chunks(hidden).map(part).collect::<Vec<_>>(), 0)
     })
 }
 
@@ -61,7 +60,7 @@ mod tests {
             let hidden = Tensor::randn([tokens, 2], (Kind::Float, Device::Cpu)).set_requires_grad(true);
             let mut head = Tensor::randn([vocabulary, 2], (Kind::Float, Device::Cpu));
             let labels = Tensor::randint(vocabulary, [tokens], (Kind::Int64, Device::Cpu));
-            assert_eq!(chunks(&hidden, &head).count(), if tokens == 7 { 1 } else { 3 });
+            assert_eq!(Head::new(&head).chunks(&hidden).count(), if tokens == 7 { 1 } else { 3 });
             let plain_head = head.copy().set_requires_grad(true);
             let plain = hidden.matmul(&plain_head.tr()).cross_entropy_loss::<Tensor>(
                 &labels,
@@ -74,11 +73,11 @@ mod tests {
             let group = Group { lr_factor: 1.0, weight_decay: 0.0 };
             let _flat =
                 Flat::gather(vec![Parameter { name: "head".to_owned(), tensor: &mut head, group }], Kind::Float);
-            let (sum, gradient) = backward(&hidden.detach(), &head, &labels, 0.25);
+            let (sum, gradient) = backward(&hidden.detach(), Head::new(&head), &labels, 0.25);
             assert!((sum / plain.double_value(&[]) - 1.0).abs() < 1e-6);
             assert!(gradient.allclose(&hidden.grad(), 1e-4, 1e-6, false));
             assert!(head.grad().allclose(&plain_head.grad(), 1e-4, 1e-6, false));
-            let each = per_token(&hidden, &head, &labels);
+            let each = per_token(&hidden, Head::new(&head), &labels);
             assert!((each.sum(Kind::Double).double_value(&[]) / sum - 1.0).abs() < 1e-6);
         }
     }

@@ -2,14 +2,18 @@
 //!
 //! Logits are not part of the forward pass: a loss asks for them where it needs them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
-use super::attention::Masks;
-use super::config::{Config, Projection};
-use super::layers::{Linear, Mode, RmsNorm, Rotary};
-use super::llama::{Layer, Past, Shared};
+use super::attention::{Masks, Scores};
+use super::block::{Layer, Shared};
+use super::cache::{Past, TileCache, TileStep};
+use super::config::Config;
+use super::families::{Described, Maker, Role, Source};
+use super::head::Head;
+use super::layers::{Mode, Norm, NormKind, Rotary};
 use super::packed::{Packed, Tails};
 use super::weights::{Checkpoint, SHARD_BYTES, save};
 use super::{Misfits, ModelError};
@@ -18,20 +22,39 @@ use crate::files;
 
 /// Name of the output head.
 const HEAD: &str = "lm_head.weight";
+/// Name of its bias.
+const HEAD_BIAS: &str = "lm_head.bias";
 
-/// A causal language model of the Llama family.
+/// A causal language model.
 #[derive(Debug)]
 pub struct Decoder {
     /// Sizes and constants.
     pub config: Config,
-    /// Embedding `[vocab, hidden]`.
+    /// Embedding of tokens `[vocab, hidden]`.
     pub embed_tokens: Tensor,
+    /// Embedding of positions `[positions, hidden]`, where these are learned.
+    embed_positions: Option<Tensor>,
     /// Layers, first to last.
     pub layers: Vec<Layer>,
     /// Norm after the last layer.
-    pub norm: RmsNorm,
+    pub norm: Norm,
     /// Head `[vocab, hidden]`; none when it is the embedding.
     pub lm_head: Option<Tensor>,
+    /// Bias of the head `[vocab]`.
+    head_bias: Option<Tensor>,
+    /// Rows of the embedding that are tokens; those after them fill it up.
+    pub tokens: i64,
+}
+
+/// A parameter of a decoder, to be changed.
+#[derive(Debug)]
+pub struct Parameter<'a> {
+    /// Name in checkpoints.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// The tensor.
+    pub tensor: &'a mut Tensor,
 }
 
 impl Decoder {
@@ -45,25 +68,28 @@ impl Decoder {
         let config = Config::read(folder)?;
         let checkpoint = Checkpoint::open(folder)?;
         let mut misfits = Misfits::default();
-        let mut used = std::collections::BTreeSet::new();
-        let decoder = build(config, |name, shape| {
+        let mut used = BTreeSet::new();
+        let decoder = build(config, &mut |described| {
+            let Described { role, shape, is_transposed, .. } = &described;
+            let name = checkpoint.name_of(&described.name);
+            let stored: Vec<i64> = if *is_transposed { shape.iter().rev().copied().collect() } else { shape.clone() };
             used.insert(name.to_owned());
             match checkpoint.shape(name) {
                 None => misfits.add(format!("`{name}` is missing")),
-                Some(found) if found != shape => {
-                    misfits.add(format!("`{name}` has shape {found:?}, expected {shape:?}"));
+                Some(found) if found != stored => {
+                    misfits.add(format!("`{name}` has shape {found:?}, expected {stored:?}"));
                 }
                 Some(_) => {
                     if let Some(tensor) = checkpoint.read_weights(name, kind, device, &mut misfits)? {
-                        return Ok(tensor);
+                        let turned = *is_transposed && *role == Role::Matrix;
+                        return Ok(if turned { tensor.tr().contiguous() } else { tensor });
                     }
                 }
             }
             Ok(Tensor::empty([0], (kind, device)))
         })?;
         for name in checkpoint.names() {
-            let derived = name.ends_with("rotary_emb.inv_freq") || (name == HEAD && decoder.lm_head.is_none());
-            if !used.contains(name) && !derived {
+            if !used.contains(name) && !decoder.is_derived(name) {
                 misfits.add(format!("`{name}` is not part of the model"));
             }
         }
@@ -80,17 +106,24 @@ impl Decoder {
         Ok(decoder)
     }
 
+    /// Says whether a tensor of a checkpoint follows from what is read: angles, masks, a tied head.
+    fn is_derived(&self, name: &str) -> bool {
+        name.ends_with("rotary_emb.inv_freq")
+            || name.ends_with(".attn.bias")
+            || name.ends_with(".attn.masked_bias")
+            || (name == HEAD && self.lm_head.is_none())
+    }
+
     /// Creates a model with normally distributed weights (standard deviation
-    /// `initializer_range`), zero biases and unit norms, as transformers initialises it.
+    /// `initializer_range`), zero biases and norms that scale by one, as transformers initialises it.
     pub fn initialise(config: Config, seed: Seed, device: Device) -> Self {
         let deviation = config.initializer_range;
-        let built = build(config, |name, shape| {
-            let tensor = if name.ends_with("norm.weight") {
-                Tensor::ones(shape, (Kind::Float, Device::Cpu))
-            } else if name.ends_with(".bias") {
-                Tensor::zeros(shape, (Kind::Float, Device::Cpu))
-            } else {
-                seed.stream(name, 0).normal(shape) * deviation
+        let built = build(config, &mut |Described { name, role, shape, .. }| {
+            let float = (Kind::Float, Device::Cpu);
+            let tensor = match role {
+                Role::Scale(NormKind::RmsPlusOne) | Role::Bias | Role::Shift => Tensor::zeros(shape, float),
+                Role::Scale(_) => Tensor::ones(shape, float),
+                Role::Table | Role::Matrix => seed.stream(&name, 0).normal(&shape) * deviation,
             };
             Ok(tensor.to_device(device))
         });
@@ -105,9 +138,18 @@ impl Decoder {
         let path = folder.join("config.json");
         let text = format!("{:#}\n", self.config.to_json());
         files::write(&path, text.as_bytes())?;
-        let tensors: Vec<(String, Tensor)> =
-            self.parameters().into_iter().map(|(name, tensor)| (name, tensor.detach().to_kind(Kind::Float))).collect();
-        save(folder, &tensors, SHARD_BYTES)
+        let kept_transposed = |(i, layer): (usize, &Layer)| {
+            let prefix = self.config.prefix(i as i64);
+            let names = layer.linears().into_iter().filter(|linear| linear.is_transposed);
+            names.map(move |linear| format!("{prefix}{}.weight", linear.name)).collect::<Vec<String>>()
+        };
+        let transposed: BTreeSet<String> = self.layers.iter().enumerate().flat_map(kept_transposed).collect();
+        let stored = |(name, tensor): (String, &Tensor)| {
+            let tensor = tensor.detach().to_kind(Kind::Float);
+            let tensor = if transposed.contains(&name) { tensor.tr().contiguous() } else { tensor };
+            (name, tensor)
+        };
+        save(folder, &self.parameters().into_iter().map(stored).collect::<Vec<_>>(), SHARD_BYTES)
     }
 
     /// Computes the hidden states `[tokens, hidden]` after the last norm.
@@ -122,12 +164,55 @@ impl Decoder {
     }
 
     fn read(&self, batch: &Packed, tails: Option<&Tails>, mode: Mode) -> Tensor {
-        let shared = self.prepare(&batch.positions);
-        let mut x = Tensor::embedding(&self.embed_tokens, &batch.ids, -1, false, false);
+        let shared = self.share(batch);
+        let mut x = self.embed(&batch.ids, &batch.positions);
         for (i, layer) in self.layers.iter().enumerate() {
             x = layer.forward(&x, &shared, Past::None(&batch.lengths), self.last(i, tails), mode);
         }
         self.norm.forward(&x)
+    }
+
+    /// Computes the hidden states `[selected, hidden]` of the last tokens of a prompt, alone in its
+    /// batch, and keeps it in `row` of a tile.
+    pub fn hidden_prompt(&self, prompt: &Packed, tails: &Tails, cache: &mut TileCache, row: i64) -> Tensor {
+        no_grad(|| {
+            let shared = self.share(prompt);
+            let mut x = self.embed(&prompt.ids, &prompt.positions);
+            for (i, (layer, tile)) in self.layers.iter().zip(&mut cache.layers).enumerate() {
+                x = layer.forward(&x, &shared, Past::Prompt(tile, row), self.last(i, Some(tails)), Mode::Infer);
+            }
+            self.norm.forward(&x)
+        })
+    }
+
+    /// Computes the hidden states `[rows, hidden]` of one new token in every row of a tile.
+    ///
+    /// `ids` and `positions` are `[rows]`, int64; an unused row may hold any token at position 0.
+    pub fn hidden_tile(&self, ids: &Tensor, positions: &Tensor, cache: &mut TileCache) -> Tensor {
+        no_grad(|| {
+            let step = |window| cache.step(positions, window, self.kind());
+            let mut steps: Vec<(Option<i64>, TileStep)> = Vec::new();
+            for Scores { window, .. } in self.layers.iter().map(|layer| layer.attention.scores) {
+                if steps.iter().all(|(other, _)| *other != window) {
+                    steps.push((window, step(window)));
+                }
+            }
+            // Each row is a sequence whose last token this is.
+            let alone = vec![1; positions.numel()];
+            let shared = self.prepare(positions, &alone, &alone);
+            let mut x = self.embed(ids, positions);
+            for (layer, tile) in self.layers.iter().zip(&mut cache.layers) {
+                let step = steps.iter().find(|(window, _)| *window == layer.attention.scores.window);
+                let (_, step) = step.expect("a step for every layer's window");
+                x = layer.forward(&x, &shared, Past::Rows(tile, step), None, Mode::Infer);
+            }
+            self.norm.forward(&x)
+        })
+    }
+
+    /// Makes room for `capacity` tokens in each of `rows` sequences.
+    pub fn tile(&self, rows: i64, capacity: i64) -> TileCache {
+        TileCache::new(&self.config, (self.kind(), self.device()), rows, capacity)
     }
 
     /// Returns `tails` for the last layer: the others owe all their tokens to the next one.
@@ -135,20 +220,57 @@ impl Decoder {
         tails.filter(|_| layer + 1 == self.layers.len())
     }
 
-    /// Returns what all layers of one forward pass share.
-    pub(super) fn prepare(&self, positions: &Tensor) -> Shared {
-        let rotary = Rotary::new(positions, self.config.head_dim, self.config.rope_theta, self.kind());
-        Shared { rotary, masks: Masks::default() }
+    /// Looks up tokens, and positions where these are learned: `[tokens, hidden]`.
+    pub(super) fn embed(&self, ids: &Tensor, positions: &Tensor) -> Tensor {
+        let look_up = |table: &Tensor, rows: &Tensor| Tensor::embedding(table, rows, -1, false, false);
+        let mut x = look_up(&self.embed_tokens, ids);
+        if let Some(scale) = self.config.embedding_scale {
+            // Rounded to the model's format, as transformers does.
+            x *= Tensor::full([1], scale, (self.kind(), self.device()));
+        }
+        match &self.embed_positions {
+            Some(table) => x + look_up(table, positions),
+            None => x,
+        }
     }
 
-    /// Returns the output head `[vocab, hidden]`.
-    pub fn head(&self) -> &Tensor {
-        self.lm_head.as_ref().unwrap_or(&self.embed_tokens)
+    /// Says whether looking tokens up has a gradient.
+    pub(super) fn embeds_with_gradient(&self) -> bool {
+        let tables = std::iter::once(&self.embed_tokens).chain(&self.embed_positions);
+        tables.into_iter().any(Tensor::requires_grad)
     }
 
-    /// Computes the logits `[tokens, vocab]` of hidden states.
+    /// Returns what all layers of a pass over a batch share.
+    pub(super) fn share(&self, batch: &Packed) -> Shared {
+        self.prepare(&batch.positions, &batch.lengths, &batch.unfilled)
+    }
+
+    /// Returns what all layers of one forward pass share; `lengths` are those of the sequences that the
+    /// tokens at `positions` `[tokens]` make, `unfilled` those without filler.
+    fn prepare(&self, positions: &Tensor, lengths: &[i64], unfilled: &[i64]) -> Shared {
+        let ropes = &self.config.ropes;
+        let whole = match ropes.iter().any(|rope| rope.depends_on_length()) {
+            true => sequence_lengths(positions, lengths, unfilled),
+            false => positions.shallow_clone(),
+        };
+        let kind = self.kind();
+        let rotaries = ropes.iter().map(|rope| Rotary::new(positions, &whole, rope, kind)).collect();
+        Shared { rotaries, masks: Masks::default() }
+    }
+
+    /// Returns the output head.
+    pub fn head(&self) -> Head<'_> {
+        Head {
+            weight: self.lm_head.as_ref().unwrap_or(&self.embed_tokens),
+            bias: self.head_bias.as_ref(),
+            softcap: self.config.logit_softcap,
+            tokens: self.tokens,
+        }
+    }
+
+    /// Computes the logits `[tokens, vocab]` of hidden states, in the model's format.
     pub fn logits(&self, hidden: &Tensor) -> Tensor {
-        hidden.linear::<&Tensor>(self.head(), None)
+        self.head().of(hidden)
     }
 
     /// Returns the device that the weights are on.
@@ -163,90 +285,113 @@ impl Decoder {
 
     /// Lists the base parameters by checkpoint name.
     pub fn parameters(&self) -> Vec<(String, &Tensor)> {
-        let mut all = vec![("model.embed_tokens.weight".to_owned(), &self.embed_tokens)];
+        let places = &self.config.family.places;
+        let mut all = vec![(weight(places.embedding), &self.embed_tokens)];
+        all.extend(self.embed_positions.iter().zip(places.positions).map(|(table, name)| (weight(name), table)));
         for (i, layer) in self.layers.iter().enumerate() {
-            for (name, linear) in layer.linears() {
-                all.push((format!("model.layers.{i}.{name}.weight"), &linear.weight));
-                if let Some(bias) = &linear.bias {
-                    all.push((format!("model.layers.{i}.{name}.bias"), bias));
-                }
+            let prefix = self.config.prefix(i as i64);
+            for linear in layer.linears() {
+                all.push((format!("{prefix}{}.weight", linear.name), &linear.weight));
+                all.extend(linear.bias.iter().map(|bias| (format!("{prefix}{}.bias", linear.name), bias)));
             }
-            all.push((format!("model.layers.{i}.input_layernorm.weight"), &layer.input_layernorm.weight));
-            all.push((
-                format!("model.layers.{i}.post_attention_layernorm.weight"),
-                &layer.post_attention_layernorm.weight,
-            ));
+            for norm in layer.norms() {
+                all.push((format!("{prefix}{}.weight", norm.name), &norm.weight));
+                all.extend(norm.bias.iter().map(|bias| (format!("{prefix}{}.bias", norm.name), bias)));
+            }
         }
-        all.push(("model.norm.weight".to_owned(), &self.norm.weight));
-        if let Some(head) = &self.lm_head {
-            all.push((HEAD.to_owned(), head));
-        }
+        all.push((weight(places.norm), &self.norm.weight));
+        all.extend(self.norm.bias.iter().map(|bias| (format!("{}.bias", places.norm), bias)));
+        all.extend(self.lm_head.iter().map(|head| (HEAD.to_owned(), head)));
+        all.extend(self.head_bias.iter().map(|bias| (HEAD_BIAS.to_owned(), bias)));
         all
     }
 
-    /// Lists the base parameters by checkpoint name, to be replaced or trained; same order as
+    /// Lists the base parameters with their roles, to be replaced or trained; same order as
     /// [`Self::parameters`].
-    pub fn parameters_mut(&mut self) -> Vec<(String, &mut Tensor)> {
-        let mut all = vec![("model.embed_tokens.weight".to_owned(), &mut self.embed_tokens)];
+    pub fn parameters_mut(&mut self) -> Vec<Parameter<'_>> {
+        let places = &self.config.family.places;
+        let plain = |name: String, role: Role, tensor| Parameter { name, role, tensor };
+        let mut all = vec![plain(weight(places.embedding), Role::Table, &mut self.embed_tokens)];
+        let learned = self.embed_positions.iter_mut().zip(places.positions);
+        all.extend(learned.map(|(table, name)| plain(weight(name), Role::Table, table)));
+        let norm_of = |prefix: &str, name: &str, norm| {
+            let Norm { weight, bias, kind, .. }: &mut Norm = norm;
+            let scale = plain(format!("{prefix}{name}.weight"), Role::Scale(*kind), weight);
+            [scale].into_iter().chain(bias.iter_mut().map({
+                let name = format!("{prefix}{name}.bias");
+                move |bias| plain(name.clone(), Role::Shift, bias)
+            }))
+        };
         for (i, layer) in self.layers.iter_mut().enumerate() {
+            let prefix = self.config.prefix(i as i64);
             let (linears, norms) = layer.parts_mut();
-            for (name, linear) in linears {
-                all.push((format!("model.layers.{i}.{name}.weight"), &mut linear.weight));
-                if let Some(bias) = &mut linear.bias {
-                    all.push((format!("model.layers.{i}.{name}.bias"), bias));
-                }
+            for linear in linears {
+                let name = format!("{prefix}{}.weight", linear.name);
+                all.push(plain(name, Role::Matrix, &mut linear.weight));
+                let name = format!("{prefix}{}.bias", linear.name);
+                all.extend(linear.bias.iter_mut().map(|bias| plain(name.clone(), Role::Bias, bias)));
             }
-            for (name, norm) in norms {
-                all.push((format!("model.layers.{i}.{name}.weight"), &mut norm.weight));
+            for norm in norms {
+                all.extend(norm_of(&prefix, norm.name, norm));
             }
         }
-        all.push(("model.norm.weight".to_owned(), &mut self.norm.weight));
-        if let Some(head) = &mut self.lm_head {
-            all.push((HEAD.to_owned(), head));
-        }
+        all.extend(norm_of("", places.norm, &mut self.norm));
+        all.extend(self.lm_head.iter_mut().map(|head| plain(HEAD.to_owned(), Role::Table, head)));
+        all.extend(self.head_bias.iter_mut().map(|bias| plain(HEAD_BIAS.to_owned(), Role::Bias, bias)));
         all
     }
 }
 
-/// Assembles a decoder, asking `tensor` for each parameter by name and shape.
-fn build(
-    config: Config,
-    mut tensor: impl FnMut(&str, &[i64]) -> Result<Tensor, ModelError>,
-) -> Result<Decoder, ModelError> {
-    let hidden = config.hidden_size;
-    let [q, k, v, o, gate, up, down] = config.projections();
-    let epsilon = config.rms_norm_eps;
-    let embed_tokens = tensor("model.embed_tokens.weight", &[config.vocab_size, hidden])?;
+/// Returns the length of each token's sequence `[tokens]`, int64: one more than its last position.
+fn sequence_lengths(positions: &Tensor, lengths: &[i64], unfilled: &[i64]) -> Tensor {
+    let parts = positions.split_with_sizes(lengths, 0);
+    let whole = |(part, &read): (&Tensor, &i64)| (part.narrow(0, 0, read).max() + 1).expand(part.size(), false);
+    Tensor::cat(&parts.iter().zip(unfilled).map(whole).collect::<Vec<_>>(), 0)
+}
+
+fn weight(name: &str) -> String {
+    format!("{name}.weight")
+}
+
+/// Assembles a decoder, asking `tensor` for each parameter.
+pub(super) fn build(config: Config, tensor: Source<'_>) -> Result<Decoder, ModelError> {
+    let family = config.family;
+    let table = |name: String, rows: i64| Described {
+        name,
+        role: Role::Table,
+        shape: vec![rows, config.hidden_size],
+        is_transposed: false,
+        is_in_layer: false,
+        projection: None,
+    };
+    let embed_tokens = tensor(table(weight(family.places.embedding), config.vocab_size))?;
+    let embed_positions = match family.places.positions {
+        Some(name) => Some(tensor(table(weight(name), config.max_position_embeddings))?),
+        None => None,
+    };
+    let norm = (family.norm, config.norm_epsilon);
     let mut layers = Vec::new();
     for i in 0..config.num_hidden_layers {
-        let mut norm = |name: &str| -> Result<RmsNorm, ModelError> {
-            Ok(RmsNorm { weight: tensor(&format!("model.layers.{i}.{name}.weight"), &[hidden])?, epsilon })
-        };
-        let input_layernorm = norm("input_layernorm")?;
-        let post_attention_layernorm = norm("post_attention_layernorm")?;
-        let mut linear = |projection: Projection| -> Result<Linear, ModelError> {
-            let Projection { name, output, input, has_bias } = projection;
-            let mut linear = Linear::new(tensor(&format!("model.layers.{i}.{name}.weight"), &[output, input])?);
-            if has_bias {
-                linear.bias = Some(tensor(&format!("model.layers.{i}.{name}.bias"), &[output])?);
-            }
-            Ok(linear)
-        };
-        layers.push(Layer {
-            input_layernorm,
-            q_proj: linear(q)?,
-            k_proj: linear(k)?,
-            v_proj: linear(v)?,
-            o_proj: linear(o)?,
-            post_attention_layernorm,
-            gate_proj: linear(gate)?,
-            up_proj: linear(up)?,
-            down_proj: linear(down)?,
-            head_dim: config.head_dim,
-            sliding_window: config.window(i),
-        });
+        let is_transposed = family.is_transposed;
+        layers.push((family.layer)(
+            &config,
+            i,
+            &mut Maker { tensor, prefix: config.prefix(i), norm, is_transposed, is_in_layer: true },
+        )?);
     }
-    let norm = RmsNorm { weight: tensor("model.norm.weight", &[hidden])?, epsilon };
-    let lm_head = if config.tie_word_embeddings { None } else { Some(tensor(HEAD, &[config.vocab_size, hidden])?) };
-    Ok(Decoder { config, embed_tokens, layers, norm, lm_head })
+    let mut around = Maker { tensor, prefix: String::new(), norm, is_transposed: false, is_in_layer: false };
+    let norm = around.norm(family.places.norm, config.hidden_size)?;
+    let lm_head = match config.tie_word_embeddings {
+        true => None,
+        false => Some(tensor(table(HEAD.to_owned(), config.vocab_size))?),
+    };
+    let head_bias = match family.head_has_bias {
+        true => {
+            let shape = vec![config.vocab_size];
+            Some(tensor(Described { role: Role::Bias, shape, ..table(HEAD_BIAS.to_owned(), 0) })?)
+        }
+        false => None,
+    };
+    let tokens = config.vocab_size;
+    Ok(Decoder { embed_tokens, embed_positions, layers, norm, lm_head, head_bias, tokens, config })
 }

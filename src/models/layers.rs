@@ -1,13 +1,19 @@
-//! The layers that decoders are made of: linear with an optional low-rank update, RMSNorm,
+//! The layers that models are made of: linear with optional low-rank updates, norms, activations,
 //! rotary positions. Weights are `[out, in]`, activations `[tokens, width]`.
 
 use tch::{Device, Kind, Tensor};
 
+use super::config::keys::Keys;
+use super::config::rope::Rope;
 use super::product::linear;
 
 /// Multiplies by a weight and, when adapted, adds a scaled low-rank product.
 #[derive(Debug)]
 pub struct Linear {
+    /// Name in checkpoints, within its layer.
+    pub name: &'static str,
+    /// Checkpoints keep the weight transposed.
+    pub is_transposed: bool,
     /// Weight `[out, in]`.
     pub weight: Tensor,
     /// Bias `[out]`.
@@ -41,9 +47,10 @@ pub enum Mode {
 }
 
 impl Linear {
-    /// Creates a layer without bias or adapter.
+    /// Creates a layer without name, bias or adapter.
     pub fn new(weight: Tensor) -> Self {
-        Self { weight, bias: None, adapter: None, stacked: Vec::new() }
+        let (name, is_transposed) = ("", false);
+        Self { name, is_transposed, weight, bias: None, adapter: None, stacked: Vec::new() }
     }
 
     /// Maps `[tokens, in]` to `[tokens, out]`.
@@ -64,39 +71,111 @@ impl Linear {
     }
 }
 
-/// Divides by the root mean square and scales (Zhang and Sennrich 2019, arXiv 1910.07467, eq. 4).
+/// How a norm standardises each row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// Divides by the root mean square and scales (Zhang and Sennrich 2019, arXiv 1910.07467, eq. 4).
+    Rms,
+    /// Likewise, scaled by 1 more than the weight, in f32 throughout (Gemma).
+    RmsPlusOne,
+    /// Subtracts the mean, divides by the standard deviation, scales and shifts (Ba et al. 2016, arXiv
+    /// 1607.06450, eq. 4).
+    Layer,
+}
+
+/// Standardises the last dimension.
 #[derive(Debug)]
-pub struct RmsNorm {
+pub struct Norm {
+    /// Name in checkpoints, within its layer.
+    pub name: &'static str,
     /// Scale `[width]`.
     pub weight: Tensor,
-    /// Added to the mean square.
+    /// Shift `[width]`.
+    pub bias: Option<Tensor>,
+    /// How it standardises.
+    pub kind: NormKind,
+    /// Added to the mean square or the variance.
     pub epsilon: f64,
 }
 
-impl RmsNorm {
-    /// Normalises each row of `[tokens, width]`.
+impl Norm {
+    /// Normalises each row of `[.., width]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.rms_norm(self.weight.size(), Some(&self.weight), self.epsilon)
+        let shape = self.weight.size();
+        match self.kind {
+            NormKind::Rms => x.rms_norm(shape, Some(&self.weight), self.epsilon),
+            NormKind::RmsPlusOne => {
+                let scale = self.weight.to_kind(Kind::Float) + 1.0;
+                x.to_kind(Kind::Float).rms_norm(shape, Some(&scale), self.epsilon).to_kind(x.kind())
+            }
+            NormKind::Layer => x.layer_norm(shape, Some(&self.weight), self.bias.as_ref(), self.epsilon, true),
+        }
+    }
+}
+
+/// Activation of a feed-forward layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x sigmoid(x)`.
+    Silu,
+    /// `x Phi(x)` (Hendrycks and Gimpel 2016, arXiv 1606.08415).
+    Gelu,
+    /// Its approximation with a hyperbolic tangent.
+    GeluTanh,
+    /// `max(x, 0)`.
+    Relu,
+}
+
+impl Activation {
+    /// Reads a key of a `config.json`.
+    ///
+    /// # Errors
+    /// When it names another activation.
+    pub(super) fn read(keys: &Keys<'_>, name: &str) -> Result<Option<Self>, String> {
+        let Some(found) = keys.text(name)? else { return Ok(None) };
+        Ok(Some(match found {
+            "silu" | "swish" => Self::Silu,
+            "gelu" => Self::Gelu,
+            "gelu_new" | "gelu_pytorch_tanh" => Self::GeluTanh,
+            "relu" => Self::Relu,
+            _ => {
+                let known = "`silu`, `gelu`, `gelu_new`, `gelu_pytorch_tanh` or `relu`";
+                return Err(format!("`{name}` is `{found}`, expected {known}"));
+            }
+        }))
+    }
+
+    /// Applies it to every number.
+    pub fn of(self, x: &Tensor) -> Tensor {
+        match self {
+            Self::Silu => x.silu(),
+            Self::Gelu => x.gelu("none"),
+            Self::GeluTanh => x.gelu("tanh"),
+            Self::Relu => x.relu(),
+        }
     }
 }
 
 /// Rotates query and key by their position (Su et al. 2021, arXiv 2104.09864, eq. 34), halves
-/// paired as in Llama: element i with element i + head_dim / 2.
+/// paired as in Llama: element i with element i + rotated / 2.
 #[derive(Debug)]
 pub struct Rotary {
-    /// Cosines `[tokens, 1, head_dim]`.
+    /// Cosines `[tokens, 1, rotated]`.
     cosine: Tensor,
-    /// Sines `[tokens, 1, head_dim]`, the first half negated.
+    /// Sines `[tokens, 1, rotated]`, the first half negated.
     sine: Tensor,
 }
 
 impl Rotary {
-    /// Computes the angles of `positions` `[tokens]` in f32 and keeps them in `kind`.
-    pub fn new(positions: &Tensor, head_dim: i64, theta: f64, kind: Kind) -> Self {
-        let exponents = Tensor::arange_start_step(0, head_dim, 2, (Kind::Float, positions.device())) / head_dim as f64;
-        let frequencies = (exponents * theta.ln()).exp().reciprocal();
-        let angles = positions.to_kind(Kind::Float).outer(&frequencies).unsqueeze(1);
-        let (cosine, sine) = (angles.cos(), angles.sin());
+    /// Computes the angles of `positions` `[tokens]` in f32 and keeps them in `kind`; `lengths` `[tokens]`
+    /// are those of the tokens' sequences.
+    pub fn new(positions: &Tensor, lengths: &Tensor, rope: &Rope, kind: Kind) -> Self {
+        let angles = rope.angles(positions, lengths).unsqueeze(1);
+        let (mut cosine, mut sine) = (angles.cos(), angles.sin());
+        let factor = rope.attention_factor();
+        if factor != 1.0 {
+            (cosine, sine) = (cosine * factor, sine * factor);
+        }
         Self {
             cosine: Tensor::cat(&[&cosine, &cosine], -1).to_kind(kind),
             sine: Tensor::cat(&[&(-&sine), &sine], -1).to_kind(kind),
@@ -108,11 +187,15 @@ impl Rotary {
         Self { cosine: self.cosine.index_select(0, rows), sine: self.sine.index_select(0, rows) }
     }
 
-    /// Rotates `[tokens, heads, head_dim]`.
+    /// Rotates the first numbers of each head of `[tokens, heads, head_dim]`, all or as many as are turned.
     pub fn rotate(&self, x: &Tensor) -> Tensor {
-        let half = x.size()[2] / 2;
+        let (rotated, head_dim) = (self.cosine.size()[2], x.size()[2]);
         // roll swaps the halves; the sign is in the sines.
-        x * &self.cosine + x.roll([half], [-1]) * &self.sine
+        let turn = |x: &Tensor| x * &self.cosine + x.roll([rotated / 2], [-1]) * &self.sine;
+        if rotated == head_dim {
+            return turn(x);
+        }
+        Tensor::cat(&[turn(&x.narrow(2, 0, rotated)), x.narrow(2, rotated, head_dim - rotated)], 2)
     }
 }
 
@@ -166,7 +249,7 @@ mod tests {
     #[test]
     fn rotation_keeps_length_and_depends_on_distance_only() {
         let positions = Tensor::from_slice(&[3i64, 5, 13, 15]);
-        let rotary = Rotary::new(&positions, 8, 10_000.0, Kind::Float);
+        let rotary = Rotary::new(&positions, &positions, &Rope::plain(10_000.0, 8), Kind::Float);
         tch::manual_seed(1);
         let one = Tensor::randn([1, 1, 8], (Kind::Float, Device::Cpu));
         let rotated = rotary.rotate(&one.expand([4, 1, 8], false)).squeeze_dim(1);

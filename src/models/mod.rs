@@ -2,16 +2,18 @@
 //! embeddings. Knows nothing of data, losses or optimisers.
 
 pub mod attention;
+pub mod block;
+pub mod cache;
 pub mod config;
 pub mod cross_entropy;
 pub mod decoder;
 pub mod encoder;
+pub mod families;
 pub mod head;
 pub mod layers;
-pub mod llama;
 pub mod packed;
+pub mod pass;
 pub mod product;
-pub mod tile;
 pub mod weights;
 
 use std::path::{Path, PathBuf};

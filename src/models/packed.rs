@@ -31,8 +31,10 @@ pub struct Packed {
     pub ids: Tensor,
     /// Position of each token in its own sequence `[tokens]`, int64.
     pub positions: Tensor,
-    /// Tokens of each sequence; their sum is `tokens`.
+    /// Tokens of each sequence, its filler included; their sum is `tokens`.
     pub lengths: Vec<i64>,
+    /// Tokens of each sequence without the filler behind them.
+    pub unfilled: Vec<i64>,
 }
 
 impl Packed {
@@ -52,6 +54,7 @@ impl Packed {
         Self {
             ids: Tensor::from_slice(&ids).to_device(device),
             positions: Tensor::from_slice(&positions).to_device(device),
+            unfilled: lengths.clone(),
             lengths,
         }
     }
@@ -67,7 +70,8 @@ impl Packed {
                 filled
             })
             .collect();
-        Self::new(&filled.iter().map(Vec::as_slice).collect::<Vec<_>>(), None, device)
+        let unfilled = sequences.iter().map(|tokens| tokens.len() as i64).collect();
+        Self { unfilled, ..Self::new(&filled.iter().map(Vec::as_slice).collect::<Vec<_>>(), None, device) }
     }
 
     /// Selects the last `lengths[i]` tokens of each sequence `i`.

@@ -96,6 +96,13 @@ impl Checkpoint {
         self.places.keys().map(String::as_str)
     }
 
+    /// Returns the name that `name` has here: its own, or what is left of it without the model's part in
+    /// front, under which a model without head keeps its weights (as the first GPT-2 does).
+    pub(super) fn name_of<'a>(&self, name: &'a str) -> &'a str {
+        let short = name.split_once('.').map(|(_, rest)| rest);
+        short.filter(|short| !self.places.contains_key(name) && self.places.contains_key(*short)).unwrap_or(name)
+    }
+
     /// Returns the shape of `name`, if it is there.
     pub fn shape(&self, name: &str) -> Option<Vec<i64>> {
         self.places.get(name).map(|place| place.shape.iter().map(|&size| size as i64).collect())

@@ -52,9 +52,28 @@ impl Batch {
     }
 
     /// Computes the hidden states of `decoder` where a response token is predicted
-    /// `[responses, hidden]`.
-    pub fn hidden(&self, decoder: &Decoder, mode: Mode) -> Tensor {
-        decoder.hidden_at(&self.packed, &self.tails, mode).index_select(0, &self.rows)
+    /// `[responses, hidden]`, not in training.
+    pub fn hidden(&self, decoder: &Decoder) -> Tensor {
+        decoder.hidden_at(&self.packed, &self.tails, Mode::Infer).index_select(0, &self.rows)
+    }
+
+    /// Goes through `decoder` in training: calls `differentiate` with the hidden states where a response
+    /// token is predicted `[responses, hidden]`, detached, and goes back from the gradient that it returns
+    /// beside its own result.
+    ///
+    /// # Errors
+    /// Those of `differentiate`.
+    pub fn pass<T, E>(
+        &self,
+        decoder: &Decoder,
+        recomputes: bool,
+        differentiate: impl FnOnce(&Tensor) -> Result<(T, Tensor), E>,
+    ) -> Result<T, E> {
+        let pass = decoder.pass(&self.packed, &self.tails, recomputes);
+        let states = pass.hidden().detach();
+        let (result, gradient) = differentiate(&states.index_select(0, &self.rows))?;
+        pass.backward(&states.zeros_like().index_copy(0, &self.rows, &gradient));
+        Ok(result)
     }
 }
 

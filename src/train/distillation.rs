@@ -1,6 +1,6 @@
 //! Distillation: the student reads its batch, the teacher's signal comes from disk.
 
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 use super::batch::{Batch, response_tokens};
 use super::student::Student;
@@ -101,19 +101,20 @@ impl Objective for Distillation {
         let sequences: Vec<&Sequence> = examples.iter().map(|&example| &self.train[example]).collect();
         let batch = Batch::new(&sequences, self.student.decoder.device());
         let signal = self.capture.states(&self.captured(examples))?;
-        let hidden = self.student.hidden(&batch);
-        let detached = hidden.detach();
-        let states = States {
-            hidden: &detached,
-            head: self.student.decoder.head(),
-            embedding: &self.student.decoder.embed_tokens,
-            inputs: &batch.inputs,
-            labels: &batch.labels,
-            lengths: &batch.response_lengths,
+        let teacher = self.capture.view(&signal);
+        let differentiate = |hidden: &Tensor| -> anyhow::Result<(Parts, Tensor)> {
+            let states = States {
+                hidden,
+                head: self.student.decoder.head(),
+                embedding: &self.student.decoder.embed_tokens,
+                inputs: &batch.inputs,
+                labels: &batch.labels,
+                lengths: &batch.response_lengths,
+            };
+            let step = self.objective.backward(&states, &teacher, self.statistics.as_ref(), tokens)?;
+            Ok((step.parts.entries().into_iter().collect(), step.hidden_gradient))
         };
-        let step = self.objective.backward(&states, &self.capture.view(&signal), self.statistics.as_ref(), tokens)?;
-        Student::backward(&hidden, &step.hidden_gradient);
-        Ok(step.parts.entries().into_iter().collect())
+        self.student.pass(&batch, differentiate)
     }
 
     fn dev_loss(&mut self) -> anyhow::Result<Option<f64>> {

@@ -9,9 +9,10 @@ use super::batch::Batch;
 use crate::data::encode::Sequence;
 use crate::device::{Compute, Seed};
 use crate::experiment::settings::Tuning;
+use crate::models::block::Layer;
 use crate::models::cross_entropy;
-use crate::models::decoder::Decoder;
-use crate::models::layers::Mode;
+use crate::models::decoder::{self, Decoder};
+use crate::models::families::Role;
 use crate::tuning::flat::{Flat, Group, Parameter};
 use crate::tuning::lora;
 
@@ -26,6 +27,7 @@ pub struct Student {
     tuning: Tuning,
     weight_decay: f64,
     kind: Kind,
+    recomputes: bool,
 }
 
 impl Student {
@@ -42,15 +44,15 @@ impl Student {
     /// leaves all weights, which are f32 then, to be trained.
     pub fn new(mut decoder: Decoder, tuning: &Tuning, weight_decay: f64, compute: Compute, seed: Seed) -> Self {
         if let Tuning::Lora(settings) = tuning {
-            for (_, tensor) in decoder.parameters_mut() {
-                *tensor = tensor.to_kind(compute.kind());
+            for parameter in decoder.parameters_mut() {
+                *parameter.tensor = parameter.tensor.to_kind(compute.kind());
             }
             // Adapters that are there already are trained on.
-            if decoder.layers.iter().all(|layer| layer.linears().iter().all(|(_, linear)| linear.adapter.is_none())) {
+            if decoder.layers.iter().flat_map(Layer::linears).all(|linear| linear.adapter.is_none()) {
                 lora::attach(&mut decoder, settings, seed);
             }
         }
-        Self { decoder, tuning: tuning.clone(), weight_decay, kind: compute.kind() }
+        Self { decoder, tuning: tuning.clone(), weight_decay, kind: compute.kind(), recomputes: false }
     }
 
     /// Takes the trained weights in f32 from the buffer, to be written.
@@ -79,12 +81,13 @@ impl Student {
         let weight_decay = self.weight_decay;
         match &self.tuning {
             Tuning::Full {} => {
-                let group = |name: &str| {
-                    let spared = name.ends_with("norm.weight") || name.ends_with(".bias");
-                    Group { lr_factor: 1.0, weight_decay: if spared { 0.0 } else { weight_decay } }
+                let group = |role: Role| Group {
+                    lr_factor: 1.0,
+                    weight_decay: if role.is_spared() { 0.0 } else { weight_decay },
                 };
                 let all = self.decoder.parameters_mut().into_iter();
-                all.map(|(name, tensor)| Parameter { group: group(&name), name, tensor }).collect()
+                all.map(|decoder::Parameter { name, role, tensor, .. }| Parameter { group: group(role), name, tensor })
+                    .collect()
             }
             Tuning::Lora(settings) => {
                 let group = Group { lr_factor: 1.0, weight_decay };
@@ -100,16 +103,22 @@ impl Student {
         }
     }
 
-    /// Computes hidden states at the rows of `batch` that predict `[responses, hidden]`, with
-    /// what is needed to go back through the model.
-    pub fn hidden(&self, batch: &Batch) -> Tensor {
-        batch.hidden(&self.decoder, Mode::Train)
+    /// Has layers compute their activations again on the way back instead of keeping them.
+    #[must_use]
+    pub fn recomputing(self, recomputes: bool) -> Self {
+        Self { recomputes, ..self }
     }
 
-    /// Goes back through the model from the gradient of [`Self::hidden`]'s result.
-    pub fn backward(hidden: &Tensor, gradient: &Tensor) {
-        // libtorch's binding starts from scalars only; the gradient of this product is `gradient`.
-        (hidden * gradient).sum(Kind::Float).backward();
+    /// Goes through the model and back, as [`Batch::pass`] does.
+    ///
+    /// # Errors
+    /// Those of `differentiate`.
+    pub fn pass<T, E>(
+        &self,
+        batch: &Batch,
+        differentiate: impl FnOnce(&Tensor) -> Result<(T, Tensor), E>,
+    ) -> Result<T, E> {
+        batch.pass(&self.decoder, self.recomputes, differentiate)
     }
 
     /// Returns the mean negative log-likelihood of `sequences` in nats per response token.
@@ -131,7 +140,7 @@ impl Student {
                 });
                 let count = fits.count().max(1);
                 let batch = Batch::new(&rest[..count].iter().collect::<Vec<_>>(), self.decoder.device());
-                let hidden = batch.hidden(&self.decoder, Mode::Infer);
+                let hidden = batch.hidden(&self.decoder);
                 sum += cross_entropy::per_token(&hidden, self.decoder.head(), &batch.labels)
                     .sum(Kind::Double)
                     .double_value(&[]);

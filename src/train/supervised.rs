@@ -1,6 +1,6 @@
 //! Supervised training: pretraining on texts, fine-tuning on questions and answers.
 
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 use super::batch::{Batch, response_tokens};
 use super::student::Student;
@@ -50,11 +50,11 @@ impl Objective for Supervised {
     fn backward(&mut self, examples: &[usize], tokens: f64) -> anyhow::Result<Parts> {
         let sequences: Vec<&Sequence> = examples.iter().map(|&example| &self.train[example]).collect();
         let batch = Batch::new(&sequences, self.student.decoder.device());
-        let hidden = self.student.hidden(&batch);
         let head = self.student.decoder.head();
-        let (sum, gradient) = cross_entropy::backward(&hidden.detach(), head, &batch.labels, 1.0 / tokens);
-        Student::backward(&hidden, &gradient);
-        let loss = sum / tokens;
+        let differentiate = |hidden: &Tensor| -> anyhow::Result<(f64, Tensor)> {
+            Ok(cross_entropy::backward(hidden, head, &batch.labels, 1.0 / tokens))
+        };
+        let loss = self.student.pass(&batch, differentiate)? / tokens;
         Ok(Parts::from([("ce", loss), ("loss", loss)]))
     }
 

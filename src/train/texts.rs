@@ -1,6 +1,6 @@
 //! Training on texts: continued pretraining, with shares of other corpora.
 
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 use super::batch::Batch;
 use super::student::Student;
@@ -63,11 +63,11 @@ impl Objective for Texts {
             sequences.extend(self.train[*corpus].sequences(block)?);
         }
         let batch = Batch::new(&sequences.iter().collect::<Vec<_>>(), self.student.decoder.device());
-        let hidden = self.student.hidden(&batch);
         let head = self.student.decoder.head();
-        let (sum, gradient) = cross_entropy::backward(&hidden.detach(), head, &batch.labels, 1.0 / tokens);
-        Student::backward(&hidden, &gradient);
-        let loss = sum / tokens;
+        let differentiate = |hidden: &Tensor| -> anyhow::Result<(f64, Tensor)> {
+            Ok(cross_entropy::backward(hidden, head, &batch.labels, 1.0 / tokens))
+        };
+        let loss = self.student.pass(&batch, differentiate)? / tokens;
         Ok(Parts::from([("ce", loss), ("loss", loss)]))
     }
 

@@ -12,6 +12,36 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use tch::Device;
+use tutelage::data::Tokenizer;
+use tutelage::device::Seed;
+use tutelage::experiment::settings::{Architecture, Scratch};
+use tutelage::models::config::Config;
+use tutelage::models::decoder::Decoder;
+
+use crate::fixtures::fixture;
+
+/// Writes a small random model with its tokenizer into a new folder.
+fn checkpoint(folder: &Path) {
+    let scratch = Scratch {
+        data: None,
+        architecture: Architecture::Llama,
+        tokenizer: String::new(),
+        hidden: 16,
+        layers: 1,
+        heads: 2,
+        kv_heads: None,
+        feed_forward: 32,
+        tied: true,
+        positions: 512,
+    };
+    let tokenizer = Tokenizer::load(&fixture("data/byte-level-bpe")).expect("a tokenizer");
+    let config = Config::scratch(&scratch, tokenizer.len(), tokenizer.eos());
+    std::fs::create_dir(folder).expect("a new folder");
+    Decoder::initialise(config, Seed(1), Device::Cpu).save(folder).expect("a model");
+    tokenizer.save(folder).expect("a tokenizer");
+}
+
 /// Runs the binary in a folder and returns exit code, stdout and stderr as one text to snapshot.
 fn tutelage(folder: &Path, arguments: &[&str]) -> String {
     run(folder, arguments, Stdio::null())

@@ -4,15 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use insta::assert_snapshot;
-use tch::Device;
-use tutelage::data::Tokenizer;
-use tutelage::device::Seed;
-use tutelage::experiment::settings::{Architecture, Scratch};
-use tutelage::models::config::Config;
-use tutelage::models::decoder::Decoder;
 
-use super::{tutelage, tutelage_reading, write};
-use crate::fixtures::{self, copy, fixture};
+use super::{checkpoint, tutelage, tutelage_reading, write};
+use crate::fixtures::{self, copy};
 
 const ROW: &str = "{\"id\": 1, \"prediction\": \"a\", \"reference\": \"a\"}\n";
 
@@ -94,23 +88,7 @@ fn bench_overwrites_neither_its_data_nor_files_of_others() {
     let at = folder.path();
     write(at, "d.jsonl", "{\"id\": 1, \"question\": \"q\", \"answer\": \"a\"}\n");
     write(at, "losses.json", "[{\"loss\": 1, \"grad_norm\": 1.0}]");
-    let scratch = Scratch {
-        data: None,
-        architecture: Architecture::Llama,
-        tokenizer: String::new(),
-        hidden: 16,
-        layers: 1,
-        heads: 2,
-        kv_heads: None,
-        feed_forward: 32,
-        tied: true,
-        positions: 64,
-    };
-    let tokenizer = Tokenizer::load(&fixture("data/byte-level-bpe")).unwrap();
-    let config = Config::scratch(&scratch, tokenizer.len(), tokenizer.eos());
-    fs::create_dir(at.join("model")).unwrap();
-    Decoder::initialise(config, Seed(1), Device::Cpu).save(&at.join("model")).unwrap();
-    tokenizer.save(&at.join("model")).unwrap();
+    checkpoint(&at.join("model"));
     let bench = |losses: &str| {
         let base = ["bench", "sft", "--model", "model", "--importer", "jsonl", "--data", "d.jsonl", "--losses", losses];
         tutelage(at, &[&base[..], &["--examples", "1", "--max-length", "64", "--threads", "1"]].concat())

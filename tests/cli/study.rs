@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use insta::{assert_snapshot, with_settings};
 
-use super::{tutelage, write};
+use super::{checkpoint, tutelage, write};
 use crate::fixtures::{self, copy};
 
 const STUDY: &str = r#"version = 1
@@ -260,6 +260,29 @@ fn a_mistake_in_the_data_is_told_once() {
 }
 
 #[test]
+fn what_a_configuration_says_and_nothing_computes_is_told() {
+    let text = STUDY.replace(
+        "[models.big.scratch]\ntokenizer = \"bpe\"\nhidden = 32\nlayers = 1\nheads = 2\nfeed-forward = 64",
+        "[models.big]\ncheckpoint = \"big\"",
+    );
+    let folder = study(&text.replace("[algorithms.kd.vanilla]", "[algorithms.kd.vanilla]\nalignment = \"uld\""));
+    checkpoint(&folder.path().join("big"));
+    let path = folder.path().join("big/config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    (config["shine"], config["resid_pdrop"], config["use_cache"]) = (3.into(), 0.1.into(), true.into());
+    write(folder.path(), "big/config.json", &config.to_string());
+    let shown = tutelage(folder.path(), &["check", "study.toml"]);
+    let notes: Vec<&str> = shown.lines().filter(|line| line.contains("config.json")).collect();
+    assert_eq!(
+        notes,
+        [
+            "note: `models.big`, its `config.json`: `resid_pdrop` is 0.1: training here drops out nothing but inputs of adapters",
+            "note: `models.big`, its `config.json`: `shine` is not known here: what it changes, if anything, is not computed",
+        ]
+    );
+}
+
+#[test]
 fn a_checkpoint_that_cannot_be_used_is_a_fault_before_anything_runs() {
     let text = STUDY.replace(
         "[models.big.scratch]\ntokenizer = \"bpe\"\nhidden = 32\nlayers = 1\nheads = 2\nfeed-forward = 64",
@@ -268,11 +291,11 @@ fn a_checkpoint_that_cannot_be_used_is_a_fault_before_anything_runs() {
     let text = text.replace("[algorithms.kd.vanilla]", "[algorithms.kd.vanilla]\nalignment = \"uld\"");
     let folder = study(&text);
     std::fs::create_dir(folder.path().join("big")).unwrap();
-    write(folder.path(), "big/config.json", "{\"model_type\": \"gemma\"}");
+    write(folder.path(), "big/config.json", "{\"model_type\": \"bloom\"}");
     write(folder.path(), "big/model.safetensors", "");
     write(folder.path(), "big/tokenizer.json", "version https://git-lfs.github.com/spec/v1\n");
     let shown = tutelage(folder.path(), &["check", "study.toml"]);
-    assert!(shown.starts_with("exit 1\n") && shown.contains("`model_type` is `gemma`"), "{shown}");
+    assert!(shown.starts_with("exit 1\n") && shown.contains("`model_type` is `bloom`"), "{shown}");
     assert!(shown.contains("study.toml:20:14"), "{shown}");
 }
 

@@ -8,6 +8,7 @@ use tutelage::distill::projectors::{Projectors, Query, Widths};
 use tutelage::distill::statistics::{Example, Moments};
 use tutelage::distill::{Objective, States, Statistics, Vocabularies};
 use tutelage::experiment::settings::{Algorithm, Divergence};
+use tutelage::models::head::Head;
 use tutelage::models::weights::Checkpoint;
 
 use crate::fixtures::fixture;
@@ -54,7 +55,7 @@ impl Side {
     fn states(&self) -> States<'_> {
         States {
             hidden: &self.hidden,
-            head: &self.head,
+            head: Head::new(&self.head),
             embedding: &self.embedding,
             inputs: &self.inputs,
             labels: &self.labels,

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use super::{SMALL, one_fault};
+use super::{SMALL, SOUND, checked, one_fault};
 
 #[test]
 fn a_path_where_a_model_is_described() {
@@ -272,20 +272,22 @@ error: unknown key `optimizer` in `training.sft`
 }
 
 #[test]
-fn all_modules_in_a_word() {
-    assert_snapshot!(one_fault(&[("[[hypotheses]]", "[tuning.lora]\ntarget-modules = \"all-linear\"\n\n[[hypotheses]]")], &[]), @r#"
-error: `tuning.lora.target-modules` should be a list, found the text "all-linear"
-  --> study.toml:28:18
-   |
-28 | target-modules = "all-linear"
-   |                  ^^^^^^^^^^^^
-   |
-   = help: name them: `target-modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]`
+fn modules_in_a_word_and_a_word_that_is_none() {
+    for word in ["\"all-linear\"", "\"q_proj\"", "[\"attention-qv\", \"mlp\"]"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("study.toml");
+        std::fs::write(&path, format!("{SOUND}\n[tuning.lora]\ntarget-modules = {word}\n")).unwrap();
+        assert!(checked(&path, &[]).is_ok(), "{word}");
+    }
+    assert_snapshot!(one_fault(&[], &["tuning.lora.target-modules=\"all-layers\""]), @r#"
+error: no module is named `all-layers`
+--> --set tuning.lora.target-modules="all-layers"
+ = help: modules: `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`, `qkv_proj`, `gate_up_proj`, `dense`, `fc1`, `fc2`, `c_attn`, `c_fc`, `c_proj`, `attention-qv`, `attention`, `mlp`, `all-linear`
 "#);
-    assert_snapshot!(one_fault(&[], &["tuning.lora.target-modules=[\"all-linear\"]"]), @r#"
-error: no module is named `all-linear`
---> --set tuning.lora.target-modules=["all-linear"]
- = help: name them: `target-modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]`
+    assert_snapshot!(one_fault(&[], &["tuning.lora.target-modules=7"]), @r#"
+error: `tuning.lora.target-modules` should be a list, found the number 7
+--> --set tuning.lora.target-modules=7
+ = help: write `--set 'tuning.lora.target-modules=[7]'`
 "#);
 }
 

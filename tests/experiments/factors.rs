@@ -254,15 +254,15 @@ error: no model is named `bases`
 #[test]
 fn a_misspelt_key_in_a_step() {
     let steps = "[recipe]\nsteps = [\"first\"]\n\n[steps.first.sft]\ntraining = { epoch = 3.0 }\n";
-    assert_snapshot!(one_fault(&[("[recipe]\nsteps = [\"sft\"]\n", steps)]), @r#"
+    assert_snapshot!(one_fault(&[("[recipe]\nsteps = [\"sft\"]\n", steps)]), @r"
 error: unknown key `epoch` in `training.sft`
   --> study.toml:19:14
    |
 19 | training = { epoch = 3.0 }
    |              ^^^^^
    |
-   = help: did you mean `epochs`? keys here: `epochs`, `batch`, `accumulation`, `lr`, `schedule`, `weight-decay`, `clip`, `max-length`, `max-prompt`, `validate`, `checkpoint-every`, `checkpoint-minutes`
-"#);
+   = help: did you mean `epochs`? keys here: `epochs`, `batch`, `accumulation`, `gradient-checkpointing`, `lr`, `schedule`, `weight-decay`, `clip`, `max-length`, `max-prompt`, `validate`, `checkpoint-every`, `checkpoint-minutes`
+");
 }
 
 #[test]

@@ -531,7 +531,7 @@ error: no module is named `qproj`
 31 | target-modules = ["q_proj", "qproj", "q_proj"]
    |                             ^^^^^^^
    |
-   = help: did you mean `q_proj`? modules: `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`
+   = help: did you mean `q_proj`? modules: `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`, `qkv_proj`, `gate_up_proj`, `dense`, `fc1`, `fc2`, `c_attn`, `c_fc`, `c_proj`, `attention-qv`, `attention`, `mlp`, `all-linear`
 
 error: `q_proj` appears twice in `tuning.lora.target-modules`
   --> study.toml:31:38

@@ -12,6 +12,7 @@ use tch::{Device, Kind, Tensor};
 use tutelage::data::encode::Sequence;
 use tutelage::device::{Compute, Precision, Seed};
 use tutelage::experiment::settings::{Architecture, Lora, Schedule, Scratch, Training, Tuning, Validate};
+use tutelage::models::block::Layer;
 use tutelage::models::config::Config;
 use tutelage::models::decoder::Decoder;
 use tutelage::models::layers::{Adapter, Mode};
@@ -25,7 +26,7 @@ use tutelage::train::{Objective, Parts};
 use tutelage::tuning::flat::Parameter;
 use tutelage::tuning::{lora, peft};
 
-use crate::fixtures::gpu;
+use crate::fixtures::{gpu, model};
 
 const VOCABULARY: usize = 50;
 
@@ -89,7 +90,11 @@ fn objective(tuning: &Tuning, precision: Precision) -> Supervised {
 }
 
 fn objective_on(tuning: &Tuning, compute: Compute) -> Supervised {
-    let student = Student::new(decoder_on(1, compute.device), tuning, 0.01, compute, Seed(1));
+    objective_that(tuning, compute, false)
+}
+
+fn objective_that(tuning: &Tuning, compute: Compute, recomputes: bool) -> Supervised {
+    let student = Student::new(decoder_on(1, compute.device), tuning, 0.01, compute, Seed(1)).recomputing(recomputes);
     let mut train = sequences(48);
     let dev = train.split_off(40);
     Supervised::new(student, train, dev)
@@ -153,6 +158,46 @@ fn a_gpu_trains_as_the_cpu_does() {
         let fresh = || -> Box<dyn Objective> { Box::new(objective_on(&tuning, gpu_in(Precision::Bf16))) };
         let (_, events) = interrupted(&fresh, &mixed(), &[2, 13], false);
         assert_eq!(resumptions(&events), [2, 13]);
+    }
+}
+
+#[test]
+fn activations_computed_again_are_those_that_were_kept() {
+    for tuning in [Tuning::Full {}, adapters(0.0)] {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let compute = Compute { precision, ..Compute::reference() };
+            let run = |recomputes| steps(&mut objective_that(&tuning, compute, recomputes), &mixed());
+            let ((kept, told), (again, told_again)) = (run(false), run(true));
+            assert!(kept.flat.master.equal(&again.flat.master), "{tuning:?} {precision:?}");
+            assert_eq!(told, told_again);
+        }
+    }
+    // Dropout draws other masks, in both passes the same: what was learned is the same after a stop.
+    let fresh = || -> Box<dyn Objective> { Box::new(objective_that(&adapters(0.2), Compute::reference(), true)) };
+    let (whole, _) = interrupted(&fresh, &mixed(), &[], false);
+    assert!(interrupted(&fresh, &mixed(), &[2, 13], false).0.equal(&whole));
+    let training = Training { epochs: 12.0, lr: 3e-2, ..training() };
+    let (_, losses) = run(&mut objective_that(&adapters(0.2), Compute::reference(), true), &training);
+    assert!(losses[losses.len() - 1] < losses[0] - 0.2, "{losses:?}");
+}
+
+/// Every family learns, all weights or adapters; what is computed again on the way back is what was kept.
+#[test]
+fn every_family_learns() {
+    for name in ["gemma", "gemma2", "gemma3", "gpt2", "olmo2", "phi-norms", "phi3-long", "qwen3", "llama-bias"] {
+        let all = Lora { rank: 4, alpha: 8.0, target_modules: vec!["all-linear".to_owned()], ..Lora::default() };
+        for (tuning, lr) in [(Tuning::Full {}, 1e-3), (Tuning::Lora(all), 1e-2)] {
+            let objective = |recomputes: bool| {
+                let decoder = Decoder::load(&model(name), Kind::Float, Device::Cpu).unwrap();
+                let student = Student::new(decoder, &tuning, 0.01, Compute::reference(), Seed(1));
+                Supervised::new(student.recomputing(recomputes), sequences(40), vec![])
+            };
+            let training = Training { epochs: 6.0, lr, ..training() };
+            let ((kept, losses), (again, _)) =
+                (run(&mut objective(false), &training), run(&mut objective(true), &training));
+            assert!(losses[losses.len() - 1] < losses[0] - 0.2, "{name} {tuning:?}: {losses:?}");
+            assert!(kept.flat.master.equal(&again.flat.master), "{name} {tuning:?}");
+        }
     }
 }
 
@@ -229,29 +274,31 @@ fn adapters_survive_their_files_and_merging() {
     assert_eq!(stored, wanted);
     assert!(loaded.hidden(&batch, Mode::Infer).allclose(&expected, 1e-6, 1e-7, false));
     lora::merge(&mut loaded);
-    assert!(loaded.layers.iter().all(|layer| layer.q_proj.adapter.is_none()));
+    assert!(loaded.layers.iter().flat_map(Layer::linears).all(|linear| linear.adapter.is_none()));
     assert!(loaded.hidden(&batch, Mode::Infer).allclose(&expected, 1e-4, 1e-5, false));
 }
 
 #[test]
 fn merging_loses_no_update_of_bf16_weights() {
     let mut decoder = decoder(1);
-    for (_, tensor) in decoder.parameters_mut() {
-        *tensor = tensor.to_kind(Kind::BFloat16);
+    for parameter in decoder.parameters_mut() {
+        *parameter.tensor = parameter.tensor.to_kind(Kind::BFloat16);
     }
     let layer = |decoder: &Decoder| {
         let ones = Tensor::ones([1, 32], (Kind::BFloat16, Device::Cpu));
-        decoder.layers[0].q_proj.forward(&ones, Mode::Infer).to_kind(Kind::Float)
+        let query = decoder.layers[0].linear("self_attn.q_proj").unwrap();
+        query.forward(&ones, Mode::Infer).to_kind(Kind::Float)
     };
     // Neighbours of 0.02 are 1.2e-4 apart: by itself an update of 5e-5 rounds away in each weight. Over
     // inputs of one it adds up, where the weights cancel.
     let signs = Tensor::from_slice(&[0.02f32, -0.02]).repeat([32, 16]).to_kind(Kind::BFloat16);
     let rounded = (signs.to_kind(Kind::Float) + 5e-5).to_kind(Kind::BFloat16);
     assert!(rounded.equal(&signs));
-    decoder.layers[0].q_proj.weight = signs;
     let all = |shape: [i64; 2], value: f64| Tensor::full(shape, value, (Kind::BFloat16, Device::Cpu));
     let (down, up) = (all([1, 32], 1.0), all([32, 1], 5e-5));
-    decoder.layers[0].q_proj.adapter = Some(Adapter { down, up, scale: 1.0, dropout: 0.0 });
+    let query = decoder.layers[0].linears_mut().swap_remove(0);
+    query.weight = signs;
+    query.adapter = Some(Adapter { down, up, scale: 1.0, dropout: 0.0 });
     lora::merge(&mut decoder);
     let expected = Tensor::full([1, 32], 32.0 * 5e-5, (Kind::Float, Device::Cpu));
     assert!(layer(&decoder).allclose(&expected, 1e-2, 0.0, false));

@@ -51,7 +51,7 @@ impl Stored {
 }
 
 /// Says what is captured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// [`FORMAT`].
@@ -70,6 +70,12 @@ pub struct Plan {
     pub sequences: String,
     /// Checksum of the head's file.
     pub head: String,
+    /// Rows of the head that are tokens, where it has more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<i64>,
+    /// Cap of the logits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub softcap: Option<f64>,
     /// Most tokens of one forward pass; it decides which sequences share one.
     pub batch_tokens: usize,
 }
@@ -83,7 +89,7 @@ impl Plan {
             ("number format", self.stored != found.stored),
             ("width", self.width != found.width),
             ("sequences", self.examples != found.examples || self.sequences != found.sequences),
-            ("head", self.head != found.head),
+            ("head", (&self.head, self.tokens, self.softcap) != (&found.head, found.tokens, found.softcap)),
             ("tokens of a batch", self.batch_tokens != found.batch_tokens),
         ];
         fields.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
@@ -124,7 +130,7 @@ impl Entry {
 }
 
 /// Closes a capture.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seal {
     /// What was captured.

@@ -13,6 +13,7 @@ use super::write::checksum_of_sequences;
 use super::{CaptureError, Sequence};
 use crate::distill::statistics::Example;
 use crate::distill::{States, Statistics};
+use crate::models::head::Head;
 use crate::models::weights::Checkpoint;
 
 /// A finished capture. States stay on disk until they are asked for.
@@ -22,8 +23,10 @@ pub struct Capture {
     plan: Plan,
     states: File,
     entries: Vec<Entry>,
-    /// Teacher's output head `[vocab, width]`.
+    /// Weight of the teacher's output head `[vocab, width]`.
     pub head: Tensor,
+    /// Its bias `[vocab]`.
+    head_bias: Option<Tensor>,
     /// Teacher's input embedding `[vocab, width]`.
     pub embedding: Tensor,
 }
@@ -77,7 +80,8 @@ impl Capture {
             .read("lm_head.weight", kind, device)?
             .ok_or_else(|| damaged(&head_path, "`lm_head.weight` is missing"))?;
         let embedding = file.read("model.embed_tokens.weight", kind, device)?.unwrap_or_else(|| head.shallow_clone());
-        Ok(Self { path, plan, states, entries, head, embedding })
+        let head_bias = file.read("lm_head.bias", kind, device)?;
+        Ok(Self { path, plan, states, entries, head, head_bias, embedding })
     }
 
     /// Reads token `theirs` as token `ours` and the other way round: the head's and the embedding's rows
@@ -102,6 +106,7 @@ impl Capture {
         let order: Vec<i64> = (0..rows).map(exchange).collect();
         let order = Tensor::from_slice(&order).to_device(self.head.device());
         self.head = self.head.index_select(0, &order);
+        self.head_bias = self.head_bias.map(|bias| bias.index_select(0, &order));
         self.embedding = if is_tied { self.head.shallow_clone() } else { self.embedding.index_select(0, &order) };
         for entry in &mut self.entries {
             for id in entry.inputs.iter_mut().chain(&mut entry.labels) {
@@ -179,11 +184,17 @@ impl Capture {
         Ok(Statistics::of(&self.embedding, described))
     }
 
+    /// Returns the teacher's output head.
+    pub fn head(&self) -> Head<'_> {
+        let tokens = self.plan.tokens.unwrap_or_else(|| self.head.size()[0]);
+        Head { weight: &self.head, bias: self.head_bias.as_ref(), softcap: self.plan.softcap, tokens }
+    }
+
     /// Returns an objective's view of `signal`.
     pub fn view<'a>(&'a self, signal: &'a Signal) -> States<'a> {
         States {
             hidden: &signal.hidden,
-            head: &self.head,
+            head: self.head(),
             embedding: &self.embedding,
             inputs: &signal.inputs,
             labels: &signal.labels,

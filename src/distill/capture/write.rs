@@ -142,6 +142,8 @@ fn begin(
         examples: sequences.len(),
         sequences: checksum_of_sequences(sequences),
         head: checksum_of_file(&fresh)?,
+        tokens: Some(decoder.head().tokens).filter(|&tokens| tokens < decoder.config.vocab_size),
+        softcap: decoder.head().softcap,
         batch_tokens,
     };
     let path = folder.join(PLAN);
@@ -174,7 +176,9 @@ pub(super) fn checksum_of_sequences(sequences: &[Sequence<'_>]) -> String {
 }
 
 fn write_head(decoder: &Decoder, path: &Path) -> Result<(), CaptureError> {
-    let mut tensors = vec![("lm_head.weight".to_owned(), decoder.head().shallow_clone())];
+    let head = decoder.head();
+    let mut tensors = vec![("lm_head.weight".to_owned(), head.weight.shallow_clone())];
+    tensors.extend(head.bias.map(|bias| ("lm_head.bias".to_owned(), bias.shallow_clone())));
     if decoder.lm_head.is_some() {
         tensors.push(("model.embed_tokens.weight".to_owned(), decoder.embed_tokens.shallow_clone()));
     }

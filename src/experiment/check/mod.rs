@@ -26,7 +26,6 @@ use super::load::Loaded;
 use super::settings::{Experiment, Task};
 
 pub use objectives::same_vocabulary;
-pub(super) use training::TARGET_MODULES;
 
 /// Answers what settings alone cannot tell.
 pub struct Surroundings<'a> {

@@ -10,12 +10,31 @@ use crate::experiment::course::{Course, LessonKind};
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
 use crate::experiment::nearest::{listed, remedy};
-use crate::experiment::remedy::target_modules;
 use crate::experiment::settings::{Lora, Model, Schedule, Training, Tuning};
 
-/// Linear layers of a decoder that can carry an adapter.
-pub(in crate::experiment) const TARGET_MODULES: [&str; 7] =
-    ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+/// Linear layers of decoders that can carry an adapter: those of most families, those that families with
+/// fused or other projections have, and words for several.
+const TARGET_MODULES: [&str; 19] = [
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "gate_proj",
+    "up_proj",
+    "down_proj",
+    "qkv_proj",
+    "gate_up_proj",
+    "dense",
+    "fc1",
+    "fc2",
+    "c_attn",
+    "c_fc",
+    "c_proj",
+    "attention-qv",
+    "attention",
+    "mlp",
+    "all-linear",
+];
 
 /// Where the length of pretraining stands.
 const PRETRAINED: &str = "training.pretrain.max-length";
@@ -277,11 +296,7 @@ impl<'a> Checking<'a, '_> {
         for (index, module) in modules.iter().enumerate() {
             if !TARGET_MODULES.contains(&module.as_str()) {
                 let message = format!("no module is named `{module}`");
-                let help = match module.starts_with("all") {
-                    true => format!("name them: `target-modules = {}`", target_modules()),
-                    false => remedy(module, "modules", TARGET_MODULES),
-                };
-                self.faults.at(at.index(index), message, help);
+                self.faults.at(at.index(index), message, remedy(module, "modules", TARGET_MODULES));
             }
         }
     }

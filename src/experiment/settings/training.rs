@@ -1,6 +1,9 @@
 //! Tuning and optimisation of stages that train.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Says which parameters are trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,8 +31,69 @@ pub struct Lora {
     pub alpha: f64,
     /// Dropout on the adapter's input.
     pub dropout: f64,
-    /// Projections that get an adapter.
+    /// Projections that get an adapter: by the last part of their names in checkpoints, or by the words of
+    /// [`TargetPreset`], which mean the same in every family.
+    #[serde(deserialize_with = "one_or_several")]
     pub target_modules: Vec<String>,
+}
+
+/// A word for several projections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetPreset {
+    /// Those of queries and values.
+    AttentionQv,
+    /// Those of attention.
+    Attention,
+    /// Those of the feed-forward layer.
+    Mlp,
+    /// All in the layers.
+    AllLinear,
+}
+
+impl TargetPreset {
+    /// The words.
+    pub const NAMES: [(&str, Self); 4] = [
+        ("attention-qv", Self::AttentionQv),
+        ("attention", Self::Attention),
+        ("mlp", Self::Mlp),
+        ("all-linear", Self::AllLinear),
+    ];
+
+    /// Returns what a word means.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(word, _)| *word == name).map(|(_, preset)| *preset)
+    }
+}
+
+/// Reads a list of names, or one of them alone.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct Names;
+    impl<'de> Visitor<'de> for Names {
+        type Value = Vec<String>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a sequence")
+        }
+
+        fn visit_str<E: de::Error>(self, name: &str) -> Result<Vec<String>, E> {
+            // A text with commas is a list whose brackets are missing.
+            match name.contains(',') {
+                true => Err(E::invalid_type(de::Unexpected::Str(name), &self)),
+                false => Ok(vec![name.to_owned()]),
+            }
+        }
+
+        /// What could not be read stands for nothing.
+        fn visit_unit<E: de::Error>(self) -> Result<Vec<String>, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, names: A) -> Result<Vec<String>, A::Error> {
+            Vec::deserialize(de::value::SeqAccessDeserializer::new(names))
+        }
+    }
+    deserializer.deserialize_any(Names)
 }
 
 impl Default for Lora {
@@ -73,6 +137,10 @@ pub struct Training {
     pub batch: usize,
     /// Parts that a step is computed in, to save memory; changes rounding and the draw of dropout only.
     pub accumulation: usize,
+    /// Layers compute their activations again on the way back instead of keeping them: less memory for one
+    /// more forward pass; changes the draw of dropout only.
+    #[serde(skip_serializing_if = "is_off")]
+    pub gradient_checkpointing: bool,
     /// Peak learning rate.
     pub lr: f64,
     /// Course of the learning rate.
@@ -101,6 +169,7 @@ impl Default for Training {
             epochs: 1.0,
             batch: 16,
             accumulation: 1,
+            gradient_checkpointing: false,
             lr: 1e-3,
             schedule: Schedule::default(),
             weight_decay: 0.01,
@@ -112,6 +181,10 @@ impl Default for Training {
             checkpoint_minutes: 5.0,
         }
     }
+}
+
+fn is_off(flag: &bool) -> bool {
+    !flag
 }
 
 /// Describes the course of the learning rate.

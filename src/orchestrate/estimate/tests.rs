@@ -184,7 +184,8 @@ fn memory_is_that_of_measured_trainings() {
     const B: [usize; 7] = [384, 1024, 12, 6, 2, 32_000, 1];
     const C: [usize; 7] = [640, 1760, 10, 10, 2, 4000, 1];
     let lora = || {
-        let target_modules = crate::models::llama::PROJECTIONS.map(str::to_owned).to_vec();
+        let all = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+        let target_modules = all.map(str::to_owned).to_vec();
         Tuning::Lora(Lora { rank: 16, target_modules, ..Lora::default() })
     };
     // Model, batch, length, tokens of a response, all weights, number format, megabytes.

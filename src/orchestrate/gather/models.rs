@@ -31,7 +31,7 @@ impl Collecting<'_> {
             let config = Config::read(&folder)?;
             models.push(Model {
                 name: name.clone(),
-                architecture: format!("{:?}", config.architecture).to_lowercase(),
+                architecture: config.family.name.to_owned(),
                 parameters: config.parameters(),
                 vocabulary: config.vocab_size.unsigned_abs(),
                 vocabulary_id: model::tokenizer(&folder)?.vocabulary_id(),

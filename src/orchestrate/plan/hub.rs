@@ -68,16 +68,15 @@ const PUBLISHED: [(&str, &str); 10] = [
         r#"{"model_type": "qwen2", "vocab_size": 151936, "hidden_size": 1536, "intermediate_size": 8960,
             "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2, "tie_word_embeddings": true}"#,
     ),
-    // Sizes only: neither is computed here, and both have the weights of Llama's layers in other shapes.
     (
         "microsoft/Phi-4-mini",
-        r#"{"model_type": "llama", "vocab_size": 200064, "hidden_size": 3072, "intermediate_size": 8192,
-            "num_hidden_layers": 32, "num_attention_heads": 24, "num_key_value_heads": 8, "head_dim": 128,
-            "tie_word_embeddings": true}"#,
+        r#"{"model_type": "phi3", "vocab_size": 200064, "hidden_size": 3072, "intermediate_size": 8192,
+            "num_hidden_layers": 32, "num_attention_heads": 24, "num_key_value_heads": 8,
+            "partial_rotary_factor": 0.75, "tie_word_embeddings": true}"#,
     ),
     (
         "google/gemma-2b",
-        r#"{"model_type": "llama", "vocab_size": 256000, "hidden_size": 2048, "intermediate_size": 16384,
+        r#"{"model_type": "gemma", "vocab_size": 256000, "hidden_size": 2048, "intermediate_size": 16384,
             "num_hidden_layers": 18, "num_attention_heads": 8, "num_key_value_heads": 1, "head_dim": 256,
             "tie_word_embeddings": true}"#,
     ),

@@ -127,7 +127,8 @@ fn continual(job: &ContinualJob, mut around: Surroundings<'_>) -> anyhow::Result
     let measured = dev.blocks(length);
     let dev = (!measured.is_empty()).then_some((dev, measured));
     around.tell_of_dev(dev.is_some(), &job.training);
-    let student = Student::new(decoder, &job.tuning, job.training.weight_decay, compute, Seed(job.seed));
+    let student = Student::new(decoder, &job.tuning, job.training.weight_decay, compute, Seed(job.seed))
+        .recomputing(job.training.gradient_checkpointing);
     let mut objective = Texts::new(student, corpora, blocks, dev);
     let finished = around.train(&mut objective, &job.training, job.seed)?;
     around.keep(objective.student, &finished, &tokenizer, &job.tuning, "model")

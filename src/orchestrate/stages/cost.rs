@@ -168,8 +168,8 @@ pub struct Size {
     pub vocabulary: f64,
     /// Parameters that are looked up, not multiplied with: an embedding that is not the head, too.
     pub looked_up: f64,
-    /// Projections of a layer.
-    pub projections: [Projection; 7],
+    /// Projections of a layer, at most seven.
+    pub projections: [Option<Projection>; 7],
 }
 
 impl Size {
@@ -189,8 +189,16 @@ impl Size {
                 true => 0.0,
                 false => (config.vocab_size * config.hidden_size) as f64,
             },
-            projections: config.projections(),
+            projections: {
+                let mut all = config.projections().into_iter();
+                std::array::from_fn(|_| all.next())
+            },
         }
+    }
+
+    /// Lists the projections of a layer.
+    pub fn projections(&self) -> impl Iterator<Item = &Projection> {
+        self.projections.iter().flatten()
     }
 
     /// Returns the parameters that are trained: all, or those of the adapters in every layer.
@@ -198,7 +206,7 @@ impl Size {
     pub fn trained(&self, tuning: &Tuning) -> f64 {
         match tuning {
             Tuning::Full {} => self.parameters,
-            Tuning::Lora(lora) => self.layers * lora::parameters(&self.projections, lora) as f64,
+            Tuning::Lora(lora) => self.layers * lora::parameters(self.projections(), lora) as f64,
         }
     }
 

@@ -163,7 +163,8 @@ fn distil(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result<()> 
         Algorithm::DualSpace { projector_lr, .. } => projector_lr / job.training.lr,
         Algorithm::Vanilla { .. } | Algorithm::CrossEntropy {} => 1.0,
     };
-    let student = Student::new(decoder, &job.tuning, job.training.weight_decay, compute, Seed(job.seed));
+    let student = Student::new(decoder, &job.tuning, job.training.weight_decay, compute, Seed(job.seed))
+        .recomputing(job.training.gradient_checkpointing);
     let mut objective = Distillation::new(student, objective, lr_factor, capture, train, captured, dev);
     let finished = around.train(&mut objective, &job.training, job.seed)?;
     around.keep(objective.student, &finished, &tokenizer, &job.tuning, "student")

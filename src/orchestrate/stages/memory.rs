@@ -17,7 +17,7 @@
 use crate::device::{Compute, Precision};
 use crate::experiment::settings::{Training, Tuning};
 use crate::models::attention::{GROUP_TOKENS, QUERY_BLOCK, WHOLE_SCORES};
-use crate::models::config::Projection;
+use crate::models::config::{Part, Projection};
 use crate::models::head::CHUNK_BYTES;
 use crate::models::packed::rounded;
 use crate::orchestrate::stages::cost::{Size, Split};
@@ -74,8 +74,13 @@ impl Engine {
     #[must_use]
     pub fn activations(self, size: &Size, tuning: &Tuning, micro: MicroBatch) -> f64 {
         let (first, rest) = self.kept_per_token(size, tuning, micro.length);
-        let whole = (size.layers - 1.0).max(0.0) * micro.tokens * (first + rest);
-        let last = micro.tokens * first + micro.predicting * rest;
+        let mut whole = (size.layers - 1.0).max(0.0) * micro.tokens * (first + rest);
+        let mut last = micro.tokens * first + micro.predicting * rest;
+        if micro.recomputes {
+            // What every layer reads, and the graph of the largest one at its turn.
+            last = micro.tokens * (first + rest);
+            whole = size.layers * micro.tokens * self.bytes * size.hidden;
+        }
         // The embedding's result; the last norm.
         let ends = self.bytes * size.hidden * (micro.tokens + 3.0 * micro.predicting);
         // Gradients of the gated product and of its factors.
@@ -93,40 +98,49 @@ impl Engine {
         let e = self.bytes;
         let (hidden, queries, wide) = (size.hidden, size.queries, size.feed_forward);
         let is_full = matches!(tuning, Tuning::Full {});
-        let adapter = |name: &str| match tuning {
+        let adapter = |projection: &Projection| match tuning {
             Tuning::Full {} => None,
-            Tuning::Lora(lora) => lora::is_target(name, &lora.target_modules).then_some(lora),
+            Tuning::Lora(lora) => lora::is_target(projection, &lora.target_modules).then_some(lora),
+        };
+        let of = |parts: &[Part]| -> Vec<&Projection> {
+            size.projections().filter(|projection| parts.contains(&projection.part)).collect()
         };
         // What projections read, once for all that read the same.
-        let [q, k, v, o, gate, up, down] = size.projections;
-        let reads = |width: f64, names: &[&str]| {
-            let is_kept = is_full || self.keeps_inputs || names.iter().any(|name| adapter(name).is_some());
+        let reads = |width: f64, parts: &[Part]| {
+            let mut readers = of(parts).into_iter();
+            let is_kept = is_full || self.keeps_inputs || readers.any(|reader| adapter(reader).is_some());
             if is_kept { e * width } else { 0.0 }
         };
-        let adapters = |projections: &[Projection]| -> f64 {
-            let of = |projection: &Projection| {
-                let lora = adapter(projection.name)?;
+        let adapters = |parts: &[Part]| -> f64 {
+            let each = |projection: &Projection| {
+                let lora = adapter(projection)?;
                 // libtorch's dropout multiplies by a mask: of activations on a CPU, of bytes on a GPU.
                 let mask = if self.is_gpu { 1.0 } else { e };
                 let dropped = if lora.dropout > 0.0 { projection.input as f64 * (e + mask) } else { 0.0 };
                 Some(e * lora.rank as f64 + dropped)
             };
-            projections.iter().filter_map(of).sum()
+            of(parts).into_iter().filter_map(each).sum()
         };
         let norm = match (self.is_gpu, is_full) {
             (true, _) => e * hidden,
             (false, true) => (4.0 + e) * hidden,
             (false, false) => 4.0 * hidden,
         };
-        let first = norm + reads(hidden, &[q.name, k.name, v.name]) + 2.0 * e * size.keys + adapters(&[k, v]);
+        // A gate is kept before and after its activation, with the other factor; without one the
+        // activation's input alone.
+        let widened: f64 = of(&[Part::Widening]).iter().map(|projection| projection.output as f64).sum();
+        let first = norm
+            + reads(hidden, &[Part::Query, Part::Key, Part::Value, Part::QueryKeyValue])
+            + 2.0 * e * size.keys
+            + adapters(&[Part::Key, Part::Value, Part::QueryKeyValue]);
         let rest = norm
             + e * queries
             + self.scores(size, length)
-            + reads(queries, &[o.name])
-            + reads(hidden, &[gate.name, up.name])
-            + 3.0 * e * wide
-            + reads(wide, &[down.name])
-            + adapters(&[q, o, gate, up, down]);
+            + reads(queries, &[Part::AttentionOutput])
+            + reads(hidden, &[Part::Widening])
+            + e * (2.0 * widened - wide)
+            + reads(wide, &[Part::Narrowing])
+            + adapters(&[Part::Query, Part::AttentionOutput, Part::Widening, Part::Narrowing]);
         (first, rest)
     }
 
@@ -172,6 +186,8 @@ pub struct MicroBatch {
     pub length: f64,
     /// Micro-batches of a step.
     pub parts: f64,
+    /// Layers compute their activations again on the way back.
+    pub recomputes: bool,
 }
 
 impl MicroBatch {
@@ -194,6 +210,7 @@ impl MicroBatch {
             predicting: sequences * tail.min(length),
             length,
             parts: (batch as f64 / sequences).ceil(),
+            recomputes: training.gradient_checkpointing,
         }
     }
 }
@@ -245,7 +262,7 @@ mod tests {
 
     #[test]
     fn activations_by_hand() {
-        let micro = MicroBatch { tokens: 512.0, predicting: 512.0, length: 256.0, parts: 1.0 };
+        let micro = MicroBatch { tokens: 512.0, predicting: 512.0, length: 256.0, parts: 1.0, recomputes: false };
         // Norms 2 x 64, what projections read 32 + 32 + 32 + 64, queries 32, keys and values 32, scores of
         // 2 heads and 192 keys 1536, gates and factor 192; 3 layers of 512 tokens; the ends 4 x 8 x 2048;
         // logits 2 x 4 x 100 x 512.
@@ -262,6 +279,9 @@ mod tests {
         let kept = CPU.activations(&size(), &lora(0.0), micro);
         let convolved = Engine { keeps_inputs: true, ..CPU }.activations(&size(), &lora(0.0), micro);
         assert_eq!(convolved - kept, 3.0 * 512.0 * 4.0 * 32.0);
+        // Recomputed: what 3 layers read, 8 numbers of each token, and the graph of one.
+        let again = CPU.activations(&size(), &Tuning::Full {}, MicroBatch { recomputes: true, ..micro });
+        assert_eq!(again, full - 2.0 * 512.0 * 2080.0 + 3.0 * 512.0 * 32.0);
         // Half of the last layer's tokens are asked for: less of all but its first norm, keys and values.
         let half = CPU.activations(&size(), &Tuning::Full {}, MicroBatch { predicting: 256.0, ..micro });
         assert_eq!(full - half, 256.0 * (1952.0 + 3.0 * 32.0) + 204_800.0);
@@ -269,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_large_vocabulary_ends_with_the_gradient_of_its_embedding() {
-        let micro = MicroBatch { tokens: 16.0, predicting: 16.0, length: 16.0, parts: 1.0 };
+        let micro = MicroBatch { tokens: 16.0, predicting: 16.0, length: 16.0, parts: 1.0, recomputes: false };
         let large = Size { vocabulary: 1e6, ..size() };
         assert!(CPU.activations(&large, &Tuning::Full {}, micro) > CPU.logits(1e6, 16.0));
         let deep = Size { vocabulary: 1e7, hidden: 64.0, ..size() };
@@ -282,13 +302,13 @@ mod tests {
             MicroBatch::of(training, train, Compute { device, ..Compute::reference() })
         };
         let training = Training { batch: 32, accumulation: 8, max_length: 500, ..Training::default() };
-        let unknown = MicroBatch { tokens: 2048.0, predicting: 2048.0, length: 512.0, parts: 8.0 };
+        let unknown = MicroBatch { tokens: 2048.0, predicting: 2048.0, length: 512.0, parts: 8.0, recomputes: false };
         assert_eq!(of(&training, None, Device::Cuda(0)), unknown);
         // A CPU takes 2,048 tokens at a time.
         let whole = Training { accumulation: 1, batch: 16, ..training };
         assert_eq!(of(&whole, None, Device::Cpu), MicroBatch { parts: 4.0, ..unknown });
         let train = Split { examples: 10.0, whole: 1000.0, responses: 250.0, longest: 100.0, ..Split::default() };
-        let few = MicroBatch { tokens: 1120.0, predicting: 320.0, length: 112.0, parts: 1.0 };
+        let few = MicroBatch { tokens: 1120.0, predicting: 320.0, length: 112.0, parts: 1.0, recomputes: false };
         assert_eq!(of(&whole, Some(train), Device::Cpu), few);
     }
 

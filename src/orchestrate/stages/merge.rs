@@ -53,6 +53,7 @@ mod tests {
     use crate::device::{Compute, Seed};
     use crate::experiment::identity;
     use crate::experiment::settings::Lora;
+    use crate::models::block::Layer;
     use crate::models::decoder::Decoder;
     use crate::models::layers::Mode;
     use crate::models::packed::Packed;
@@ -119,6 +120,6 @@ mod tests {
         let mut merged = stacked;
         lora::merge(&mut merged);
         assert!(far(&logits(&merged), &both) < 1e-5);
-        assert!(merged.layers.iter().all(|layer| layer.linears().iter().all(|(_, linear)| linear.stacked.is_empty())));
+        assert!(merged.layers.iter().flat_map(Layer::linears).all(|linear| linear.stacked.is_empty()));
     }
 }

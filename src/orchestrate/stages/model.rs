@@ -43,7 +43,14 @@ pub fn load_to_train(
     compute: Compute,
 ) -> anyhow::Result<(Decoder, Tokenizer)> {
     let kind = Student::base_kind(tuning, compute);
-    load_as(inputs, (name, kind), (adapter, Kind::Float), compute.device)
+    let (decoder, tokenizer) = load_as(inputs, (name, kind), (adapter, Kind::Float), compute.device)?;
+    if let Tuning::Lora(settings) = tuning {
+        lora::check(&decoder.config, &settings.target_modules).map_err(|problem| {
+            let help = "`tuning.lora.target-modules`: \"all-linear\" and other words for several mean the same in every family";
+            anyhow::anyhow!("{problem}\nhint: {help}")
+        })?;
+    }
+    Ok((decoder, tokenizer))
 }
 
 fn load_as(
@@ -71,6 +78,7 @@ fn load_as(
             folder.display()
         );
     }
+    decoder.tokens = tokens as i64;
     name_ends(&mut decoder.config, &tokenizer);
     Ok((decoder, tokenizer))
 }

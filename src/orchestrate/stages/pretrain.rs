@@ -91,7 +91,8 @@ fn pretrain(job: &PretrainJob, mut around: Surroundings<'_>) -> anyhow::Result<(
     let sequences = pretraining_sequences(&tokenizer, &texts, length);
     let config = Config::scratch(&job.model, tokenizer.len(), tokenizer.eos());
     let decoder = Decoder::initialise(config, Seed(job.seed), compute.device);
-    let student = Student::new(decoder, &Tuning::Full {}, job.training.weight_decay, compute, Seed(job.seed));
+    let student = Student::new(decoder, &Tuning::Full {}, job.training.weight_decay, compute, Seed(job.seed))
+        .recomputing(job.training.gradient_checkpointing);
     let mut objective = Supervised::new(student, sequences, vec![]);
     let finished = around.train(&mut objective, &job.training, job.seed)?;
     around.keep_model(objective.student, &finished, &tokenizer)

@@ -141,7 +141,8 @@ fn sft(job: &SftJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
         train.extend(mixed.into_iter().map(|example| others[example].clone()));
     }
     let dev = around.sequences(&tokenizer, "data", SplitName::Dev, &job.training, job.closed_book)?;
-    let student = Student::new(decoder, &job.tuning, job.training.weight_decay, compute, Seed(job.seed));
+    let student = Student::new(decoder, &job.tuning, job.training.weight_decay, compute, Seed(job.seed))
+        .recomputing(job.training.gradient_checkpointing);
     around.tell_of_dev(!dev.is_empty(), &job.training);
     let mut objective = Supervised::new(student, train, dev);
     let finished = around.train(&mut objective, &job.training, job.seed)?;

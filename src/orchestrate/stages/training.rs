@@ -18,6 +18,7 @@ use crate::tuning::peft;
 /// Resets what says only how training is computed.
 pub(super) fn reset(training: &mut Training) {
     training.accumulation = 1;
+    training.gradient_checkpointing = false;
     training.checkpoint_every = 0;
     training.checkpoint_minutes = 0.0;
 }

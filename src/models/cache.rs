@@ -1,20 +1,29 @@
-//! One decoding step of a fixed number of sequences: a tile.
+//! Keys and values of what sequences have seen, a fixed number of sequences at a time: a tile.
 //!
 //! A product of matrices may round differently with another number of rows. A tile always has the
 //! same rows, used or not, and its sequences the same room in the cache, so every product has the
 //! same shape whoever else is decoded: in f32 a sequence's tokens depend on nothing but itself.
 
-use tch::{Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor};
 
-use super::decoder::Decoder;
-use super::layers::Mode;
-use super::llama::Past;
-use super::packed::{Packed, Tails};
+use super::attention::Scores;
+use super::config::Config;
+
+/// Says what the new tokens attend to.
+#[derive(Debug)]
+pub enum Past<'a> {
+    /// Nothing but their own sequence, of these lengths.
+    None(&'a [i64]),
+    /// Nothing either: the prompt of an answer, which this row of a tile keeps.
+    Prompt(&'a mut TileLayer, i64),
+    /// What each row of a tile has seen before; one new token of each.
+    Rows(&'a mut TileLayer, &'a TileStep),
+}
 
 /// Keeps keys and values of every row of a tile, layer by layer.
 #[derive(Debug)]
 pub struct TileCache {
-    layers: Vec<TileLayer>,
+    pub(super) layers: Vec<TileLayer>,
     rows: i64,
     kv_heads: i64,
     capacity: i64,
@@ -40,16 +49,16 @@ pub struct TileStep {
 
 impl TileCache {
     /// Makes room for `capacity` tokens in each of `rows` sequences.
-    pub fn new(decoder: &Decoder, rows: i64, capacity: i64) -> Self {
-        let config = &decoder.config;
+    pub(super) fn new(config: &Config, (kind, device): (Kind, Device), rows: i64, capacity: i64) -> Self {
         let kv_heads = config.num_key_value_heads;
         // Zeros: a masked value is multiplied by zero, and must be a number.
-        let zeros = || Tensor::zeros([rows * kv_heads, capacity, config.head_dim], (decoder.kind(), decoder.device()));
-        let layers = decoder.layers.iter().map(|_| TileLayer { keys: zeros(), values: zeros() }).collect();
+        let zeros = || Tensor::zeros([rows * kv_heads, capacity, config.head_dim], (kind, device));
+        let layers = (0..config.num_hidden_layers).map(|_| TileLayer { keys: zeros(), values: zeros() }).collect();
         Self { layers, rows, kv_heads, capacity }
     }
 
-    fn step(&self, positions: &Tensor, window: Option<i64>, kind: Kind) -> TileStep {
+    /// Returns where the tokens at `positions` `[rows]` go, and what they see within `window`.
+    pub(super) fn step(&self, positions: &Tensor, window: Option<i64>, kind: Kind) -> TileStep {
         let (rows, heads, capacity) = (self.rows, self.kv_heads, self.capacity);
         let integers = (Kind::Int64, positions.device());
         let per_head = positions.repeat_interleave_self_int(heads, 0, rows * heads);
@@ -80,7 +89,7 @@ impl TileLayer {
     ///
     /// `query` is `[rows, heads, head_dim]`, `key` and `value` are `[rows, kv_heads, head_dim]`;
     /// returns `[rows, heads * head_dim]`.
-    pub fn attend(&mut self, query: &Tensor, key: &Tensor, value: &Tensor, step: &TileStep) -> Tensor {
+    pub fn attend(&mut self, query: &Tensor, key: &Tensor, value: &Tensor, scores: Scores, step: &TileStep) -> Tensor {
         let (rows, heads, head_dim) = query.size3().expect("[rows, heads, head_dim]");
         let store = |cache: &Tensor, new: &Tensor| {
             let _ = cache.view([-1, head_dim]).index_copy_(0, &step.places, &new.reshape([-1, head_dim]));
@@ -89,46 +98,11 @@ impl TileLayer {
         store(&self.values, value);
         // [rows * kv_heads, group, head_dim]: the queries of a group are neighbours.
         let query = query.reshape([key.size()[0] * key.size()[1], -1, head_dim]);
-        let scale = (head_dim as f64).powf(-0.5);
-        let scores = step.mask.baddbmm(&query, &self.keys.transpose(1, 2), 1.0, scale);
+        let (keys, factor) = (self.keys.transpose(1, 2), scores.factor(head_dim));
+        let scores = match scores.softcap {
+            Some(_) => scores.capped(query.bmm(&keys) * factor) + &step.mask,
+            None => step.mask.baddbmm(&query, &keys, 1.0, factor),
+        };
         scores.softmax(-1, scores.kind()).bmm(&self.values).view([rows, heads * head_dim])
-    }
-}
-
-impl Decoder {
-    /// Computes the hidden states `[selected, hidden]` of the last tokens of a prompt, alone in its
-    /// batch, and keeps it in `row` of a tile.
-    pub fn hidden_prompt(&self, prompt: &Packed, tails: &Tails, cache: &mut TileCache, row: i64) -> Tensor {
-        no_grad(|| {
-            let shared = self.prepare(&prompt.positions);
-            let mut x = Tensor::embedding(&self.embed_tokens, &prompt.ids, -1, false, false);
-            for (i, (layer, tile)) in self.layers.iter().zip(&mut cache.layers).enumerate() {
-                x = layer.forward(&x, &shared, Past::Prompt(tile, row), self.last(i, Some(tails)), Mode::Infer);
-            }
-            self.norm.forward(&x)
-        })
-    }
-
-    /// Computes the hidden states `[rows, hidden]` of one new token in every row of a tile.
-    ///
-    /// `ids` and `positions` are `[rows]`, int64; an unused row may hold any token at position 0.
-    pub fn hidden_tile(&self, ids: &Tensor, positions: &Tensor, cache: &mut TileCache) -> Tensor {
-        no_grad(|| {
-            let step = |window| cache.step(positions, window, self.kind());
-            let mut steps: Vec<(Option<i64>, TileStep)> = Vec::new();
-            for layer in &self.layers {
-                if steps.iter().all(|(window, _)| *window != layer.sliding_window) {
-                    steps.push((layer.sliding_window, step(layer.sliding_window)));
-                }
-            }
-            let shared = self.prepare(positions);
-            let mut x = Tensor::embedding(&self.embed_tokens, ids, -1, false, false);
-            for (layer, tile) in self.layers.iter().zip(&mut cache.layers) {
-                let step = steps.iter().find(|(window, _)| *window == layer.sliding_window);
-                let (_, step) = step.expect("a step for every layer's window");
-                x = layer.forward(&x, &shared, Past::Tile(tile, step), None, Mode::Infer);
-            }
-            self.norm.forward(&x)
-        })
     }
 }
