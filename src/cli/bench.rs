@@ -23,7 +23,8 @@ use crate::distill::capture::{self, Capture};
 use crate::distill::projectors::{Query, Widths};
 use crate::distill::{Objective, Projectors, Vocabularies};
 use crate::experiment::settings::{
-    self, Algorithm, Data, DeviceChoice, Divergence, Importer, Kind, Lora, Origin, Schedule, Training, Tuning, Validate,
+    self, Algorithm, BaseFormat, Data, DeviceChoice, Divergence, Importer, Kind, Lora, Origin, Schedule, Training,
+    Tuning, Validate,
 };
 use crate::files;
 use crate::models::ModelError;
@@ -37,6 +38,7 @@ use crate::train::event::TrainEvent;
 use crate::train::run::{Job, Order};
 use crate::train::student::Student;
 use crate::train::supervised::Supervised;
+use crate::tuning::lora;
 
 /// Times training on one's own model, rows and machine; keeps nothing of what is trained.
 #[derive(Debug, Subcommand)]
@@ -89,7 +91,7 @@ pub struct Common {
     /// CPU threads; all cores by default.
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     threads: Option<usize>,
-    /// Which parameters are trained: all, or LoRA of rank 16, alpha 32 on all seven projections.
+    /// Which parameters are trained: all, or LoRA of rank 16, alpha 32 on all projections.
     #[arg(long, value_enum, default_value_t = TuningName::Full)]
     tuning: TuningName,
     /// Leaves the context out of the prompt.
@@ -156,12 +158,14 @@ enum MethodName {
     DskdCma,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum TuningName {
     /// All parameters.
     Full,
     /// Low-rank adapters.
     Lora,
+    /// Low-rank adapters on weights in 4-bit NormalFloat, scales in 8 bits.
+    Qlora,
 }
 
 /// Reads the name of an importer of questions in a file.
@@ -347,15 +351,13 @@ impl Common {
     fn tuning(&self) -> Tuning {
         match self.tuning {
             TuningName::Full => Tuning::Full {},
-            TuningName::Lora => {
-                let all = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
-                Tuning::Lora(Lora {
-                    rank: 16,
-                    alpha: 32.0,
-                    dropout: 0.0,
-                    target_modules: all.map(str::to_owned).to_vec(),
-                })
-            }
+            TuningName::Lora | TuningName::Qlora => Tuning::Lora(Lora {
+                rank: 16,
+                alpha: 32.0,
+                target_modules: vec!["all-linear".to_owned()],
+                base: if self.tuning == TuningName::Qlora { BaseFormat::Nf4 } else { BaseFormat::Full },
+                ..Lora::default()
+            }),
         }
     }
 
@@ -371,7 +373,8 @@ impl Common {
     }
 
     fn load(&self, folder: &Path, compute: Compute) -> anyhow::Result<Decoder> {
-        Decoder::load(folder, Student::base_kind(&self.tuning(), compute), compute.device)
+        let tuning = self.tuning();
+        Decoder::load_as(folder, Student::base_kind(&tuning, compute), compute.device, lora::quantisation(&tuning))
             .with_context(|| format!("cannot load the model `{}`", folder.display()))
     }
 

@@ -24,7 +24,7 @@ pub use self::evaluation::{Decoding, Evaluation, OptionsShown, SetSettings, Task
 pub use self::hypothesis::{Contrast, Hypothesis, Interaction, Margin, Ranked, Rivalled, Within};
 pub use self::models::{Architecture, Model, Scratch, TokenizerSource};
 pub use self::recipe::{Adapters, Changes, DistillStep, Recipe, Step, TrainStep};
-pub use self::training::{Lora, Schedule, TargetPreset, Training, TrainingPlan, Tuning, Validate};
+pub use self::training::{BaseFormat, Lora, Schedule, TargetPreset, Training, TrainingPlan, Tuning, Validate};
 pub use super::factors::{Factors, Level, SftLevel};
 
 /// Holds a whole experiment file.

@@ -11,9 +11,9 @@ use super::attention::{Masks, Scores};
 use super::block::{Layer, Shared};
 use super::cache::{Past, TileCache, TileStep};
 use super::config::Config;
-use super::families::{Described, Maker, Role, Source};
+use super::families::{Described, Maker, Quantisation, Role, Source};
 use super::head::Head;
-use super::layers::{Mode, Norm, NormKind, Rotary};
+use super::layers::{Mode, Norm, NormKind, Rotary, Weight};
 use super::packed::{Packed, Tails};
 use super::weights::{Checkpoint, SHARD_BYTES, save};
 use super::{Misfits, ModelError};
@@ -65,12 +65,23 @@ impl Decoder {
     /// `config.json` says or hold no numbers (all misfits at once), and when a head is stored that
     /// differs from the embedding it is tied to.
     pub fn load(folder: &Path, kind: Kind, device: Device) -> Result<Self, ModelError> {
+        Self::load_as(folder, kind, device, None)
+    }
+
+    /// Loads a checkpoint folder as [`Self::load`] does; the matrices of layers are quantised as they are
+    /// read, one by one, from what the file holds: the whole model is never there otherwise.
+    ///
+    /// # Errors
+    /// As for [`Self::load`].
+    pub fn load_as(folder: &Path, kind: Kind, device: Device, quantised: Quantisation) -> Result<Self, ModelError> {
         let config = Config::read(folder)?;
         let checkpoint = Checkpoint::open(folder)?;
         let mut misfits = Misfits::default();
         let mut used = BTreeSet::new();
-        let decoder = build(config, &mut |described| {
-            let Described { role, shape, is_transposed, .. } = &described;
+        let decoder = build(config, quantised, &mut |described| {
+            let Described { role, shape, is_transposed, is_in_layer, .. } = &described;
+            let is_quantised = quantised.is_some() && *is_in_layer && *role == Role::Matrix;
+            let kind = if is_quantised { Kind::Float } else { kind };
             let name = checkpoint.name_of(&described.name);
             let stored: Vec<i64> = if *is_transposed { shape.iter().rev().copied().collect() } else { shape.clone() };
             used.insert(name.to_owned());
@@ -118,7 +129,7 @@ impl Decoder {
     /// `initializer_range`), zero biases and norms that scale by one, as transformers initialises it.
     pub fn initialise(config: Config, seed: Seed, device: Device) -> Self {
         let deviation = config.initializer_range;
-        let built = build(config, &mut |Described { name, role, shape, .. }| {
+        let built = build(config, None, &mut |Described { name, role, shape, .. }| {
             let float = (Kind::Float, Device::Cpu);
             let tensor = match role {
                 Role::Scale(NormKind::RmsPlusOne) | Role::Bias | Role::Shift => Tensor::zeros(shape, float),
@@ -134,7 +145,11 @@ impl Decoder {
     ///
     /// # Errors
     /// When a file cannot be written.
+    ///
+    /// # Panics
+    /// When weights are quantised.
     pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
+        assert!(!self.is_quantised(), "quantised weights are merged before they are written");
         let path = folder.join("config.json");
         let text = format!("{:#}\n", self.config.to_json());
         files::write(&path, text.as_bytes())?;
@@ -273,6 +288,12 @@ impl Decoder {
         self.head().of(hidden)
     }
 
+    /// Says whether weights are kept in four bits.
+    pub fn is_quantised(&self) -> bool {
+        let mut linears = self.layers.iter().flat_map(Layer::linears);
+        linears.any(|linear| matches!(linear.weight, Weight::Quantised(_)))
+    }
+
     /// Returns the device that the weights are on.
     pub fn device(&self) -> Device {
         self.embed_tokens.device()
@@ -283,7 +304,7 @@ impl Decoder {
         self.embed_tokens.kind()
     }
 
-    /// Lists the base parameters by checkpoint name.
+    /// Lists the base parameters by checkpoint name, quantised ones left out.
     pub fn parameters(&self) -> Vec<(String, &Tensor)> {
         let places = &self.config.family.places;
         let mut all = vec![(weight(places.embedding), &self.embed_tokens)];
@@ -291,7 +312,9 @@ impl Decoder {
         for (i, layer) in self.layers.iter().enumerate() {
             let prefix = self.config.prefix(i as i64);
             for linear in layer.linears() {
-                all.push((format!("{prefix}{}.weight", linear.name), &linear.weight));
+                if let Weight::Dense(weight) = &linear.weight {
+                    all.push((format!("{prefix}{}.weight", linear.name), weight));
+                }
                 all.extend(linear.bias.iter().map(|bias| (format!("{prefix}{}.bias", linear.name), bias)));
             }
             for norm in layer.norms() {
@@ -327,7 +350,9 @@ impl Decoder {
             let (linears, norms) = layer.parts_mut();
             for linear in linears {
                 let name = format!("{prefix}{}.weight", linear.name);
-                all.push(plain(name, Role::Matrix, &mut linear.weight));
+                if let Weight::Dense(weight) = &mut linear.weight {
+                    all.push(plain(name, Role::Matrix, weight));
+                }
                 let name = format!("{prefix}{}.bias", linear.name);
                 all.extend(linear.bias.iter_mut().map(|bias| plain(name.clone(), Role::Bias, bias)));
             }
@@ -354,7 +379,7 @@ fn weight(name: &str) -> String {
 }
 
 /// Assembles a decoder, asking `tensor` for each parameter.
-pub(super) fn build(config: Config, tensor: Source<'_>) -> Result<Decoder, ModelError> {
+pub(super) fn build(config: Config, quantised: Quantisation, tensor: Source<'_>) -> Result<Decoder, ModelError> {
     let family = config.family;
     let table = |name: String, rows: i64| Described {
         name,
@@ -376,10 +401,11 @@ pub(super) fn build(config: Config, tensor: Source<'_>) -> Result<Decoder, Model
         layers.push((family.layer)(
             &config,
             i,
-            &mut Maker { tensor, prefix: config.prefix(i), norm, is_transposed, is_in_layer: true },
+            &mut Maker { tensor, prefix: config.prefix(i), norm, is_transposed, is_in_layer: true, quantised },
         )?);
     }
-    let mut around = Maker { tensor, prefix: String::new(), norm, is_transposed: false, is_in_layer: false };
+    let mut around =
+        Maker { tensor, prefix: String::new(), norm, is_transposed: false, is_in_layer: false, quantised: None };
     let norm = around.norm(family.places.norm, config.hidden_size)?;
     let lm_head = match config.tie_word_embeddings {
         true => None,

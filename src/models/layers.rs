@@ -6,6 +6,8 @@ use tch::{Device, Kind, Tensor};
 use super::config::keys::Keys;
 use super::config::rope::Rope;
 use super::product::linear;
+use super::quantised::Quantised;
+use crate::experiment::settings::BaseFormat;
 
 /// Multiplies by a weight and, when adapted, adds a scaled low-rank product.
 #[derive(Debug)]
@@ -15,13 +17,48 @@ pub struct Linear {
     /// Checkpoints keep the weight transposed.
     pub is_transposed: bool,
     /// Weight `[out, in]`.
-    pub weight: Tensor,
+    pub weight: Weight,
     /// Bias `[out]`.
     pub bias: Option<Tensor>,
     /// Low-rank update.
     pub adapter: Option<Adapter>,
     /// Low-rank updates of earlier trainings below it, which stay as they are.
     pub stacked: Vec<Adapter>,
+}
+
+/// A matrix as it is kept.
+#[derive(Debug)]
+pub enum Weight {
+    /// Number by number `[out, in]`.
+    Dense(Tensor),
+    /// In four bits; it is not trained.
+    Quantised(Quantised),
+}
+
+impl Weight {
+    /// Returns output and input width.
+    pub fn shape(&self) -> [i64; 2] {
+        match self {
+            Self::Dense(weight) => weight.size2().map(<[i64; 2]>::from).expect("a weight has two sizes"),
+            Self::Quantised(weight) => weight.shape(),
+        }
+    }
+
+    /// Returns where it is kept.
+    pub fn device(&self) -> Device {
+        match self {
+            Self::Dense(weight) => weight.device(),
+            Self::Quantised(weight) => weight.device(),
+        }
+    }
+
+    /// Returns the matrix number by number; `kind` is that of one that is kept in four bits.
+    pub fn dense(&self, kind: Kind) -> Tensor {
+        match self {
+            Self::Dense(weight) => weight.shallow_clone(),
+            Self::Quantised(weight) => weight.dequantised(kind),
+        }
+    }
 }
 
 /// Holds a LoRA update `scale * B A` (Hu et al. 2021, arXiv 2106.09685, section 4.1).
@@ -49,13 +86,23 @@ pub enum Mode {
 impl Linear {
     /// Creates a layer without name, bias or adapter.
     pub fn new(weight: Tensor) -> Self {
+        let weight = Weight::Dense(weight);
         let (name, is_transposed) = ("", false);
         Self { name, is_transposed, weight, bias: None, adapter: None, stacked: Vec::new() }
     }
 
+    /// Keeps the weight in four bits.
+    pub(super) fn quantise(&mut self, format: BaseFormat, doubles: bool) {
+        if let Weight::Dense(weight) = &self.weight
+            && weight.dim() == 2
+        {
+            self.weight = Weight::Quantised(Quantised::of(weight, format, doubles));
+        }
+    }
+
     /// Maps `[tokens, in]` to `[tokens, out]`.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let mut y = linear(x, &self.weight, self.bias.as_ref());
+        let mut y = linear(x, &self.weight.dense(x.kind()), self.bias.as_ref());
         for adapter in &self.stacked {
             let down = x.matmul(&adapter.down.tr()) * adapter.scale;
             y = y.addmm_(&down, &adapter.up.tr());

@@ -14,6 +14,7 @@ pub mod layers;
 pub mod packed;
 pub mod pass;
 pub mod product;
+pub mod quantised;
 pub mod weights;
 
 use std::path::{Path, PathBuf};

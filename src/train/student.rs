@@ -52,7 +52,9 @@ impl Student {
                 lora::attach(&mut decoder, settings, seed);
             }
         }
-        Self { decoder, tuning: tuning.clone(), weight_decay, kind: compute.kind(), recomputes: false }
+        // Of a quantised model one layer's weights are there at a time, on the way back too.
+        let recomputes = decoder.is_quantised();
+        Self { decoder, tuning: tuning.clone(), weight_decay, kind: compute.kind(), recomputes }
     }
 
     /// Takes the trained weights in f32 from the buffer, to be written.
@@ -106,7 +108,7 @@ impl Student {
     /// Has layers compute their activations again on the way back instead of keeping them.
     #[must_use]
     pub fn recomputing(self, recomputes: bool) -> Self {
-        Self { recomputes, ..self }
+        Self { recomputes: recomputes || self.recomputes, ..self }
     }
 
     /// Goes through the model and back, as [`Batch::pass`] does.

@@ -3,11 +3,12 @@
 use tch::{Kind, Tensor, no_grad};
 
 use crate::device::Seed;
-use crate::experiment::settings::{Lora, TargetPreset};
+use crate::experiment::settings::{BaseFormat, Lora, TargetPreset, Tuning};
 use crate::models::block::Layer;
 use crate::models::config::{Config, Part, Projection};
 use crate::models::decoder::Decoder;
-use crate::models::layers::{Adapter, Linear};
+use crate::models::families::Quantisation;
+use crate::models::layers::{Adapter, Linear, Weight};
 
 /// Adds fresh adapters to the target modules and freezes everything else.
 ///
@@ -16,7 +17,7 @@ use crate::models::layers::{Adapter, Linear};
 /// trainable buffer takes them over.
 pub fn attach(decoder: &mut Decoder, settings: &Lora, seed: Seed) {
     for (name, linear) in targets(decoder, &settings.target_modules) {
-        let (out, width) = linear.weight.size2().expect("a weight has two sizes");
+        let [out, width] = linear.weight.shape();
         let rank = settings.rank as i64;
         let bound = (width as f64).powf(-0.5);
         let device = linear.weight.device();
@@ -30,7 +31,18 @@ pub fn attach(decoder: &mut Decoder, settings: &Lora, seed: Seed) {
     }
 }
 
-/// Adds each adapter's product to its weight and removes the adapter, where weights are f32.
+/// Returns how a base is kept under adapters.
+pub fn quantisation(tuning: &Tuning) -> Quantisation {
+    match tuning {
+        Tuning::Lora(Lora { base, double_quantisation, .. }) if *base != BaseFormat::Full => {
+            Some((*base, *double_quantisation))
+        }
+        _ => None,
+    }
+}
+
+/// Adds each adapter's product to its weight and removes the adapter, where weights are f32; those in four
+/// bits become what they stand for, in f32, with the product.
 ///
 /// In bf16 adapters stay: a weight near 0.02 moves in steps of 1.2e-4, and the sum would lose most of
 /// a fine-tuning that trained, and was measured on dev, with the adapters beside the weights.
@@ -39,11 +51,14 @@ pub fn merge(decoder: &mut Decoder) {
         return;
     }
     for linear in decoder.layers.iter_mut().flat_map(Layer::linears_mut) {
+        if matches!(linear.weight, Weight::Quantised(_)) {
+            linear.weight = Weight::Dense(linear.weight.dense(Kind::Float));
+        }
         let adapters = std::mem::take(&mut linear.stacked).into_iter().chain(linear.adapter.take());
         for adapter in adapters {
             no_grad(|| {
                 let update = adapter.up.matmul(&adapter.down) * adapter.scale;
-                linear.weight = (&linear.weight + update).detach();
+                linear.weight = Weight::Dense((linear.weight.dense(Kind::Float) + update).detach());
             });
         }
     }

@@ -3,19 +3,24 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
 use super::lora::targets;
-use crate::experiment::settings::Lora;
+use crate::experiment::settings::{BaseFormat, Lora};
 use crate::files;
 use crate::models::decoder::Decoder;
+use crate::models::families::Quantisation;
 use crate::models::layers::Adapter;
 use crate::models::weights::{Checkpoint, save_file};
 use crate::models::{Misfits, ModelError};
 
 const WEIGHTS: &str = "adapter_model.safetensors";
 const CONFIGURATION: &str = "adapter_config.json";
+
+/// How the base is kept that the adapters were trained on; PEFT's own file has no place for it.
+const QUANTISATION: &str = "quantisation.json";
 
 /// Keys of `adapter_config.json` that are read here or change nothing of what is computed. Any other
 /// key that is set (`alpha_pattern`, `modules_to_save`, `use_dora`, and what later versions of PEFT
@@ -73,7 +78,34 @@ pub fn save(decoder: &mut Decoder, settings: &Lora, base: &str, folder: &Path) -
     });
     let path = folder.join(CONFIGURATION);
     files::write(&path, format!("{configuration:#}\n").as_bytes())?;
+    if settings.base != BaseFormat::Full {
+        let kept = json!({"format": settings.base, "double-quantisation": settings.double_quantisation});
+        files::write(&folder.join(QUANTISATION), format!("{kept:#}\n").as_bytes())?;
+    }
     save_file(&folder.join(WEIGHTS), &tensors.iter().collect::<Vec<_>>())
+}
+
+/// Returns how the base of an adapter folder was kept when its adapters were trained.
+///
+/// # Errors
+/// When that cannot be read.
+pub fn quantisation(folder: &Path) -> Result<Quantisation, ModelError> {
+    let path = folder.join(QUANTISATION);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+    let Kept { format, double_quantisation } =
+        serde_json::from_slice(&bytes).map_err(|source| ModelError::Json { path, source })?;
+    Ok(Some((format, double_quantisation)))
+}
+
+/// The contents of [`QUANTISATION`].
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Kept {
+    format: BaseFormat,
+    double_quantisation: bool,
 }
 
 /// Counts the parameters of an adapter folder; none where there is no adapter.
@@ -95,13 +127,16 @@ pub fn load(decoder: &mut Decoder, kind: Kind, folder: &Path) -> Result<Lora, Mo
     let path = folder.join(CONFIGURATION);
     let text = std::fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
     let value: Value = serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.clone(), source })?;
-    let settings = read_settings(&value).map_err(|problem| ModelError::Config { path, problem })?;
+    let mut settings = read_settings(&value).map_err(|problem| ModelError::Config { path, problem })?;
+    if let Some((base, double_quantisation)) = quantisation(folder)? {
+        (settings.base, settings.double_quantisation) = (base, double_quantisation);
+    }
     let checkpoint = Checkpoint::open_file(&folder.join(WEIGHTS))?;
     let device = decoder.device();
     let mut misfits = Misfits::default();
     let mut used = BTreeSet::new();
     for (name, linear) in targets(decoder, &settings.target_modules) {
-        let (out, width) = linear.weight.size2().expect("a weight has two sizes");
+        let [out, width] = linear.weight.shape();
         let rank = settings.rank as i64;
         let mut tensor = |part: &str, expected: [i64; 2]| -> Result<Tensor, ModelError> {
             let name = format!("base_model.model.{name}.{part}.weight");
@@ -160,7 +195,7 @@ fn read_settings(value: &Value) -> Result<Lora, String> {
     let modules: Option<Vec<String>> = modules.iter().map(|module| Some(module.as_str()?.to_owned())).collect();
     let mut target_modules = modules.ok_or("`target_modules` holds something else than names")?;
     target_modules.sort();
-    Ok(Lora { rank, alpha, dropout, target_modules })
+    Ok(Lora { rank, alpha, dropout, target_modules, ..Lora::default() })
 }
 
 /// Says whether a key has another value than PEFT's for "not in use".
@@ -188,7 +223,7 @@ mod tests {
     #[test]
     fn plain_lora_is_read_as_peft_writes_it() {
         let target_modules = ["down_proj", "q_proj", "v_proj"].map(str::to_owned).to_vec();
-        assert_eq!(read_settings(&written()), Ok(Lora { rank: 2, alpha: 6.0, dropout: 0.0, target_modules }));
+        assert_eq!(read_settings(&written()), Ok(Lora { rank: 2, alpha: 6.0, target_modules, ..Lora::default() }));
     }
 
     #[test]

@@ -284,11 +284,11 @@ error: no module is named `all-layers`
 --> --set tuning.lora.target-modules="all-layers"
  = help: modules: `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`, `qkv_proj`, `gate_up_proj`, `dense`, `fc1`, `fc2`, `c_attn`, `c_fc`, `c_proj`, `attention-qv`, `attention`, `mlp`, `all-linear`
 "#);
-    assert_snapshot!(one_fault(&[], &["tuning.lora.target-modules=7"]), @r#"
+    assert_snapshot!(one_fault(&[], &["tuning.lora.target-modules=7"]), @r"
 error: `tuning.lora.target-modules` should be a list, found the number 7
 --> --set tuning.lora.target-modules=7
  = help: write `--set 'tuning.lora.target-modules=[7]'`
-"#);
+");
 }
 
 #[test]
@@ -362,6 +362,6 @@ error: unknown key `target_modules` in `tuning.lora`
 28 | target_modules = "q_proj,v_proj"
    | ^^^^^^^^^^^^^^
    |
-   = help: did you mean `target-modules`? keys here: `rank`, `alpha`, `dropout`, `target-modules`; put it in brackets: `["q_proj", "v_proj"]`
+   = help: did you mean `target-modules`? keys here: `rank`, `alpha`, `dropout`, `target-modules`, `base`, `double-quantisation`; put it in brackets: `["q_proj", "v_proj"]`
 "#);
 }

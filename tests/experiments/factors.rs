@@ -135,15 +135,15 @@ fn steps_have_settings_of_their_own_and_the_rest_of_the_experiment() {
 
 #[test]
 fn a_misspelt_key_in_a_level() {
-    assert_snapshot!(one_fault(&[("large = { tuning.lora.rank = 4", "large = { tuning.lora.ranks = 4")]), @r#"
+    assert_snapshot!(one_fault(&[("large = { tuning.lora.rank = 4", "large = { tuning.lora.ranks = 4")]), @r"
 error: unknown key `ranks` in `tuning.lora`
   --> study.toml:20:23
    |
 20 | large = { tuning.lora.ranks = 4, training.sft.lr = 2e-3 }
    |                       ^^^^^
    |
-   = help: did you mean `rank`? keys here: `rank`, `alpha`, `dropout`, `target-modules`
-"#);
+   = help: did you mean `rank`? keys here: `rank`, `alpha`, `dropout`, `target-modules`, `base`, `double-quantisation`
+");
 }
 
 #[test]

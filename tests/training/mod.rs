@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tch::{Device, Kind, Tensor};
 use tutelage::data::encode::Sequence;
 use tutelage::device::{Compute, Precision, Seed};
-use tutelage::experiment::settings::{Architecture, Lora, Schedule, Scratch, Training, Tuning, Validate};
+use tutelage::experiment::settings::{Architecture, BaseFormat, Lora, Schedule, Scratch, Training, Tuning, Validate};
 use tutelage::models::block::Layer;
 use tutelage::models::config::Config;
 use tutelage::models::decoder::Decoder;
-use tutelage::models::layers::{Adapter, Mode};
+use tutelage::models::layers::{Adapter, Mode, Weight};
 use tutelage::models::packed::Packed;
 use tutelage::models::weights::Checkpoint;
 use tutelage::train::event::TrainEvent;
@@ -102,7 +102,7 @@ fn objective_that(tuning: &Tuning, compute: Compute, recomputes: bool) -> Superv
 
 fn adapters(dropout: f64) -> Tuning {
     let target_modules = ["q_proj", "v_proj", "down_proj"].map(str::to_owned).to_vec();
-    Tuning::Lora(Lora { rank: 4, alpha: 8.0, dropout, target_modules })
+    Tuning::Lora(Lora { rank: 4, alpha: 8.0, dropout, target_modules, ..Lora::default() })
 }
 
 /// Dropout draws from libtorch's one generator, which tests share and every step seeds: one at a time.
@@ -179,6 +179,48 @@ fn activations_computed_again_are_those_that_were_kept() {
     let training = Training { epochs: 12.0, lr: 3e-2, ..training() };
     let (_, losses) = run(&mut objective_that(&adapters(0.2), Compute::reference(), true), &training);
     assert!(losses[losses.len() - 1] < losses[0] - 0.2, "{losses:?}");
+}
+
+/// A model whose matrices are in four bits.
+fn quantised(name: &str, base: BaseFormat) -> Decoder {
+    Decoder::load_as(&model(name), Kind::Float, Device::Cpu, Some((base, true))).unwrap()
+}
+
+#[test]
+fn adapters_on_four_bits_learn_what_they_learn_on_the_numbers_that_these_stand_for() {
+    for (name, base) in [("llama", BaseFormat::Nf4), ("phi3-long", BaseFormat::Fp4), ("gpt2", BaseFormat::Nf4)] {
+        let settings = Lora { rank: 4, target_modules: vec!["all-linear".to_owned()], base, ..Lora::default() };
+        let train = |decoder: Decoder| {
+            let is_quantised = decoder.is_quantised();
+            let tuning = Tuning::Lora(settings.clone());
+            let student = Student::new(decoder, &tuning, 0.01, Compute::reference(), Seed(1)).recomputing(true);
+            let mut objective = Supervised::new(student, sequences(40), vec![]);
+            let (finished, losses) = run(&mut objective, &Training { epochs: 6.0, lr: 1e-2, ..training() });
+            assert_eq!(objective.student.decoder.is_quantised(), is_quantised);
+            (finished, losses, objective.student.decoder)
+        };
+        let mut dense = quantised(name, base);
+        for linear in dense.layers.iter_mut().flat_map(Layer::linears_mut) {
+            linear.weight = Weight::Dense(linear.weight.dense(Kind::Float));
+        }
+        let ((four, losses, mut trained), (full, ..)) = (train(quantised(name, base)), train(dense));
+        assert!(four.flat.master.equal(&full.flat.master), "{name}");
+        assert!(losses[losses.len() - 1] < losses[0] - 0.2, "{name}: {losses:?}");
+
+        // The adapters keep what they lie on, are read onto the same, and are merged into what it stands for.
+        let batch = Packed::new(&[&[3, 4, 5, 6]], None, Device::Cpu);
+        let expected = trained.hidden(&batch, Mode::Infer);
+        let folder = tempfile::tempdir().unwrap();
+        peft::save(&mut trained, &settings, "base", folder.path()).unwrap();
+        assert_eq!(peft::quantisation(folder.path()).unwrap(), Some((base, true)));
+        let mut loaded = quantised(name, base);
+        assert_eq!(peft::load(&mut loaded, Kind::Float, folder.path()).unwrap(), settings);
+        assert!(loaded.hidden(&batch, Mode::Infer).allclose(&expected, 1e-5, 1e-6, false), "{name}");
+        lora::merge(&mut loaded);
+        assert!(!loaded.is_quantised());
+        assert!(loaded.hidden(&batch, Mode::Infer).allclose(&expected, 1e-3, 1e-4, false), "{name}");
+        loaded.save(folder.path()).unwrap();
+    }
 }
 
 /// Every family learns, all weights or adapters; what is computed again on the way back is what was kept.
@@ -297,7 +339,7 @@ fn merging_loses_no_update_of_bf16_weights() {
     let all = |shape: [i64; 2], value: f64| Tensor::full(shape, value, (Kind::BFloat16, Device::Cpu));
     let (down, up) = (all([1, 32], 1.0), all([32, 1], 5e-5));
     let query = decoder.layers[0].linears_mut().swap_remove(0);
-    query.weight = signs;
+    query.weight = Weight::Dense(signs);
     query.adapter = Some(Adapter { down, up, scale: 1.0, dropout: 0.0 });
     lora::merge(&mut decoder);
     let expected = Tensor::full([1, 32], 32.0 * 5e-5, (Kind::Float, Device::Cpu));

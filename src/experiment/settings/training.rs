@@ -35,6 +35,40 @@ pub struct Lora {
     /// [`TargetPreset`], which mean the same in every family.
     #[serde(deserialize_with = "one_or_several")]
     pub target_modules: Vec<String>,
+    /// Format of the weights that the adapters lie on, which stay as they are: 4 bits make QLoRA of it (Dettmers
+    /// et al. 2023, arXiv 2305.14314).
+    #[serde(skip_serializing_if = "BaseFormat::is_full")]
+    pub base: BaseFormat,
+    /// Keeps the scales of 4-bit weights in 8 bits.
+    #[serde(skip_serializing_if = "is_on")]
+    pub double_quantisation: bool,
+}
+
+/// Format of weights under adapters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BaseFormat {
+    /// That of the products.
+    #[default]
+    Full,
+    /// 4-bit NormalFloat.
+    Nf4,
+    /// 4-bit floating point.
+    Fp4,
+}
+
+impl BaseFormat {
+    // What serde asks with takes a reference.
+    #[expect(clippy::trivially_copy_pass_by_ref)]
+    fn is_full(&self) -> bool {
+        *self == Self::Full
+    }
+}
+
+// What serde asks with takes a reference.
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn is_on(flag: &bool) -> bool {
+    *flag
 }
 
 /// A word for several projections.
@@ -100,7 +134,8 @@ impl Default for Lora {
     fn default() -> Self {
         // PEFT's defaults for Llama and Mistral.
         let target_modules = vec!["q_proj".to_owned(), "v_proj".to_owned()];
-        Self { rank: 8, alpha: 8.0, dropout: 0.0, target_modules }
+        let (base, double_quantisation) = (BaseFormat::Full, true);
+        Self { rank: 8, alpha: 8.0, dropout: 0.0, target_modules, base, double_quantisation }
     }
 }
 
@@ -183,6 +218,7 @@ impl Default for Training {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref)]
 fn is_off(flag: &bool) -> bool {
     !flag
 }

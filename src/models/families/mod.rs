@@ -21,7 +21,7 @@ use super::block::Layer;
 use super::config::keys::Keys;
 use super::config::{Config, Part, Projection};
 use super::layers::{Linear, Norm, NormKind};
-use crate::experiment::settings::Architecture;
+use crate::experiment::settings::{Architecture, BaseFormat};
 
 /// Every family, in the order of their names.
 pub const FAMILIES: [&Family; 11] = [
@@ -161,7 +161,12 @@ pub struct Maker<'a> {
     pub(super) is_transposed: bool,
     /// The parts are a layer's.
     pub(super) is_in_layer: bool,
+    /// Matrices are quantised as soon as they are there, with their scales or not.
+    pub(super) quantised: Quantisation,
 }
+
+/// A format of four bits, and whether scales are quantised, too; none for weights as they are.
+pub type Quantisation = Option<(BaseFormat, bool)>;
 
 impl Maker<'_> {
     fn parameter(
@@ -198,7 +203,11 @@ impl Maker<'_> {
             true => Some(self.parameter(&format!("{name}.bias"), Role::Bias, &[output], None)?),
             false => None,
         };
-        Ok(Linear { name, bias, is_transposed: self.is_transposed, ..Linear::new(weight) })
+        let mut linear = Linear { name, bias, is_transposed: self.is_transposed, ..Linear::new(weight) };
+        if let Some((format, doubles)) = self.quantised {
+            linear.quantise(format, doubles);
+        }
+        Ok(linear)
     }
 
     /// Makes a norm of the family's kind over `width` numbers.
@@ -220,7 +229,7 @@ impl Maker<'_> {
 pub(super) fn describe(config: &Config) -> Vec<Described> {
     let one = Config { num_hidden_layers: config.num_hidden_layers.min(1), ..config.clone() };
     let mut all = Vec::new();
-    let built = super::decoder::build(one, &mut |described| {
+    let built = super::decoder::build(one, None, &mut |described| {
         all.push(described);
         Ok(Tensor::empty([0], (Kind::Float, Device::Cpu)))
     });

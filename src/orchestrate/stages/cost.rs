@@ -201,6 +201,12 @@ impl Size {
         self.projections.iter().flatten()
     }
 
+    /// Returns the numbers in the projections of a layer.
+    #[must_use]
+    pub fn matrices(&self) -> f64 {
+        self.projections().map(|projection| (projection.input * projection.output) as f64).sum()
+    }
+
     /// Returns the parameters that are trained: all, or those of the adapters in every layer.
     #[must_use]
     pub fn trained(&self, tuning: &Tuning) -> f64 {

@@ -58,7 +58,15 @@ impl Engine {
         let trained = size.trained(tuning);
         let frozen = match tuning {
             Tuning::Full {} => 0.0,
-            Tuning::Lora(_) => size.parameters * self.bytes,
+            Tuning::Lora(_) => match lora::quantisation(tuning) {
+                None => size.parameters * self.bytes,
+                // Half a byte each, and of 64 one scale, in f32 or in a byte with one more of 256 scales.
+                Some((_, doubles)) => {
+                    let (matrices, scale) =
+                        (size.layers * size.matrices(), if doubles { 1.0 + 4.0 / 256.0 } else { 4.0 });
+                    (size.parameters - matrices) * self.bytes + matrices * (0.5 + scale / 64.0)
+                }
+            },
         };
         let copies = match (self.is_f32(), parts > 1.0) {
             (true, _) => self.bytes,
@@ -76,9 +84,14 @@ impl Engine {
         let (first, rest) = self.kept_per_token(size, tuning, micro.length);
         let mut whole = (size.layers - 1.0).max(0.0) * micro.tokens * (first + rest);
         let mut last = micro.tokens * first + micro.predicting * rest;
-        if micro.recomputes {
+        let is_quantised = lora::quantisation(tuning).is_some();
+        if is_quantised {
+            // The weights of one layer, as they are computed with.
+            last += self.bytes * size.matrices();
+        }
+        if micro.recomputes || is_quantised {
             // What every layer reads, and the graph of the largest one at its turn.
-            last = micro.tokens * (first + rest);
+            last += (micro.tokens - micro.predicting) * rest;
             whole = size.layers * micro.tokens * self.bytes * size.hidden;
         }
         // The embedding's result; the last norm.

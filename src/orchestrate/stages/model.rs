@@ -10,6 +10,7 @@ use crate::device::Compute;
 use crate::experiment::settings::Tuning;
 use crate::models::config::Config;
 use crate::models::decoder::Decoder;
+use crate::models::families::Quantisation;
 use crate::orchestrate::stages::inputs::Inputs;
 use crate::orchestrate::stages::with_hint;
 use crate::train::student::Student;
@@ -28,7 +29,7 @@ pub fn load(
     kind: Kind,
     device: Device,
 ) -> anyhow::Result<(Decoder, Tokenizer)> {
-    load_as(inputs, (name, kind), (adapter, kind), device)
+    load_as(inputs, (name, kind), (adapter, kind), device, None)
 }
 
 /// Loads a model as [`load`] does, to train it: what is trained is in f32.
@@ -43,7 +44,8 @@ pub fn load_to_train(
     compute: Compute,
 ) -> anyhow::Result<(Decoder, Tokenizer)> {
     let kind = Student::base_kind(tuning, compute);
-    let (decoder, tokenizer) = load_as(inputs, (name, kind), (adapter, Kind::Float), compute.device)?;
+    let (decoder, tokenizer) =
+        load_as(inputs, (name, kind), (adapter, Kind::Float), compute.device, Some(lora::quantisation(tuning)))?;
     if let Tuning::Lora(settings) = tuning {
         lora::check(&decoder.config, &settings.target_modules).map_err(|problem| {
             let help = "`tuning.lora.target-modules`: \"all-linear\" and other words for several mean the same in every family";
@@ -58,11 +60,22 @@ fn load_as(
     (name, kind): (&str, Kind),
     (adapter, adapter_kind): (&str, Kind),
     device: Device,
+    asked: Option<Quantisation>,
 ) -> anyhow::Result<(Decoder, Tokenizer)> {
     let folder = inputs.get(name)?;
-    let mut decoder =
-        Decoder::load(folder, kind, device).with_context(|| format!("cannot load the model `{}`", folder.display()))?;
     let chain: Vec<&Path> = (0..).map_while(|place| inputs.find(&link(adapter, place))).collect();
+    // Adapters stay on the base that they were trained on, and so do those that are trained on top of them.
+    let mut quantised: Vec<Quantisation> =
+        chain.iter().map(|adapter| peft::quantisation(adapter)).collect::<Result<_, _>>()?;
+    quantised.extend(asked);
+    if quantised.windows(2).any(|pair| pair[0] != pair[1]) {
+        bail!(
+            "adapters of one model are on bases of several formats\nhint: give their steps the same `tuning.lora.base` and `double-quantisation`, or merge with `adapters = \"merge\"`"
+        );
+    }
+    let quantised = quantised.first().copied().flatten();
+    let mut decoder = Decoder::load_as(folder, kind, device, quantised)
+        .with_context(|| format!("cannot load the model `{}`", folder.display()))?;
     for (place, adapter) in chain.iter().enumerate() {
         lora::stack(&mut decoder);
         // What lies below others is not trained.

@@ -7,7 +7,7 @@ use super::stop::Stopped;
 use crate::data::encode::{Limits, Misfits, Sequence, encode_all};
 use crate::data::{Example, SplitName, Tokenizer};
 use crate::device::{self, Seed};
-use crate::experiment::settings::{Lora, Schedule, Training, Tuning, Validate};
+use crate::experiment::settings::{BaseFormat, Lora, Schedule, Training, Tuning, Validate};
 use crate::orchestrate::keep::event::{Event, Step};
 use crate::train::Objective;
 use crate::train::event::TrainEvent;
@@ -168,8 +168,15 @@ pub fn in_words(training: &Training, tuning: &Tuning, answers: bool) -> Vec<(Str
         "trained weights",
         match tuning {
             Tuning::Full {} => "all".to_owned(),
-            Tuning::Lora(Lora { rank, alpha, dropout, target_modules }) => {
-                format!("LoRA, rank {rank}, alpha {alpha}, dropout {dropout}, on {}", target_modules.join(", "))
+            Tuning::Lora(Lora { rank, alpha, dropout, target_modules, base, double_quantisation }) => {
+                let base = match (base, double_quantisation) {
+                    (BaseFormat::Full, _) => "",
+                    (BaseFormat::Nf4, true) => ", base in NF4 with double quantisation",
+                    (BaseFormat::Nf4, false) => ", base in NF4",
+                    (BaseFormat::Fp4, true) => ", base in FP4 with double quantisation",
+                    (BaseFormat::Fp4, false) => ", base in FP4",
+                };
+                format!("LoRA, rank {rank}, alpha {alpha}, dropout {dropout}, on {}{base}", target_modules.join(", "))
             }
         },
     ));
