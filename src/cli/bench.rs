@@ -12,6 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::Verdict;
+use super::bench_gpu::GpuBench;
 use super::output::{Output, columns};
 use super::outputs::{self, Force};
 use super::precision::PrecisionName;
@@ -62,6 +63,8 @@ pub enum Bench {
     Sft(SftBench),
     /// Times distilling a teacher, whose signal is captured beforehand.
     Distill(DistillBench),
+    /// Times training and answering on a GPU, on generated weights.
+    Gpu(GpuBench),
 }
 
 /// What every benchmark needs.
@@ -216,18 +219,23 @@ impl Bench {
     /// # Errors
     /// When model or data cannot be read, training fails, or a file cannot be written.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let (Self::Sft(SftBench { common }) | Self::Distill(DistillBench { common, .. })) = self;
+        let common = match self {
+            Self::Sft(SftBench { common }) | Self::Distill(DistillBench { common, .. }) => common,
+            Self::Gpu(bench) => return bench.run(output),
+        };
         if let Some(path) = &common.losses {
-            outputs::claim("--losses", path, &self.inputs(), common.force, is_losses)?;
+            outputs::claim("--losses", path, &self.inputs(common), common.force, is_losses)?;
         }
-        let timing = time(self)?;
+        let timing = match self {
+            Self::Distill(bench) => bench.time()?,
+            _ => common.time_sft()?,
+        };
         output.result(&timing, || text(&timing))?;
         Ok(Verdict::Good)
     }
 
     /// The files and folders that are read.
-    fn inputs(&self) -> Vec<(&str, &Path)> {
-        let (Self::Sft(SftBench { common }) | Self::Distill(DistillBench { common, .. })) = self;
+    fn inputs<'a>(&'a self, common: &'a Common) -> Vec<(&'a str, &'a Path)> {
         let mut inputs = vec![("--model", common.model.as_path()), ("--data", common.data.as_path())];
         if let Self::Distill(bench) = self {
             inputs.push(("--teacher", &bench.teacher));
@@ -245,32 +253,12 @@ fn is_losses(path: &Path) -> bool {
     has_parts && files::json(&log).is_ok_and(|written| written == bytes)
 }
 
-fn time(bench: &Bench) -> anyhow::Result<Timing> {
-    match bench {
-        Bench::Sft(SftBench { common }) => {
-            let compute = common.compute()?;
-            let decoder = common.load(&common.model, compute)?;
-            let parameters = decoder.config.product_parameters();
-            let (sequences, _) = common.sequences(&common.model)?;
-            let tuning = common.tuning();
-            let student = Student::new(decoder, &tuning, common.training().weight_decay, compute, Seed(10));
-            // Floating-point operations per token: 2 forward, 2 for the gradient of activations,
-            // 2 for that of weights, which adapters of a frozen model hardly have.
-            let per_token = if matches!(tuning, Tuning::Full {}) { 6.0 } else { 4.0 };
-            let mut objective = Supervised::new(student, sequences, vec![]);
-            let schedule = Schedule::Cosine { warmup: 0.0, floor: 0.0 };
-            common.time(&mut objective, schedule, per_token * parameters as f64, compute, None)
-        }
-        Bench::Distill(bench) => bench.run(),
-    }
-}
-
 impl DistillBench {
     fn of_teacher(&self, error: ModelError) -> anyhow::Error {
         anyhow::Error::new(error).context(format!("cannot load the teacher `{}`", self.teacher.display()))
     }
 
-    fn run(&self) -> anyhow::Result<Timing> {
+    fn time(&self) -> anyhow::Result<Timing> {
         let common = &self.common;
         let compute = common.compute()?;
         let (mine, tokenizer) = common.sequences(&common.model)?;
@@ -342,6 +330,22 @@ impl DistillBench {
 }
 
 impl Common {
+    fn time_sft(&self) -> anyhow::Result<Timing> {
+        let compute = self.compute()?;
+        let (sequences, tokenizer) = self.sequences(&self.model)?;
+        let mut decoder = self.load(&self.model, compute)?;
+        decoder.tokens = decoder.tokens.min(tokenizer.len() as i64);
+        let parameters = decoder.config.product_parameters();
+        let tuning = self.tuning();
+        let student = Student::new(decoder, &tuning, self.training().weight_decay, compute, Seed(10));
+        // Floating-point operations per token: 2 forward, 2 for the gradient of activations,
+        // 2 for that of weights, which adapters of a frozen model hardly have.
+        let per_token = if matches!(tuning, Tuning::Full {}) { 6.0 } else { 4.0 };
+        let mut objective = Supervised::new(student, sequences, vec![]);
+        let schedule = Schedule::Cosine { warmup: 0.0, floor: 0.0 };
+        self.time(&mut objective, schedule, per_token * parameters as f64, compute, None)
+    }
+
     fn compute(&self) -> anyhow::Result<Compute> {
         let precision = self.precision.into();
         let settings = settings::Compute { device: DeviceChoice::Auto, precision, threads: self.threads };

@@ -141,6 +141,19 @@ impl Decoder {
         built.unwrap_or_else(|_: ModelError| unreachable!("no tensor is read"))
     }
 
+    /// Creates a model whose weights libtorch draws in `kind` on `device`, for timing: others on every device.
+    pub fn random(config: Config, kind: Kind, device: Device, quantised: Quantisation) -> Self {
+        let deviation = config.initializer_range;
+        let built = build(config, quantised, &mut |Described { role, shape, .. }| {
+            Ok(match role {
+                Role::Table | Role::Matrix => Tensor::randn(shape, (kind, device)) * deviation,
+                Role::Bias | Role::Shift | Role::Scale(NormKind::RmsPlusOne) => Tensor::zeros(shape, (kind, device)),
+                Role::Scale(_) => Tensor::ones(shape, (kind, device)),
+            })
+        });
+        built.unwrap_or_else(|_: ModelError| unreachable!("no tensor is read"))
+    }
+
     /// Writes `config.json` and the weights in f32, adapters left out.
     ///
     /// # Errors

@@ -111,3 +111,25 @@ fn bench_overwrites_neither_its_data_nor_files_of_others() {
     assert!(told.starts_with("exit 0\n"), "{told}");
     assert_eq!(read(at, "own.json"), written);
 }
+
+#[test]
+fn bench_of_a_gpu_runs_every_case_on_tiny_shapes_where_there_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write(at, "cases.json", "[{\"model\": \"mine\"}]");
+    let sizes = ["--length", "48", "--batch-size", "2", "--steps", "2", "--smoke", "--output", "cases.json"];
+    let bench = |more: &[&str]| tutelage(at, &[&["bench", "gpu", "--format", "json"][..], &sizes, more].concat());
+    let shown = bench(&[]);
+    assert!(shown.starts_with("exit 2\n") && shown.contains("cases.json"), "{shown}");
+    let shown = bench(&["--force"]);
+    let (status, rest) = shown.split_once("\n--- stdout\n").unwrap();
+    assert_eq!(status, "exit 0", "{rest}");
+    let cases: Vec<serde_json::Value> = serde_json::from_str(rest.split_once("--- stderr").unwrap().0).unwrap();
+    assert_eq!(cases, serde_json::from_slice::<Vec<serde_json::Value>>(&read(at, "cases.json")).unwrap());
+    let told: Vec<&str> = cases.iter().filter_map(|case| case["case"].as_str()).collect();
+    assert_eq!(told, ["lora", "qlora", "full", "answers"].repeat(3));
+    for case in cases {
+        let speed = case["tokens_per_second"].as_f64().unwrap();
+        assert!(speed > 0.0 && case["error"].is_null() && case["gpu_memory_bytes"].is_null(), "{case}");
+    }
+}

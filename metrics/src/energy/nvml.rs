@@ -93,6 +93,16 @@ pub fn compute_capability(visible_devices: Option<&str>) -> Option<(i32, i32)> {
     (0..nvml.device_count().ok()?).filter_map(|index| of(&Gpu::Index(index))).min()
 }
 
+/// Returns the memory in use on a card, in bytes, by all that runs on it.
+///
+/// # Errors
+/// When NVML does not tell.
+pub fn memory_used(gpu: &Gpu) -> Result<u64, Unavailable> {
+    let nvml = load()?;
+    let memory = find(&nvml, gpu)?.memory_info().map_err(|error| failed(gpu, "memory", &error))?;
+    Ok(memory.used)
+}
+
 fn load() -> Result<Arc<Nvml>, Unavailable> {
     Nvml::init().map(Arc::new).map_err(|error| match error {
         NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound => {

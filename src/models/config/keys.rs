@@ -10,7 +10,7 @@ pub(super) const LARGEST_SIZE: i64 = i32::MAX as i64;
 
 /// Keys that say nothing of what a model computes: who wrote the file, how it is kept, which tokens
 /// a program may fill up with.
-const HARMLESS: [&str; 24] = [
+const HARMLESS: [&str; 27] = [
     "_attn_implementation_autoset",
     "_name_or_path",
     "architectures",
@@ -18,8 +18,11 @@ const HARMLESS: [&str; 24] = [
     "cache_implementation",
     "decoder_start_token_id",
     "dtype",
+    "full_attn_mod",
     "id2label",
+    "interpolate_factor",
     "is_encoder_decoder",
+    "is_llama_config",
     "label2id",
     "model_type",
     "n_ctx",
@@ -41,7 +44,7 @@ const HARMLESS: [&str; 24] = [
 const HARMLESS_STARTS: [&str; 2] = ["summary_", "unsloth_"];
 
 /// Keys that make another model of it, of families that are not computed here.
-const CHANGING: [&str; 17] = [
+const CHANGING: [&str; 18] = [
     "add_cross_attention",
     "attention_chunk_size",
     "attention_multiplier",
@@ -58,6 +61,7 @@ const CHANGING: [&str; 17] = [
     "num_local_experts",
     "parallel_residual",
     "residual_multiplier",
+    "rope_interleaved",
     "use_bidirectional_attention",
 ];
 

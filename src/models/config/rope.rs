@@ -108,6 +108,8 @@ impl Rope {
     /// # Errors
     /// As for [`Self::read`].
     pub fn of(keys: &Keys<'_>, theta: &str, tables: &[Keys<'_>], sizes: Sizes) -> Result<Self, String> {
+        // Where nothing is scaled it says nothing.
+        let _ = keys.size("original_max_position_embeddings")?;
         let mut stated = vec![keys.positive(theta)?];
         let mut shares = vec![keys.positive("partial_rotary_factor")?];
         let mut scaled = None;
