@@ -118,18 +118,29 @@ impl<'a> Head<'a> {
     fn pass(self, hidden: &Tensor, mut differentiate: impl FnMut(&Rows, Tensor) -> Tensor, learns: bool) -> Tensor {
         no_grad(|| {
             let gradient = Tensor::zeros(hidden.size(), (Kind::Float, hidden.device()));
+            // In bf16 the products of several chunks are added up in f32: each would round away others.
+            let kind = self.weight.kind();
+            let adds_up =
+                learns && self.weight.requires_grad() && kind != Kind::Float && self.chunks(hidden).count() > 1;
+            let mut sum = adds_up.then(|| self.cut(self.weight).zeros_like().to_kind(Kind::Float));
             for rows in self.chunks(hidden) {
                 let logits = self.logits(hidden, &rows);
                 let slope = self.slope(&logits);
                 let by_products = self.by_products(differentiate(&rows, logits), slope);
                 slice(&gradient, &rows).copy_(&by_products.matmul(&self.cut(self.weight)));
                 if learns && self.weight.requires_grad() {
-                    let read = slice(hidden, &rows).to_kind(self.weight.kind());
-                    add_product(self.weight, self.tokens, &by_products.tr(), &read);
+                    let read = slice(hidden, &rows).to_kind(kind);
+                    match &mut sum {
+                        Some(sum) => *sum += by_products.tr().matmul(&read),
+                        None => add_product(self.weight, self.tokens, &by_products.tr(), &read),
+                    }
                 }
                 if let Some(bias) = self.bias.filter(|bias| learns && bias.requires_grad()) {
                     add(bias, self.tokens, &by_products.sum_dim_intlist(0i64, false, Kind::Float));
                 }
+            }
+            if let Some(sum) = &sum {
+                add(self.weight, self.tokens, sum);
             }
             gradient
         })
@@ -151,14 +162,14 @@ pub fn in_blocks(logits: Tensor, mut gradient: impl FnMut(&Rows, &Tensor) -> Ten
     logits
 }
 
-/// Adds `sum` `[rows]` to the gradient of the first `rows` of `leaf`.
+/// Adds `sum` `[rows, ..]` to the gradient of the first `rows` of `leaf`.
 fn add(leaf: &Tensor, rows: i64, sum: &Tensor) {
     let (sum, gradient) = (sum.to_kind(leaf.kind()), leaf.grad());
     if gradient.defined() {
         let _ = gradient.narrow(0, 0, rows).g_add_(&sum);
         return;
     }
-    tch::with_grad(|| leaf.narrow(0, 0, rows).dot(&sum).backward());
+    tch::with_grad(|| leaf.narrow(0, 0, rows).flatten(0, -1).dot(&sum.flatten(0, -1)).backward());
 }
 
 /// Adds `left @ right` to the gradient of the first `rows` of `leaf`.
@@ -193,6 +204,23 @@ mod tests {
             no_grad(|| add_product(&leaf, 2, &left, &right));
             assert_eq!(Vec::<f64>::try_from(leaf.grad().view([-1])).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn gradients_of_several_chunks_do_not_round_each_other_away_in_bf16() {
+        let float = (Kind::Float, Device::Cpu);
+        // 30,000 tokens: 279 positions in a chunk, 4 chunks. Every position adds 1 to the first row; in bf16 256
+        // and 1 are 256.
+        let weight = Tensor::zeros([30_000, 1], (Kind::BFloat16, Device::Cpu)).set_requires_grad(true);
+        let hidden = Tensor::ones([1116, 1], (Kind::BFloat16, Device::Cpu));
+        let head = Head::new(&weight);
+        assert_eq!(head.chunks(&hidden).count(), 4);
+        let _ = head.differentiate(&hidden, |rows, _| {
+            let first = Tensor::ones([rows.end - rows.start, 1], float);
+            Tensor::cat(&[first, Tensor::zeros([rows.end - rows.start, 29_999], float)], 1)
+        });
+        // 279 is 280 in bf16: four of them, rounded once more.
+        assert_eq!(weight.grad().double_value(&[0, 0]), 1120.0);
     }
 
     #[test]

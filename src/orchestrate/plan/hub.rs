@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::data::is_text;
+use crate::data::{Tokenizer, is_text};
 use crate::experiment::{Key, identity};
 use crate::files::checksum;
 use crate::models::config::Config;
@@ -118,7 +118,7 @@ pub fn checkpoint(name: &str) -> io::Result<Source> {
     let origin = name.to_owned();
     match locate(name) {
         Some(path) => {
-            let key = content(&path, Reach::Folder, is_part_of_model)?;
+            let key = content(&path, Reach::Folder, version(&path), is_part_of_model)?;
             Ok(Source::External { origin, path: Some(path), key })
         }
         None => {
@@ -128,6 +128,14 @@ pub fn checkpoint(name: &str) -> io::Result<Source> {
     }
 }
 
+/// Returns the version of a checkpoint as an input. 2: rows of its table beyond the tokenizer's tokens, if it
+/// has any, count in nothing that is computed with it.
+fn version(folder: &Path) -> u32 {
+    let rows = Config::read(folder).ok().map(|config| config.vocab_size);
+    let tokens = Tokenizer::load(folder).ok().map(|tokenizer| tokenizer.len() as i64);
+    if rows.zip(tokens).is_some_and(|(rows, tokens)| tokens < rows) { 2 } else { 1 }
+}
+
 /// Describes a file, or the folder of a sentence-embedding model, as an input: such a model keeps the
 /// settings of its pooling in a folder of their own.
 ///
@@ -135,7 +143,7 @@ pub fn checkpoint(name: &str) -> io::Result<Source> {
 /// Files that cannot be read.
 pub fn file(path: &Path) -> io::Result<Source> {
     let key = match path.is_dir() {
-        true => content(path, Reach::Below, is_part_of_model)?,
+        true => content(path, Reach::Below, 1, is_part_of_model)?,
         false => identity("file", 1, &checksum(path)?, &[])?,
     };
     Ok(Source::External { origin: path.display().to_string(), path: Some(path.to_owned()), key })
@@ -150,7 +158,7 @@ pub fn data(path: &Path) -> io::Result<Source> {
         return file(path);
     }
     let is_read = |name: &str| !name.split('/').any(|part| part.starts_with('.')) && is_text(Path::new(name));
-    let key = content(path, Reach::Below, is_read)?;
+    let key = content(path, Reach::Below, 1, is_read)?;
     Ok(Source::External { origin: path.display().to_string(), path: Some(path.to_owned()), key })
 }
 
@@ -160,7 +168,7 @@ pub fn data(path: &Path) -> io::Result<Source> {
 /// Files that cannot be read.
 pub fn tokenizer(folder: &Path) -> io::Result<Source> {
     let is_tokenizer = |name: &str| is_template(name) || (name.ends_with(".json") && !name.ends_with(".index.json"));
-    let key = content(folder, Reach::Folder, is_tokenizer)?;
+    let key = content(folder, Reach::Folder, 1, is_tokenizer)?;
     Ok(Source::External { origin: folder.display().to_string(), path: Some(folder.to_owned()), key })
 }
 
@@ -188,7 +196,7 @@ enum Reach {
 ///
 /// The hub's cache links each file to a blob named by its SHA-256, which is taken as the content's
 /// hash; everything else is read.
-fn content(folder: &Path, reach: Reach, chosen: impl Fn(&str) -> bool) -> io::Result<Key> {
+fn content(folder: &Path, reach: Reach, version: u32, chosen: impl Fn(&str) -> bool) -> io::Result<Key> {
     let mut files = Vec::new();
     let mut folders = vec![String::new()];
     while let Some(inside) = folders.pop() {
@@ -207,7 +215,7 @@ fn content(folder: &Path, reach: Reach, chosen: impl Fn(&str) -> bool) -> io::Re
         }
     }
     files.sort();
-    Ok(identity("folder", 1, &files, &[])?)
+    Ok(identity("folder", version, &files, &[])?)
 }
 
 fn blob(path: &Path) -> Option<String> {

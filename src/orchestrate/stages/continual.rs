@@ -48,7 +48,7 @@ impl Work for ContinualJob {
     }
 
     fn version(&self) -> u32 {
-        1
+        training::version(1, self.precision, &self.tuning)
     }
 
     fn texts(&self) -> &'static [Text] {

@@ -55,7 +55,7 @@ impl Work for DistillJob {
     fn version(&self) -> u32 {
         // 3: tokenizers; vocabularies are compared by the tokens of text, heads cut to the smaller width,
         // ends exchanged.
-        3
+        training::version(3, self.precision, &self.tuning)
     }
 
     fn texts(&self) -> &'static [Text] {

@@ -39,7 +39,7 @@ impl Work for PretrainJob {
 
     fn version(&self) -> u32 {
         // 2: in bf16, a step in one piece that followed one in several had lost its gradient.
-        2
+        training::version(2, self.precision, &Tuning::Full {})
     }
 
     fn texts(&self) -> &'static [Text] {

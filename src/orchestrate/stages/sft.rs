@@ -70,7 +70,7 @@ impl Work for SftJob {
 
     fn version(&self) -> u32 {
         // 3: tokenizers of checkpoints as for the tokenizer's 2.
-        3
+        training::version(3, self.precision, &self.tuning)
     }
 
     fn texts(&self) -> &'static [Text] {

@@ -6,7 +6,7 @@ use super::data as prepared;
 use super::stop::Stopped;
 use crate::data::encode::{Limits, Misfits, Sequence, encode_all};
 use crate::data::{Example, SplitName, Tokenizer};
-use crate::device::{self, Seed};
+use crate::device::{self, Precision, Seed};
 use crate::experiment::settings::{BaseFormat, Lora, Schedule, Training, Tuning, Validate};
 use crate::orchestrate::keep::event::{Event, Step};
 use crate::train::Objective;
@@ -14,6 +14,12 @@ use crate::train::event::TrainEvent;
 use crate::train::run::{Finished, Job, Order, TrainError, train};
 use crate::train::student::Student;
 use crate::tuning::peft;
+
+/// Returns the version of a stage that trains: `version`, and one more where all weights are trained in bf16,
+/// since the head's gradients of several chunks are added up in f32.
+pub(super) fn version(version: u32, precision: Precision, tuning: &Tuning) -> u32 {
+    version + u32::from(precision == Precision::Bf16 && matches!(tuning, Tuning::Full {}))
+}
 
 /// Resets what says only how training is computed.
 pub(super) fn reset(training: &mut Training) {
