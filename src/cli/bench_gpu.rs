@@ -45,18 +45,19 @@ const WARM_UP: usize = 3;
 /// Times training and answering on a GPU, on generated weights of published shapes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Needs no checkpoint and no data. Each case is a process of its own and tells (with --format json under these
-names):
-  tokens_per_second     of training, all tokens of a sequence counted; of answering, tokens that were written
-  mfu                   useful operations of the layers per second, as a share of what a large product of
-                        matrices reaches on the same card in the same number format
+Needs no checkpoint and no data. Each case is a process of its own and tells (with --format json
+under these names):
+  tokens_per_second     of training, all tokens of a sequence counted; of answering, tokens that
+                        were written
+  mfu                   useful operations of the layers per second, as a share of what a large
+                        product of matrices reaches on the same card in the same number format
   gpu_memory_bytes      what the card holds at the end, by NVML: all that runs on it
   joules_per_token      energy of the card, by NVML
   error                 why the case did not end
 
-LoRA has rank 16 on all projections, QLoRA the same on NF4 with double quantisation; a quarter of each
-sequence is response. With --smoke tiny shapes run where there is no GPU: that shows that everything works, and
-no number of it means anything.
+LoRA has rank 16 on all projections, QLoRA the same on NF4 with double quantisation; a quarter of
+each sequence is response. With --smoke tiny shapes run where there is no GPU: that shows that
+everything works, and no number of it means anything.
 
 Examples:
   tutelage bench gpu

@@ -74,6 +74,23 @@ fn a_head_that_is_stored_although_it_is_tied_is_left_alone() {
 }
 
 #[test]
+fn weights_named_without_the_part_of_the_model_are_read() {
+    // As the first GPT-2 on the hub: no `transformer.` in front, and masks beside the weights.
+    let folder = copied("gpt2");
+    let whole = Decoder::load(folder.path(), Kind::Float, Device::Cpu).unwrap();
+    rewrite(folder.path(), |tensors| {
+        for (name, _) in tensors.iter_mut() {
+            *name = name.strip_prefix("transformer.").unwrap_or(name).to_owned();
+        }
+        tensors.push(("h.0.attn.bias".to_owned(), Tensor::ones([1, 1, 4, 4], (Kind::Float, Device::Cpu))));
+    });
+    let short = Decoder::load(folder.path(), Kind::Float, Device::Cpu).unwrap();
+    for ((name, one), (_, other)) in whole.parameters().into_iter().zip(short.parameters()) {
+        assert!(one.equal(other), "{name}");
+    }
+}
+
+#[test]
 fn a_tied_head_that_differs_from_the_embedding_is_told() {
     let folder = copied("llama-tied");
     rewrite(folder.path(), |tensors| {
