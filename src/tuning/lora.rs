@@ -90,6 +90,19 @@ fn preset_holds(preset: TargetPreset, part: Part) -> bool {
     }
 }
 
+/// Returns `modules` as PEFT takes them: words for several as the names of what they stand for in a layer.
+pub fn spelled(config: &Config, modules: &[String]) -> Vec<String> {
+    let projections = config.projections();
+    let of = |module: &String| -> Vec<String> {
+        if TargetPreset::named(module).is_none() {
+            return vec![module.clone()];
+        }
+        let targets = projections.iter().filter(|projection| is_target(projection, std::slice::from_ref(module)));
+        targets.map(|projection| projection.name.to_owned()).collect()
+    };
+    modules.iter().flat_map(of).collect()
+}
+
 /// Checks that every one of `modules` names a projection of a model.
 ///
 /// # Errors

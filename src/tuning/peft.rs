@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
-use super::lora::targets;
+use super::lora::{spelled, targets};
 use crate::experiment::settings::{BaseFormat, Lora};
 use crate::files;
 use crate::models::decoder::Decoder;
@@ -68,9 +68,10 @@ pub fn save(decoder: &mut Decoder, settings: &Lora, base: &str, folder: &Path) -
         "r": settings.rank,
         "lora_alpha": settings.alpha,
         "lora_dropout": settings.dropout,
-        "target_modules": settings.target_modules,
+        "target_modules": spelled(&decoder.config, &settings.target_modules),
         "bias": "none",
-        "fan_in_fan_out": false,
+        // What PEFT calls weights that are kept transposed.
+        "fan_in_fan_out": decoder.config.family.is_transposed,
         "inference_mode": true,
         "init_lora_weights": true,
         "use_rslora": false,
@@ -127,6 +128,11 @@ pub fn load(decoder: &mut Decoder, kind: Kind, folder: &Path) -> Result<Lora, Mo
     let path = folder.join(CONFIGURATION);
     let text = std::fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
     let value: Value = serde_json::from_str(&text).map_err(|source| ModelError::Json { path: path.clone(), source })?;
+    let mut value = value;
+    if decoder.config.family.is_transposed && value.get("fan_in_fan_out") == Some(&Value::Bool(true)) {
+        // So they are in this family, and are turned as they are read.
+        value["fan_in_fan_out"] = json!(false);
+    }
     let mut settings = read_settings(&value).map_err(|problem| ModelError::Config { path, problem })?;
     if let Some((base, double_quantisation)) = quantisation(folder)? {
         (settings.base, settings.double_quantisation) = (base, double_quantisation);

@@ -214,7 +214,12 @@ fn adapters_on_four_bits_learn_what_they_learn_on_the_numbers_that_these_stand_f
         peft::save(&mut trained, &settings, "base", folder.path()).unwrap();
         assert_eq!(peft::quantisation(folder.path()).unwrap(), Some((base, true)));
         let mut loaded = quantised(name, base);
-        assert_eq!(peft::load(&mut loaded, Kind::Float, folder.path()).unwrap(), settings);
+        // PEFT knows none of the words for several projections: their names are written.
+        let stored = peft::load(&mut loaded, Kind::Float, folder.path()).unwrap();
+        let mut spelled = lora::spelled(&loaded.config, &settings.target_modules);
+        assert_eq!(spelled.len(), loaded.config.projections().len());
+        spelled.sort();
+        assert_eq!(stored, Lora { target_modules: spelled, ..settings.clone() });
         assert!(loaded.hidden(&batch, Mode::Infer).allclose(&expected, 1e-5, 1e-6, false), "{name}");
         lora::merge(&mut loaded);
         assert!(!loaded.is_quantised());
