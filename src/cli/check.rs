@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Verdict;
 use super::output::Output;
-use super::study::StudyArgs;
+use super::study::{Opened, StudyArgs};
 
 /// Finds every mistake in an experiment file at once; reads data and runs nothing.
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ impl Check {
     /// # Errors
     /// A stdout that cannot be written to; faults are the result.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
+        let Some(Opened { checked, .. }) = self.study.open(output)? else { return Ok(Verdict::Bad) };
         let arms: Vec<&str> = checked.arms.iter().map(|arm| arm.name.as_str()).collect();
         let value = json!({
             "faults": [], "name": checked.name, "arms": arms,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Verdict;
 use super::jobs::JobsArgs;
 use super::output::{Output, columns};
-use super::study::{StoreArgs, StudyArgs, embedding_model};
+use super::study::{Opened, StoreArgs, StudyArgs, embedding_model};
 use crate::device::{self, Compute};
 use crate::experiment::Checked;
 use crate::experiment::settings::DeviceChoice;
@@ -136,7 +136,7 @@ impl PlanCommand {
     /// # Errors
     /// A store that cannot be read; see also [`start`] and [`on_this_machine`].
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
+        let Some(Opened { checked, read }) = self.study.open(output)? else { return Ok(Verdict::Bad) };
         for note in checked.objectives.iter().chain(&checked.notes) {
             output.say(&format!("note: {note}"));
         }
@@ -146,7 +146,14 @@ impl PlanCommand {
                 output.say(&format!("note: `compute.device` is `{asked}`; planned for {} all the same", machine.title));
             }
             let plan = on_another_machine(&checked, machine)?;
-            return show(&plan, &store, &Estimator::on(&checked, &plan, &store, machine)?, 1, Some(machine), output);
+            return show(
+                &plan,
+                &store,
+                &Estimator::on(&checked, &plan, &store, &read, machine)?,
+                1,
+                Some(machine),
+                output,
+            );
         }
         let compute = start(&checked)?;
         let plan = on_this_machine(&checked, compute)?;
@@ -159,7 +166,7 @@ impl PlanCommand {
                 output.say(&format!("note: {taken}; planned for this machine, `tutelage status` shows what is there"));
             }
         }
-        show(&plan, &store, &Estimator::new(&checked, &plan, &store, compute)?, jobs, None, output)
+        show(&plan, &store, &Estimator::new(&checked, &plan, &store, &read, compute)?, jobs, None, output)
     }
 }
 

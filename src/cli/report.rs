@@ -5,7 +5,7 @@ use clap::Args;
 use super::Verdict;
 use super::output::Output;
 use super::plan::as_computed;
-use super::study::{StoreArgs, StudyArgs, tell_waiting};
+use super::study::{Opened, StoreArgs, StudyArgs, tell_waiting};
 use crate::orchestrate::gather::report::{Written, report};
 
 /// Writes the report from what is done, also of an unfinished run; computes no stage.
@@ -34,7 +34,7 @@ impl ReportCommand {
     /// # Errors
     /// Outputs that cannot be read, a folder that cannot be written.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
+        let Some(Opened { checked, .. }) = self.study.open(output)? else { return Ok(Verdict::Bad) };
         let store = self.store.view(output);
         let plan = as_computed(&checked, &store, output)?;
         let written = report(&checked, &plan, &store, || tell_waiting(&plan.name, output))?;

@@ -10,7 +10,7 @@ use super::Verdict;
 use super::jobs::{Assistants, JobsArgs, stop_when_dismissed};
 use super::output::Output;
 use super::plan::{on_this_machine, start};
-use super::study::{StoreArgs, StudyArgs, tell_waiting};
+use super::study::{Opened, StoreArgs, StudyArgs, tell_waiting};
 use crate::device;
 use crate::experiment::Checked;
 use crate::experiment::load::quoted;
@@ -79,7 +79,7 @@ impl Run {
     /// A device or store that cannot be used, a report that cannot be written. Failed stages are
     /// told and make a bad verdict.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
+        let Some(Opened { checked, .. }) = self.study.open(output)? else { return Ok(Verdict::Bad) };
         // Before anything is written: a device that is not there leaves no store behind.
         let compute = start(&checked)?;
         let plan = on_this_machine(&checked, compute)?;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Verdict;
 use super::output::{Output, columns};
 use super::plan::as_computed;
-use super::study::{StoreArgs, StudyArgs};
+use super::study::{Opened, StoreArgs, StudyArgs};
 use crate::orchestrate::keep::event::{self, Event};
 use crate::orchestrate::keep::store::Store;
 use crate::orchestrate::kind::StageKind;
@@ -65,7 +65,7 @@ impl Status {
     /// # Errors
     /// A store that cannot be read.
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
-        let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
+        let Some(Opened { checked, .. }) = self.study.open(output)? else { return Ok(Verdict::Bad) };
         let store = self.store.view(output);
         let plan = as_computed(&checked, &store, output)?;
         let standings = standings(&plan, &store)?;

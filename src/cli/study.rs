@@ -9,7 +9,7 @@ use tutelage_metrics::metric::METRICS;
 
 use super::output::{Format, Output};
 use crate::data::template::response;
-use crate::data::{Example, ImportError, SplitError, Tokenizer, import, split};
+use crate::data::{Characters, DivideError, Divided, Example, ImportError, SplitError, Tokenizer};
 use crate::evaluate::locate::{self, LocateError};
 use crate::experiment::settings::{Data, Experiment, Kind, Model, TokenizerSource};
 use crate::experiment::{
@@ -33,6 +33,14 @@ pub struct StudyArgs {
     /// A relative path starts at the current folder (in a file: at that file's folder).
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// An experiment without faults, and what was learnt of its data on the way.
+pub struct Opened {
+    /// The experiment.
+    pub checked: Checked,
+    /// What its data sets of questions hold, by their settings: they need not be read again to estimate.
+    pub read: Vec<(Data, Characters)>,
 }
 
 /// Names a store.
@@ -60,9 +68,9 @@ impl StudyArgs {
     ///
     /// # Errors
     /// All faults at once.
-    pub fn check(&self) -> Result<Checked, Faults> {
+    pub fn check(&self) -> Result<Opened, Faults> {
         let mut loaded = load(&self.experiment, &self.set);
-        let train = train_split(&mut loaded);
+        let (train, read) = questions(&mut loaded);
         unreadable_models(&mut loaded);
         let told = uncomputed(&loaded);
         let experiment = loaded.experiment.clone();
@@ -91,7 +99,7 @@ impl StudyArgs {
         };
         let mut checked = check(loaded, &around)?;
         checked.notes.extend(told);
-        Ok(checked)
+        Ok(Opened { checked, read })
     }
 
     /// Reads the experiment; none if it has faults, which are told: underlined on stderr, as JSON
@@ -99,9 +107,9 @@ impl StudyArgs {
     ///
     /// # Errors
     /// A stdout that cannot be written to.
-    pub fn open(&self, output: &Output) -> anyhow::Result<Option<Checked>> {
+    pub fn open(&self, output: &Output) -> anyhow::Result<Option<Opened>> {
         let faults = match self.check() {
-            Ok(checked) => return Ok(Some(checked)),
+            Ok(opened) => return Ok(Some(opened)),
             Err(faults) => faults,
         };
         if output.format() == Format::Text {
@@ -162,47 +170,49 @@ fn default_embedding_model() -> Result<(), (String, String)> {
     })
 }
 
-/// Returns the training examples of the data set that questions are learned from, or adds what is wrong inside
-/// any data set of questions to the faults. What the settings alone show to be wrong is told by the check.
-fn train_split(loaded: &mut Loaded) -> Option<Vec<Example>> {
-    let experiment = loaded.experiment.clone()?;
+/// Reads the data sets of questions. Returns the training examples of the one that questions are learned from,
+/// and what each of them holds; adds what is wrong inside any of them to the faults. What the settings alone show
+/// to be wrong is told by the check.
+fn questions(loaded: &mut Loaded) -> (Option<Vec<Example>>, Vec<(Data, Characters)>) {
+    let Some(experiment) = loaded.experiment.clone() else { return (None, Vec::new()) };
     let lessons = loaded.design.courses().flat_map(Course::all).flat_map(|course| &course.lessons);
     let learned: BTreeSet<String> =
         lessons.filter(|lesson| lesson.kind != LessonKind::Pretrain).map(|lesson| lesson.data.clone()).collect();
-    let mut found = None;
+    let (mut found, mut read) = (None, Vec::new());
     for (name, data) in &experiment.data {
-        let train = divided(name, data, loaded);
+        let Some(divided) = divided(name, data, loaded) else { continue };
+        read.push((data.clone(), divided.characters(&divided.texts(), data.closed_book)));
         // Of several, none stands for all.
         if experiment.data.len() == 1 || learned.len() == 1 && learned.contains(name) {
-            found = train;
+            found = Some(divided.splits.train);
         }
     }
-    found
+    (found, read)
 }
 
-/// Imports and divides a data set of questions, and returns what models learn from.
-fn divided(name: &str, data: &Data, loaded: &mut Loaded) -> Option<Vec<Example>> {
+/// Imports and divides a data set of questions.
+fn divided(name: &str, data: &Data, loaded: &mut Loaded) -> Option<Divided> {
     let at = KeyPath::from("data").key(name);
     // Texts have no questions, and may be too many to be read for a check.
     let is_text = data.importer.kind() == Kind::Text;
     if is_text || data.path.as_ref().is_some_and(|path| !path.is_file()) || !loaded.faults.is_sound(&at) {
         return None;
     }
-    let divided = match import(data, Path::new("")) {
-        Ok(imported) => match split(&imported.examples, &data.split, data.limit) {
-            Ok(splits) => return Some(splits.train),
-            Err(SplitError::Shares(..) | SplitError::NotGiven(_)) => return None,
-            Err(_) if data.limit == Some(0) => return None,
-            Err(error) => (at.key("split"), error.to_string(), error.hint()),
-        },
-        Err(ImportError::NoPath { .. } | ImportError::Embedded { .. }) => return None,
-        Err(error) => {
-            let hint = error.hint();
-            (at.key("path"), in_full(error), hint)
-        }
+    let error = match Divided::read(data, Path::new("")) {
+        Ok(divided) => return Some(divided),
+        Err(error) => error,
     };
-    let (path, message, hint) = divided;
-    loaded.faults.at(path, message, hint);
+    let path = match &error {
+        DivideError::Split(SplitError::Shares(..) | SplitError::NotGiven(_)) => return None,
+        DivideError::Split(_) if data.limit == Some(0) => return None,
+        DivideError::Split(_) => at.key("split"),
+        DivideError::Import(error) => match **error {
+            ImportError::NoPath { .. } | ImportError::Embedded { .. } => return None,
+            _ => at.key("path"),
+        },
+    };
+    let hint = error.hint();
+    loaded.faults.at(path, in_full(error), hint);
     None
 }
 

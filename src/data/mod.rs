@@ -2,14 +2,17 @@
 //! tokenizers and token sequences.
 //!
 //! The way of an example or a text: `import` reads it, `split` assigns it (`overlap` tells what is asked twice),
-//! `window` cuts its passage, by the words of the question where `retrieve` finds them, `template`
-//! words its prompt, `encode` turns it into tokens, `order` places it in a batch, `sample` draws those
+//! `window` cuts its passage, by the words of the question where `retrieve` finds them (`divided` does all
+//! three), `template`
+//! words its prompt, `encode` turns it into tokens, `encoded` keeps them, `order` places it in a batch, `sample` draws those
 //! that are answered; `facts` words what a reader must know of all this. `corpus` and `tokenizer` serve
 //! models trained from scratch; `json` and `names` serve whatever reads rows of people. Knows nothing of
 //! tensors, models or stores.
 
 pub mod corpus;
+pub mod divided;
 pub mod encode;
+pub mod encoded;
 pub mod example;
 pub mod facts;
 pub mod glossary;
@@ -28,9 +31,10 @@ pub mod tokenizer;
 pub mod tokens;
 pub mod window;
 
+pub use divided::{Characters, DivideError, Divided};
 pub use encode::{Encoded, Sequence};
 pub use example::{Document, Example, Role, SplitName, Turn};
-pub use import::{ImportError, Imported, Texts, import, is_text, text_bytes, texts};
+pub use import::{ImportError, Imported, Texts, embedded, import, is_text, text_bytes, texts};
 pub use sample::sample;
 pub use split::{Assigned, SplitError, Splits, split, split_texts};
 pub use tokenizer::{Tokenizer, TokenizerError};

@@ -26,7 +26,7 @@ fn study(edits: &[(&str, &str)]) -> TempDir {
 
 /// Checks `study.toml` as the commands do.
 fn checked(folder: &Path) -> Result<Checked, Faults> {
-    StudyArgs { experiment: folder.join("study.toml"), set: Vec::new() }.check()
+    StudyArgs { experiment: folder.join("study.toml"), set: Vec::new() }.check().map(|opened| opened.checked)
 }
 
 fn faults(folder: &Path) -> String {

@@ -15,7 +15,8 @@ use super::example::{Example, SplitName};
 use super::import::{ImportError, Imported};
 use crate::experiment::settings::Data;
 
-const SOURCE: &str = include_str!("glossary.toml");
+/// The file it is written in.
+pub(in crate::data) const SOURCE: &str = include_str!("glossary.toml");
 
 /// Distance between the wordings held out for dev and for test, in wordings.
 const TEST_OFFSET: usize = 3;

@@ -3,4 +3,4 @@
 use super::Read;
 use crate::data::glossary;
 
-pub(super) const READ: Read = Read::Embedded(glossary::import);
+pub(super) const READ: Read = Read::Embedded { source: glossary::SOURCE, read: glossary::import };

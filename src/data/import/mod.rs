@@ -63,7 +63,11 @@ enum Read {
     /// Rows of a file.
     File(fn(&Source, &mut Rows<'_>) -> Result<(), ImportError>),
     /// What this program has.
-    Embedded(fn(&Data) -> Result<Imported, ImportError>),
+    Embedded {
+        /// The source, whose checksum tells versions of the data from each other.
+        source: &'static str,
+        read: fn(&Data) -> Result<Imported, ImportError>,
+    },
     /// Texts of a file or a folder.
     Texts(fn(&Data, &Path) -> Result<Texts, ImportError>),
 }
@@ -86,8 +90,8 @@ importers!(readers);
 pub fn import(data: &Data, base: &Path) -> Result<Imported, ImportError> {
     let importer = data.importer.name();
     match (reader(data.importer), &data.path) {
-        (Read::Embedded(import), None) => import(data),
-        (Read::Embedded(_), Some(path)) => Err(ImportError::Embedded { path: path.clone() }),
+        (Read::Embedded { read, .. }, None) => read(data),
+        (Read::Embedded { .. }, Some(path)) => Err(ImportError::Embedded { path: path.clone() }),
         (_, None) => Err(ImportError::NoPath { importer }),
         (Read::File(read), Some(path)) => {
             let password = (data.importer == Importer::Teleqna).then(|| teleqna::password(data));
@@ -97,6 +101,16 @@ pub fn import(data: &Data, base: &Path) -> Result<Imported, ImportError> {
             rows.finish(source)
         }
         (Read::Texts(_), Some(_)) => Err(ImportError::NoQuestions { importer }),
+    }
+}
+
+/// Returns the BLAKE3 hash, in hexadecimal, of the source of data that this program has; none for what is read
+/// from a file.
+#[must_use]
+pub fn embedded(importer: Importer) -> Option<String> {
+    match reader(importer) {
+        Read::Embedded { source, .. } => Some(blake3::hash(source.as_bytes()).to_hex().to_string()),
+        Read::File(_) | Read::Texts(_) => None,
     }
 }
 

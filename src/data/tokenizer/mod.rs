@@ -352,6 +352,15 @@ impl Tokenizer {
         hasher.finalize().to_hex().to_string()
     }
 
+    /// Returns a BLAKE3 hash, in hexadecimal, of everything that says which tokens a text has, and of the end.
+    pub fn identity(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let written = serde_json::to_writer(&mut hasher, &self.inner);
+        written.expect("a tokenizer that was read from JSON can be written as JSON");
+        hasher.update(&self.eos.to_le_bytes());
+        hasher.finalize().to_hex().to_string()
+    }
+
     /// Returns a BLAKE3 hash, in hexadecimal, of the map from tokens to ids, the normaliser and
     /// the pre-tokeniser. Padding, truncation and post-processing do not count: nothing here
     /// applies them.

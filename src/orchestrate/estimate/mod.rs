@@ -24,9 +24,9 @@ use tutelage_metrics::energy::{Account, Joules};
 
 use self::machines::{CONTEXT_BYTES, Machine};
 pub use self::needs::{Estimate, Misfit, Needs};
-use crate::data::Tokenizer;
+use crate::data::{Characters, Tokenizer};
 use crate::device::{self, Compute};
-use crate::experiment::settings::{Experiment, Scratch, TokenizerSource};
+use crate::experiment::settings::{Data, Experiment, Scratch, TokenizerSource};
 use crate::experiment::{Checked, Key};
 use crate::models::config::Config;
 use crate::models::product;
@@ -89,13 +89,19 @@ enum Speed {
 
 impl<'a> Estimator<'a> {
     /// Reads the sizes of data and models, measures this device shortly, and looks for finished
-    /// stages to learn from.
+    /// stages to learn from. Data that are `known` are not read again.
     ///
     /// # Errors
     /// A store that cannot be read.
-    pub fn new(checked: &'a Checked, plan: &'a Plan, store: &Store, compute: Compute) -> anyhow::Result<Self> {
+    pub fn new(
+        checked: &'a Checked,
+        plan: &'a Plan,
+        store: &Store,
+        known: &[(Data, Characters)],
+        compute: Compute,
+    ) -> anyhow::Result<Self> {
         let speed = Speed::Here { stages: BTreeMap::new(), product: product::speed(compute) };
-        let mut estimator = Self::of(checked, plan, store, compute, speed)?;
+        let mut estimator = Self::of(checked, plan, store, known, compute, speed)?;
         estimator.learn(store)?;
         Ok(estimator)
     }
@@ -105,15 +111,28 @@ impl<'a> Estimator<'a> {
     ///
     /// # Errors
     /// A store that cannot be read.
-    pub fn on(checked: &'a Checked, plan: &'a Plan, store: &Store, machine: &'static Machine) -> anyhow::Result<Self> {
+    pub fn on(
+        checked: &'a Checked,
+        plan: &'a Plan,
+        store: &Store,
+        known: &[(Data, Characters)],
+        machine: &'static Machine,
+    ) -> anyhow::Result<Self> {
         let compute = machine.compute(&checked.experiment.compute);
-        let mut estimator = Self::of(checked, plan, store, compute, Speed::On(machine))?;
+        let mut estimator = Self::of(checked, plan, store, known, compute, Speed::On(machine))?;
         estimator.basis.extend(machine.basis(compute.precision));
         estimator.watts = Some(machine.drawn());
         Ok(estimator)
     }
 
-    fn of(checked: &'a Checked, plan: &'a Plan, store: &Store, compute: Compute, speed: Speed) -> anyhow::Result<Self> {
+    fn of(
+        checked: &'a Checked,
+        plan: &'a Plan,
+        store: &Store,
+        known: &[(Data, Characters)],
+        compute: Compute,
+        speed: Speed,
+    ) -> anyhow::Result<Self> {
         let experiment = &checked.experiment;
         let program = program_bytes(compute) / 1e9;
         let own = if compute.device.is_cuda() { "CUDA and its libraries (assumed)" } else { "the program itself" };
@@ -130,10 +149,13 @@ impl<'a> Estimator<'a> {
             let Job::Data(job) = &stage.job else { continue };
             let folder = stage.folder(store);
             let prepared = match folder.state(Depth::Sizes)? == State::Done {
-                true => sizes::of_prepared(&read_summary(&folder.output())?, longest),
+                true => read_summary(&folder.output())?.characters(),
                 false => None,
             };
-            if let Some(found) = prepared.or_else(|| sizes::of(&job.data, longest)) {
+            let seen = || known.iter().find(|(data, _)| *data == job.data).map(|(_, characters)| *characters);
+            let characters = prepared.or_else(seen);
+            let told = characters.map(|characters| sizes::of_characters(&characters, longest));
+            if let Some(found) = told.or_else(|| sizes::of(&job.data, longest)) {
                 sizes.insert(stage.key.clone(), found);
             }
         }

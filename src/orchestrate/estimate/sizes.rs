@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use crate::data::sizes::Sizes as Characters;
-use crate::data::{SplitName, corpus, import, split, text_bytes, window};
+use crate::data::sizes::Sizes as SplitCharacters;
+use crate::data::{Characters, Divided, SplitName, text_bytes};
 use crate::experiment::settings::{Data, Kind};
 use crate::orchestrate::stages::cost::{CHARACTERS_PER_TOKEN, Sizes, Split};
-use crate::orchestrate::stages::data::Summary;
 
 /// Characters of a text that was not read yet: an assumption, of the order of a section or a web page. It says
 /// how many texts there are, not how many tokens.
@@ -18,23 +17,14 @@ pub(super) fn of(data: &Data, longest: f64) -> Option<Sizes> {
     if data.importer.kind() == Kind::Text {
         return of_files(data);
     }
-    let imported = import(data, Path::new("")).ok()?;
-    let mut splits = split(&imported.examples, &data.split, data.limit).ok()?;
-    window::cut(&mut splits, &imported, data);
-    let sizes = |examples| split_of(&Characters::of(examples, data.closed_book), longest);
-    let corpus = corpus::texts(&splits.train, &imported.passages);
-    Some(Sizes {
-        corpus: corpus.iter().map(|text| text.len() as f64 / CHARACTERS_PER_TOKEN).sum(),
-        train: sizes(&splits.train),
-        dev: sizes(&splits.dev),
-        test: sizes(&splits.test),
-    })
+    let divided = Divided::read(data, Path::new("")).ok()?;
+    Some(of_characters(&divided.characters(&divided.texts(), data.closed_book), longest))
 }
 
-/// Counts the tokens of a prepared data set; none if an older version prepared it.
-pub(super) fn of_prepared(summary: &Summary, longest: f64) -> Option<Sizes> {
-    let [train, dev, test] = summary.sizes?.map(|sizes| split_of(&sizes, longest));
-    Some(Sizes { corpus: summary.texts? as f64 / CHARACTERS_PER_TOKEN, train, dev, test })
+/// Counts the tokens of a data set whose characters are known.
+pub(super) fn of_characters(characters: &Characters, longest: f64) -> Sizes {
+    let [train, dev, test] = characters.splits.map(|sizes| split_of(&sizes, longest));
+    Sizes { corpus: characters.texts as f64 / CHARACTERS_PER_TOKEN, train, dev, test }
 }
 
 /// Takes the files of texts for their characters, and divides them by the shares that are asked for.
@@ -54,7 +44,7 @@ fn of_files(data: &Data) -> Option<Sizes> {
     Some(Sizes { corpus: train.whole, train, dev: of_part(SplitName::Dev), test: of_part(SplitName::Test) })
 }
 
-fn split_of(characters: &Characters, longest: f64) -> Split {
+fn split_of(characters: &SplitCharacters, longest: f64) -> Split {
     let tokens = |count: u64| count as f64 / CHARACTERS_PER_TOKEN;
     let examples = characters.examples as f64;
     let most = examples * longest;

@@ -11,7 +11,7 @@ use crate::orchestrate::stages::memory::{Engine, MicroBatch};
 fn training_costs_six_operations_per_parameter_and_token() {
     let (folder, checked, plan) = (tempfile::tempdir().unwrap(), checked(|_| ()), planned(|_| ()));
     let store = Store::open(folder.path()).unwrap();
-    let estimator = Estimator::new(&checked, &plan, &store, Compute::reference()).unwrap();
+    let estimator = Estimator::new(&checked, &plan, &store, &[], Compute::reference()).unwrap();
     let find = |title: &str| plan.stages.iter().find(|stage| stage.title() == title).unwrap();
     let pretrain = find("pretrain big");
     // Tied embedding 300 x 16; attention 4 x 16 x 16; feed-forward 3 x 16 x 32; norms 3 x 16.
@@ -44,7 +44,7 @@ fn training_costs_six_operations_per_parameter_and_token() {
 fn the_best_weights_are_held_where_dev_is_measured() {
     let (folder, checked, plan) = (tempfile::tempdir().unwrap(), checked(|_| ()), planned(|_| ()));
     let store = Store::open(folder.path()).unwrap();
-    let estimator = Estimator::new(&checked, &plan, &store, Compute::reference()).unwrap();
+    let estimator = Estimator::new(&checked, &plan, &store, &[], Compute::reference()).unwrap();
     let find = |title: &str| plan.stages.iter().find(|stage| stage.title() == title).unwrap();
     let stages = ["pretrain small", "sft small seed 10"].map(find);
     let [pretrained, tuned] = stages.map(|stage| estimator.stage(stage));
@@ -68,14 +68,14 @@ fn adapters_are_counted_and_need_the_weights_in_the_format_of_the_products() {
     let sft = plan.stages.iter().find(|stage| stage.title() == "sft small seed 10").unwrap();
     let held = |precision| {
         let compute = Compute { precision, ..Compute::reference() };
-        Estimator::new(&checked, &plan, &store, compute).unwrap().cost(sft).held.unwrap()
+        Estimator::new(&checked, &plan, &store, &[], compute).unwrap().cost(sft).held.unwrap()
     };
     let parameters = 300.0 * 8.0 + 4.0 * 64.0 + 3.0 * 128.0 + 24.0;
     // Rank 8, queries and values 8 to 8; masters, moments, gradients (with a copy in bf16) and the best.
     let adapters = 2.0 * 8.0 * 16.0;
     assert_eq!(held(Precision::F32), 4.0 * parameters + 20.0 * adapters);
     assert_eq!(held(Precision::Bf16), 2.0 * parameters + 20.0 * adapters);
-    let estimator = Estimator::new(&checked, &plan, &store, Compute::reference()).unwrap();
+    let estimator = Estimator::new(&checked, &plan, &store, &[], Compute::reference()).unwrap();
     assert_eq!(estimator.stage(sft).kept_bytes, Some(4 * adapters as u64));
 }
 
@@ -87,7 +87,7 @@ fn answers_are_decoded_in_tiles_and_references_answer_dev_too() {
     };
     let (folder, checked, plan) = (tempfile::tempdir().unwrap(), checked(edit), planned(edit));
     let store = Store::open(folder.path()).unwrap();
-    let estimator = Estimator::new(&checked, &plan, &store, Compute::reference()).unwrap();
+    let estimator = Estimator::new(&checked, &plan, &store, &[], Compute::reference()).unwrap();
     let stage = |title: &str| plan.stages.iter().find(|stage| stage.title() == title).unwrap();
     let Sizes { dev, test, .. } = estimator.sizes(stage("generate none/kd seed 10")).unwrap();
     let parameters = 300.0 * 8.0 + 4.0 * 64.0 + 3.0 * 128.0 + 24.0;
@@ -124,7 +124,7 @@ fn answers_are_decoded_in_tiles_and_references_answer_dev_too() {
 fn another_machine_is_planned_from_its_data_sheet() {
     let (checked, plan) = (checked(|_| ()), planned(|_| ()));
     let h100 = Machine::named("h100").unwrap();
-    let estimator = Estimator::on(&checked, &plan, &Store::view(Path::new("nowhere")), h100).unwrap();
+    let estimator = Estimator::on(&checked, &plan, &Store::view(Path::new("nowhere")), &[], h100).unwrap();
     let find = |title: &str| plan.stages.iter().find(|stage| stage.title() == title).unwrap();
     let pretrain = find("pretrain big");
     let (estimate, cost) = (estimator.stage(pretrain), estimator.cost(pretrain));
@@ -160,7 +160,7 @@ fn what_does_not_fit_is_told_with_a_remedy() {
     let misfit = |size| {
         let (checked, plan) = (checked(edit(size)), planned(edit(size)));
         let stage = plan.stages.iter().find(|stage| stage.title() == "pretrain big").unwrap();
-        Estimator::on(&checked, &plan, &Store::view(Path::new("nowhere")), Machine::named("rtx-4090").unwrap())
+        Estimator::on(&checked, &plan, &Store::view(Path::new("nowhere")), &[], Machine::named("rtx-4090").unwrap())
             .unwrap()
             .misfit(stage)
     };

@@ -1,9 +1,10 @@
 //! The folder that holds everything a run leaves behind.
 //!
 //! `stages/<kind>/<key>/` belongs to one stage, whichever experiments use it;
-//! `experiments/<name>/` holds plan, records and report of one experiment. A stage folder is
-//! written by whoever holds its lock, and is complete once the list of its files (`done`) exists
-//! and holds.
+//! `experiments/<name>/` holds plan, records and report of one experiment; `encoded/` holds sequences
+//! that stages would otherwise encode again, each file whole and known by its content: it can be removed.
+//! A stage folder is written by whoever holds its lock, and is complete once the list of its files (`done`)
+//! exists and holds.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -138,6 +139,14 @@ impl StageFolder {
     #[must_use]
     pub fn checkpoint(&self) -> PathBuf {
         self.root.join(CHECKPOINT)
+    }
+
+    /// Returns the path in the store of sequences that stages share, by their name.
+    #[must_use]
+    pub fn encoded(&self, name: &str) -> PathBuf {
+        // `stages/<kind>/<key>` lies three folders below the store.
+        let store = self.root.ancestors().nth(3).unwrap_or(&self.root);
+        store.join("encoded").join(name)
     }
 
     /// Returns the path of the resolved stage.

@@ -22,7 +22,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use self::stage::{Input, Source, Stage};
-use crate::data::import;
+use crate::data::embedded;
 use crate::device::Precision;
 use crate::experiment::settings::{Data, Experiment, Model, Retrain, TokenizerSource};
 use crate::experiment::{Checked, Course, Key, Need, Part, Reference, identity, meant};
@@ -92,7 +92,6 @@ pub fn plan(checked: &Checked, site: &Site) -> anyhow::Result<Plan> {
         stages: Vec::new(),
         known: BTreeSet::new(),
         sources: BTreeMap::new(),
-        embedded: None,
     };
     // Every arm waits for its student: where several stages run at a time it must not come last.
     for reference in checked.references.iter().filter(|reference| reference.part == Part::Student) {
@@ -161,8 +160,6 @@ struct Planning<'a> {
     known: BTreeSet<Key>,
     /// External inputs, so that each is hashed once.
     sources: BTreeMap<String, Source>,
-    /// Checksum of the embedded data, likewise.
-    embedded: Option<String>,
 }
 
 impl Planning<'_> {
@@ -207,17 +204,11 @@ impl Planning<'_> {
     /// Plans the import of a data set, and returns its settings, too.
     fn data(&mut self, settings: &Experiment, name: &str) -> anyhow::Result<(Data, Source)> {
         let data = settings.data.get(name).with_context(|| format!("no data set is named `{name}`"))?;
-        let (mut inputs, mut embedded) = (Vec::new(), None);
-        match &data.path {
-            Some(path) => inputs.push(input("source", self.source(path)?)),
-            None => {
-                if self.embedded.is_none() {
-                    self.embedded = Some(import(data, Path::new(""))?.checksum);
-                }
-                embedded.clone_from(&self.embedded);
-            }
-        }
-        let job = DataJob { data: data.clone(), embedded };
+        let inputs = match &data.path {
+            Some(path) => vec![input("source", self.source(path)?)],
+            None => Vec::new(),
+        };
+        let job = DataJob { data: data.clone(), embedded: embedded(data.importer) };
         let source = self.add(name, job, inputs, None)?;
         Ok((data.clone(), source))
     }

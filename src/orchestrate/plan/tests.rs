@@ -223,7 +223,7 @@ fn embedded_data_are_known_by_their_content_and_by_how_their_corpus_is_laid_out(
     let data = |plan: &Plan| plan.stages.iter().find(|stage| stage.label == "glossary").unwrap().clone();
     let plan = planned(|_| ());
     let Job::Data(job) = data(&plan).job else { panic!("data are prepared by a data job") };
-    assert_eq!(job.embedded, Some(import(&job.data, Path::new("")).unwrap().checksum));
+    assert_eq!(job.embedded, Some(crate::data::import(&job.data, Path::new("")).unwrap().checksum));
     let closed = planned(|experiment| experiment.data.values_mut().for_each(|data| data.closed_book = true));
     assert_ne!(data(&closed).key, data(&plan).key);
 }

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::around::Surroundings;
 use super::cost::{Cost, Scene};
 use super::stop::Stopped;
-use super::{Text, Work, data, model};
+use super::{Text, Work, model};
 
 use crate::data::SplitName;
-use crate::data::encode::{Limits, encode_all};
+use crate::data::encode::Limits;
 use crate::device::{self, Precision};
 use crate::distill::capture::{CaptureError, Outcome, Progress, Sequence, capture};
 use crate::files;
@@ -89,12 +89,11 @@ impl Work for CaptureJob {
 ///
 /// # Errors
 /// When the teacher or the data cannot be read, or the disk cannot hold the signal.
-fn run(job: &CaptureJob, around: Surroundings<'_>) -> anyhow::Result<()> {
+fn run(job: &CaptureJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
     let device = around.compute.device;
     let (decoder, tokenizer) = model::load(around.inputs, "teacher", "teacher-adapter", job.precision.kind(), device)?;
-    let examples = data::read_split(around.inputs.get("data")?, SplitName::Train)?;
     let limits = Limits { max_length: job.max_length, max_prompt: job.max_prompt };
-    let (encoded, _) = encode_all(&tokenizer, &examples, job.closed_book, limits);
+    let encoded = around.sequences(&tokenizer, "data", SplitName::Train, limits, job.closed_book)?;
     let sequences: Vec<Sequence<'_>> = encoded.iter().map(Into::into).collect();
     let saved = around.folder.checkpoint().join("capture");
     if saved.exists() {
@@ -157,6 +156,7 @@ mod tests {
     use crate::orchestrate::kind::StageKind;
     use crate::orchestrate::plan::stage::{Input, Source, Stage};
     use crate::orchestrate::stages::Job;
+    use crate::orchestrate::stages::data::split_file;
     use crate::orchestrate::stages::rows;
     use crate::orchestrate::stages::small;
     use crate::orchestrate::stages::stop::StopFlag;
@@ -167,7 +167,7 @@ mod tests {
         for folder in [&data, &teacher] {
             std::fs::create_dir(folder).unwrap();
         }
-        rows::write(&data::split_file(&data, SplitName::Train), &small::examples(12)).unwrap();
+        rows::write(&split_file(&data, SplitName::Train), &small::examples(12)).unwrap();
         let tokenizer = small::tokenizer();
         tokenizer.save(&teacher).unwrap();
         small::decoder(&tokenizer).save(&teacher).unwrap();

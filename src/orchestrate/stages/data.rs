@@ -12,9 +12,9 @@ use super::cost::{CHARACTERS_PER_TOKEN, Cost, Scene};
 use super::{Work, rows, with_hint};
 use crate::data::facts::{Values, facts, facts_of_texts};
 use crate::data::overlap::{Overlap, overlaps};
-use crate::data::sizes::{self, Sizes};
+use crate::data::sizes::Sizes;
 use crate::data::{
-    Document, Example, ImportError, SplitName, corpus, import, split, split_texts, texts as import_texts, window,
+    Characters, Divided, Document, Example, ImportError, SplitName, corpus, split_texts, texts as import_texts,
 };
 use crate::experiment::settings::{Data, Kind};
 use crate::files;
@@ -98,6 +98,14 @@ pub struct Summary {
     pub checksum: String,
 }
 
+impl Summary {
+    /// Returns what the data set holds; none if an older version prepared it.
+    #[must_use]
+    pub fn characters(&self) -> Option<Characters> {
+        Some(Characters { splits: self.sizes?, texts: self.texts? })
+    }
+}
+
 /// Returns the file of a split in a prepared data set.
 #[must_use]
 pub fn split_file(data: &Path, split: SplitName) -> std::path::PathBuf {
@@ -162,7 +170,7 @@ pub fn read_summary(data: &Path) -> anyhow::Result<Summary> {
 /// Imports and divides a data set.
 ///
 /// # Errors
-/// See [`import()`], [`split()`] and their like for texts; a file that cannot be written.
+/// See [`Divided::read`] and its like for texts; a file that cannot be written.
 pub fn prepare(data: &Data, output: &Path) -> anyhow::Result<()> {
     let summary = match data.importer.kind() {
         Kind::Text => prepare_texts(data, output)?,
@@ -172,12 +180,11 @@ pub fn prepare(data: &Data, output: &Path) -> anyhow::Result<()> {
 }
 
 fn prepare_questions(data: &Data, output: &Path) -> anyhow::Result<Summary> {
-    let imported = import(data, Path::new("")).map_err(|error| with_hint(error.hint(), error))?;
-    let mut splits =
-        split(&imported.examples, &data.split, data.limit).map_err(|error| with_hint(error.hint(), error))?;
-    let windows = window::cut(&mut splits, &imported, data);
+    let divided = Divided::read(data, Path::new("")).map_err(|error| with_hint(error.hint(), error))?;
+    let texts = divided.texts();
+    let characters = divided.characters(&texts, data.closed_book);
+    let Divided { imported, splits, windows } = divided;
     let overlaps = overlaps(&splits);
-    let texts = corpus::texts(&splits.train, &imported.passages);
     rows::write(&output.join(CORPUS), &texts)?;
     rows::write(&output.join(WORDINGS), &corpus::wordings(&splits.train, &imported.passages))?;
     let parts = [(SplitName::Train, &splits.train), (SplitName::Dev, &splits.dev), (SplitName::Test, &splits.test)];
@@ -187,8 +194,8 @@ fn prepare_questions(data: &Data, output: &Path) -> anyhow::Result<Summary> {
     Ok(Summary {
         kind: data.importer.kind(),
         examples: parts.map(|(_, examples)| examples.len() as u64),
-        sizes: Some(parts.map(|(_, examples)| Sizes::of(examples, data.closed_book))),
-        texts: Some(texts.iter().map(|text| sizes::characters(text)).sum()),
+        sizes: Some(characters.splits),
+        texts: Some(characters.texts),
         unit: imported.unit.to_owned(),
         facts: facts(data, &imported, &splits, windows, &overlaps, texts.len()),
         overlaps,

@@ -135,8 +135,9 @@ fn distil(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result<()> 
     let vocabularies =
         if tokenizer.same_vocabulary(&teacher_tokenizer) { Vocabularies::Same } else { Vocabularies::Different };
 
-    let mine = around.sequences(&tokenizer, "data", SplitName::Train, &job.training, job.closed_book)?;
-    let theirs = around.sequences(&teacher_tokenizer, "data", SplitName::Train, &job.training, job.closed_book)?;
+    let limits = training::limits(&job.training);
+    let mine = around.sequences(&tokenizer, "data", SplitName::Train, limits, job.closed_book)?;
+    let theirs = around.sequences(&teacher_tokenizer, "data", SplitName::Train, limits, job.closed_book)?;
     // Examples are told apart by their place alone: the capture must be of these very sequences.
     let read: Vec<capture::Sequence<'_>> = theirs.iter().map(Into::into).collect();
     if capture.vocabulary() != teacher_tokenizer.fingerprint() || !capture.is_of(&read) {
@@ -152,7 +153,7 @@ fn distil(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result<()> 
         Vocabularies::Different => capture,
     };
     let (train, captured) = in_both(mine, &theirs);
-    let dev = around.sequences(&tokenizer, "data", SplitName::Dev, &job.training, job.closed_book)?;
+    let dev = around.sequences(&tokenizer, "data", SplitName::Dev, limits, job.closed_book)?;
 
     around.tell_of_dev(!dev.is_empty(), &job.training);
     let widths = Widths { student: decoder.config.hidden_size, teacher: capture.width() };
@@ -291,7 +292,7 @@ mod tests {
         /// Captures the teacher and distils one step; returns what the latter told.
         fn distil(&self, algorithm: Algorithm) -> anyhow::Result<Vec<Event>> {
             self.run(&["data", "teacher"], "capture", |around| small::capture_job(4).run(around))?;
-            let training = Training { batch: 4, max_length: 32, ..Training::default() };
+            let training = Training { batch: 4, max_length: 64, ..Training::default() };
             let job = DistillJob {
                 algorithm,
                 tuning: Tuning::Full {},

@@ -26,6 +26,7 @@ pub mod memory;
 pub mod merge;
 pub mod model;
 pub mod pretrain;
+pub mod questions;
 pub mod read;
 pub mod replay;
 pub mod rows;

@@ -132,15 +132,16 @@ fn sft(job: &SftJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
     if job.stack {
         lora::stack(&mut decoder);
     }
-    let mut train = around.sequences(&tokenizer, "data", job.split, &job.training, job.closed_book)?;
+    let limits = training::limits(&job.training);
+    let mut train = around.sequences(&tokenizer, "data", job.split, limits, job.closed_book)?;
     let own = train.len();
     for (place, other) in job.replay.iter().enumerate() {
         let others =
-            around.sequences(&tokenizer, &replay::input(place), SplitName::Train, &job.training, other.closed_book)?;
+            around.sequences(&tokenizer, &replay::input(place), SplitName::Train, limits, other.closed_book)?;
         let mixed = job.shares().draw(place, own, others.len(), job.seed, around.events)?;
         train.extend(mixed.into_iter().map(|example| others[example].clone()));
     }
-    let dev = around.sequences(&tokenizer, "data", SplitName::Dev, &job.training, job.closed_book)?;
+    let dev = around.sequences(&tokenizer, "data", SplitName::Dev, limits, job.closed_book)?;
     let student = Student::new(decoder, &job.tuning, job.training.weight_decay, compute, Seed(job.seed))
         .recomputing(job.training.gradient_checkpointing);
     around.tell_of_dev(!dev.is_empty(), &job.training);

@@ -48,5 +48,5 @@ pub(super) fn decoder(tokenizer: &Tokenizer) -> Decoder {
 
 /// A job that captures passes of `batch` sequences of such questions.
 pub(super) fn capture_job(batch: usize) -> CaptureJob {
-    CaptureJob { max_length: 32, max_prompt: None, closed_book: true, precision: Precision::F32, threads: None, batch }
+    CaptureJob { max_length: 64, max_prompt: None, closed_book: true, precision: Precision::F32, threads: None, batch }
 }

@@ -1,11 +1,9 @@
-//! What the stages that train have in common: encoding a split, the loop with its events, keeping the
-//! result, and telling the settings.
+//! What the stages that train have in common: the loop with its events, keeping the result, and telling the settings.
 
 use super::around::Surroundings;
-use super::data as prepared;
 use super::stop::Stopped;
-use crate::data::encode::{Limits, Misfits, Sequence, encode_all};
-use crate::data::{Example, SplitName, Tokenizer};
+use crate::data::Tokenizer;
+use crate::data::encode::Limits;
 use crate::device::{self, Precision, Seed};
 use crate::experiment::settings::{BaseFormat, Lora, Schedule, Training, Tuning, Validate};
 use crate::orchestrate::keep::event::{Event, Step};
@@ -29,33 +27,12 @@ pub(super) fn reset(training: &mut Training) {
     training.checkpoint_minutes = 0.0;
 }
 
-impl Surroundings<'_> {
-    /// Encodes a split of the data set in input `data`, and notes what did not fit.
-    pub(super) fn sequences(
-        &mut self,
-        tokenizer: &Tokenizer,
-        data: &str,
-        split: SplitName,
-        training: &Training,
-        closed_book: bool,
-    ) -> anyhow::Result<Vec<Sequence>> {
-        let examples: Vec<Example> = prepared::read_split(self.inputs.get(data)?, split)?;
-        let limits = Limits { max_length: training.max_length, max_prompt: training.max_prompt };
-        let (sequences, Misfits { clipped_prompts, rejected_responses }) =
-            encode_all(tokenizer, &examples, closed_book, limits);
-        for (count, what) in [
-            (clipped_prompts, "prompts lost their left end"),
-            (rejected_responses, "examples were left out because their response is too long"),
-        ] {
-            if count > 0 {
-                let text =
-                    format!("{split}: {count} of {} {what} (`max-length` {})", examples.len(), limits.max_length);
-                (self.events)(Event::Note { text });
-            }
-        }
-        Ok(sequences)
-    }
+/// Returns how long the sequences are that it reads.
+pub(super) fn limits(training: &Training) -> Limits {
+    Limits { max_length: training.max_length, max_prompt: training.max_prompt }
+}
 
+impl Surroundings<'_> {
     /// Notes that the state of the lowest dev loss cannot be kept where there is no dev split.
     pub(super) fn tell_of_dev(&mut self, is_there: bool, training: &Training) {
         if !is_there && training.validate == Validate::Epoch {
