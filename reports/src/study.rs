@@ -469,6 +469,9 @@ pub struct Model {
 pub struct Data {
     /// Name in the experiment file.
     pub name: String,
+    /// Its examples are texts, not questions.
+    #[serde(default)]
+    pub are_texts: bool,
     /// Examples per split, in the order train, dev, test.
     pub splits: Vec<(String, u64)>,
     /// Rows left out, by reason.

@@ -251,3 +251,28 @@ fn tokenizers_of_one_vocabulary_may_end_answers_otherwise_but_not_cut_them() {
     let shown = faults(folder.path());
     assert!(shown.contains("`small` and `foreign` have the same tokens but cut \""), "{shown}");
 }
+
+#[test]
+fn an_embedding_model_is_needed_where_a_set_asks_for_cosine() {
+    let asking = |set: &str| {
+        let set = format!("[\"rouge-l\"]\n[evaluation.asked]\ndata = \"glossary\"\nmetrics = {set}");
+        study(&[("[\"rouge-l\"]\n\n[evaluation]\nmetrics = [\"rouge-l\"]", &set)])
+    };
+    let check = |folder: &TempDir| {
+        Command::new(env!("CARGO_BIN_EXE_tutelage"))
+            .args(["check", "study.toml"])
+            .current_dir(folder.path())
+            .env("TUTELAGE_EMBEDDING_MODEL", folder.path().join("nowhere"))
+            .output()
+            .expect("the binary runs")
+    };
+    // What every set says itself is not asked for by default.
+    let output = check(&asking("[\"rouge-l\"]"));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = check(&asking("[\"rouge-l\", \"cosine\"]"));
+    let shown = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    let place = "metrics = [\"rouge-l\", \"cosine\"]\n   |                       ^^^^^^^^\n";
+    assert!(shown.contains("`cosine` needs an embedding model: ") && shown.contains(place), "{shown}");
+    assert!(shown.contains("or leave `cosine` out of `evaluation.asked.metrics`"), "{shown}");
+}

@@ -2,7 +2,7 @@
 
 use super::Findings;
 use crate::number;
-use crate::study::{Extent, Task, Training};
+use crate::study::{Data, Extent, Task, Training};
 use crate::tables::{Cell, Column, Table, Value};
 
 /// Sets of stages of one kind that stand side by side; more of them have a table of their own, a row each.
@@ -117,14 +117,9 @@ pub(super) fn objectives(findings: &Findings) -> Vec<(String, String)> {
     forms.into_iter().map(|(objective, arms)| (objective.to_owned(), arms.join(", "))).collect()
 }
 
-/// What the rows of a data set are called: texts where it is evaluated as such only, else questions.
-fn example(findings: &Findings, data: &str) -> &'static str {
-    let tasks = || findings.study.sets.iter().filter(|set| set.data == data).map(|set| set.task);
-    if tasks().next().is_some() && tasks().all(|task| task == Task::Perplexity) {
-        Task::Perplexity.example()
-    } else {
-        Task::Answer.example()
-    }
+/// What the rows of a data set are called.
+fn example(data: &Data) -> &'static str {
+    if data.are_texts { Task::Perplexity.example() } else { Task::Answer.example() }
 }
 
 /// What a reader must know of the data, set by set.
@@ -135,7 +130,7 @@ pub(super) fn data(findings: &Findings) -> Vec<(String, String)> {
             let parts = pairs.iter().map(|(name, count)| format!("{} {name}", number::grouped(*count)));
             parts.collect::<Vec<_>>().join(", ")
         };
-        facts.push((data.name.clone(), format!("{} {}s", list(&data.splits), example(findings, &data.name))));
+        facts.push((data.name.clone(), format!("{} {}s", list(&data.splits), example(data))));
         if !data.skipped.is_empty() {
             facts.push(("left out".to_owned(), list(&data.skipped)));
         }

@@ -75,6 +75,7 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
         ],
         data: vec![Data {
             name: "glossary".into(),
+            are_texts: false,
             splits: vec![("train".into(), 1_840), ("dev".into(), 120), ("test".into(), QUESTIONS as u64)],
             skipped: vec![("impossible".into(), 57)],
             checksum: "blake3:9f2b6c0e4d".into(),

@@ -3,8 +3,9 @@
 use super::Checking;
 use super::range::{CPU_WATTS, DRAM_WATTS, GRID, MOST_SEQUENCES, PUE, SEQUENCES_HELP, TEMPERATURE};
 use crate::experiment::document::KeyPath;
+use crate::experiment::evaluation::evaluation_sets;
 use crate::experiment::nearest::remedy;
-use crate::experiment::settings::{Decoding, Task};
+use crate::experiment::settings::{Decoding, SetSettings, Task};
 
 /// Threads beyond any machine: libtorch ends the process when it cannot start them.
 const MOST_THREADS: usize = 1024;
@@ -72,7 +73,7 @@ impl Checking<'_, '_> {
 
     fn embedding_model(&mut self) {
         let evaluation = &self.experiment.evaluation;
-        let asked = evaluation.metrics.iter().position(|metric| metric == "cosine");
+        let asked = self.cosine();
         let at = KeyPath::from("evaluation.embedding-model");
         match (&evaluation.embedding_model, asked) {
             (Some(folder), Some(_)) => {
@@ -84,15 +85,26 @@ impl Checking<'_, '_> {
                     }
                 }
             }
-            (None, Some(index)) => {
+            (None, Some((metrics, index))) => {
                 if let Err((reason, remedy)) = &self.around.default_embedding_model {
                     let message = format!("`cosine` needs an embedding model: {reason}");
-                    let help = format!("{remedy}, or leave `cosine` out of `evaluation.metrics`");
-                    self.faults.at(KeyPath::from("evaluation.metrics").index(index), message, help);
+                    let help = format!("{remedy}, or leave `cosine` out of `{metrics}`");
+                    self.faults.at(metrics.index(index), message, help);
                 }
             }
             _ => {}
         }
+    }
+
+    /// Returns where `cosine` is asked for: the metrics, and its place among them.
+    fn cosine(&self) -> Option<(KeyPath, usize)> {
+        let sets = &self.experiment.evaluation.sets;
+        evaluation_sets(self.experiment).into_iter().find_map(|set| {
+            let index = set.metrics.iter().position(|metric| metric == "cosine")?;
+            let is_own = |(name, own): &(String, SetSettings)| set.name.as_ref() == Some(name) && own.metrics.is_some();
+            let at = if sets.iter().any(is_own) { set.at() } else { KeyPath::from("evaluation") };
+            Some((at.key("metrics"), index))
+        })
     }
 
     fn energy(&mut self) {

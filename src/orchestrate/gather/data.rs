@@ -4,6 +4,7 @@ use tutelage_reports::study;
 
 use super::Collecting;
 use crate::data::SplitName;
+use crate::experiment::settings::Kind;
 use crate::orchestrate::stages::{Job, data};
 
 impl Collecting<'_> {
@@ -17,6 +18,7 @@ impl Collecting<'_> {
             let names = SplitName::ALL.map(|split| split.to_string());
             sets.push(study::Data {
                 name: stage.label.clone(),
+                are_texts: summary.kind == Kind::Text,
                 splits: names.into_iter().zip(summary.examples).collect(),
                 skipped: summary.skipped.into_iter().collect(),
                 facts: summary.facts,

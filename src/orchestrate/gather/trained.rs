@@ -44,7 +44,8 @@ impl Trained {
     /// Adds a finished stage; one that trains nothing is passed over. `is_control` says that it trains a
     /// control: as the arms distil, without a teacher.
     pub(super) fn add(&mut self, stage: &Stage, label: &str, is_control: bool, events: &[Event], output: &Path) {
-        let Some(settings) = stage.job.work().trains() else { return };
+        let Some(mut settings) = stage.job.work().trains() else { return };
+        settings.extend(earlier(stage));
         let name = if is_control { "control" } else { stage.kind.name() };
         let known = |group: &Group| group.training.stage == name && group.training.settings == settings;
         let group = match self.groups.iter().position(known) {
@@ -95,10 +96,63 @@ impl Trained {
     }
 }
 
+/// Says what happens to the adapters of earlier steps, where there are any.
+fn earlier(stage: &Stage) -> Option<(String, String)> {
+    let is_there = stage.inputs.iter().any(|input| ["adapter", "student-adapter"].contains(&input.name.as_str()));
+    let what = if stage.job.work().stacks() { "stay below those that are trained" } else { "are trained on" };
+    is_there.then(|| ("adapters of earlier steps".to_owned(), what.to_owned()))
+}
+
 /// Counts what a stage left trained: all of a model, or an adapter.
 pub(super) fn parameters(output: &Path) -> Option<u64> {
     match peft::parameters(output) {
         Some(parameters) => Some(parameters),
         None => Config::read(output).ok().map(|config| config.parameters()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::SplitName;
+    use crate::device::Precision;
+    use crate::experiment::identity;
+    use crate::experiment::settings::Tuning;
+    use crate::orchestrate::kind::StageKind;
+    use crate::orchestrate::plan::stage::{Input, Source};
+    use crate::orchestrate::stages::Job;
+    use crate::orchestrate::stages::continual::ContinualJob;
+
+    #[test]
+    fn what_becomes_of_earlier_adapters_is_told() {
+        let told = |stack: bool, input: &str| {
+            let job = ContinualJob {
+                tuning: Tuning::default(),
+                training: Default::default(),
+                split: SplitName::Train,
+                replay: vec![],
+                stack,
+                precision: Precision::F32,
+                threads: None,
+                seed: 1,
+            };
+            let key = identity("test", 1, &0, &[]).unwrap();
+            let source = Source::External { origin: String::new(), path: None, key: key.clone() };
+            let inputs = vec![Input { name: input.to_owned(), source }];
+            let stage = Stage {
+                kind: StageKind::Pretrain,
+                label: String::new(),
+                key,
+                job: Job::from(job),
+                versions: Default::default(),
+                inputs,
+                seed: None,
+                users: vec![],
+            };
+            earlier(&stage).map(|(_, what)| what)
+        };
+        assert_eq!(told(false, "model"), None);
+        assert_eq!(told(false, "adapter").as_deref(), Some("are trained on"));
+        assert_eq!(told(true, "adapter").as_deref(), Some("stay below those that are trained"));
     }
 }

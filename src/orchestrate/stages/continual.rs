@@ -81,10 +81,11 @@ impl Work for ContinualJob {
         let mut words = training::in_words(&self.training, &self.tuning, true);
         words.retain(|(name, _)| name != "longest prompt");
         words.extend(self.shares().in_words());
-        if self.stack {
-            words.push(training::stacked());
-        }
         Some(words)
+    }
+
+    fn stacks(&self) -> bool {
+        self.stack
     }
 
     fn run(&self, around: Surroundings<'_>) -> anyhow::Result<()> {

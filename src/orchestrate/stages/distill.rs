@@ -114,6 +114,10 @@ impl Work for DistillJob {
         Some(training::in_words(&self.training, &self.tuning, true))
     }
 
+    fn stacks(&self) -> bool {
+        self.stack
+    }
+
     fn run(&self, around: Surroundings<'_>) -> anyhow::Result<()> {
         distil(self, around)
     }

@@ -102,6 +102,11 @@ pub trait Work {
         None
     }
 
+    /// Says whether it leaves adapters of earlier steps as they are, below its own.
+    fn stacks(&self) -> bool {
+        false
+    }
+
     /// Does the work.
     ///
     /// # Errors

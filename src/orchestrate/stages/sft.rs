@@ -105,10 +105,11 @@ impl Work for SftJob {
     fn trains(&self) -> Option<Vec<(String, String)>> {
         let mut words = training::in_words(&self.training, &self.tuning, true);
         words.extend(self.shares().in_words());
-        if self.stack {
-            words.push(training::stacked());
-        }
         Some(words)
+    }
+
+    fn stacks(&self) -> bool {
+        self.stack
     }
 
     fn run(&self, around: Surroundings<'_>) -> anyhow::Result<()> {

@@ -173,11 +173,6 @@ pub fn in_words(training: &Training, tuning: &Tuning, answers: bool) -> Vec<(Str
     words.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Says in words that adapters lie on others.
-pub fn stacked() -> (String, String) {
-    ("adapters of earlier steps".to_owned(), "stay below those that are trained".to_owned())
-}
-
 fn learning_rate(training: &Training) -> String {
     let number = |value: f64| if value != 0.0 && value.abs() < 0.01 { format!("{value:e}") } else { value.to_string() };
     let peak = number(training.lr);
