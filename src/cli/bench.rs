@@ -19,6 +19,7 @@ use super::precision::PrecisionName;
 use crate::data::encode::{Limits, Sequence, encode_all};
 use crate::data::import::{ImportError, import};
 use crate::data::tokenizer::Tokenizer;
+use crate::data::wording::Wording;
 use crate::device::{self, Compute, Seed};
 use crate::distill::capture::{self, Capture};
 use crate::distill::projectors::{Query, Widths};
@@ -172,7 +173,7 @@ enum TuningName {
 }
 
 /// Reads the name of an importer of questions in a file.
-fn importers() -> impl TypedValueParser<Value = Importer> {
+pub(super) fn importers() -> impl TypedValueParser<Value = Importer> {
     let is_offered = |importer: &&Importer| importer.kind() != Kind::Text && importer.origin() != Origin::Embedded;
     let offered = Importer::ALL.iter().filter(is_offered);
     let named = |importer: &Importer| {
@@ -402,7 +403,7 @@ impl Common {
         examples.truncate(self.examples);
         let tokenizer = Tokenizer::load(model).map_err(|error| with_hint(error.hint(), error))?;
         let limits = Limits { max_length: self.max_length, max_prompt: None };
-        let (sequences, _) = encode_all(&tokenizer, &examples, self.closed_book, limits);
+        let (sequences, _) = encode_all(&tokenizer, &examples, &Wording::plain(self.closed_book), limits)?;
         Ok((sequences, tokenizer))
     }
 

@@ -22,6 +22,7 @@ pub mod status;
 pub mod study;
 pub mod table;
 pub mod threads;
+pub mod tokens;
 
 use std::process::ExitCode;
 
@@ -78,6 +79,7 @@ enum Command {
     Score(score::Score),
     Compare(compare::Compare),
     Logits(logits::Logits),
+    Tokens(tokens::Tokens),
     #[command(subcommand)]
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
@@ -97,6 +99,7 @@ impl Cli {
             Command::Score(command) => command.run(&output),
             Command::Compare(command) => command.run(&output),
             Command::Logits(command) => command.run(&output),
+            Command::Tokens(command) => command.run(&output),
             Command::Bench(command) => command.run(&output),
             Command::Doctor(command) => command.run(&output),
         };

@@ -11,7 +11,7 @@ use super::output::{Format, Output};
 use crate::data::template::response;
 use crate::data::{Characters, DivideError, Divided, Example, ImportError, SplitError, Tokenizer};
 use crate::evaluate::locate::{self, LocateError};
-use crate::experiment::settings::{Data, Experiment, Kind, Model, TokenizerSource};
+use crate::experiment::settings::{Data, Experiment, Kind, Lora, Model, Template, TokenizerSource};
 use crate::experiment::{
     Checked, Compared, Course, Ends, Faults, KeyPath, LessonKind, Loaded, Surroundings, check, load,
 };
@@ -21,6 +21,7 @@ use crate::models::weights::Checkpoint;
 use crate::orchestrate::keep::store::Store;
 use crate::orchestrate::plan::hub;
 use crate::orchestrate::stages::score::metrics_of;
+use crate::tuning::lora;
 
 /// Names an experiment and changes to it.
 #[derive(Debug, Args)]
@@ -72,6 +73,7 @@ impl StudyArgs {
         let mut loaded = load(&self.experiment, &self.set);
         let (train, read) = questions(&mut loaded);
         unreadable_models(&mut loaded);
+        wordless_models(&mut loaded);
         let told = uncomputed(&loaded);
         let experiment = loaded.experiment.clone();
         let per_token: Vec<&str> =
@@ -94,6 +96,7 @@ impl StudyArgs {
             located: &|name| hub::locate(&format!("hf:{name}")),
             positions: &|checkpoint| size(checkpoint, |config| config.max_position_embeddings),
             width: &|checkpoint| size(checkpoint, |config| config.hidden_size),
+            adapters: &lacking,
             train_examples: train.as_ref().map(Vec::len),
             default_embedding_model: default_embedding_model(),
         };
@@ -154,6 +157,16 @@ fn compared(student: &Tokenizer, teacher: &Tokenizer, answers: &[Example]) -> Co
 fn size(checkpoint: &str, of: fn(&Config) -> i64) -> Option<usize> {
     let config = Config::read(&hub::locate(checkpoint)?).ok()?;
     usize::try_from(of(&config)).ok()
+}
+
+/// Says what a model lacks that the settings of its adapters name.
+fn lacking(model: &Model, settings: &Lora) -> Option<(&'static str, String)> {
+    let config = match model {
+        Model::Checkpoint(checkpoint) => Config::read(&hub::locate(checkpoint)?).ok()?,
+        // Its vocabulary, which is not known before its tokenizer is trained, says nothing here.
+        Model::Scratch(scratch) => Config::scratch(scratch, 1, 0),
+    };
+    lora::check(&config, settings).err()
 }
 
 /// Says why the default embedding model is not there, and what to do about it.
@@ -241,6 +254,33 @@ fn unreadable_models(loaded: &mut Loaded) {
         }
     }
     for (at, message, help) in found {
+        loaded.faults.at(at, message, help);
+    }
+}
+
+/// Adds to the faults models without the chat template that a data set words prompts by.
+fn wordless_models(loaded: &mut Loaded) {
+    let Some(experiment) = &loaded.experiment else { return };
+    let chats = experiment.data.iter().filter(|(_, data)| data.template == Template::Chat);
+    let chats: Vec<KeyPath> = chats.map(|(name, _)| KeyPath::from("data").key(name).key("template")).collect();
+    let mut found = Vec::new();
+    for name in loaded.design.models().into_iter().filter(|_| !chats.is_empty()) {
+        let trained = matches!(
+            experiment.models.get(name),
+            Some(Model::Scratch(scratch)) if !matches!(experiment.tokenizers.get(&scratch.tokenizer), Some(TokenizerSource::File { .. }))
+        );
+        let problem = match tokenizer(experiment, name).map(|tokenizer| tokenizer.chat_template()) {
+            Some(Ok(Some(_))) => continue,
+            Some(Err(error)) => (format!("`{name}`: {error}"), error.hint()),
+            None if !trained => continue,
+            Some(Ok(None)) | None => (
+                format!("`{name}` has no chat template"),
+                "leave `template` out, or choose models that were tuned to chat",
+            ),
+        };
+        found.extend(chats.iter().map(|at| (at.clone(), problem.clone())));
+    }
+    for (at, (message, help)) in found {
         loaded.faults.at(at, message, help);
     }
 }

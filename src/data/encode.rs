@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::example::Example;
-use super::template;
 use super::tokenizer::Tokenizer;
+use super::wording::{Worded, Wording, WordingError};
 
 /// Version of the encoding: raise it when the same words and tokenizer would give other sequences than
 /// before. It is part of the key of every stage that reads sequences.
@@ -58,45 +58,90 @@ pub struct Limits {
 
 /// Encodes the example with index `index`.
 ///
-/// Prompt and response are encoded apart, without special tokens, and joined. A prompt that does
-/// not fit loses its left end; a response is never cut.
+/// Prompt and response are encoded apart, without special tokens, and joined; but what a chat template words is
+/// encoded as one text, and the response is the tokens that start in it, up to the one that ends it. A prompt that
+/// does not fit loses its left end; a response is never cut.
+///
+/// # Errors
+/// A template that fails on the example.
 pub fn encode_example(
     tokenizer: &Tokenizer,
     index: usize,
     example: &Example,
-    closed_book: bool,
+    wording: &Wording,
     limits: Limits,
-) -> Encoded {
-    let mut response = tokenizer.encode(&template::response(&example.answer));
-    response.push(tokenizer.eos());
+) -> Result<Encoded, Unworded> {
+    let (whole, mut response) = prompt_and_response(tokenizer, example, wording)?;
     if response.len() >= limits.max_length {
         let response = response.len();
-        return Encoded::ResponseTooLong { response };
+        return Ok(Encoded::ResponseTooLong { response });
     }
     let room = limits.max_length - response.len();
     let room = room.min(limits.max_prompt.unwrap_or(room)).max(1);
-    let whole = tokenizer.encode(&template::prompt(example, closed_book));
     let clipped = whole.len().saturating_sub(room);
     let mut tokens = whole[clipped..].to_vec();
     let response_start = tokens.len();
     tokens.append(&mut response);
     let sequence = Sequence { example: index, tokens, response_start };
-    Encoded::Fits { sequence, clipped }
+    Ok(Encoded::Fits { sequence, clipped })
+}
+
+/// Encodes all of a prompt, and its response with the token that ends it.
+fn prompt_and_response(
+    tokenizer: &Tokenizer,
+    example: &Example,
+    wording: &Wording,
+) -> Result<(Vec<u32>, Vec<u32>), Unworded> {
+    let Worded { text, response, is_whole } = wording.whole(example).map_err(|error| Unworded::of(example, error))?;
+    if !is_whole {
+        let mut answer = tokenizer.encode(&text[response..]);
+        answer.push(tokenizer.eos());
+        return Ok((tokenizer.encode(&text[..response]), answer));
+    }
+    let in_place = tokenizer.encode_in_place(&text);
+    let start = in_place.partition_point(|(_, place)| place.start < response);
+    let mut prompt: Vec<u32> = in_place.into_iter().map(|(token, _)| token).collect();
+    let mut answer = prompt.split_off(start);
+    match answer.iter().rposition(|token| tokenizer.ends().contains(token)) {
+        // What a template writes after an end, such as a line end, nobody waits for.
+        Some(end) => answer.truncate(end + 1),
+        None => answer.push(tokenizer.eos()),
+    }
+    Ok((prompt, answer))
+}
+
+/// Says which example cannot be put into words, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the example `{id}` has no words")]
+pub struct Unworded {
+    /// Identifier of the example.
+    pub id: String,
+    /// What went wrong.
+    pub source: WordingError,
+}
+
+impl Unworded {
+    fn of(example: &Example, source: WordingError) -> Self {
+        Self { id: example.id.clone(), source }
+    }
 }
 
 /// Encodes all examples on all cores, in their order; those that cannot fit are left out and
 /// counted.
+///
+/// # Errors
+/// As for [`encode_example`].
 pub fn encode_all(
     tokenizer: &Tokenizer,
     examples: &[Example],
-    closed_book: bool,
+    wording: &Wording,
     limits: Limits,
-) -> (Vec<Sequence>, Misfits) {
+) -> Result<(Vec<Sequence>, Misfits), Unworded> {
     let encoded: Vec<Encoded> = examples
         .par_iter()
         .enumerate()
-        .map(|(index, example)| encode_example(tokenizer, index, example, closed_book, limits))
-        .collect();
+        .map(|(index, example)| encode_example(tokenizer, index, example, wording, limits))
+        .collect::<Result<_, _>>()?;
     let mut sequences = Vec::with_capacity(encoded.len());
     let mut misfits = Misfits::default();
     for encoded in encoded {
@@ -108,7 +153,7 @@ pub fn encode_all(
             Encoded::ResponseTooLong { .. } => misfits.rejected_responses += 1,
         }
     }
-    (sequences, misfits)
+    Ok((sequences, misfits))
 }
 
 /// Encodes all examples to measure how likely their references are, and counts those that cannot be.
@@ -116,28 +161,33 @@ pub fn encode_all(
 /// As [`encode_all`], but a response that does not fit `max_length` is measured within the `positions`
 /// of the model: training leaves it out, a loss is over the same questions for every model that can
 /// read them.
+///
+/// # Errors
+/// As for [`encode_example`].
 pub fn encode_references(
     tokenizer: &Tokenizer,
     examples: &[Example],
-    closed_book: bool,
+    wording: &Wording,
     limits: Limits,
     positions: usize,
-) -> (Vec<Sequence>, usize) {
+) -> Result<(Vec<Sequence>, usize), Unworded> {
     let prompt = limits.max_prompt.unwrap_or(limits.max_length);
     let longer = Limits { max_length: positions.max(limits.max_length), max_prompt: Some(prompt) };
     let encode = |(index, example): (usize, &Example)| {
-        let encoded = match encode_example(tokenizer, index, example, closed_book, limits) {
-            Encoded::ResponseTooLong { .. } => encode_example(tokenizer, index, example, closed_book, longer),
+        let encoded = match encode_example(tokenizer, index, example, wording, limits)? {
+            Encoded::ResponseTooLong { .. } => encode_example(tokenizer, index, example, wording, longer)?,
             fits => fits,
         };
-        match encoded {
+        Ok(match encoded {
             Encoded::Fits { sequence, .. } => Some(sequence),
             Encoded::ResponseTooLong { .. } => None,
-        }
+        })
     };
-    let sequences: Vec<Sequence> = examples.par_iter().enumerate().filter_map(encode).collect();
+    let encoded: Vec<Option<Sequence>> =
+        examples.par_iter().enumerate().map(encode).collect::<Result<_, Unworded>>()?;
+    let sequences: Vec<Sequence> = encoded.into_iter().flatten().collect();
     let lost = examples.len() - sequences.len();
-    (sequences, lost)
+    Ok((sequences, lost))
 }
 
 /// Encodes an option after its prompt, and counts the tokens that the prompt lost at its left.
@@ -178,16 +228,20 @@ pub fn rolling_windows(tokens: &[u32], first: u32, max_length: usize) -> Vec<Seq
 
 /// Encodes the prompt of an example for generation: its last `max_prompt` tokens, and how many were
 /// cut off before them.
+///
+/// # Errors
+/// As for [`encode_example`].
 pub fn encode_prompt(
     tokenizer: &Tokenizer,
     example: &Example,
-    closed_book: bool,
+    wording: &Wording,
     max_prompt: usize,
-) -> (Vec<u32>, usize) {
-    let mut tokens = tokenizer.encode(&template::prompt(example, closed_book));
+) -> Result<(Vec<u32>, usize), Unworded> {
+    let prompt = wording.prompt(example, false).map_err(|error| Unworded::of(example, error))?;
+    let mut tokens = tokenizer.encode(&prompt);
     let clipped = tokens.len().saturating_sub(max_prompt);
     tokens.drain(..clipped);
-    (tokens, clipped)
+    Ok((tokens, clipped))
 }
 
 /// Joins texts, each ended by the end-of-sequence token, and cuts them into blocks of
@@ -214,8 +268,9 @@ pub fn pretraining_sequences(tokenizer: &Tokenizer, texts: &[String], sequence_l
 
 #[cfg(test)]
 mod tests {
+    use super::super::template;
     use super::*;
-    use crate::experiment::settings::TokenizerSource;
+    use crate::experiment::settings::{Template, TokenizerSource};
 
     fn tokenizer() -> Tokenizer {
         let texts = ["Question: who pages the terminal?\nAnswer: the AMF".to_owned()];
@@ -242,7 +297,7 @@ mod tests {
     fn prompts_lose_their_left_end_and_responses_nothing() {
         let tokenizer = tokenizer();
         let example = example("the AMF");
-        let (prompt, clipped) = encode_prompt(&tokenizer, &example, false, 1000);
+        let (prompt, clipped) = encode_prompt(&tokenizer, &example, &Wording::plain(false), 1000).unwrap();
         assert_eq!(clipped, 0);
         let mut response = tokenizer.encode(" the AMF");
         response.push(tokenizer.eos());
@@ -251,7 +306,7 @@ mod tests {
             sequence: Sequence { example: 7, tokens: whole[cut..].to_vec(), response_start: prompt.len() - cut },
             clipped: cut,
         };
-        let encode = |limits| encode_example(&tokenizer, 7, &example, false, limits);
+        let encode = |limits| encode_example(&tokenizer, 7, &example, &Wording::plain(false), limits).unwrap();
         assert_eq!(encode(limits(1000, None)), expected(0));
         assert_eq!(encode(limits(whole.len() - 3, None)), expected(3));
         assert_eq!(encode(limits(1000, Some(2))), expected(prompt.len() - 2));
@@ -259,7 +314,7 @@ mod tests {
         let response = response.len();
         assert_eq!(encode(limits(response, None)), Encoded::ResponseTooLong { response });
         let end = (prompt[prompt.len() - 3..].to_vec(), prompt.len() - 3);
-        assert_eq!(encode_prompt(&tokenizer, &example, false, 3), end);
+        assert_eq!(encode_prompt(&tokenizer, &example, &Wording::plain(false), 3), Ok(end));
     }
 
     /// What a version stands for: where this fails, a stage would have another result under the same key.
@@ -271,16 +326,17 @@ mod tests {
         let (mut texts, mut numbers) = (Vec::new(), Vec::new());
         for example in [example("the AMF"), Example { context: None, ..example(" 5G\n") }] {
             for closed_book in [false, true] {
+                let wording = Wording::plain(closed_book);
                 texts.push(template::prompt(&example, closed_book) + &template::response(&example.answer));
                 for (length, prompt) in [(1000, None), (40, None), (60, Some(9)), (4, None)] {
-                    match encode_example(&tokenizer, 0, &example, closed_book, limits(length, prompt)) {
+                    match encode_example(&tokenizer, 0, &example, &wording, limits(length, prompt)).unwrap() {
                         Encoded::Fits { sequence, clipped } => {
                             numbers.extend([sequence.response_start as u32, clipped as u32]);
                             numbers.extend(sequence.tokens);
                         }
                         Encoded::ResponseTooLong { response } => numbers.push(response as u32),
                     }
-                    let (prompt, clipped) = encode_prompt(&tokenizer, &example, closed_book, length / 2);
+                    let (prompt, clipped) = encode_prompt(&tokenizer, &example, &wording, length / 2).unwrap();
                     numbers.push(clipped as u32);
                     numbers.extend(prompt);
                 }
@@ -299,11 +355,40 @@ mod tests {
     }
 
     #[test]
+    fn what_a_chat_template_words_is_encoded_as_one_text() {
+        let folder = tempfile::tempdir().unwrap();
+        tokenizer().save(folder.path()).unwrap();
+        let without = Wording::new(&Template::Chat, true, &Tokenizer::load(folder.path()).unwrap());
+        assert_eq!(without.unwrap_err(), WordingError::NoTemplate);
+        let template = "{% for m in messages %}<s>{{ m.role }}: {{ m.content }}</s>\n{% endfor %}{% if add_generation_prompt %}<s>assistant:{% endif %}";
+        std::fs::write(folder.path().join("chat_template.jinja"), template).unwrap();
+        let tokenizer = Tokenizer::load(folder.path()).unwrap();
+        let wording = Wording::new(&Template::Chat, true, &tokenizer).unwrap();
+        let example = example("the AMF");
+        let encode = |limits| encode_example(&tokenizer, 0, &example, &wording, limits).unwrap();
+        let Encoded::Fits { sequence, clipped } = encode(limits(1000, None)) else { panic!("it fits") };
+        let (prompt, response) = sequence.tokens.split_at(sequence.response_start);
+        assert_eq!(encode_prompt(&tokenizer, &example, &wording, 1000), Ok((prompt.to_vec(), 0)));
+        assert_eq!(tokenizer.token(prompt[0]), Some("<s>"));
+        // Up to the end, without the line end after it.
+        assert_eq!((tokenizer.decode(response).as_str(), response.last()), (" the AMF", Some(&tokenizer.eos())));
+        assert_eq!(response.iter().filter(|&&token| token == tokenizer.eos()).count(), 1);
+        assert_eq!(clipped, 0);
+        let Encoded::Fits { sequence, clipped } = encode(limits(1000, Some(4))) else { panic!("it fits") };
+        assert_eq!((clipped, &sequence.tokens[4..]), (prompt.len() - 4, response));
+        // A saved tokenizer keeps its template.
+        let saved = tempfile::tempdir().unwrap();
+        tokenizer.save(saved.path()).unwrap();
+        assert_eq!(Tokenizer::load(saved.path()).unwrap().chat_template_source(), Some(template));
+    }
+
+    #[test]
     fn misfits_are_counted_and_indices_kept() {
         let tokenizer = tokenizer();
         let long = "the AMF ".repeat(40);
         let examples = [example("the AMF"), example(long.trim()), example("AMF")];
-        let (sequences, misfits) = encode_all(&tokenizer, &examples, true, limits(24, Some(3)));
+        let (sequences, misfits) =
+            encode_all(&tokenizer, &examples, &Wording::plain(true), limits(24, Some(3))).unwrap();
         let expected = Misfits { clipped_prompts: 2, rejected_responses: 1 };
         assert_eq!(misfits, expected);
         let indices: Vec<_> = sequences.iter().map(|sequence| sequence.example).collect();
@@ -315,7 +400,9 @@ mod tests {
         let tokenizer = tokenizer();
         let long = "the AMF ".repeat(12);
         let examples = [example("the AMF"), example(long.trim()), example("AMF")];
-        let encode = |positions| encode_references(&tokenizer, &examples, true, limits(24, Some(3)), positions);
+        let wording = Wording::plain(true);
+        let encode =
+            |positions| encode_references(&tokenizer, &examples, &wording, limits(24, Some(3)), positions).unwrap();
         let indices = |sequences: &[Sequence]| sequences.iter().map(|sequence| sequence.example).collect::<Vec<_>>();
         let (sequences, lost) = encode(1000);
         assert_eq!((indices(&sequences), lost), (vec![0, 1, 2], 0));
@@ -323,7 +410,7 @@ mod tests {
         response.push(tokenizer.eos());
         assert!(response.len() > 24 && sequences[1].tokens.ends_with(&response));
         // Others are as in training.
-        let (trained, misfits) = encode_all(&tokenizer, &examples, true, limits(24, Some(3)));
+        let (trained, misfits) = encode_all(&tokenizer, &examples, &Wording::plain(true), limits(24, Some(3))).unwrap();
         assert_eq!(misfits.rejected_responses, 1);
         assert_eq!([&sequences[0], &sequences[2]], [&trained[0], &trained[1]]);
         let (sequences, lost) = encode(response.len());

@@ -8,7 +8,7 @@ use super::import::{Imported, Texts};
 use super::overlap::Overlap;
 use super::split::{Assigned, Splits};
 use super::window::Held;
-use crate::experiment::settings::{Data, GroupBy, Importer, Kind, WindowAt};
+use crate::experiment::settings::{Data, GroupBy, Importer, Kind, Template, WindowAt};
 
 /// Words the facts on divided data, as name and value.
 pub fn facts(
@@ -43,6 +43,11 @@ pub fn facts(
         facts.push((name, format!("{dev} of {} in dev, {test} of {} in test", splits.dev.len(), splits.test.len())));
     }
     facts.push(("prompts show", shown(data, imported)));
+    match &data.template {
+        Template::Plain => {}
+        Template::Chat => facts.push(("prompts are worded", "by the chat template of each model".to_owned())),
+        Template::Own { .. } => facts.push(("prompts are worded", "by a template of the experiment".to_owned())),
+    }
     if let Some(held) = windows.filter(|held| !data.closed_book && held.iter().any(|held| held.windows > 0)) {
         facts.push(("windows that hold an accepted answer", holding(held)));
     }

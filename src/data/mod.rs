@@ -6,9 +6,10 @@
 //! three), `template`
 //! words its prompt, `encode` turns it into tokens, `encoded` keeps them, `order` places it in a batch, `sample` draws those
 //! that are answered; `facts` words what a reader must know of all this. `corpus` and `tokenizer` serve
-//! models trained from scratch; `json` and `names` serve whatever reads rows of people. Knows nothing of
+//! models trained from scratch; `chat` renders the templates of models, `learned` shows what they read; `json` and `names` serve whatever reads rows of people. Knows nothing of
 //! tensors, models or stores.
 
+pub mod chat;
 pub mod corpus;
 pub mod divided;
 pub mod encode;
@@ -18,6 +19,7 @@ pub mod facts;
 pub mod glossary;
 pub mod import;
 pub(crate) mod json;
+pub mod learned;
 pub(crate) mod names;
 pub mod order;
 pub mod overlap;
@@ -30,6 +32,7 @@ pub mod template;
 pub mod tokenizer;
 pub mod tokens;
 pub mod window;
+pub mod wording;
 
 pub use divided::{Characters, DivideError, Divided};
 pub use encode::{Encoded, Sequence};
@@ -38,3 +41,4 @@ pub use import::{ImportError, Imported, Texts, embedded, import, is_text, text_b
 pub use sample::sample;
 pub use split::{Assigned, SplitError, Splits, split, split_texts};
 pub use tokenizer::{Tokenizer, TokenizerError};
+pub use wording::{Worded, Wording, WordingError};

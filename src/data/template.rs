@@ -11,6 +11,15 @@ use super::example::{Example, Role};
 /// It is part of the key of every stage that reads prompts.
 pub const VERSION: u32 = 1;
 
+/// Words what is asked: the passage, the question, and its options with letters if they are offered so.
+pub fn question(example: &Example, closed_book: bool, lettered: bool) -> String {
+    let context = example.context.as_ref().filter(|_| !closed_book);
+    let context = context.map_or(String::new(), |context| format!("Context: {context}\n"));
+    let offered = example.options.iter().enumerate().filter(|_| lettered);
+    let options = offered.map(|(index, option)| format!("\n{}. {option}", letter(index)));
+    format!("{context}Question: {}{}", example.question, options.collect::<String>())
+}
+
 /// Words the prompt; the context is left out if `closed_book` or if the example has none.
 pub fn prompt(example: &Example, closed_book: bool) -> String {
     let question = &example.question;
@@ -18,12 +27,7 @@ pub fn prompt(example: &Example, closed_book: bool) -> String {
         let turns = turns.iter().map(|turn| format!("{}: {}\n", side(turn.role), turn.content));
         return format!("{}{}: {question}\n{}:", turns.collect::<String>(), side(Role::User), side(Role::Assistant));
     }
-    match &example.context {
-        Some(context) if !closed_book => {
-            format!("Context: {context}\nQuestion: {question}\nAnswer:")
-        }
-        _ => format!("Question: {question}\nAnswer:"),
-    }
+    format!("{}\nAnswer:", self::question(example, closed_book, false))
 }
 
 fn side(role: Role) -> &'static str {
@@ -36,11 +40,7 @@ fn side(role: Role) -> &'static str {
 
 /// Words the prompt that offers the options of an example with letters.
 pub fn lettered(example: &Example, closed_book: bool) -> String {
-    let question = &example.question;
-    let context = example.context.as_ref().filter(|_| !closed_book);
-    let context = context.map_or(String::new(), |context| format!("Context: {context}\n"));
-    let options = example.options.iter().enumerate().map(|(index, option)| format!("{}. {option}\n", letter(index)));
-    format!("{context}Question: {question}\n{}Answer:", options.collect::<String>())
+    format!("{}\nAnswer:", question(example, closed_book, true))
 }
 
 /// Returns the letter of an option: A, B, ..., Z, AA, AB, ...

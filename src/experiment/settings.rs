@@ -12,6 +12,7 @@ mod hypothesis;
 mod models;
 mod recipe;
 mod training;
+mod tuning;
 
 use std::collections::BTreeMap;
 
@@ -19,12 +20,13 @@ use serde::{Deserialize, Serialize};
 
 pub use self::algorithm::{Algorithm, Alignment, Divergence};
 pub use self::compute::{Compute, DeviceChoice, Energy, PrecisionChoice};
-pub use self::data::{Column, Data, GroupBy, Importer, Kind, Origin, Split, SplitName, WindowAt};
+pub use self::data::{Column, Data, GroupBy, Importer, Kind, Origin, Split, SplitName, Template, WindowAt};
 pub use self::evaluation::{Decoding, Evaluation, OptionsShown, SetSettings, Task};
 pub use self::hypothesis::{Contrast, Hypothesis, Interaction, Margin, Ranked, Rivalled, Within};
 pub use self::models::{Architecture, Model, Scratch, TokenizerSource};
 pub use self::recipe::{Adapters, Changes, DistillStep, Recipe, Step, TrainStep};
-pub use self::training::{BaseFormat, Lora, Schedule, TargetPreset, Training, TrainingPlan, Tuning, Validate};
+pub use self::training::{Schedule, Training, TrainingPlan, Validate};
+pub use self::tuning::{BaseFormat, Initialisation, Lora, TargetPreset, Tuning, is_pattern, pattern};
 pub use super::factors::{Factors, Level, SftLevel};
 
 /// Holds a whole experiment file.

@@ -217,6 +217,7 @@ mod tests {
     use crate::models::config::rope::Rope;
     use crate::models::layers::Mode;
     use crate::tuning::lora;
+    use crate::tuning::targets::Target;
 
     fn decoder(sliding_window: Option<i64>) -> Decoder {
         let scratch = Scratch {
@@ -269,7 +270,7 @@ mod tests {
         let target_modules = projections.iter().map(|projection| projection.name.to_owned()).collect();
         let settings = Lora { target_modules, ..Lora::default() };
         lora::attach(decoder, &settings, Seed(3));
-        for (name, linear) in lora::targets(decoder, &settings.target_modules) {
+        for (Target { name, .. }, linear) in lora::adapted(decoder, &settings) {
             let adapter = linear.adapter.as_mut().unwrap();
             adapter.up = Seed(3).stream(&name, 1).normal(&adapter.up.size());
         }

@@ -21,7 +21,7 @@ use crate::device::Seed;
 use crate::files;
 
 /// Name of the output head.
-const HEAD: &str = "lm_head.weight";
+pub(crate) const HEAD: &str = "lm_head.weight";
 /// Name of its bias.
 const HEAD_BIAS: &str = "lm_head.bias";
 
@@ -345,39 +345,60 @@ impl Decoder {
     /// Lists the base parameters with their roles, to be replaced or trained; same order as
     /// [`Self::parameters`].
     pub fn parameters_mut(&mut self) -> Vec<Parameter<'_>> {
-        let places = &self.config.family.places;
-        let plain = |name: String, role: Role, tensor| Parameter { name, role, tensor };
-        let mut all = vec![plain(weight(places.embedding), Role::Table, &mut self.embed_tokens)];
-        let learned = self.embed_positions.iter_mut().zip(places.positions);
-        all.extend(learned.map(|(table, name)| plain(weight(name), Role::Table, table)));
-        let norm_of = |prefix: &str, name: &str, norm| {
-            let Norm { weight, bias, kind, .. }: &mut Norm = norm;
-            let scale = plain(format!("{prefix}{name}.weight"), Role::Scale(*kind), weight);
-            [scale].into_iter().chain(bias.iter_mut().map({
-                let name = format!("{prefix}{name}.bias");
-                move |bias| plain(name.clone(), Role::Shift, bias)
-            }))
-        };
-        for (i, layer) in self.layers.iter_mut().enumerate() {
-            let prefix = self.config.prefix(i as i64);
+        let prefixes: Vec<String> = (0..self.layers.len()).map(|i| self.config.prefix(i as i64)).collect();
+        let Parts { mut before, layers, after } = self.parts_mut();
+        for (prefix, layer) in prefixes.iter().zip(layers) {
             let (linears, norms) = layer.parts_mut();
             for linear in linears {
                 let name = format!("{prefix}{}.weight", linear.name);
                 if let Weight::Dense(weight) = &mut linear.weight {
-                    all.push(plain(name, Role::Matrix, weight));
+                    before.push(Parameter { name, role: Role::Matrix, tensor: weight });
                 }
                 let name = format!("{prefix}{}.bias", linear.name);
-                all.extend(linear.bias.iter_mut().map(|bias| plain(name.clone(), Role::Bias, bias)));
+                let bias = linear.bias.as_mut();
+                before.extend(bias.map(|tensor| Parameter { name, role: Role::Bias, tensor }));
             }
             for norm in norms {
-                all.extend(norm_of(&prefix, norm.name, norm));
+                before.extend(of_norm(prefix, norm.name, norm));
             }
         }
-        all.extend(norm_of("", places.norm, &mut self.norm));
-        all.extend(self.lm_head.iter_mut().map(|head| plain(HEAD.to_owned(), Role::Table, head)));
-        all.extend(self.head_bias.iter_mut().map(|bias| plain(HEAD_BIAS.to_owned(), Role::Bias, bias)));
-        all
+        before.extend(after);
+        before
     }
+
+    /// Returns the parameters outside the layers, and the layers, to be changed.
+    pub fn parts_mut(&mut self) -> Parts<'_> {
+        let places = &self.config.family.places;
+        let table = |name: String, tensor| Parameter { name, role: Role::Table, tensor };
+        let mut before = vec![table(weight(places.embedding), &mut self.embed_tokens)];
+        let learned = self.embed_positions.iter_mut().zip(places.positions);
+        before.extend(learned.map(|(tensor, name)| table(weight(name), tensor)));
+        let mut after = of_norm("", places.norm, &mut self.norm);
+        after.extend(self.lm_head.iter_mut().map(|head| table(HEAD.to_owned(), head)));
+        let bias = self.head_bias.iter_mut();
+        after.extend(bias.map(|tensor| Parameter { name: HEAD_BIAS.to_owned(), role: Role::Bias, tensor }));
+        Parts { before, layers: &mut self.layers, after }
+    }
+}
+
+/// A decoder taken apart.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// Embeddings.
+    pub before: Vec<Parameter<'a>>,
+    /// The layers.
+    pub layers: &'a mut [Layer],
+    /// The last norm, and the head where it is not the embedding.
+    pub after: Vec<Parameter<'a>>,
+}
+
+/// Lists the parameters of a norm.
+fn of_norm<'a>(prefix: &str, name: &str, norm: &'a mut Norm) -> Vec<Parameter<'a>> {
+    let Norm { weight, bias, kind, .. } = norm;
+    let mut all = vec![Parameter { name: format!("{prefix}{name}.weight"), role: Role::Scale(*kind), tensor: weight }];
+    let shift = |tensor| Parameter { name: format!("{prefix}{name}.bias"), role: Role::Shift, tensor };
+    all.extend(bias.as_mut().map(shift));
+    all
 }
 
 /// Returns the length of each token's sequence `[tokens]`, int64: one more than its last position.

@@ -3,6 +3,7 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::adapter::Adapter;
 use super::config::keys::Keys;
 use super::config::rope::Rope;
 use super::product::linear;
@@ -61,19 +62,6 @@ impl Weight {
     }
 }
 
-/// Holds a LoRA update `scale * B A` (Hu et al. 2021, arXiv 2106.09685, section 4.1).
-#[derive(Debug)]
-pub struct Adapter {
-    /// Down projection A `[rank, in]`.
-    pub down: Tensor,
-    /// Up projection B `[out, rank]`.
-    pub up: Tensor,
-    /// `alpha / rank`.
-    pub scale: f64,
-    /// Probability of dropping an input of A during training.
-    pub dropout: f64,
-}
-
 /// Says whether dropout is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -102,19 +90,38 @@ impl Linear {
 
     /// Maps `[tokens, in]` to `[tokens, out]`.
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
-        let mut y = linear(x, &self.weight.dense(x.kind()), self.bias.as_ref());
-        for adapter in &self.stacked {
-            let down = x.matmul(&adapter.down.tr()) * adapter.scale;
-            y = y.addmm_(&down, &adapter.up.tr());
+        let weight = self.weight.dense(x.kind());
+        let adapter = self.adapter.as_ref();
+        if let Some(adapter) = adapter
+            && let Some(factor) = adapter.factor(&weight)
+        {
+            return self.lengthened(x, &weight, adapter, &factor, mode);
         }
-        let Some(adapter) = &self.adapter else {
-            return y;
-        };
-        let dropped = (mode == Mode::Train && adapter.dropout > 0.0).then(|| x.dropout(adapter.dropout, true));
-        // The scale goes on the narrow side: [tokens, rank] instead of [tokens, out].
-        let down = dropped.as_ref().unwrap_or(x).matmul(&adapter.down.tr()) * adapter.scale;
+        let mut y = linear(x, &weight, self.bias.as_ref());
+        for adapter in &self.stacked {
+            y = y.addmm_(&adapter.narrow(x), &adapter.up.tr());
+        }
+        let Some(adapter) = adapter else { return y };
+        let dropped = adapter.dropped(x, mode);
         // In place: the backward of a product does not read its result.
-        y.addmm_(&down, &adapter.up.tr())
+        y.addmm_(&adapter.narrow(dropped.as_ref().unwrap_or(x)), &adapter.up.tr())
+    }
+
+    /// Maps `x` where the rows of weight and update together are multiplied by `factor` `[out]`. Dropout is on what
+    /// the factor changes, as in PEFT: what the weight gives without it is kept whole.
+    fn lengthened(&self, x: &Tensor, weight: &Tensor, adapter: &Adapter, factor: &Tensor, mode: Mode) -> Tensor {
+        let dropped = adapter.dropped(x, mode);
+        let read = dropped.as_ref().unwrap_or(x);
+        let base = linear(read, weight, None);
+        let turned = (&base + adapter.narrow(read).matmul(&adapter.up.tr())) * factor;
+        let turned = match &dropped {
+            Some(_) => linear(x, weight, None) - base + turned,
+            None => turned,
+        };
+        match &self.bias {
+            Some(bias) => turned + bias,
+            None => turned,
+        }
     }
 }
 
@@ -277,17 +284,13 @@ mod tests {
     fn adapter_adds_its_scaled_product() {
         // W = 0, A = [1, 2], B = [3], x = [1, 1]: 0.5 * 3 * 3 = 4.5.
         let mut layer = Linear::new(Tensor::zeros([1, 2], (Kind::Float, Device::Cpu)));
-        layer.adapter = Some(Adapter {
-            down: Tensor::from_slice(&[1f32, 2.0]).view([1, 2]),
-            up: Tensor::from_slice(&[3f32]).view([1, 1]),
-            scale: 0.5,
-            dropout: 0.0,
-        });
+        let (down, up) = (Tensor::from_slice(&[1f32, 2.0]).view([1, 2]), Tensor::from_slice(&[3f32]).view([1, 1]));
+        layer.adapter = Some(Adapter::new(down, up, 0.5, 0.0));
         let y = layer.forward(&Tensor::ones([1, 2], (Kind::Float, Device::Cpu)), Mode::Train);
         assert_eq!(f64::try_from(y).unwrap(), 4.5);
         // Another one on top adds to it.
         let below = layer.adapter.take().unwrap();
-        layer.adapter = Some(Adapter { up: &below.up * 2.0, down: below.down.copy(), ..below });
+        layer.adapter = Some(Adapter::new(below.down.copy(), &below.up * 2.0, below.scale, 0.0));
         layer.stacked.push(below);
         let y = layer.forward(&Tensor::ones([1, 2], (Kind::Float, Device::Cpu)), Mode::Train);
         assert_eq!(f64::try_from(y).unwrap(), 13.5);

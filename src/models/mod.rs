@@ -1,6 +1,7 @@
 //! Models: decoders that read and write Hugging Face checkpoints, and the encoder of sentence
 //! embeddings. Knows nothing of data, losses or optimisers.
 
+pub mod adapter;
 pub mod attention;
 pub mod block;
 pub mod cache;

@@ -14,7 +14,7 @@ use crate::models::cross_entropy;
 use crate::models::decoder::{self, Decoder};
 use crate::models::families::Role;
 use crate::tuning::flat::{Flat, Group, Parameter};
-use crate::tuning::lora;
+use crate::tuning::lora::{self, Trainable, Trained};
 
 /// Tokens of one forward pass without gradients.
 pub const INFERENCE_TOKENS: usize = 8192;
@@ -44,7 +44,9 @@ impl Student {
     /// leaves all weights, which are f32 then, to be trained.
     pub fn new(mut decoder: Decoder, tuning: &Tuning, weight_decay: f64, compute: Compute, seed: Seed) -> Self {
         if let Tuning::Lora(settings) = tuning {
-            for parameter in decoder.parameters_mut() {
+            // What is trained as a whole keeps its numbers: it becomes masters in f32.
+            let is_whole = |name: &str| lora::is_saved(name, settings);
+            for parameter in decoder.parameters_mut().into_iter().filter(|parameter| !is_whole(&parameter.name)) {
                 *parameter.tensor = parameter.tensor.to_kind(compute.kind());
             }
             // Adapters that are there already are trained on.
@@ -81,26 +83,22 @@ impl Student {
     /// transformers' convention); adapters are.
     pub fn parameters(&mut self) -> Vec<Parameter<'_>> {
         let weight_decay = self.weight_decay;
+        let group =
+            |role: Role| Group { lr_factor: 1.0, weight_decay: if role.is_spared() { 0.0 } else { weight_decay } };
         match &self.tuning {
             Tuning::Full {} => {
-                let group = |role: Role| Group {
-                    lr_factor: 1.0,
-                    weight_decay: if role.is_spared() { 0.0 } else { weight_decay },
-                };
                 let all = self.decoder.parameters_mut().into_iter();
                 all.map(|decoder::Parameter { name, role, tensor, .. }| Parameter { group: group(role), name, tensor })
                     .collect()
             }
             Tuning::Lora(settings) => {
-                let group = Group { lr_factor: 1.0, weight_decay };
-                let mut parameters = Vec::new();
-                for (name, linear) in lora::targets(&mut self.decoder, &settings.target_modules) {
-                    if let Some(adapter) = &mut linear.adapter {
-                        parameters.push(Parameter { name: format!("{name}.lora_A"), tensor: &mut adapter.down, group });
-                        parameters.push(Parameter { name: format!("{name}.lora_B"), tensor: &mut adapter.up, group });
-                    }
-                }
-                parameters
+                let of = |part: Trainable| match part {
+                    Trainable::Down | Trainable::Lengths => Group { lr_factor: 1.0, weight_decay },
+                    Trainable::Up => Group { lr_factor: settings.loraplus_lr_ratio.unwrap_or(1.0), weight_decay },
+                    Trainable::Whole(role) => group(role),
+                };
+                let all = lora::trained(&mut self.decoder, settings).into_iter();
+                all.map(|Trained { name, part, tensor }| Parameter { group: of(part), name, tensor }).collect()
             }
         }
     }
@@ -164,6 +162,25 @@ mod tests {
     use crate::device::Precision;
     use crate::experiment::settings::Lora;
     use crate::tuning::peft;
+
+    #[test]
+    fn up_projections_learn_faster_where_asked() {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
+        let decoder = Decoder::load(&models.join("llama"), Kind::Float, Device::Cpu).unwrap();
+        let modules_to_save = ["norm", "lm_head"].map(str::to_owned).to_vec();
+        let settings = Lora { loraplus_lr_ratio: Some(16.0), modules_to_save, ..Lora::default() };
+        let mut student = Student::new(decoder, &Tuning::Lora(settings), 0.1, Compute::reference(), Seed(1));
+        let told = |parameter: &Parameter<'_>| {
+            let last = parameter.name.rsplit_once("proj.").map_or(&*parameter.name, |(_, last)| last);
+            (last.to_owned(), parameter.group.lr_factor, parameter.group.weight_decay)
+        };
+        let mut groups: Vec<(String, f64, f64)> = student.parameters().iter().map(told).collect();
+        groups.dedup();
+        let group = |name: &str, factor, decay| (name.to_owned(), factor, decay);
+        // A and B of queries and values in two layers, then what is trained as a whole: norms do not decay.
+        assert_eq!(groups[..2], [group("lora_A", 1.0, 0.1), group("lora_B", 16.0, 0.1)]);
+        assert_eq!(groups[8..], [group("model.norm.weight", 1.0, 0.0), group("lm_head.weight", 1.0, 0.1)]);
+    }
 
     #[test]
     fn a_frozen_base_is_loaded_in_the_compute_format_to_the_same_numbers() {

@@ -4,3 +4,4 @@
 pub mod flat;
 pub mod lora;
 pub mod peft;
+pub mod targets;

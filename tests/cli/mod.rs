@@ -7,6 +7,7 @@ mod predictions;
 mod score;
 mod small_studies;
 mod study;
+mod tokens;
 
 use std::fs::File;
 use std::path::Path;

@@ -362,6 +362,6 @@ error: unknown key `target_modules` in `tuning.lora`
 28 | target_modules = "q_proj,v_proj"
    | ^^^^^^^^^^^^^^
    |
-   = help: did you mean `target-modules`? keys here: `rank`, `alpha`, `dropout`, `target-modules`, `base`, `double-quantisation`; put it in brackets: `["q_proj", "v_proj"]`
+   = help: did you mean `target-modules`? keys here: `rank`, `alpha`, `dropout`, `target-modules`, `rank-pattern`, `alpha-pattern`, `rslora`, `dora`, `loraplus-lr-ratio`, `initialisation`, `modules-to-save`, `base`, `double-quantisation`; put it in brackets: `["q_proj", "v_proj"]`
 "#);
 }

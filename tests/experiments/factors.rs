@@ -142,7 +142,7 @@ error: unknown key `ranks` in `tuning.lora`
 20 | large = { tuning.lora.ranks = 4, training.sft.lr = 2e-3 }
    |                       ^^^^^
    |
-   = help: did you mean `rank`? keys here: `rank`, `alpha`, `dropout`, `target-modules`, `base`, `double-quantisation`
+   = help: did you mean `rank`? keys here: `rank`, `alpha`, `dropout`, `target-modules`, `rank-pattern`, `alpha-pattern`, `rslora`, `dora`, `loraplus-lr-ratio`, `initialisation`, `modules-to-save`, `base`, `double-quantisation`
 ");
 }
 

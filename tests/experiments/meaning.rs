@@ -793,6 +793,7 @@ fn ends_of_answers_that_differ() {
             located: &|_| None,
             positions: &|_| None,
             width: &|_| None,
+            adapters: &|_, _| None,
             train_examples: Some(2000),
             default_embedding_model: Ok(()),
         };

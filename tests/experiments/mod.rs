@@ -13,6 +13,7 @@ mod sets;
 mod structure;
 mod studies;
 mod surroundings;
+mod tuning;
 
 use std::fs;
 use std::path::Path;
@@ -54,6 +55,7 @@ fn checked(path: &Path, overrides: &[&str]) -> Result<Checked, Faults> {
         located: &|_| None,
         positions: &|_| None,
         width: &|_| None,
+        adapters: &|_, _| None,
         train_examples: Some(2000),
         default_embedding_model: Ok(()),
     };

@@ -139,6 +139,17 @@ error: the step `answer` has another `tuning` than `read`, and nothing says what
    |
    = help: add `adapters = "merge"` (they become part of the weights), `"stack"` (the step adds its own on top) to the step, or give both the same `tuning` to train on them
 "#);
+    // With learned lengths of rows, a projection has one adapter.
+    let dora = "adapters = \"stack\"\ntuning.lora.dora = true\n";
+    assert_snapshot!(fault("adapters = \"merge\"\n", dora), @r#"
+error: the step `answer` stacks adapters, and with `dora` a projection has one
+  --> study.toml:29:8
+   |
+29 | [steps.answer.sft]
+   |        ^^^^^^
+   |
+   = help: write `adapters = "merge"`, or leave `dora` out of both steps
+"#);
     assert_snapshot!(fault("\"merge\"", "\"stack\""), @r#"
 error: the step `answer` trains all weights, and stacks nothing on the adapters of `read`
   --> study.toml:29:8

@@ -276,3 +276,56 @@ fn an_embedding_model_is_needed_where_a_set_asks_for_cosine() {
     assert!(shown.contains("`cosine` needs an embedding model: ") && shown.contains(place), "{shown}");
     assert!(shown.contains("or leave `cosine` out of `evaluation.asked.metrics`"), "{shown}");
 }
+
+#[test]
+fn what_adapters_name_is_looked_for_in_the_models() {
+    let shown = |tuning: &str| {
+        let tuning = format!("[tuning.lora]\n{tuning}\n[[hypotheses]]");
+        let narrow = ("heads = 2, feed-forward = 64", "heads = 2, kv-heads = 1, feed-forward = 64");
+        faults(study(&[narrow, ("[[hypotheses]]", &tuning)]).path())
+    };
+    assert_snapshot!(shown("target-modules = \"c_attn\""), @r#"
+error: `small`, `large`: no projection of a llama is named `c_attn`, expected one of `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`
+  --> study.toml:28:18
+   |
+28 | target-modules = "c_attn"
+   |                  ^^^^^^^^
+   |
+   = help: words for several (`attention-qv`, `attention`, `mlp`, `all-linear`) mean the same in every family
+
+1 fault in `study.toml`
+"#);
+    assert_snapshot!(shown("target-modules = '.*\\.7\\..*'"), @r"
+error: `small`, `large`: no projection of a llama is named `.*\.7\..*`, expected one of `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`
+  --> study.toml:28:18
+   |
+28 | target-modules = '.*\.7\..*'
+   |                  ^^^^^^^^^^^
+   |
+   = help: words for several (`attention-qv`, `attention`, `mlp`, `all-linear`) mean the same in every family
+
+1 fault in `study.toml`
+");
+    assert_snapshot!(shown("modules-to-save = \"lm_head\""), @r#"
+error: `small`, `large`: no module beside the layers of a llama is named `lm_head`, expected one of `embed_tokens`, `norm`; its head is the embedding
+  --> study.toml:28:19
+   |
+28 | modules-to-save = "lm_head"
+   |                   ^^^^^^^^^
+   |
+   = help: embedding, head and last norm can be trained as a whole
+
+1 fault in `study.toml`
+"#);
+    assert_snapshot!(shown("rank = 20\ninitialisation = \"olora\"\ntarget-modules = [\"q_proj\", \"k_proj\"]"), @r"
+error: `small`: `model.layers.0.self_attn.k_proj` of 16 x 32 numbers has no part of rank 20, expected at most 16
+  --> study.toml:28:8
+   |
+28 | rank = 20
+   |        ^^
+   |
+   = help: choose a lower rank, or leave the narrow projections out of `target-modules`
+
+1 fault in `study.toml`
+");
+}

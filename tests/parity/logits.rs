@@ -15,7 +15,14 @@ fn read(path: &Path) -> Tensor {
 
 #[test]
 fn written_logits_equal_those_of_transformers_and_peft() {
-    for (model, adapter) in [("qwen2", None), ("llama", Some("llama-adapter"))] {
+    for (model, adapter) in [
+        ("qwen2", None),
+        ("llama", Some("llama-adapter")),
+        ("llama", Some("adapter-patterns")),
+        ("llama", Some("adapter-whole")),
+        ("llama-tied", Some("adapter-tied")),
+        ("llama-bias", Some("adapter-dora")),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("logits.safetensors");
         let input = fixtures::model(adapter.unwrap_or(model)).join("expected.safetensors");
@@ -24,7 +31,7 @@ fn written_logits_equal_those_of_transformers_and_peft() {
         let (found, expected) = (read(&output), read(&input));
         assert_eq!(found.size(), expected.size(), "{model}");
         let worst = f64::try_from((found - expected).abs().max()).unwrap();
-        assert!(worst <= 1e-4, "{model}: {worst}");
+        assert!(worst <= 1e-4, "{model} {adapter:?}: {worst}");
     }
 }
 

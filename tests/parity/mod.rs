@@ -1,5 +1,6 @@
 //! Our models against transformers and sentence-transformers, on committed fixtures.
 
+mod chat;
 mod decoders;
 mod ends;
 mod logits;

@@ -1,5 +1,6 @@
 //! Training on the CPU with a tiny model: losses fall, and what must not change a result does not.
 
+mod adapters;
 mod distillation;
 
 use std::cell::RefCell;
@@ -12,10 +13,11 @@ use tch::{Device, Kind, Tensor};
 use tutelage::data::encode::Sequence;
 use tutelage::device::{Compute, Precision, Seed};
 use tutelage::experiment::settings::{Architecture, BaseFormat, Lora, Schedule, Scratch, Training, Tuning, Validate};
+use tutelage::models::adapter::Adapter;
 use tutelage::models::block::Layer;
 use tutelage::models::config::Config;
 use tutelage::models::decoder::Decoder;
-use tutelage::models::layers::{Adapter, Mode, Weight};
+use tutelage::models::layers::{Mode, Weight};
 use tutelage::models::packed::Packed;
 use tutelage::models::weights::Checkpoint;
 use tutelage::train::event::TrainEvent;
@@ -216,8 +218,8 @@ fn adapters_on_four_bits_learn_what_they_learn_on_the_numbers_that_these_stand_f
         let mut loaded = quantised(name, base);
         // PEFT knows none of the words for several projections: their names are written.
         let stored = peft::load(&mut loaded, Kind::Float, folder.path()).unwrap();
-        let mut spelled = lora::spelled(&loaded.config, &settings.target_modules);
-        assert_eq!(spelled.len(), loaded.config.projections().len());
+        let mut spelled: Vec<String> =
+            loaded.config.projections().iter().map(|projection| projection.name.to_owned()).collect();
         spelled.sort();
         assert_eq!(stored, Lora { target_modules: spelled, ..settings.clone() });
         assert!(loaded.hidden(&batch, Mode::Infer).allclose(&expected, 1e-5, 1e-6, false), "{name}");
@@ -345,7 +347,7 @@ fn merging_loses_no_update_of_bf16_weights() {
     let (down, up) = (all([1, 32], 1.0), all([32, 1], 5e-5));
     let query = decoder.layers[0].linears_mut().swap_remove(0);
     query.weight = Weight::Dense(signs);
-    query.adapter = Some(Adapter { down, up, scale: 1.0, dropout: 0.0 });
+    query.adapter = Some(Adapter::new(down, up, 1.0, 0.0));
     lora::merge(&mut decoder);
     let expected = Tensor::full([1, 32], 32.0 * 5e-5, (Kind::Float, Device::Cpu));
     assert!(layer(&decoder).allclose(&expected, 1e-2, 0.0, false));

@@ -22,7 +22,8 @@ pub(super) struct Beside<'a> {
 }
 
 /// Keys that name a special token.
-const NAMED: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+pub(super) const NAMED: [&str; 7] =
+    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 /// Keys that list more of them.
 const LISTED: [&str; 2] = ["additional_special_tokens", "extra_special_tokens"];
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::added::Beside;
+use super::added::{Beside, NAMED};
 use super::class::Class;
 use super::{TokenizerError, train};
 use crate::files;
@@ -24,6 +24,8 @@ pub(super) struct Files {
     config: Option<Value>,
     special: Option<Value>,
     added: Option<Value>,
+    /// A chat template that is a file of its own.
+    chat: Option<String>,
     /// First id that the model's `generation_config.json` or else its `config.json` names as an end.
     model_eos: Option<u32>,
     /// Ids at which the model's answers end: those of `generation_config.json` or, only where there is no
@@ -36,6 +38,7 @@ pub(super) struct Files {
 const MODEL: &str = "config.json";
 const GENERATION: &str = "generation_config.json";
 const ADDED: &str = "added_tokens.json";
+const CHAT: &str = "chat_template.jinja";
 const CLASS: &str = "tokenizer_class";
 /// The class that takes `tokenizer.json` at its word.
 const GENERIC_CLASS: &str = "PreTrainedTokenizerFast";
@@ -61,6 +64,7 @@ impl Files {
             config: read_json(&folder.join(CONFIG))?,
             special: read_json(&folder.join(SPECIAL))?,
             added: read_json(&folder.join(ADDED))?,
+            chat: read_text(&folder.join(CHAT))?,
             model_eos,
             model_ends,
             model,
@@ -83,6 +87,7 @@ impl Files {
             config: Some(config),
             special: Some(special),
             added: None,
+            chat: None,
             model_eos: None,
             model_ends: Ends::default(),
             model: None,
@@ -182,7 +187,33 @@ impl Files {
         {
             files::write(&folder.join(name), &bytes)?;
         }
+        if let Some(chat) = &self.chat {
+            files::write(&folder.join(CHAT), chat.as_bytes())?;
+        }
         Ok(())
+    }
+
+    /// Returns the chat template: a file of its own or else a key of `tokenizer_config.json`, where of several the
+    /// one that is called `default` counts.
+    pub(super) fn chat_template(&self) -> Option<&str> {
+        let named = |list: &'_ Value| -> Option<usize> {
+            list.as_array()?.iter().position(|one| one.get("name").and_then(Value::as_str) == Some("default"))
+        };
+        let key = self.config.as_ref().and_then(|config| config.get("chat_template"));
+        self.chat.as_deref().or_else(|| {
+            let key = key?;
+            key.as_str().or_else(|| key.get(named(key)?)?.get("template")?.as_str())
+        })
+    }
+
+    /// Lists the special tokens by name, as the tokenizer spells them.
+    pub(super) fn special_tokens(&self) -> Vec<(String, String)> {
+        let spelled = |name: &str| {
+            let files = [&self.config, &self.special].into_iter().flatten();
+            let mut found = files.filter_map(|file| file.get(name));
+            found.find_map(|token| token.as_str().or_else(|| token.get("content")?.as_str()).map(str::to_owned))
+        };
+        NAMED.iter().filter_map(|&name| Some((name.to_owned(), spelled(name)?))).collect()
     }
 }
 
@@ -214,6 +245,15 @@ impl Ends {
 
     fn first(&self) -> Option<u32> {
         self.ids.first().copied()
+    }
+}
+
+/// Reads a text; none where there is no file.
+fn read_text(file: &Path) -> Result<Option<String>, TokenizerError> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(TokenizerError::Read { file: file.to_owned(), source }),
     }
 }
 

@@ -13,11 +13,13 @@ mod train;
 mod vocabulary;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use self::files::Files;
+use crate::data::chat::{ChatError, ChatTemplate};
 use crate::experiment::settings::TokenizerSource;
 use crate::files::WriteError;
 
@@ -255,6 +257,30 @@ impl Tokenizer {
         let encoding = self.inner.encode_fast(text, false);
         let encoding = encoding.expect("a tokenizer is loaded only if it encodes unknown text");
         encoding.get_ids().to_vec()
+    }
+
+    /// Encodes a text as [`encode`](Self::encode), each token with its place in the text, in bytes.
+    ///
+    /// # Panics
+    /// As [`encode`](Self::encode).
+    pub fn encode_in_place(&self, text: &str) -> Vec<(u32, Range<usize>)> {
+        let encoding = self.inner.encode(text, false);
+        let encoding = encoding.expect("a tokenizer is loaded only if it encodes unknown text");
+        let places = encoding.get_offsets().iter().map(|&(start, end)| start..end);
+        encoding.get_ids().iter().copied().zip(places).collect()
+    }
+
+    /// Returns the chat template of the model as it is written; none where its files have none.
+    pub fn chat_template_source(&self) -> Option<&str> {
+        self.files.chat_template()
+    }
+
+    /// Returns the chat template of the model; none where its files have none.
+    ///
+    /// # Errors
+    /// A template that is none.
+    pub fn chat_template(&self) -> Result<Option<ChatTemplate>, ChatError> {
+        self.files.chat_template().map(|source| ChatTemplate::new(source, self.files.special_tokens())).transpose()
     }
 
     /// Decodes token ids, leaving special tokens and ids outside of the vocabulary out.

@@ -13,6 +13,7 @@ mod range;
 mod sets;
 mod steps;
 mod training;
+mod tuning;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,7 +24,7 @@ use super::document::KeyPath;
 use super::faults::{Fault, Faults};
 use super::lay::Overlaid;
 use super::load::Loaded;
-use super::settings::{Experiment, Task};
+use super::settings::{Experiment, Lora, Model, Task};
 
 pub use objectives::same_vocabulary;
 
@@ -43,6 +44,9 @@ pub struct Surroundings<'a> {
     pub positions: &'a dyn Fn(&str) -> Option<usize>,
     /// Width of the hidden states of a checkpoint, as the experiment names it; none where it is not here.
     pub width: &'a dyn Fn(&str) -> Option<usize>,
+    /// What a model lacks that the settings of its adapters name: the setting, and the problem in words; none
+    /// where the model is not here.
+    pub adapters: &'a dyn Fn(&Model, &Lora) -> Option<(&'static str, String)>,
     /// Examples of the training split, if the data was read.
     pub train_examples: Option<usize>,
     /// Whether the default embedding model is there; else why not, and the remedy.
@@ -118,6 +122,7 @@ pub fn check(loaded: Loaded, around: &Surroundings<'_>) -> Result<Checked, Fault
     checking.names();
     checking.parts();
     checking.hypotheses();
+    checking.adapted_models();
     let (notes, objectives) = (checking.notes, checking.forms);
     // What a level or a step says instead: in place of what it replaces.
     for Overlaid { experiment, faults: mut inside } in overlaid {

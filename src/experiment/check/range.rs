@@ -55,6 +55,9 @@ pub(super) const TEMPERATURE: Range = Range {
 pub(super) const LORA_ALPHA: Range =
     Range { least: 1e-3, most: 1e6, why: "the update is scaled by `alpha / rank`: 0.01 to 4 are usual" };
 
+pub(super) const LORAPLUS_RATIO: Range =
+    Range { least: 1e-2, most: 1e4, why: "B learns at so many times the learning rate of A: 16 is usual" };
+
 pub(super) const CPU_WATTS: Range =
     Range { least: 0.1, most: 1e4, why: "the power of one machine's processors, in watts: 15 to 800 are usual" };
 

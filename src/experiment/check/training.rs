@@ -1,46 +1,15 @@
 //! Training and tuning: numbers in range, and in proportion to data and models.
 
-use std::collections::BTreeSet;
-
 use super::Checking;
-use super::range::{
-    CLIP, EPOCHS, LARGEST, LORA_ALPHA, LR, MINUTES, MOST_SEQUENCES, SEQUENCES_HELP, WEIGHT_DECAY, shown,
-};
+use super::range::{CLIP, EPOCHS, LARGEST, LR, MINUTES, MOST_SEQUENCES, SEQUENCES_HELP, WEIGHT_DECAY, shown};
 use crate::experiment::course::{Course, LessonKind};
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
-use crate::experiment::nearest::{listed, remedy};
-use crate::experiment::settings::{Lora, Model, Schedule, Training, Tuning};
-
-/// Linear layers of decoders that can carry an adapter: those of most families, those that families with
-/// fused or other projections have, and words for several.
-const TARGET_MODULES: [&str; 19] = [
-    "q_proj",
-    "k_proj",
-    "v_proj",
-    "o_proj",
-    "gate_proj",
-    "up_proj",
-    "down_proj",
-    "qkv_proj",
-    "gate_up_proj",
-    "dense",
-    "fc1",
-    "fc2",
-    "c_attn",
-    "c_fc",
-    "c_proj",
-    "attention-qv",
-    "attention",
-    "mlp",
-    "all-linear",
-];
+use crate::experiment::nearest::listed;
+use crate::experiment::settings::{Model, Schedule, Training, Tuning};
 
 /// Where the length of pretraining stands.
 const PRETRAINED: &str = "training.pretrain.max-length";
-
-/// Width of the widest published models.
-const WIDEST: usize = 16_384;
 
 /// Says how long the sequences of a model may be.
 struct Reach<'a> {
@@ -255,50 +224,6 @@ impl<'a> Checking<'a, '_> {
         let help = format!("lower `{ANSWER}`, or raise {}", keys.join(", "));
         let at = if self.faults.is_stated(ANSWER) { KeyPath::from(ANSWER) } else { short[0].0.clone() };
         self.faults.at(at, message, help);
-    }
-
-    /// Checks that an update is not of a higher rank than the models it is for are wide.
-    fn rank(&mut self, rank: usize) {
-        let at = KeyPath::from("tuning.lora.rank");
-        self.require_at_most(rank, &at, WIDEST, "no published model is wider, and an update has at most its rank");
-        if rank > WIDEST {
-            return;
-        }
-        let courses = self.design.courses().flat_map(Course::all).filter(|course| !course.lessons.is_empty());
-        let tuned: BTreeSet<&str> = courses.map(|course| course.model.as_str()).collect();
-        let width = |(name, model): (&'a String, &'a Model)| {
-            let at = KeyPath::from("models").key(name);
-            let (at, width) = match model {
-                Model::Scratch(scratch) => (at.key("scratch").key("hidden"), scratch.hidden),
-                Model::Checkpoint(checkpoint) => (at.key("checkpoint"), (self.around.width)(checkpoint)?),
-            };
-            (tuned.contains(name.as_str()) && self.faults.is_sound(&at)).then_some((width, name, at))
-        };
-        let narrowest = self.experiment.models.iter().filter_map(width).min_by_key(|(width, ..)| *width);
-        if let Some((width, name, model_at)) = narrowest.filter(|(width, ..)| (1..rank).contains(width)) {
-            let message = format!("a rank of {rank} is more than the width of `{name}`, {width}");
-            let help = format!("choose less than {width}, or `tuning = {{ full = {{}} }}` to train all weights");
-            self.faults.add_with(Fault::new(&at, message).help(help), &[(model_at, "as wide as this")]);
-        }
-    }
-
-    fn lora(&mut self, lora: &Lora) {
-        let at = KeyPath::from("tuning.lora");
-        self.rank(lora.rank);
-        self.require_in(lora.alpha, at.key("alpha"), &LORA_ALPHA);
-        self.require_share(lora.dropout, at.key("dropout"));
-        let modules = &lora.target_modules;
-        let at = at.key("target-modules");
-        if modules.is_empty() {
-            self.faults.at(&at, "no module gets an adapter", remedy("", "modules", TARGET_MODULES));
-        }
-        self.require_distinct(modules, &at);
-        for (index, module) in modules.iter().enumerate() {
-            if !TARGET_MODULES.contains(&module.as_str()) {
-                let message = format!("no module is named `{module}`");
-                self.faults.at(at.index(index), message, remedy(module, "modules", TARGET_MODULES));
-            }
-        }
     }
 }
 

@@ -36,6 +36,9 @@ pub struct Data {
     /// Leaves the context out of the prompt.
     #[serde(default)]
     pub closed_book: bool,
+    /// How prompts and answers are worded.
+    #[serde(default, skip_serializing_if = "Template::is_plain")]
+    pub template: Template,
     /// Uses at most this many examples: whole groups in an order shuffled by the split's seed, of the
     /// last one a part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,6 +46,38 @@ pub struct Data {
     /// Division into train, dev and test.
     #[serde(default)]
     pub split: Split,
+}
+
+/// Says how prompts and answers are worded.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Template {
+    /// `Context: ...`, `Question: ...`, `Answer:`, each on its line; in conversations `User:` and `Assistant:`.
+    #[default]
+    Plain,
+    /// By the chat template of the model that reads them.
+    Chat,
+    /// By templates of the experiment (Jinja).
+    Own {
+        /// The prompt.
+        prompt: String,
+        /// What the model is to say after it, without the end of sequence.
+        #[serde(default = "answer")]
+        response: String,
+    },
+}
+
+impl Template {
+    /// Says whether it is the usual one.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        *self == Self::Plain
+    }
+}
+
+/// An answer as it is usually worded.
+fn answer() -> String {
+    " {{ answer }}".to_owned()
 }
 
 /// Says where windows of contexts lie.
@@ -71,6 +106,7 @@ impl Data {
             window: None,
             window_at: WindowAt::default(),
             closed_book: false,
+            template: Template::Plain,
             limit: None,
             split: Split::default(),
         }

@@ -326,6 +326,13 @@ impl Config {
         narrowed(size(self.num_hidden_layers) * layer)
     }
 
+    /// Lists the parameters outside the layers, by their names in checkpoints: how many numbers each has.
+    pub fn around_layers(&self) -> Vec<(String, u64)> {
+        let numbers = |shape: &[i64]| narrowed(shape.iter().map(|&size| u128::from(size.unsigned_abs())).product());
+        let around = families::describe(self).into_iter().filter(|part| !part.is_in_layer);
+        around.map(|part| (part.name, numbers(&part.shape))).collect()
+    }
+
     /// Returns the number of parameters, embeddings included and a tied head counted once.
     pub fn parameters(&self) -> u64 {
         let size = |shape: &[i64]| shape.iter().map(|&size| u128::from(size.unsigned_abs())).product::<u128>();

@@ -114,12 +114,13 @@ impl Planning<'_> {
         for (place, (name, &share)) in lesson.replay.iter().enumerate() {
             let (other, source) = self.data(settings, name)?;
             inputs.push(input(&replay::input(place), source));
-            replay.push(Replay { share, closed_book: other.closed_book });
+            replay.push(Replay { share, closed_book: other.closed_book, template: other.template });
         }
         let job = SftJob {
             tuning: lesson.tuning.clone(),
             training: lesson.training.clone(),
             closed_book: data.closed_book,
+            template: data.template.clone(),
             split: lesson.split,
             replay,
             stack: lesson.adapters == Some(Adapters::Stack),
@@ -204,6 +205,7 @@ impl Planning<'_> {
             tuning: lesson.tuning.clone(),
             training: lesson.training.clone(),
             closed_book: data.closed_book,
+            template: data.template.clone(),
             stack: lesson.adapters == Some(Adapters::Stack),
             precision: self.site.precision,
             threads: self.site.threads,
@@ -226,6 +228,7 @@ impl Planning<'_> {
             max_length,
             max_prompt,
             closed_book: data.closed_book,
+            template: data.template.clone(),
             precision: self.site.precision,
             threads: self.site.threads,
             batch,

@@ -16,6 +16,7 @@ use crate::data::SplitName;
 use crate::data::encode::Limits;
 use crate::device::{self, Precision};
 use crate::distill::capture::{CaptureError, Outcome, Progress, Sequence, capture};
+use crate::experiment::settings::Template;
 use crate::files;
 use crate::orchestrate::keep::event::{Event, Step};
 use crate::orchestrate::kind::StageKind;
@@ -32,6 +33,9 @@ pub struct CaptureJob {
     pub max_prompt: Option<usize>,
     /// Leaves the context out of prompts.
     pub closed_book: bool,
+    /// How prompts and answers are worded.
+    #[serde(default, skip_serializing_if = "Template::is_plain")]
+    pub template: Template,
     /// Number format.
     pub precision: Precision,
     /// CPU threads that sums are divided among; none on a GPU.
@@ -93,7 +97,7 @@ fn run(job: &CaptureJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
     let device = around.compute.device;
     let (decoder, tokenizer) = model::load(around.inputs, "teacher", "teacher-adapter", job.precision.kind(), device)?;
     let limits = Limits { max_length: job.max_length, max_prompt: job.max_prompt };
-    let encoded = around.sequences(&tokenizer, "data", SplitName::Train, limits, job.closed_book)?;
+    let encoded = around.sequences(&tokenizer, "data", SplitName::Train, limits, (&job.template, job.closed_book))?;
     let sequences: Vec<Sequence<'_>> = encoded.iter().map(Into::into).collect();
     let saved = around.folder.checkpoint().join("capture");
     if saved.exists() {

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::around::Surroundings;
 use super::cost::{Cost, Scene};
 use super::stop::Stopped;
-use super::{Text, Work, generate, model, rows};
+use super::{Text, Work, generate, model, questions, rows, with_hint};
 use crate::data::encode::encode_option;
 use crate::data::{Example, SplitName, template};
 use crate::device::Precision;
 use crate::evaluate::likelihood::likelihood;
-use crate::experiment::settings::OptionsShown;
+use crate::experiment::settings::{OptionsShown, Template};
 use crate::orchestrate::keep::event::{Event, Step};
 use crate::orchestrate::kind::StageKind;
 use crate::tuning::lora;
@@ -34,6 +34,9 @@ pub struct ChooseJob {
     pub limit: Option<usize>,
     /// Leaves the context out of prompts.
     pub closed_book: bool,
+    /// How prompts and answers are worded.
+    #[serde(default, skip_serializing_if = "Template::is_plain")]
+    pub template: Template,
     /// Number format.
     pub precision: Precision,
     /// CPU threads that sums are divided among; none on a GPU.
@@ -131,19 +134,18 @@ fn run(job: &ChooseJob, around: Surroundings<'_>) -> anyhow::Result<()> {
     let (mut decoder, tokenizer) = model::load(around.inputs, "model", "adapter", job.precision.kind(), device)?;
     lora::merge(&mut decoder);
     let examples = generate::asked(around.inputs.get("data")?, job.split, job.limit)?;
+    let wording = questions::wording((&job.template, job.closed_book), &tokenizer)?;
     let (mut sequences, mut places, mut clipped) = (Vec::new(), Vec::new(), 0);
     for example in &examples {
         if example.options.len() < 2 {
             bail!("`{}` has {} options, expected at least two", example.id, example.options.len());
         }
-        let prompt = match job.options {
-            OptionsShown::Text => template::prompt(example, job.closed_book),
-            OptionsShown::Letters => template::lettered(example, job.closed_book),
-        };
+        let prompt = wording.prompt(example, job.options == OptionsShown::Letters);
+        let prompt = prompt.map_err(|error| with_hint(error.hint(), error))?;
         for option in offered(job.options, example) {
             let place = sequences.len();
-            let (sequence, cut) =
-                encode_option(&tokenizer, place, &prompt, &template::response(&option), job.max_length);
+            let response = wording.response(example, &option).map_err(|error| with_hint(error.hint(), error))?;
+            let (sequence, cut) = encode_option(&tokenizer, place, &prompt, &response, job.max_length);
             clipped += usize::from(cut > 0);
             sequences.push(sequence);
         }

@@ -11,12 +11,15 @@
 //! - disk: outputs, and while a stage trains two of its states (weights, two moments, best weights),
 //!   as one is there until the next is whole.
 
+use std::collections::BTreeMap;
+
 use super::memory::{Engine, MicroBatch};
 use crate::device::Compute;
-use crate::experiment::settings::{Scratch, SplitName, Training, Tuning, Validate};
+use crate::experiment::settings::{Lora, Scratch, SplitName, Training, Tuning, Validate};
 use crate::models::config::{Config, Projection};
+use crate::models::families::{Family, Places};
 use crate::train::student::INFERENCE_TOKENS;
-use crate::tuning::lora;
+use crate::tuning::targets::{Layers, Target, Targets, is_named};
 
 /// Operations of one decoder layer in a forward pass over a whole batch: projections, norms,
 /// rotation; an assumption.
@@ -170,6 +173,17 @@ pub struct Size {
     pub looked_up: f64,
     /// Projections of a layer, at most seven.
     pub projections: [Option<Projection>; 7],
+    /// Its family, which names its parts.
+    pub family: &'static Family,
+}
+
+/// What adapters a projection has over all layers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Adapted {
+    /// Share of the layers where it has one.
+    pub share: f64,
+    /// Mean rank where it has one.
+    pub rank: f64,
 }
 
 impl Size {
@@ -193,6 +207,7 @@ impl Size {
                 let mut all = config.projections().into_iter();
                 std::array::from_fn(|_| all.next())
             },
+            family: config.family,
         }
     }
 
@@ -212,8 +227,38 @@ impl Size {
     pub fn trained(&self, tuning: &Tuning) -> f64 {
         match tuning {
             Tuning::Full {} => self.parameters,
-            Tuning::Lora(lora) => self.layers * lora::parameters(self.projections(), lora) as f64,
+            Tuning::Lora(lora) => {
+                let adapters: u64 = self.targets(lora).iter().map(|target| target.parameters(lora)).sum();
+                let table = self.vocabulary * self.hidden;
+                let Places { embedding, norm, .. } = &self.family.places;
+                let tables = [(*embedding, table), ("lm_head", self.looked_up), (*norm, self.hidden)];
+                let is_whole = |name: &str| lora.modules_to_save.iter().any(|saved| is_named(name, saved));
+                let whole: f64 = tables.iter().filter(|(name, _)| is_whole(name)).map(|(_, numbers)| numbers).sum();
+                adapters as f64 + whole
+            }
         }
+    }
+
+    /// Lists what gets an adapter; nothing where a pattern is none, which the check tells.
+    fn targets(&self, lora: &Lora) -> Vec<Target> {
+        let projections: Vec<Projection> = self.projections().copied().collect();
+        let layers = Layers { place: self.family.places.layers, count: self.layers as i64, projections: &projections };
+        Targets::new(lora).map(|targets| targets.all(layers)).unwrap_or_default()
+    }
+
+    /// Returns the adapters of each projection of a layer, by the projection's name.
+    #[must_use]
+    pub fn adapted(&self, tuning: &Tuning) -> BTreeMap<&'static str, Adapted> {
+        let Tuning::Lora(lora) = tuning else { return BTreeMap::new() };
+        let mut ranks: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
+        for target in self.targets(lora) {
+            ranks.entry(target.projection.name).or_default().push(target.rank as f64);
+        }
+        let mean = |ranks: Vec<f64>| {
+            let count = ranks.len() as f64;
+            Adapted { share: count / self.layers, rank: ranks.iter().sum::<f64>() / count }
+        };
+        ranks.into_iter().map(|(name, ranks)| (name, mean(ranks))).collect()
     }
 
     /// Returns the operations that passes start, with the sequences in all of them.

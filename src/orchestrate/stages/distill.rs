@@ -14,7 +14,7 @@ use crate::device::{Precision, Seed};
 use crate::distill::capture::{self, Capture};
 use crate::distill::projectors::Widths;
 use crate::distill::{self, Vocabularies};
-use crate::experiment::settings::{Algorithm, Training, Tuning};
+use crate::experiment::settings::{Algorithm, Template, Training, Tuning};
 use crate::orchestrate::keep::event::Event;
 use crate::orchestrate::kind::StageKind;
 use crate::train::distillation::Distillation;
@@ -35,6 +35,9 @@ pub struct DistillJob {
     pub training: Training,
     /// Leaves the context out of prompts.
     pub closed_book: bool,
+    /// How prompts and answers are worded.
+    #[serde(default, skip_serializing_if = "Template::is_plain")]
+    pub template: Template,
     /// Adds adapters on top of those that are there, which stay as they are.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stack: bool,
@@ -140,8 +143,9 @@ fn distil(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result<()> 
         if tokenizer.same_vocabulary(&teacher_tokenizer) { Vocabularies::Same } else { Vocabularies::Different };
 
     let limits = training::limits(&job.training);
-    let mine = around.sequences(&tokenizer, "data", SplitName::Train, limits, job.closed_book)?;
-    let theirs = around.sequences(&teacher_tokenizer, "data", SplitName::Train, limits, job.closed_book)?;
+    let mine = around.sequences(&tokenizer, "data", SplitName::Train, limits, (&job.template, job.closed_book))?;
+    let theirs =
+        around.sequences(&teacher_tokenizer, "data", SplitName::Train, limits, (&job.template, job.closed_book))?;
     // Examples are told apart by their place alone: the capture must be of these very sequences.
     let read: Vec<capture::Sequence<'_>> = theirs.iter().map(Into::into).collect();
     if capture.vocabulary() != teacher_tokenizer.fingerprint() || !capture.is_of(&read) {
@@ -157,7 +161,7 @@ fn distil(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result<()> 
         Vocabularies::Different => capture,
     };
     let (train, captured) = in_both(mine, &theirs);
-    let dev = around.sequences(&tokenizer, "data", SplitName::Dev, limits, job.closed_book)?;
+    let dev = around.sequences(&tokenizer, "data", SplitName::Dev, limits, (&job.template, job.closed_book))?;
 
     around.tell_of_dev(!dev.is_empty(), &job.training);
     let widths = Widths { student: decoder.config.hidden_size, teacher: capture.width() };
@@ -302,6 +306,7 @@ mod tests {
                 tuning: Tuning::Full {},
                 training,
                 closed_book: true,
+                template: Template::Plain,
                 stack: false,
                 precision: Precision::F32,
                 threads: None,

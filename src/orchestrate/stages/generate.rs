@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::around::Surroundings;
 use super::cost::{CHARACTERS_PER_TOKEN, Cost, Passes, Scene, Split, TokenSteps};
 use super::stop::Stopped;
-use super::{Text, Work, data, model, rows};
+use super::{Text, Work, data, model, questions, rows};
 
 use crate::data::encode::{Limits, encode_prompt, encode_references};
 use crate::data::{Example, SplitName, Tokenizer, sample};
 use crate::device::{Precision, Seed};
 use crate::evaluate::likelihood::likelihood;
-use crate::experiment::settings::Decoding;
+use crate::experiment::settings::{Decoding, Template};
 use crate::generate::{Generated, GenerationSettings, StopReason, generate};
 use crate::models::decoder::Decoder;
 use crate::orchestrate::keep::event::{Event, Step};
@@ -47,6 +47,9 @@ pub struct GenerateJob {
     pub dev: bool,
     /// Leaves the context out of prompts.
     pub closed_book: bool,
+    /// How prompts and answers are worded.
+    #[serde(default, skip_serializing_if = "Template::is_plain")]
+    pub template: Template,
     /// Number format.
     pub precision: Precision,
     /// CPU threads that sums are divided among; none on a GPU.
@@ -236,8 +239,10 @@ fn answer(
     // The prompt leaves room for the answer, as in training it does for the response.
     let room = job.max_length.saturating_sub(job.max_new_tokens).max(1);
     let room = job.max_prompt.map_or(room, |longest| longest.min(room));
-    let (prompts, cuts): (Vec<Vec<u32>>, Vec<usize>) =
-        examples.iter().map(|example| encode_prompt(tokenizer, example, job.closed_book, room)).unzip();
+    let wording = questions::wording((&job.template, job.closed_book), tokenizer)?;
+    let encoded = examples.iter().map(|example| encode_prompt(tokenizer, example, &wording, room));
+    let encoded: Vec<(Vec<u32>, usize)> = encoded.collect::<Result<_, _>>().map_err(questions::unworded)?;
+    let (prompts, cuts): (Vec<Vec<u32>>, Vec<usize>) = encoded.into_iter().unzip();
     let clipped = cuts.into_iter().filter(|&cut| cut > 0).count();
     if clipped > 0 {
         let text =
@@ -255,7 +260,8 @@ fn answer(
     }
     let limits = Limits { max_length: job.max_length, max_prompt: job.max_prompt };
     let positions = usize::try_from(decoder.config.max_position_embeddings).unwrap_or(usize::MAX);
-    let (sequences, lost) = encode_references(tokenizer, examples, job.closed_book, limits, positions);
+    let (sequences, lost) =
+        encode_references(tokenizer, examples, &wording, limits, positions).map_err(questions::unworded)?;
     if lost > 0 {
         let (of, measured) = (examples.len(), examples.len() - lost);
         let text = format!(
@@ -320,6 +326,7 @@ mod tests {
             split: SplitName::Test,
             dev: false,
             closed_book: true,
+            template: Template::Plain,
             precision: Precision::F32,
             threads: None,
             seed: 1,

@@ -20,7 +20,7 @@ use crate::models::attention::{GROUP_TOKENS, QUERY_BLOCK, WHOLE_SCORES};
 use crate::models::config::{Part, Projection};
 use crate::models::head::CHUNK_BYTES;
 use crate::models::packed::rounded;
-use crate::orchestrate::stages::cost::{Size, Split};
+use crate::orchestrate::stages::cost::{Adapted, Size, Split};
 use crate::train::run::micro_batch_tokens;
 use crate::tuning::lora;
 
@@ -111,9 +111,10 @@ impl Engine {
         let e = self.bytes;
         let (hidden, queries, wide) = (size.hidden, size.queries, size.feed_forward);
         let is_full = matches!(tuning, Tuning::Full {});
-        let adapter = |projection: &Projection| match tuning {
-            Tuning::Full {} => None,
-            Tuning::Lora(lora) => lora::is_target(projection, &lora.target_modules).then_some(lora),
+        let adapted = size.adapted(tuning);
+        let (dropout, learns_lengths) = match tuning {
+            Tuning::Full {} => (0.0, false),
+            Tuning::Lora(lora) => (lora.dropout, lora.dora),
         };
         let of = |parts: &[Part]| -> Vec<&Projection> {
             size.projections().filter(|projection| parts.contains(&projection.part)).collect()
@@ -121,16 +122,18 @@ impl Engine {
         // What projections read, once for all that read the same.
         let reads = |width: f64, parts: &[Part]| {
             let mut readers = of(parts).into_iter();
-            let is_kept = is_full || self.keeps_inputs || readers.any(|reader| adapter(reader).is_some());
+            let is_kept = is_full || self.keeps_inputs || readers.any(|reader| adapted.contains_key(reader.name));
             if is_kept { e * width } else { 0.0 }
         };
         let adapters = |parts: &[Part]| -> f64 {
             let each = |projection: &Projection| {
-                let lora = adapter(projection)?;
+                let Adapted { share, rank } = *adapted.get(projection.name)?;
                 // libtorch's dropout multiplies by a mask: of activations on a CPU, of bytes on a GPU.
                 let mask = if self.is_gpu { 1.0 } else { e };
-                let dropped = if lora.dropout > 0.0 { projection.input as f64 * (e + mask) } else { 0.0 };
-                Some(e * lora.rank as f64 + dropped)
+                let dropped = if dropout > 0.0 { projection.input as f64 * (e + mask) } else { 0.0 };
+                // What the rows' factors multiply.
+                let turned = if learns_lengths { projection.output as f64 * e } else { 0.0 };
+                Some(share * (e * rank + dropped + turned))
             };
             of(parts).into_iter().filter_map(each).sum()
         };

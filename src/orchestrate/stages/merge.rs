@@ -73,7 +73,7 @@ mod tests {
         let mut decoder = Decoder::load(base, Kind::Float, Device::Cpu).unwrap();
         let settings = Lora { rank: 2, alpha: 4.0, ..Lora::default() };
         lora::attach(&mut decoder, &settings, Seed(seed));
-        for (_, linear) in lora::targets(&mut decoder, &settings.target_modules) {
+        for (_, linear) in lora::adapted(&mut decoder, &settings) {
             let adapter = linear.adapter.as_mut().unwrap();
             adapter.up = Seed(seed).stream("up", 0).uniform(&adapter.up.size(), 0.5);
         }

@@ -47,8 +47,8 @@ pub fn load_to_train(
     let (decoder, tokenizer) =
         load_as(inputs, (name, kind), (adapter, Kind::Float), compute.device, Some(lora::quantisation(tuning)))?;
     if let Tuning::Lora(settings) = tuning {
-        lora::check(&decoder.config, &settings.target_modules).map_err(|problem| {
-            let help = "`tuning.lora.target-modules`: \"all-linear\" and other words for several mean the same in every family";
+        lora::check(&decoder.config, settings).map_err(|(_, problem)| {
+            let help = "correct `tuning.lora`; in `target-modules`, \"all-linear\" and other words for several mean the same in every family";
             anyhow::anyhow!("{problem}\nhint: {help}")
         })?;
     }

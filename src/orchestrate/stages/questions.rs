@@ -6,10 +6,11 @@ use std::path::Path;
 
 use super::around::Surroundings;
 use super::data::split_file;
-use super::rows;
-use crate::data::encode::{self, Limits, Misfits, encode_all};
+use super::{rows, with_hint};
+use crate::data::encode::{self, Limits, Misfits, Unworded, encode_all};
 use crate::data::encoded::EncodedSplit;
-use crate::data::{Example, Sequence, SplitName, Tokenizer, template};
+use crate::data::{Example, Sequence, SplitName, Tokenizer, Wording, template};
+use crate::experiment::settings::Template;
 use crate::files;
 use crate::orchestrate::keep::event::Event;
 
@@ -21,10 +22,10 @@ impl Surroundings<'_> {
         data: &str,
         split: SplitName,
         limits: Limits,
-        closed_book: bool,
+        words: (&Template, bool),
     ) -> anyhow::Result<Vec<Sequence>> {
         let examples = split_file(self.inputs.get(data)?, split);
-        let encoded = self.encoded(tokenizer, &examples, limits, closed_book)?;
+        let encoded = self.encoded(tokenizer, &examples, limits, words)?;
         let Misfits { clipped_prompts, rejected_responses } = encoded.misfits;
         for (count, what) in [
             (clipped_prompts, "prompts lost their left end"),
@@ -44,9 +45,9 @@ impl Surroundings<'_> {
         tokenizer: &Tokenizer,
         examples: &Path,
         limits: Limits,
-        closed_book: bool,
+        words: (&Template, bool),
     ) -> anyhow::Result<EncodedSplit> {
-        let kept = self.folder.encoded(&name(tokenizer, examples, limits, closed_book)?);
+        let kept = self.folder.encoded(&name(tokenizer, examples, limits, words)?);
         match fs::read(&kept).map(|bytes| EncodedSplit::read(&bytes)) {
             Ok(Some(encoded)) => return Ok(encoded),
             Ok(None) => self.note(format!("`{}` is damaged: the questions are encoded again", kept.display())),
@@ -56,7 +57,8 @@ impl Surroundings<'_> {
             }
         }
         let read: Vec<Example> = rows::read(examples)?;
-        let (sequences, misfits) = encode_all(tokenizer, &read, closed_book, limits);
+        let wording = wording(words, tokenizer)?;
+        let (sequences, misfits) = encode_all(tokenizer, &read, &wording, limits).map_err(unworded)?;
         let encoded = EncodedSplit { sequences, misfits, examples: read.len() };
         // Saves the next stage the work, and no more: this one has what it needs.
         if let Err(error) = self.keep_encoded(&encoded, &kept) {
@@ -84,8 +86,23 @@ impl Surroundings<'_> {
     }
 }
 
+/// Makes ready how examples are worded for a model: by a template, without passages or with them.
+pub(super) fn wording((template, closed_book): (&Template, bool), tokenizer: &Tokenizer) -> anyhow::Result<Wording> {
+    Wording::new(template, closed_book, tokenizer).map_err(|error| with_hint(error.hint(), error))
+}
+
+/// Says which example has no words, and what to do about it.
+pub(super) fn unworded(error: Unworded) -> anyhow::Error {
+    with_hint(error.source.hint(), error)
+}
+
 /// Names sequences by everything that they depend on.
-fn name(tokenizer: &Tokenizer, examples: &Path, limits: Limits, closed_book: bool) -> io::Result<String> {
+fn name(
+    tokenizer: &Tokenizer,
+    examples: &Path,
+    limits: Limits,
+    (template, closed_book): (&Template, bool),
+) -> io::Result<String> {
     let told = serde_json::json!({
         "versions": [encode::VERSION, template::VERSION],
         "examples": files::checksum(examples)?,
@@ -93,6 +110,8 @@ fn name(tokenizer: &Tokenizer, examples: &Path, limits: Limits, closed_book: boo
         "max-length": limits.max_length,
         "max-prompt": limits.max_prompt,
         "closed-book": closed_book,
+        "template": template,
+        "chat": tokenizer.chat_template_source().filter(|_| *template == Template::Chat),
     });
     Ok(blake3::hash(told.to_string().as_bytes()).to_hex().to_string())
 }
@@ -120,7 +139,8 @@ mod tests {
             stop: &StopFlag::default(),
         };
         let limits = Limits { max_length, max_prompt: None };
-        let sequences = around.sequences(&small::tokenizer(), "data", SplitName::Train, limits, true).unwrap();
+        let sequences =
+            around.sequences(&small::tokenizer(), "data", SplitName::Train, limits, (&Template::Plain, true)).unwrap();
         (sequences, told)
     }
 

@@ -8,7 +8,7 @@ use super::replay::{self, Shares};
 use super::{Leaves, Text, Work, model, training};
 use crate::data::SplitName;
 use crate::device::{Precision, Seed};
-use crate::experiment::settings::{Training, Tuning};
+use crate::experiment::settings::{Template, Training, Tuning};
 use crate::orchestrate::kind::StageKind;
 use crate::train::student::Student;
 use crate::train::supervised::Supervised;
@@ -25,6 +25,9 @@ pub struct SftJob {
     pub training: Training,
     /// Leaves the context out of prompts.
     pub closed_book: bool,
+    /// How prompts and answers are worded.
+    #[serde(default, skip_serializing_if = "Template::is_plain")]
+    pub template: Template,
     /// Part of the data set that is learned.
     #[serde(default = "train", skip_serializing_if = "is_train")]
     pub split: SplitName,
@@ -44,13 +47,16 @@ pub struct SftJob {
 }
 
 /// Another data set that is learned beside the step's own.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Replay {
     /// Its share among all examples.
     pub share: f64,
     /// Leaves the context out of its prompts.
     pub closed_book: bool,
+    /// How prompts and answers are worded.
+    #[serde(default, skip_serializing_if = "Template::is_plain")]
+    pub template: Template,
 }
 
 fn train() -> SplitName {
@@ -134,15 +140,20 @@ fn sft(job: &SftJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
         lora::stack(&mut decoder);
     }
     let limits = training::limits(&job.training);
-    let mut train = around.sequences(&tokenizer, "data", job.split, limits, job.closed_book)?;
+    let mut train = around.sequences(&tokenizer, "data", job.split, limits, (&job.template, job.closed_book))?;
     let own = train.len();
     for (place, other) in job.replay.iter().enumerate() {
-        let others =
-            around.sequences(&tokenizer, &replay::input(place), SplitName::Train, limits, other.closed_book)?;
+        let others = around.sequences(
+            &tokenizer,
+            &replay::input(place),
+            SplitName::Train,
+            limits,
+            (&other.template, other.closed_book),
+        )?;
         let mixed = job.shares().draw(place, own, others.len(), job.seed, around.events)?;
         train.extend(mixed.into_iter().map(|example| others[example].clone()));
     }
-    let dev = around.sequences(&tokenizer, "data", SplitName::Dev, limits, job.closed_book)?;
+    let dev = around.sequences(&tokenizer, "data", SplitName::Dev, limits, (&job.template, job.closed_book))?;
     let student = Student::new(decoder, &job.tuning, job.training.weight_decay, compute, Seed(job.seed))
         .recomputing(job.training.gradient_checkpointing);
     around.tell_of_dev(!dev.is_empty(), &job.training);
@@ -161,6 +172,7 @@ mod tests {
             tuning: Tuning::default(),
             training,
             closed_book: false,
+            template: Template::Plain,
             split: SplitName::Train,
             replay: vec![],
             stack: false,

@@ -4,7 +4,7 @@ use tch::Device;
 
 use crate::data::{Example, Tokenizer};
 use crate::device::{Precision, Seed};
-use crate::experiment::settings::{Architecture, Scratch, TokenizerSource};
+use crate::experiment::settings::{Architecture, Scratch, Template, TokenizerSource};
 use crate::models::config::Config;
 use crate::models::decoder::Decoder;
 use crate::orchestrate::stages::capture::CaptureJob;
@@ -48,5 +48,13 @@ pub(super) fn decoder(tokenizer: &Tokenizer) -> Decoder {
 
 /// A job that captures passes of `batch` sequences of such questions.
 pub(super) fn capture_job(batch: usize) -> CaptureJob {
-    CaptureJob { max_length: 64, max_prompt: None, closed_book: true, precision: Precision::F32, threads: None, batch }
+    CaptureJob {
+        max_length: 64,
+        max_prompt: None,
+        closed_book: true,
+        template: Template::Plain,
+        precision: Precision::F32,
+        threads: None,
+        batch,
+    }
 }

@@ -5,7 +5,7 @@ use super::stop::Stopped;
 use crate::data::Tokenizer;
 use crate::data::encode::Limits;
 use crate::device::{self, Precision, Seed};
-use crate::experiment::settings::{BaseFormat, Lora, Schedule, Training, Tuning, Validate};
+use crate::experiment::settings::{BaseFormat, Initialisation, Lora, Schedule, Training, Tuning, Validate};
 use crate::orchestrate::keep::event::{Event, Step};
 use crate::train::Objective;
 use crate::train::event::TrainEvent;
@@ -151,16 +151,7 @@ pub fn in_words(training: &Training, tuning: &Tuning, answers: bool) -> Vec<(Str
         "trained weights",
         match tuning {
             Tuning::Full {} => "all".to_owned(),
-            Tuning::Lora(Lora { rank, alpha, dropout, target_modules, base, double_quantisation }) => {
-                let base = match (base, double_quantisation) {
-                    (BaseFormat::Full, _) => "",
-                    (BaseFormat::Nf4, true) => ", base in NF4 with double quantisation",
-                    (BaseFormat::Nf4, false) => ", base in NF4",
-                    (BaseFormat::Fp4, true) => ", base in FP4 with double quantisation",
-                    (BaseFormat::Fp4, false) => ", base in FP4",
-                };
-                format!("LoRA, rank {rank}, alpha {alpha}, dropout {dropout}, on {}{base}", target_modules.join(", "))
-            }
+            Tuning::Lora(lora) => adapters(lora),
         },
     ));
     words.push((
@@ -171,6 +162,37 @@ pub fn in_words(training: &Training, tuning: &Tuning, answers: bool) -> Vec<(Str
         },
     ));
     words.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Says which adapters are trained.
+fn adapters(lora: &Lora) -> String {
+    let Lora { rank, alpha, dropout, target_modules, .. } = lora;
+    let name = if lora.dora { "DoRA" } else { "LoRA" };
+    let mut parts =
+        vec![format!("{name}, rank {rank}, alpha {alpha}, dropout {dropout}, on {}", target_modules.join(", "))];
+    parts.extend(lora.rank_pattern.iter().map(|(module, rank)| format!("rank {rank} on {module}")));
+    parts.extend(lora.alpha_pattern.iter().map(|(module, alpha)| format!("alpha {alpha} on {module}")));
+    if lora.rslora {
+        parts.push("scaled by alpha / \u{221a}rank (rsLoRA)".to_owned());
+    }
+    parts.extend(lora.loraplus_lr_ratio.map(|ratio| format!("B at {ratio} times the learning rate of A (LoRA+)")));
+    match lora.initialisation {
+        Initialisation::Kaiming => {}
+        Initialisation::Gaussian => parts.push("A starts normal".to_owned()),
+        Initialisation::Pissa => parts.push("started by singular values (PiSSA)".to_owned()),
+        Initialisation::Olora => parts.push("started by QR (OLoRA)".to_owned()),
+    }
+    if !lora.modules_to_save.is_empty() {
+        parts.push(format!("{} as a whole", lora.modules_to_save.join(", ")));
+    }
+    let format = match lora.base {
+        BaseFormat::Full => None,
+        BaseFormat::Nf4 => Some("NF4"),
+        BaseFormat::Fp4 => Some("FP4"),
+    };
+    let doubled = if lora.double_quantisation { " with double quantisation" } else { "" };
+    parts.extend(format.map(|format| format!("base in {format}{doubled}")));
+    parts.join(", ")
 }
 
 fn learning_rate(training: &Training) -> String {
