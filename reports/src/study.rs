@@ -322,6 +322,9 @@ pub struct EvaluationSet {
     pub unit: Unit,
     /// Name of the field that strata come from, such as `use-case`; none where nothing divides the examples.
     pub by: Option<String>,
+    /// How answers were decoded, in words; none where nothing was answered, or nobody noted how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoding: Option<String>,
 }
 
 /// Says what was asked of a model.
@@ -654,6 +657,7 @@ pub(crate) mod tests {
             task: Task::Answer,
             unit: Unit { name: unit.into() },
             by: None,
+            decoding: None,
         }
     }
 

@@ -27,7 +27,7 @@ use crate::experiment::settings::{
     self, BaseFormat, Decoding, DeviceChoice, Lora, PrecisionChoice, Schedule, Training, Tuning, Validate,
 };
 use crate::files;
-use crate::generate::{self, GenerationSettings};
+use crate::generate::{self, Ends, GenerationSettings};
 use crate::models::config::Config;
 use crate::models::decoder::Decoder;
 use crate::models::product;
@@ -272,13 +272,13 @@ impl GpuBench {
             (0..PROMPTS).map(|example| tokens(example, (self.length / 4).max(1), vocabulary)).collect();
         // No token ends an answer.
         let settings = |max_new_tokens: usize| GenerationSettings {
-            decoding: Decoding::Greedy {},
+            decoding: Decoding::default(),
             max_new_tokens,
-            ends: vec![],
+            ends: Ends::default(),
             batch: PROMPTS,
         };
         let run = |prompts: &[Vec<u32>], longest: usize| {
-            generate::generate(decoder, prompts, &settings(longest), Seed(1), &mut |_, _| ControlFlow::Continue(()))
+            generate::generate(decoder, prompts, &settings(longest), Seed(1), &mut |_| ControlFlow::Continue(()))
         };
         run(&prompts[..1], 4)?;
         let watch = Watch::start(compute);

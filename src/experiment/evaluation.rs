@@ -113,7 +113,7 @@ fn set(experiment: &Experiment, name: Option<&str>, settings: &SetSettings) -> O
         task,
         metrics: settings.metrics.clone().unwrap_or_else(usual),
         by: settings.by.clone(),
-        decoding: settings.decoding.unwrap_or(evaluation.decoding),
+        decoding: settings.decoding.as_ref().unwrap_or(&evaluation.decoding).clone(),
         max_new_tokens: settings.max_new_tokens.unwrap_or(evaluation.max_new_tokens),
         max_length: settings.max_length,
         limit: settings.limit.or(evaluation.limit),

@@ -2,7 +2,7 @@
 
 /// What a setting or choice is called here, with the names it has elsewhere: in transformers, PEFT, TRL,
 /// papers and everyday speech. Lower case, words joined by `-`.
-const SYNONYMS: [(&str, &[&str]); 59] = [
+const SYNONYMS: [(&str, &[&str]); 62] = [
     // Devices and number formats.
     ("cuda", &["gpu", "nvidia", "cuda:0", "gpu:0"]),
     ("f32", &["fp32", "float32", "float", "single", "full", "32"]),
@@ -66,6 +66,9 @@ const SYNONYMS: [(&str, &[&str]); 59] = [
     ("squad", &["squad2", "squad-2.0", "squad-v2", "squad1", "squad-1.1"]),
     ("sample", &["sampling", "nucleus", "random"]),
     ("greedy", &["argmax"]),
+    ("repetition-penalty", &["repeat-penalty", "rep-penalty"]),
+    ("no-repeat-ngram", &["no-repeat-ngram-size", "ngram"]),
+    ("stop", &["stop-strings", "stop-sequences", "stop-words", "until"]),
     ("max-new-tokens", &["max-tokens", "max-gen-len", "max-answer"]),
     ("precision", &["dtype", "torch-dtype"]),
 ];

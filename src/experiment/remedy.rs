@@ -17,8 +17,11 @@ pub(super) fn advice(key: &str, here: &[&str]) -> Option<&'static str> {
         "warmup" | "warmup-ratio" | "warmup-steps" | "floor" | "min-lr" | "lr-scheduler" | "lr-scheduler-type" => {
             ("schedule", "write `schedule = { cosine = { warmup = 0.05, floor = 1e-7 } }`")
         }
-        "temperature" | "top-p" | "top-k" => {
+        "temperature" | "top-p" | "top-k" | "min-p" => {
             ("decoding", "write `decoding = { sample = { temperature = 0.7, top-p = 0.9 } }`")
+        }
+        "repetition-penalty" | "no-repeat-ngram" | "no-repeat-ngram-size" | "stop" | "stop-strings" => {
+            ("decoding", "write `decoding = { greedy = { repetition-penalty = 1.1, stop = [\"\\n\"] } }`")
         }
         "optimizer" | "optimiser" | "optim" => {
             ("lr", "remove it: the optimiser is AdamW; set its `lr` and `weight-decay`")

@@ -7,6 +7,7 @@
 mod algorithm;
 mod compute;
 mod data;
+mod decoding;
 mod evaluation;
 mod hypothesis;
 mod models;
@@ -21,7 +22,8 @@ use serde::{Deserialize, Serialize};
 pub use self::algorithm::{Algorithm, Alignment, Divergence};
 pub use self::compute::{Compute, DeviceChoice, Energy, PrecisionChoice};
 pub use self::data::{Column, Data, GroupBy, Importer, Kind, Origin, Split, SplitName, Template, WindowAt};
-pub use self::evaluation::{Decoding, Evaluation, OptionsShown, SetSettings, Task};
+pub use self::decoding::{Decoding, Greedy, Sample};
+pub use self::evaluation::{Evaluation, OptionsShown, SetSettings, Task};
 pub use self::hypothesis::{Contrast, Hypothesis, Interaction, Margin, Ranked, Rivalled, Within};
 pub use self::models::{Architecture, Model, Scratch, TokenizerSource};
 pub use self::recipe::{Adapters, Changes, DistillStep, Recipe, Step, TrainStep};

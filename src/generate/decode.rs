@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 use rand_chacha::ChaCha8Rng;
 use tch::{Tensor, no_grad};
 
-use super::sampling::choose;
-use super::{GenerateError, Generated, GenerationSettings, StopReason};
+use super::sampling::{Row, choose};
+use super::{GenerateError, Generated, GenerationSettings, Progress, StopReason};
 use crate::device::Seed;
 use crate::models::cache::TileCache;
 use crate::models::decoder::Decoder;
@@ -28,7 +28,7 @@ const LEAST_ROOM: usize = 64;
 ///
 /// In f32 an answer depends on its prompt, its index and `seed`, not on `settings.batch` or on the
 /// other prompts: a prompt is read alone, and decoded in a tile of constant shape. `progress` is
-/// told the finished answers and their final number, and may ask to stop.
+/// told what is written and what is finished, and may ask to stop.
 ///
 /// # Errors
 /// When a prompt is empty or of another vocabulary, the logits are not finite, or `progress` asked
@@ -36,32 +36,49 @@ const LEAST_ROOM: usize = 64;
 pub fn generate(
     decoder: &Decoder,
     prompts: &[Vec<u32>],
-    settings: &GenerationSettings,
+    settings: &GenerationSettings<'_>,
     seed: Seed,
-    progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
 ) -> Result<Vec<Generated>, GenerateError> {
+    complete(decoder, prompts, vec![None; prompts.len()], settings, seed, progress)
+}
+
+/// Generates the answers that are not `known`, one of each prompt, and returns all: in f32 those of [`generate`].
+///
+/// # Errors
+/// As for [`generate`].
+///
+/// # Panics
+/// When there are more known answers, or places for them, than prompts, or fewer.
+pub fn complete(
+    decoder: &Decoder,
+    prompts: &[Vec<u32>],
+    known: Vec<Option<Generated>>,
+    settings: &GenerationSettings<'_>,
+    seed: Seed,
+    progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+) -> Result<Vec<Generated>, GenerateError> {
+    assert_eq!(known.len(), prompts.len(), "one place for each prompt");
     check(prompts, decoder.config.vocab_size)?;
-    let empty = Generated { tokens: Vec::new(), stopped: StopReason::Length };
-    let mut answers = vec![empty; prompts.len()];
-    if settings.max_new_tokens == 0 {
-        // Nothing is left to stop.
-        let _ = progress(prompts.len(), prompts.len());
-        return Ok(answers);
-    }
+    let mut answers = known;
+    let is_known: Vec<bool> = answers.iter().map(Option::is_some).collect();
+    let mut left = is_known.iter().filter(|is_known| !**is_known).count();
+    let mut finish = |example: usize, answer: Generated, progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>| {
+        left -= 1;
+        let wish = progress(Progress::Answer { example, answer: &answer });
+        answers[example] = Some(answer);
+        // After the last one nothing is left to stop.
+        if wish.is_break() && left > 0 { Err(GenerateError::Stopped) } else { Ok(()) }
+    };
     let mut queues: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (example, prompt) in prompts.iter().enumerate() {
+    for (example, prompt) in prompts.iter().enumerate().filter(|(example, _)| !is_known[*example]) {
+        if settings.max_new_tokens == 0 {
+            finish(example, Generated { tokens: Vec::new(), stopped: StopReason::Length }, progress)?;
+            continue;
+        }
         let longest = (prompt.len() + settings.max_new_tokens).max(rounded(prompt.len()));
         queues.entry(room(longest)).or_default().push(example);
     }
-    let mut done = 0;
-    let mut finish = |sequence: Sequence, stopped: StopReason| {
-        answers[sequence.example] = Generated { tokens: sequence.tokens, stopped };
-        done += 1;
-        match progress(done, prompts.len()) {
-            ControlFlow::Break(()) if done < prompts.len() => Err(GenerateError::Stopped),
-            _ => Ok(()),
-        }
-    };
     no_grad(|| {
         for (room, queue) in queues {
             let mut tile = Tile::new(decoder, room, settings);
@@ -70,21 +87,27 @@ pub fn generate(
                 while let Some(row) = tile.free_row() {
                     let Some(example) = waiting.next() else { break };
                     let generator = seed.stream("sample", example as u64).generator();
-                    if let Some((sequence, stopped)) = tile.enter(row, example, &prompts[example], generator)? {
-                        finish(sequence, stopped)?;
+                    if let Some(answer) = tile.enter(row, example, &prompts[example], generator)? {
+                        finish(example, answer, progress)?;
                     }
                 }
                 if tile.is_empty() {
                     break;
                 }
-                for (sequence, stopped) in tile.step()? {
-                    finish(sequence, stopped)?;
+                for (example, answer) in tile.step()? {
+                    finish(example, answer, progress)?;
+                }
+                for sequence in tile.rows.iter().flatten() {
+                    let answer = sequence.answer();
+                    if progress(Progress::Token { example: sequence.example, answer }).is_break() {
+                        return Err(GenerateError::Stopped);
+                    }
                 }
             }
         }
         Ok(())
     })?;
-    Ok(answers)
+    Ok(answers.into_iter().flatten().collect())
 }
 
 fn check(prompts: &[Vec<u32>], vocabulary: i64) -> Result<(), GenerateError> {
@@ -109,18 +132,44 @@ fn room(tokens: usize) -> usize {
 #[derive(Debug)]
 struct Sequence {
     example: usize,
-    /// Answer so far.
+    /// Prompt and answer so far; all but the last token are in the cache.
     tokens: Vec<u32>,
-    /// Tokens in the cache.
-    length: usize,
+    /// Tokens of the prompt.
+    prompt: usize,
     generator: ChaCha8Rng,
+}
+
+impl Sequence {
+    fn answer(&self) -> &[u32] {
+        &self.tokens[self.prompt..]
+    }
+
+    fn row(&mut self) -> Row<'_> {
+        Row { context: &self.tokens, generator: &mut self.generator }
+    }
+
+    /// Adds a token to the answer, unless it ends it; returns the answer if it ends.
+    fn extend(&mut self, token: u32, settings: &GenerationSettings<'_>) -> Option<Generated> {
+        let is_end = settings.ends.is_end(token);
+        if !is_end {
+            self.tokens.push(token);
+        }
+        let answer = self.answer();
+        let stopped = match () {
+            () if is_end => StopReason::Eos,
+            () if settings.ends.has_text(answer) => StopReason::Stop,
+            () if answer.len() >= settings.max_new_tokens => StopReason::Length,
+            () => return None,
+        };
+        Some(Generated { tokens: answer.to_vec(), stopped })
+    }
 }
 
 /// Rows that are decoded together; the batch limits how many are in use, not what a step costs.
 #[derive(Debug)]
 struct Tile<'a> {
     decoder: &'a Decoder,
-    settings: &'a GenerationSettings,
+    settings: &'a GenerationSettings<'a>,
     cache: TileCache,
     rows: Vec<Option<Sequence>>,
 }
@@ -141,14 +190,14 @@ impl<'a> Tile<'a> {
         self.rows.iter().all(Option::is_none)
     }
 
-    /// Reads a prompt into a row and chooses its first token; returns the sequence if it ends there.
+    /// Reads a prompt into a row and chooses its first token; returns the answer if it ends there.
     fn enter(
         &mut self,
         row: usize,
         example: usize,
         prompt: &[u32],
-        mut generator: ChaCha8Rng,
-    ) -> Result<Option<(Sequence, StopReason)>, GenerateError> {
+        generator: ChaCha8Rng,
+    ) -> Result<Option<Generated>, GenerateError> {
         // What the filler leaves in the cache is masked until a token of the answer takes its place.
         let batch = Packed::filled(&[prompt], self.decoder.device());
         let after = batch.lengths[0] as usize - prompt.len();
@@ -157,52 +206,40 @@ impl<'a> Tile<'a> {
         let tails = batch.tails(&[tail as i64]);
         let hidden = self.decoder.hidden_prompt(&batch, &tails, &mut self.cache, row as i64);
         let logits = self.decoder.logits(&hidden.narrow(0, last, 1));
-        let token = choose(self.settings.decoding, &logits, &mut [Some(&mut generator)])[0]
+        let mut sequence = Sequence { example, tokens: prompt.to_vec(), prompt: prompt.len(), generator };
+        let token = choose(&self.settings.decoding, &logits, &mut [Some(sequence.row())])[0]
             .ok_or(GenerateError::NotFinite { example })?;
-        let mut sequence = Sequence { example, tokens: Vec::new(), length: prompt.len(), generator };
-        if let Some(stopped) = self.settings.extend(&mut sequence.tokens, token) {
-            return Ok(Some((sequence, stopped)));
+        let ended = sequence.extend(token, self.settings);
+        if ended.is_none() {
+            self.rows[row] = Some(sequence);
         }
-        self.rows[row] = Some(sequence);
-        Ok(None)
+        Ok(ended)
     }
 
-    /// Chooses the next token of every row and returns the sequences that end.
-    fn step(&mut self) -> Result<Vec<(Sequence, StopReason)>, GenerateError> {
+    /// Chooses the next token of every row and returns the answers that end, each with its index.
+    fn step(&mut self) -> Result<Vec<(usize, Generated)>, GenerateError> {
         let device = self.decoder.device();
         let tensor = |value: &dyn Fn(&Sequence) -> i64| {
             let values: Vec<i64> = self.rows.iter().map(|row| row.as_ref().map_or(0, value)).collect();
             Tensor::from_slice(&values).to_device(device)
         };
         let ids = tensor(&|sequence| sequence.tokens.last().map_or(0, |&token| i64::from(token)));
-        let positions = tensor(&|sequence| sequence.length as i64);
+        let positions = tensor(&|sequence| sequence.tokens.len() as i64 - 1);
         let hidden = self.decoder.hidden_tile(&ids, &positions, &mut self.cache);
         let logits = self.decoder.logits(&hidden);
-        let mut generators: Vec<Option<&mut ChaCha8Rng>> =
-            self.rows.iter_mut().map(|row| row.as_mut().map(|sequence| &mut sequence.generator)).collect();
-        let tokens = choose(self.settings.decoding, &logits, &mut generators);
+        let mut rows: Vec<Option<Row<'_>>> = self.rows.iter_mut().map(|row| row.as_mut().map(Sequence::row)).collect();
+        let tokens = choose(&self.settings.decoding, &logits, &mut rows);
         let mut finished = Vec::new();
         for (row, token) in self.rows.iter_mut().zip(tokens) {
-            let Some(mut sequence) = row.take() else { continue };
-            let token = token.ok_or(GenerateError::NotFinite { example: sequence.example })?;
-            sequence.length += 1;
-            match self.settings.extend(&mut sequence.tokens, token) {
-                Some(stopped) => finished.push((sequence, stopped)),
-                None => *row = Some(sequence),
+            let Some(sequence) = row else { continue };
+            let example = sequence.example;
+            let token = token.ok_or(GenerateError::NotFinite { example })?;
+            if let Some(answer) = sequence.extend(token, self.settings) {
+                finished.push((example, answer));
+                *row = None;
             }
         }
         Ok(finished)
-    }
-}
-
-impl GenerationSettings {
-    /// Adds `token` to an answer, unless it ends it; says whether the answer ends.
-    fn extend(&self, tokens: &mut Vec<u32>, token: u32) -> Option<StopReason> {
-        if self.ends.contains(&token) {
-            return Some(StopReason::Eos);
-        }
-        tokens.push(token);
-        (tokens.len() >= self.max_new_tokens).then_some(StopReason::Length)
     }
 }
 
@@ -212,7 +249,9 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::experiment::settings::{Architecture, Decoding, Lora, Scratch};
+    use crate::data::Tokenizer;
+    use crate::experiment::settings::{Architecture, Decoding, Greedy, Lora, Sample, Scratch, TokenizerSource};
+    use crate::generate::Ends;
     use crate::models::config::Config;
     use crate::models::config::rope::Rope;
     use crate::models::layers::Mode;
@@ -250,17 +289,19 @@ mod tests {
         lengths.iter().enumerate().map(prompt).collect()
     }
 
-    fn settings(decoding: Decoding, batch: usize) -> GenerationSettings {
-        GenerationSettings { decoding, max_new_tokens: 12, ends: vec![0], batch }
+    fn settings(decoding: &Decoding, batch: usize) -> GenerationSettings<'static> {
+        GenerationSettings { decoding: decoding.clone(), max_new_tokens: 12, ends: Ends::at(vec![0]), batch }
     }
 
-    const SAMPLE: Decoding = Decoding::Sample { temperature: 1.0, top_p: 0.9, top_k: None };
+    fn drawn() -> Decoding {
+        Decoding::Sample(Sample { top_p: 0.9, ..Sample::default() })
+    }
 
-    fn go_on(_: usize, _: usize) -> ControlFlow<()> {
+    fn go_on(_: Progress<'_>) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 
-    fn answers(decoder: &Decoder, prompts: &[Vec<u32>], decoding: Decoding, batch: usize) -> Vec<Generated> {
+    fn answers(decoder: &Decoder, prompts: &[Vec<u32>], decoding: &Decoding, batch: usize) -> Vec<Generated> {
         generate(decoder, prompts, &settings(decoding, batch), Seed(9), &mut go_on).unwrap()
     }
 
@@ -284,7 +325,7 @@ mod tests {
                 adapt(&mut decoder);
             }
             let prompts = prompts(&[1, 3, 50, 9, 70]);
-            for (prompt, answer) in prompts.iter().zip(answers(&decoder, &prompts, Decoding::Greedy {}, 4)) {
+            for (prompt, answer) in prompts.iter().zip(answers(&decoder, &prompts, &Decoding::default(), 4)) {
                 let mut expected = Vec::new();
                 let mut tokens = prompt.clone();
                 let stopped = loop {
@@ -312,10 +353,11 @@ mod tests {
         fn an_answer_does_not_depend_on_the_batch(lengths in prop::collection::vec(1usize..140, 1..20)) {
             let decoder = decoder(None);
             let prompts = prompts(&lengths);
-            for decoding in [Decoding::Greedy {}, SAMPLE] {
-                let alone = answers(&decoder, &prompts, decoding, 1);
+            let ruled = Greedy { repetition_penalty: Some(1.3), no_repeat_ngram: Some(2), ..Greedy::default() };
+            for decoding in [Decoding::default(), drawn(), Decoding::Greedy(ruled)] {
+                let alone = answers(&decoder, &prompts, &decoding, 1);
                 for batch in [3, 8, 32] {
-                    prop_assert_eq!(&answers(&decoder, &prompts, decoding, batch), &alone, "batch {}", batch);
+                    prop_assert_eq!(&answers(&decoder, &prompts, &decoding, batch), &alone, "batch {}", batch);
                 }
             }
         }
@@ -357,10 +399,10 @@ mod tests {
     fn samples_follow_the_seed_and_the_example() {
         let decoder = decoder(None);
         let prompts = vec![vec![3, 4, 5]; 6];
-        let first = answers(&decoder, &prompts, SAMPLE, 6);
-        assert_eq!(first, answers(&decoder, &prompts, SAMPLE, 6));
+        let first = answers(&decoder, &prompts, &drawn(), 6);
+        assert_eq!(first, answers(&decoder, &prompts, &drawn(), 6));
         assert!(first.iter().any(|answer| *answer != first[0]), "equal prompts are sampled apart");
-        let other = generate(&decoder, &prompts, &settings(SAMPLE, 6), Seed(10), &mut go_on).unwrap();
+        let other = generate(&decoder, &prompts, &settings(&drawn(), 6), Seed(10), &mut go_on).unwrap();
         assert_ne!(first, other);
     }
 
@@ -368,30 +410,83 @@ mod tests {
     fn answers_end_at_the_end_token_or_the_longest_length_and_progress_counts_them() {
         let decoder = decoder(None);
         let prompts = prompts(&[4, 5, 6, 7, 8]);
-        let long = answers(&decoder, &prompts, Decoding::Greedy {}, 2);
+        let long = answers(&decoder, &prompts, &Decoding::default(), 2);
         let eos = long[0].tokens[3];
         let ends = long[0].tokens.iter().position(|&token| token == eos).unwrap();
-        let mut calls = Vec::new();
+        let mut told = Vec::new();
         // The second of several ends is as good as the first.
-        let settings = GenerationSettings { ends: vec![0, eos], ..settings(Decoding::Greedy {}, 2) };
-        let mut count = |done: usize, total: usize| {
-            calls.push((done, total));
-            go_on(done, total)
+        let settings = GenerationSettings { ends: Ends::at(vec![0, eos]), ..settings(&Decoding::default(), 2) };
+        let mut lengths = [0; 5];
+        let mut tell = |progress: Progress<'_>| {
+            match progress {
+                Progress::Token { example, answer } => {
+                    let more = answer.len() - std::mem::replace(&mut lengths[example], answer.len());
+                    assert!((1..=2).contains(&more) && answer == &long[example].tokens[..answer.len()]);
+                }
+                Progress::Answer { example, answer } => told.push((example, answer.clone())),
+            }
+            ControlFlow::Continue(())
         };
-        let ended = generate(&decoder, &prompts, &settings, Seed(9), &mut count).unwrap();
+        let ended = generate(&decoder, &prompts, &settings, Seed(9), &mut tell).unwrap();
         assert_eq!(ended[0], Generated { tokens: long[0].tokens[..ends].to_vec(), stopped: StopReason::Eos });
-        assert_eq!(calls, [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]);
+        told.sort_unstable_by_key(|(example, _)| *example);
+        assert_eq!(told, ended.into_iter().enumerate().collect::<Vec<_>>());
         let none = GenerationSettings { max_new_tokens: 0, ..settings };
         let none = generate(&decoder, &prompts, &none, Seed(9), &mut go_on).unwrap();
         assert!(none.iter().all(|answer| answer.tokens.is_empty() && answer.stopped == StopReason::Length));
     }
 
     #[test]
+    fn answers_that_are_known_are_not_generated_again_and_change_no_other() {
+        let decoder = decoder(None);
+        let prompts = prompts(&[4, 90, 6, 7, 8]);
+        for decoding in [Decoding::default(), drawn()] {
+            let all = answers(&decoder, &prompts, &decoding, 3);
+            let known = |example: usize| (example != 1 && example != 3).then(|| all[example].clone());
+            let mut told = Vec::new();
+            let mut tell = |progress: Progress<'_>| {
+                if let Progress::Answer { example, .. } = progress {
+                    told.push(example);
+                }
+                ControlFlow::Continue(())
+            };
+            let known = (0..5).map(known).collect();
+            let settings = settings(&decoding, 3);
+            assert_eq!(complete(&decoder, &prompts, known, &settings, Seed(9), &mut tell).unwrap(), all);
+            told.sort_unstable();
+            assert_eq!(told, [1, 3]);
+        }
+    }
+
+    #[test]
+    fn an_answer_ends_with_the_token_that_completes_a_text() {
+        let decoder = decoder(None);
+        let texts = ["abc".to_owned()];
+        let tokenizer =
+            Tokenizer::train(&TokenizerSource::ByteLevelBpe { vocabulary: 258, data: None }, &texts).unwrap();
+        let prompts = prompts(&[4, 5, 6]);
+        let answers = |stop: &[String]| {
+            let settings = GenerationSettings { ends: Ends::of(&tokenizer, stop), ..settings(&Decoding::default(), 2) };
+            generate(&decoder, &prompts, &settings, Seed(9), &mut go_on).unwrap()
+        };
+        let free = answers(&[]);
+        // The model's 50 tokens are two special ones and bytes.
+        let mut pairs = free[1].tokens.windows(2).enumerate();
+        let (first, pair) = pairs.find(|(_, pair)| pair.iter().all(|&token| token > 1)).unwrap();
+        let stop = [tokenizer.decode(pair)];
+        assert_eq!(stop[0].len(), 2, "{stop:?}");
+        let tokens = free[1].tokens[..first + 2].to_vec();
+        assert_eq!(answers(&stop)[1], Generated { tokens, stopped: StopReason::Stop });
+    }
+
+    #[test]
     fn a_caller_may_stop_before_the_last_answer() {
         let (decoder, prompts) = (decoder(None), prompts(&[4, 5, 6, 7, 8]));
-        let settings = settings(Decoding::Greedy {}, 2);
+        let settings = settings(&Decoding::default(), 2);
         let run = |last: usize| {
-            let mut stop = |done: usize, _: usize| {
+            let mut done = 0;
+            let mut stop = |progress: Progress<'_>| {
+                done += usize::from(matches!(progress, Progress::Answer { .. }));
                 assert!(done <= last);
                 if done == last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
@@ -404,7 +499,7 @@ mod tests {
     #[test]
     fn impossible_prompts_and_damaged_models_are_told() {
         let mut decoder = decoder(None);
-        let greedy = settings(Decoding::Greedy {}, 2);
+        let greedy = settings(&Decoding::default(), 2);
         let message = |decoder: &Decoder, prompts: &[Vec<u32>]| {
             generate(decoder, prompts, &greedy, Seed(1), &mut go_on).unwrap_err().to_string()
         };

@@ -683,6 +683,53 @@ fn what_no_factor_uses_needs_no_files() {
 }
 
 #[test]
+fn decoding_out_of_range() {
+    let settings = "[evaluation.decoding.sample]
+min-p = 1.5
+repetition-penalty = 0
+no-repeat-ngram = 0
+stop = [\"\\n\", \"\"]
+
+[[hypotheses]]";
+    assert_snapshot!(faults(&[("[[hypotheses]]", settings)], &[]), @r#"
+error: `evaluation.decoding.sample.min-p` should be from 0 to 1, found 1.5
+  --> study.toml:28:9
+   |
+28 | min-p = 1.5
+   |         ^^^
+   |
+   = help: tokens less probable than this times the most probable one are not drawn: 0.05 to 0.1 are usual
+
+error: `evaluation.decoding.sample.repetition-penalty` should be above 0, found 0
+  --> study.toml:29:22
+   |
+29 | repetition-penalty = 0
+   |                      ^
+   |
+   = help: positive logits of tokens that were there are divided by it: 1 changes nothing, 1.1 to 1.3 are usual
+
+error: `evaluation.decoding.sample.no-repeat-ngram` should be at least 1, found 0
+  --> study.toml:30:19
+   |
+30 | no-repeat-ngram = 0
+   |                   ^
+
+error: an empty text would end every answer
+  --> study.toml:31:15
+   |
+31 | stop = ["\n", ""]
+   |               ^^
+   |
+   = help: remove it, or name the text that answers end before
+
+4 faults in `study.toml`
+"#);
+    let shown = faults(&[], &["evaluation.decoding.greedy={ repetition-penalty = -1 }"]);
+    let told = "error: `evaluation.decoding.greedy.repetition-penalty` should be above 0, found -1\n";
+    assert!(shown.starts_with(told), "{shown}");
+}
+
+#[test]
 fn whatever_was_published_is_in_range() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("study.toml");
@@ -694,6 +741,8 @@ fn whatever_was_published_is_in_range() {
         "algorithms.kd.vanilla.temperature=0.01",
         "algorithms.kd.vanilla.temperature=100",
         "evaluation.decoding={ sample = { temperature = 0.1, top-p = 0.01, top-k = 1 } }",
+        "evaluation.decoding.sample={ min-p = 1, repetition-penalty = 0.8, no-repeat-ngram = 1, stop = [\"\\n\"] }",
+        "evaluation.decoding.greedy={ repetition-penalty = 2, no-repeat-ngram = 20, stop = [\"a\", \"é\"] }",
         "tuning.lora={ rank = 32, alpha = 256, dropout = 0.9 }",
         "energy={ cpu-tdp-watts = 1000, dram-watts-per-gib = 0.05, grid-kg-co2e-per-kwh = 0, pue = 1 }",
     ] {

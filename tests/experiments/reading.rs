@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
-use tutelage::experiment::settings::{Algorithm, Alignment, Decoding, Experiment, Model, Schedule, Tuning};
+use tutelage::experiment::settings::{Algorithm, Alignment, Decoding, Experiment, Model, Sample, Schedule, Tuning};
 use tutelage::experiment::{load, resolve};
 
 use super::SOUND;
@@ -110,14 +110,15 @@ fn every_choice_reads_back_from_the_resolved_copy() {
         [tuning.lora]\nrank = 16\ntarget-modules = [\"q_proj\"]
         [training.pretrain]\nschedule.constant.warmup = 0.1\nclip = inf
         [training.sft]\nschedule.linear = {{}}\nmax-prompt = 100\nvalidate = \"end\"
-        [evaluation]\ndecoding.sample = {{ top-p = 0.9, top-k = 50 }}\nembedding-model = \"/e\"
+        [evaluation.ruled]\ndecoding.greedy = {{ repetition-penalty = 1.2, no-repeat-ngram = 3 }}
+        [evaluation]\ndecoding.sample = {{ top-p = 0.9, top-k = 50, min-p = 0.1, stop = [\"\\n\"] }}\nembedding-model = \"/e\"
         [compute]\ndevice = \"cpu\"\nprecision = \"bf16\"\nthreads = 2
         [energy]\ncpu-tdp-watts = 65\npue = 1.2"
     );
     let files = folder(&[("study.toml", text.as_str())]);
     let original = read(&files.path().join("study.toml"), &[]);
     assert!(matches!(original.training.sft.schedule, Schedule::Linear { warmup: 0.0, floor: 0.0 }));
-    assert!(matches!(original.evaluation.decoding, Decoding::Sample { top_k: Some(50), .. }));
+    assert!(matches!(original.evaluation.decoding, Decoding::Sample(Sample { top_k: Some(50), .. })));
     assert!(matches!(original.algorithms["naive"], Algorithm::Vanilla { alignment: Some(Alignment::Naive), .. }));
     let copy = files.path().join("copy.toml");
     fs::write(&copy, resolve(&original).expect("TOML")).expect("a file");

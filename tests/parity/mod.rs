@@ -5,4 +5,5 @@ mod decoders;
 mod ends;
 mod logits;
 mod misfits;
+mod rules;
 mod sentences;

@@ -70,6 +70,10 @@ fn design<'a>(blocks: &mut Vec<Block<'a>>, findings: &'a Findings<'a>) {
     if !findings.study.data.is_empty() {
         blocks.push(Block::Facts("Data".into(), setting::data(findings)));
     }
+    let decoding = setting::decoding(findings);
+    if !decoding.is_empty() {
+        blocks.push(Block::Facts("How answers were decoded".into(), decoding));
+    }
     tables(blocks, findings, &["sets", "models"]);
 }
 

@@ -2,7 +2,7 @@
 
 use super::Findings;
 use crate::number;
-use crate::study::{Data, Extent, Task, Training};
+use crate::study::{Data, EvaluationSet, Extent, Task, Training};
 use crate::tables::{Cell, Column, Table, Value};
 
 /// Sets of stages of one kind that stand side by side; more of them have a table of their own, a row each.
@@ -102,6 +102,15 @@ fn extent(Extent { least, most }: Extent) -> String {
     } else {
         format!("{}\u{2013}{}", number::grouped(least), number::grouped(most))
     }
+}
+
+/// How answers were decoded, by set.
+pub(super) fn decoding(findings: &Findings) -> Vec<(String, String)> {
+    let told = |set: &EvaluationSet| {
+        let name = set.name.as_deref().unwrap_or("answers").to_owned();
+        Some((name, set.decoding.clone()?))
+    };
+    findings.study.sets.iter().filter_map(told).collect()
 }
 
 /// Which form of an objective ran for which arms.

@@ -65,6 +65,7 @@ pub(crate) fn study() -> (Study, Vec<Record>) {
             task: Task::Answer,
             unit: Unit { name: "document".into() },
             by: None,
+            decoding: None,
         }],
         metrics: metrics(),
         quantities: Vec::new(),
@@ -140,6 +141,7 @@ pub(crate) fn sets() -> (Study, Vec<Record>) {
         task,
         unit: Unit { name: unit.into() },
         by: by.map(str::to_owned),
+        decoding: (task == Task::Answer).then(|| "the most probable token each time, at most 64 tokens".to_owned()),
     };
     study.sets = vec![
         set("support", Task::Answer, "document", Some("use-case")),

@@ -1,11 +1,13 @@
 //! Decoding, metrics, compute and energy constants.
 
 use super::Checking;
-use super::range::{CPU_WATTS, DRAM_WATTS, GRID, MOST_SEQUENCES, PUE, SEQUENCES_HELP, TEMPERATURE};
+use super::range::{
+    CPU_WATTS, DRAM_WATTS, GRID, MIN_P, MOST_SEQUENCES, PUE, REPETITION_PENALTY, SEQUENCES_HELP, TEMPERATURE,
+};
 use crate::experiment::document::KeyPath;
 use crate::experiment::evaluation::evaluation_sets;
 use crate::experiment::nearest::remedy;
-use crate::experiment::settings::{Decoding, SetSettings, Task};
+use crate::experiment::settings::{Decoding, Sample, SetSettings, Task};
 
 /// Threads beyond any machine: libtorch ends the process when it cannot start them.
 const MOST_THREADS: usize = 1024;
@@ -32,7 +34,7 @@ impl Checking<'_, '_> {
         self.require_at_most(evaluation.batch, at.key("batch"), MOST_SEQUENCES, SEQUENCES_HELP);
         self.require_count(evaluation.max_new_tokens, at.key("max-new-tokens"));
         self.require(evaluation.limit != Some(0), at.key("limit"), "at least 1", 0);
-        self.decoding(evaluation.decoding, &at.key("decoding"));
+        self.decoding(&evaluation.decoding, &at.key("decoding"));
         self.embedding_model();
         if let Some(threads) = self.experiment.compute.threads {
             self.require((1..=MOST_THREADS).contains(&threads), "compute.threads", "from 1 to 1024", threads);
@@ -40,13 +42,27 @@ impl Checking<'_, '_> {
         self.energy();
     }
 
-    pub(super) fn decoding(&mut self, decoding: Decoding, at: &KeyPath) {
-        if let Decoding::Sample { temperature, top_p, top_k } = decoding {
-            let at = at.key("sample");
-            self.require_in(temperature, at.key("temperature"), &TEMPERATURE);
-            let in_range = top_p > 0.0 && top_p <= 1.0;
+    pub(super) fn decoding(&mut self, decoding: &Decoding, at: &KeyPath) {
+        let at = at.key(if decoding.is_drawn() { "sample" } else { "greedy" });
+        if let Decoding::Sample(Sample { temperature, top_p, top_k, min_p, .. }) = decoding {
+            self.require_in(*temperature, at.key("temperature"), &TEMPERATURE);
+            let in_range = *top_p > 0.0 && *top_p <= 1.0;
             self.require(in_range, at.key("top-p"), "above 0, at most 1", top_p);
-            self.require(top_k != Some(0), at.key("top-k"), "at least 1", 0);
+            self.require(*top_k != Some(0), at.key("top-k"), "at least 1", 0);
+            if let Some(min_p) = min_p {
+                self.require_in(*min_p, at.key("min-p"), &MIN_P);
+            }
+        }
+        if let Some(penalty) = decoding.repetition_penalty() {
+            self.require_in(penalty, at.key("repetition-penalty"), &REPETITION_PENALTY);
+        }
+        self.require(decoding.no_repeat_ngram() != Some(0), at.key("no-repeat-ngram"), "at least 1", 0);
+        let stop = at.key("stop");
+        for (index, text) in decoding.stop().iter().enumerate() {
+            if text.is_empty() {
+                let help = "remove it, or name the text that answers end before";
+                self.faults.at(stop.index(index), "an empty text would end every answer", help);
+            }
         }
     }
 

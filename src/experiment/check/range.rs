@@ -52,6 +52,18 @@ pub(super) const TEMPERATURE: Range = Range {
     why: "logits are divided by it: below, one token takes all probability; above, all tokens are alike",
 };
 
+pub(super) const MIN_P: Range = Range {
+    least: 0.0,
+    most: 1.0,
+    why: "tokens less probable than this times the most probable one are not drawn: 0.05 to 0.1 are usual",
+};
+
+pub(super) const REPETITION_PENALTY: Range = Range {
+    least: 1e-3,
+    most: 1e3,
+    why: "positive logits of tokens that were there are divided by it: 1 changes nothing, 1.1 to 1.3 are usual",
+};
+
 pub(super) const LORA_ALPHA: Range =
     Range { least: 1e-3, most: 1e6, why: "the update is scaled by `alpha / rank`: 0.01 to 4 are usual" };
 

@@ -70,7 +70,7 @@ impl Checking<'_, '_> {
             self.require(length >= 2, at.key("max-length"), "at least 2", length);
         }
         if let Some(decoding) = &settings.decoding {
-            self.decoding(*decoding, &at.key("decoding"));
+            self.decoding(decoding, &at.key("decoding"));
         }
         if let Some(tokens) = settings.max_new_tokens {
             self.require_count(tokens, at.key("max-new-tokens"));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::SplitName;
+use super::{Decoding, SplitName};
 use crate::experiment::beside::{Beside, Tables};
 
 /// Describes decoding and the metrics that score it, and the evaluation sets, tables of any name beside them.
@@ -142,7 +142,7 @@ impl Default for Evaluation {
         ];
         Self {
             metrics: metrics.map(str::to_owned).to_vec(),
-            decoding: Decoding::Greedy {},
+            decoding: Decoding::default(),
             max_new_tokens: 64,
             batch: 32,
             limit: None,
@@ -151,28 +151,4 @@ impl Default for Evaluation {
             sets: Vec::new(),
         }
     }
-}
-
-/// Says how the next token is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-pub enum Decoding {
-    /// The most probable one.
-    Greedy {},
-    /// One drawn at random.
-    Sample {
-        /// Softmax temperature.
-        #[serde(default = "one")]
-        temperature: f64,
-        /// Draws from the smallest set that holds this probability.
-        #[serde(default = "one")]
-        top_p: f64,
-        /// Draws from the most probable so many.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        top_k: Option<usize>,
-    },
-}
-
-fn one() -> f64 {
-    1.0
 }

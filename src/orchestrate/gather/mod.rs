@@ -6,6 +6,7 @@
 mod arms;
 mod curves;
 mod data;
+mod decoding;
 mod design;
 mod energy;
 mod examples;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use tutelage_reports::study::{self, Unit};
 
-use super::Collecting;
+use super::{Collecting, decoding};
 use crate::experiment::evaluation::GROUP;
 use crate::experiment::settings::{SplitName, Task};
 use crate::experiment::{EvaluationSet, Key, evaluation_sets};
@@ -49,6 +49,7 @@ impl Collecting<'_> {
         let describe = |set: EvaluationSet| {
             Ok(study::EvaluationSet {
                 unit: self.unit(&set)?,
+                decoding: decoding::in_words(self.plan, &set),
                 name: set.name,
                 data: set.data,
                 split: set.split.to_string(),

@@ -3,8 +3,10 @@
 
 use tutelage_reports::study::Method;
 
-use crate::experiment::settings::{Algorithm, Alignment, Divergence, Model, TokenizerSource, Tuning};
-use crate::experiment::{Checked, Lesson, LessonKind};
+use crate::experiment::settings::{
+    Algorithm, Alignment, Decoding, Divergence, Model, Sample, Task, TokenizerSource, Tuning,
+};
+use crate::experiment::{Checked, Lesson, LessonKind, evaluation_sets};
 
 /// Lists what the experiment uses, without repetition.
 #[must_use]
@@ -65,7 +67,54 @@ pub(super) fn methods(checked: &Checked) -> Vec<Method> {
         };
         add("tokenizer", name.clone(), says, source);
     }
+    for set in evaluation_sets(experiment).iter().filter(|set| set.task == Task::Answer) {
+        for (name, says, source) in decoding(&set.decoding) {
+            add("decoding", name.to_owned(), says, source);
+        }
+    }
     methods
+}
+
+/// Lists what answers are decoded with that was published: its name, what it does, and where it is from.
+fn decoding(decoding: &Decoding) -> Vec<(&'static str, String, &'static str)> {
+    let mut used = Vec::new();
+    if let Some(penalty) = decoding.repetition_penalty() {
+        used.push((
+            "repetition penalty",
+            format!("logits of tokens in prompt or answer divided by {penalty}, negative ones multiplied"),
+            "Keskar et al. 2019, CTRL: A Conditional Transformer Language Model for Controllable Generation, arXiv 1909.05858, section 4.1",
+        ));
+    }
+    if let Some(length) = decoding.no_repeat_ngram() {
+        used.push((
+            "no n-gram twice",
+            format!("no token that would repeat {length} tokens of prompt or answer"),
+            "Paulus et al. 2018, A Deep Reinforced Model for Abstractive Summarization, arXiv 1705.04304, section 2.5",
+        ));
+    }
+    let Decoding::Sample(Sample { top_p, top_k, min_p, .. }) = decoding else { return used };
+    if let Some(count) = top_k {
+        used.push((
+            "top-k",
+            format!("drawn from the {count} most probable tokens"),
+            "Fan et al. 2018, Hierarchical Neural Story Generation, arXiv 1805.04833",
+        ));
+    }
+    if *top_p < 1.0 {
+        used.push((
+            "top-p",
+            format!("drawn from the smallest set of tokens that holds {top_p} of the probability"),
+            "Holtzman et al. 2020, The Curious Case of Neural Text Degeneration, arXiv 1904.09751, section 3.1",
+        ));
+    }
+    if let Some(share) = min_p {
+        used.push((
+            "min-p",
+            format!("drawn from tokens at least {share} times as probable as the most probable one"),
+            "Nguyen et al. 2024, Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM Outputs, arXiv 2407.01082, section 3",
+        ));
+    }
+    used
 }
 
 /// Says what an algorithm minimises, part by part, and where each is from.
@@ -144,16 +193,21 @@ mod tests {
 
     #[test]
     fn whatever_an_experiment_uses_has_its_source() {
-        let text = "version = 1\nquestion = \"?\"\nseeds = [1]\n[data]\n[tokenizers]\nt = { unigram = { vocabulary = 300 } }\n\
+        let text = "version = 1\nquestion = \"?\"\nseeds = [1]\n[data.d]\nimporter = \"glossary\"\n\
+            [tokenizers]\nt = { unigram = { vocabulary = 300 } }\n\
             [models]\ns.scratch = { tokenizer = \"t\", hidden = 8, layers = 1, heads = 1, feed-forward = 8 }\n[factors]\n\
             student = [\"s\"]\nteacher = [\"s\"]\nalgorithm = [\"kd\", \"dskd\", \"ce\"]\n[algorithms]\n\
             kd.vanilla = { divergence = \"js-divergence\", alignment = \"uld\" }\ndskd.dual-space = {}\nce.cross-entropy = {}\n\
-            [tuning.lora]";
+            [tuning.lora]\n[evaluation.decoding.sample]\nmin-p = 0.1\ntop-p = 0.9\ntop-k = 5\nrepetition-penalty = 1.1\n\
+            no-repeat-ngram = 3";
         let experiment = toml::from_str(text).unwrap();
         let methods = methods(&checked(|study| *study = experiment));
         let named = |name: &str| methods.iter().filter(|method| method.name == name).count();
         assert_eq!([named("kd"), named("dskd"), named("ce")], [3, 2, 1]);
         assert_eq!([named("AdamW"), named("LoRA"), named("t")], [1, 1, 1]);
+        let decoding: Vec<&str> =
+            methods.iter().filter(|method| method.part == "decoding").map(|method| method.name.as_str()).collect();
+        assert_eq!(decoding, ["repetition penalty", "no n-gram twice", "top-k", "top-p", "min-p"]);
         for method in &methods {
             assert!(method.source.contains(|c: char| c.is_ascii_digit()), "{method:?} names no year");
         }

@@ -98,7 +98,7 @@ impl Planning<'_> {
         match set.task {
             Task::Answer => {
                 let job = GenerateJob {
-                    decoding: set.decoding,
+                    decoding: set.decoding.clone(),
                     max_new_tokens: set.max_new_tokens,
                     max_length: set.max_length.unwrap_or(model.training.max_length),
                     max_prompt: model.training.max_prompt,

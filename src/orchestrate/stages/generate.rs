@@ -16,7 +16,7 @@ use crate::data::{Example, SplitName, Tokenizer, sample};
 use crate::device::{Precision, Seed};
 use crate::evaluate::likelihood::likelihood;
 use crate::experiment::settings::{Decoding, Template};
-use crate::generate::{Generated, GenerationSettings, StopReason, generate};
+use crate::generate::{Ends, Generated, GenerationSettings, Progress, StopReason, ends, generate};
 use crate::models::decoder::Decoder;
 use crate::orchestrate::keep::event::{Event, Step};
 use crate::orchestrate::kind::StageKind;
@@ -87,7 +87,7 @@ impl Work for GenerateJob {
 
     fn reset(&mut self) {
         self.batch = 0;
-        if matches!(self.decoding, Decoding::Greedy {}) {
+        if !self.decoding.is_drawn() {
             self.seed = 0;
         }
     }
@@ -271,9 +271,9 @@ fn answer(
         (around.events)(Event::Note { text });
     }
     let settings = GenerationSettings {
-        decoding: job.decoding,
+        decoding: job.decoding.clone(),
         max_new_tokens: job.max_new_tokens,
-        ends: tokenizer.ends().to_vec(),
+        ends: Ends::of(tokenizer, job.decoding.stop()),
         batch: job.batch,
     };
     // A step is an answer, and after all of them the likelihood of a reference.
@@ -283,7 +283,14 @@ fn answer(
         events(Event::Step(Step { step: done as u64, steps, ..Step::default() }));
         if stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let generated = generate(decoder, &prompts, &settings, Seed(job.seed), &mut |done, _| progress(done));
+    let mut done = 0;
+    let generated = generate(decoder, &prompts, &settings, Seed(job.seed), &mut |told| match told {
+        Progress::Token { .. } => ControlFlow::Continue(()),
+        Progress::Answer { .. } => {
+            done += 1;
+            progress(done)
+        }
+    });
     stop.check()?;
     let generated = generated?;
     let likelihoods = likelihood(decoder, &sequences, job.batch, &mut |done, _| progress(prompts.len() + done));
@@ -291,9 +298,10 @@ fn answer(
     let measured: BTreeMap<usize, _> = sequences.iter().map(|sequence| sequence.example).zip(likelihoods).collect();
     let row = |(index, (example, answer)): (usize, (&Example, &Generated))| {
         let reference = measured.get(&index);
+        let text = tokenizer.decode(&answer.tokens);
         Generation {
             id: example.id.clone(),
-            answer: tokenizer.decode(&answer.tokens).trim().to_owned(),
+            answer: ends::before(&text, job.decoding.stop()).trim().to_owned(),
             new_tokens: answer.tokens.len() as u64 + u64::from(answer.stopped == StopReason::Eos),
             nll: reference.map(|reference| reference.per_token()),
             response_tokens: reference.map_or(0, |reference| reference.tokens),
@@ -308,7 +316,7 @@ mod tests {
     use super::*;
     use crate::device::{Compute, Precision};
     use crate::experiment::identity;
-    use crate::experiment::settings::Decoding;
+    use crate::experiment::settings::Sample;
     use crate::orchestrate::keep::store::Store;
     use crate::orchestrate::kind::StageKind;
     use crate::orchestrate::stages::Job;
@@ -318,7 +326,7 @@ mod tests {
 
     fn job() -> GenerateJob {
         GenerateJob {
-            decoding: Decoding::Greedy {},
+            decoding: Decoding::default(),
             max_new_tokens: 2,
             max_length: 64,
             max_prompt: None,
@@ -406,8 +414,8 @@ mod tests {
     #[test]
     fn the_seed_matters_to_drawn_answers_only() {
         let essential = |decoding, seed| Job::from(GenerateJob { decoding, seed, ..job() }).essential();
-        let drawn = Decoding::Sample { temperature: 1.0, top_p: 1.0, top_k: None };
-        assert_eq!(essential(Decoding::Greedy {}, 1), essential(Decoding::Greedy {}, 2));
-        assert_ne!(essential(drawn, 1), essential(drawn, 2));
+        let drawn = Decoding::Sample(Sample::default());
+        assert_eq!(essential(Decoding::default(), 1), essential(Decoding::default(), 2));
+        assert_ne!(essential(drawn.clone(), 1), essential(drawn, 2));
     }
 }
