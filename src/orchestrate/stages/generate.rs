@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use super::around::Surroundings;
 use super::cost::{CHARACTERS_PER_TOKEN, Cost, Passes, Scene, Split, TokenSteps};
-use super::stop::Stopped;
+use super::kept::Kept;
+use super::stop::{StopFlag, Stopped};
 use super::{Text, Work, data, model, questions, rows};
 
-use crate::data::encode::{Limits, encode_prompt, encode_references};
+use crate::data::encode::{Limits, Sequence, encode_prompt, encode_references};
 use crate::data::{Example, SplitName, Tokenizer, sample};
 use crate::device::{Precision, Seed};
-use crate::evaluate::likelihood::likelihood;
+use crate::evaluate::likelihood::{Likelihood, likelihood};
 use crate::experiment::settings::{Decoding, Template};
-use crate::generate::{Ends, Generated, GenerationSettings, Progress, StopReason, ends, generate};
+use crate::files;
+use crate::generate::{Ends, Generated, GenerationSettings, Progress, StopReason, complete, ends};
 use crate::models::decoder::Decoder;
 use crate::orchestrate::keep::event::{Event, Step};
 use crate::orchestrate::kind::StageKind;
@@ -191,6 +194,12 @@ pub struct Generation {
 
 /// Answers the test split, and the dev split where the job asks for it.
 ///
+/// Each answer is on disk as soon as it is finished, and a stage that was killed goes on from there: in f32 to
+/// the same answers. In bf16 a product may round a row in another way beside other rows, and the answers that
+/// are left may differ, as they may with another batch. Likelihoods are measured after all answers, and all
+/// again after a kill: that takes about as long as reading the prompts once, and their last digits depend on
+/// which references are read together.
+///
 /// # Errors
 /// When model or data cannot be read, or answers not written.
 fn run(job: &GenerateJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
@@ -198,14 +207,17 @@ fn run(job: &GenerateJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
     let (mut decoder, tokenizer) = model::load(around.inputs, "model", "adapter", job.precision.kind(), device)?;
     // Merged, each product is one instead of three; in bf16 they stay three.
     lora::merge(&mut decoder);
+    let mut parts = Vec::new();
     for split in std::iter::once(job.split).chain(job.dev.then_some(SplitName::Dev)) {
         // A division that the data come with may have no dev split.
         if split != job.split && data::read_split(around.inputs.get("data")?, split)?.is_empty() {
             continue;
         }
-        let examples = asked(around.inputs.get("data")?, split, job.limit)?;
-        let answers = answer(job, &decoder, &tokenizer, split, &examples, &mut around)?;
-        rows::write(&around.folder.output().join(format!("{split}.jsonl")), &answers)?;
+        parts.push((split, asked(around.inputs.get("data")?, split, job.limit)?));
+    }
+    let answers = answer(job, &decoder, &tokenizer, &parts, &mut around)?;
+    for ((split, _), answers) in parts.iter().zip(&answers) {
+        rows::write(&around.folder.output().join(format!("{split}.jsonl")), answers)?;
     }
     Ok(())
 }
@@ -228,74 +240,212 @@ pub(super) fn nothing(split: SplitName) -> anyhow::Error {
     )
 }
 
+/// Questions of a split as a model reads them.
+struct Part<'e> {
+    split: SplitName,
+    examples: &'e [Example],
+    prompts: Vec<Vec<u32>>,
+    /// Prompts with their references.
+    sequences: Vec<Sequence>,
+}
+
+impl<'e> Part<'e> {
+    /// Encodes questions, and notes what does not fit.
+    fn new(
+        job: &GenerateJob,
+        decoder: &Decoder,
+        tokenizer: &Tokenizer,
+        (split, examples): (SplitName, &'e [Example]),
+        note: &mut dyn FnMut(String),
+    ) -> anyhow::Result<Self> {
+        // The prompt leaves room for the answer, as in training it does for the response.
+        let room = job.max_length.saturating_sub(job.max_new_tokens).max(1);
+        let room = job.max_prompt.map_or(room, |longest| longest.min(room));
+        let wording = questions::wording((&job.template, job.closed_book), tokenizer)?;
+        let encoded = examples.iter().map(|example| encode_prompt(tokenizer, example, &wording, room));
+        let encoded: Vec<(Vec<u32>, usize)> = encoded.collect::<Result<_, _>>().map_err(questions::unworded)?;
+        let (prompts, cuts): (Vec<Vec<u32>>, Vec<usize>) = encoded.into_iter().unzip();
+        let clipped = cuts.into_iter().filter(|&cut| cut > 0).count();
+        if clipped > 0 {
+            let of = prompts.len();
+            note(format!("{split}: {clipped} of {of} prompts lost their left end (room for {room} tokens)"));
+        }
+        let limits = Limits { max_length: job.max_length, max_prompt: job.max_prompt };
+        let positions = usize::try_from(decoder.config.max_position_embeddings).unwrap_or(usize::MAX);
+        let (sequences, lost) =
+            encode_references(tokenizer, examples, &wording, limits, positions).map_err(questions::unworded)?;
+        if lost > 0 {
+            let (of, measured) = (examples.len(), examples.len() - lost);
+            note(format!(
+                "{split}: {lost} of {of} references are longer than the {positions} positions of the model: \
+                 its losses are over {measured} questions"
+            ));
+        }
+        Ok(Self { split, examples, prompts, sequences })
+    }
+
+    /// Returns a digest of what decides the answers, but for the model, which the stage's key holds.
+    fn digest(&self, settings: &GenerationSettings<'_>, job: &GenerateJob) -> anyhow::Result<String> {
+        let mut hasher = blake3::Hasher::new();
+        let seed = settings.decoding.is_drawn().then_some(job.seed);
+        let ends = settings.ends.tokens();
+        let decides = (&settings.decoding, settings.max_new_tokens, ends, seed, job.precision, &self.prompts);
+        serde_json::to_writer(&mut hasher, &decides)?;
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+}
+
 fn answer(
     job: &GenerateJob,
     decoder: &Decoder,
     tokenizer: &Tokenizer,
-    split: SplitName,
-    examples: &[Example],
+    parts: &[(SplitName, Vec<Example>)],
     around: &mut Surroundings<'_>,
-) -> anyhow::Result<Vec<Generation>> {
-    // The prompt leaves room for the answer, as in training it does for the response.
-    let room = job.max_length.saturating_sub(job.max_new_tokens).max(1);
-    let room = job.max_prompt.map_or(room, |longest| longest.min(room));
-    let wording = questions::wording((&job.template, job.closed_book), tokenizer)?;
-    let encoded = examples.iter().map(|example| encode_prompt(tokenizer, example, &wording, room));
-    let encoded: Vec<(Vec<u32>, usize)> = encoded.collect::<Result<_, _>>().map_err(questions::unworded)?;
-    let (prompts, cuts): (Vec<Vec<u32>>, Vec<usize>) = encoded.into_iter().unzip();
-    let clipped = cuts.into_iter().filter(|&cut| cut > 0).count();
-    if clipped > 0 {
-        let text =
-            format!("{split}: {clipped} of {} prompts lost their left end (room for {room} tokens)", prompts.len());
-        (around.events)(Event::Note { text });
-    }
+) -> anyhow::Result<Vec<Vec<Generation>>> {
+    let mut note = |text: String| (around.events)(Event::Note { text });
     let ends = tokenizer.ends_in_text();
-    if !ends.is_empty() && split == job.split {
+    if !ends.is_empty() {
         let ends: Vec<String> = ends.into_iter().map(|end| format!("`{end}`")).collect();
-        let text = format!(
+        note(format!(
             "answers end at {}, as `eos_token_id` of the model's files says, though text holds it",
             ends.join(" and ")
-        );
-        (around.events)(Event::Note { text });
+        ));
     }
-    let limits = Limits { max_length: job.max_length, max_prompt: job.max_prompt };
-    let positions = usize::try_from(decoder.config.max_position_embeddings).unwrap_or(usize::MAX);
-    let (sequences, lost) =
-        encode_references(tokenizer, examples, &wording, limits, positions).map_err(questions::unworded)?;
-    if lost > 0 {
-        let (of, measured) = (examples.len(), examples.len() - lost);
-        let text = format!(
-            "{split}: {lost} of {of} references are longer than the {positions} positions of the model: \
-             its losses are over {measured} questions"
-        );
-        (around.events)(Event::Note { text });
-    }
+    let parts = parts.iter().map(|(split, examples)| (*split, examples.as_slice()));
+    let parts: Vec<Part<'_>> =
+        parts.map(|part| Part::new(job, decoder, tokenizer, part, &mut note)).collect::<anyhow::Result<_>>()?;
     let settings = GenerationSettings {
         decoding: job.decoding.clone(),
         max_new_tokens: job.max_new_tokens,
         ends: Ends::of(tokenizer, job.decoding.stop()),
         batch: job.batch,
     };
-    // A step is an answer, and after all of them the likelihood of a reference.
-    let steps = (prompts.len() + sequences.len()) as u64;
-    let (events, stop) = (&mut *around.events, around.stop);
-    let mut progress = |done: usize| {
-        events(Event::Step(Step { step: done as u64, steps, ..Step::default() }));
-        if stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    let mut done = 0;
-    let generated = generate(decoder, &prompts, &settings, Seed(job.seed), &mut |told| match told {
-        Progress::Token { .. } => ControlFlow::Continue(()),
-        Progress::Answer { .. } => {
-            done += 1;
-            progress(done)
+    let folder = around.folder.checkpoint();
+    std::fs::create_dir_all(&folder).map_err(|error| files::failed(&folder, None, error))?;
+    let mut kept = Vec::new();
+    for part in &parts {
+        let path = folder.join(format!("answers-{}.jsonl", part.split));
+        let (file, found) = Kept::open(path, part.digest(&settings, job)?, part.prompts.len())?;
+        found.note.into_iter().for_each(&mut note);
+        kept.push((file, found.answers));
+    }
+    let mut steps = Steps::new(&parts, &kept, around);
+    let mut generated = Vec::new();
+    for (part, (mut file, known)) in parts.iter().zip(kept) {
+        let mut failure = None;
+        let all = complete(decoder, &part.prompts, known, &settings, Seed(job.seed), &mut |progress| {
+            let Progress::Answer { example, answer } = progress else { return steps.wish() };
+            let told = file.add(example, answer).and_then(|()| steps.answered(answer, &file));
+            told.unwrap_or_else(|error| {
+                failure = Some(error);
+                ControlFlow::Break(())
+            })
+        });
+        if let Some(failure) = failure {
+            return Err(failure);
         }
-    });
-    stop.check()?;
-    let generated = generated?;
-    let likelihoods = likelihood(decoder, &sequences, job.batch, &mut |done, _| progress(prompts.len() + done));
-    let likelihoods = likelihoods.ok_or(Stopped)?;
-    let measured: BTreeMap<usize, _> = sequences.iter().map(|sequence| sequence.example).zip(likelihoods).collect();
+        steps.save(&file)?;
+        steps.stop.check()?;
+        generated.push(all?);
+    }
+    let mut rows = Vec::new();
+    for (part, answers) in parts.iter().zip(&generated) {
+        let before = steps.step;
+        let measured = likelihood(decoder, &part.sequences, job.batch, &mut |done, _| steps.measured(before, done));
+        let measured = part.sequences.iter().map(|sequence| sequence.example).zip(measured.ok_or(Stopped)?).collect();
+        rows.push(generations(tokenizer, job, part, answers, &measured));
+    }
+    Ok(rows)
+}
+
+/// Counts what is done, and tells it: a step is an answer, and after all of them the likelihood of a reference.
+struct Steps<'a> {
+    events: &'a mut dyn FnMut(Event),
+    stop: &'a StopFlag,
+    step: u64,
+    steps: u64,
+    /// Answers that are still to come.
+    left: u64,
+    /// Answers of this attempt and their tokens.
+    answers: u64,
+    tokens: u64,
+    since: Instant,
+    /// When [`Event::Saved`] was told last, and of which step.
+    saved: Option<(Instant, u64)>,
+}
+
+/// Time between two [`Event::Saved`], in seconds. Answers are kept in any case: it is the energy of this time,
+/// at most, that a kill takes out of the account.
+const SAVE_SECONDS: f64 = 5.0;
+
+impl<'a> Steps<'a> {
+    fn new(parts: &[Part<'_>], kept: &[(Kept, Vec<Option<Generated>>)], around: &'a mut Surroundings<'_>) -> Self {
+        let count = |count: &dyn Fn(&Part<'_>) -> usize| parts.iter().map(count).sum::<usize>() as u64;
+        let answers = count(&|part| part.prompts.len());
+        let step = kept.iter().map(|(_, known)| known.iter().flatten().count() as u64).sum();
+        if step > 0 {
+            (around.events)(Event::Resumed { step });
+        }
+        Self {
+            events: &mut *around.events,
+            stop: around.stop,
+            step,
+            steps: answers + count(&|part| part.sequences.len()),
+            left: answers - step,
+            answers: 0,
+            tokens: 0,
+            since: Instant::now(),
+            saved: None,
+        }
+    }
+
+    fn wish(&self) -> ControlFlow<()> {
+        if self.stop.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn answered(&mut self, answer: &Generated, file: &Kept) -> anyhow::Result<ControlFlow<()>> {
+        self.step += 1;
+        self.left -= 1;
+        self.answers += 1;
+        self.tokens += answer.tokens.len() as u64;
+        let seconds = self.since.elapsed().as_secs_f64();
+        (self.events)(Event::Step(Step {
+            step: self.step,
+            steps: self.steps,
+            tokens_per_second: Some(self.tokens as f64 / seconds),
+            eta_seconds: Some(seconds / self.answers as f64 * self.left as f64),
+            ..Step::default()
+        }));
+        if self.saved.is_none_or(|(when, _)| when.elapsed().as_secs_f64() >= SAVE_SECONDS) {
+            self.save(file)?;
+        }
+        Ok(self.wish())
+    }
+
+    /// Tells that the answers so far are safe on disk, unless that was told of all of them or there is none.
+    fn save(&mut self, file: &Kept) -> anyhow::Result<()> {
+        if self.answers > 0 && self.saved.is_none_or(|(_, step)| step < self.step) {
+            file.sync()?;
+            (self.events)(Event::Saved { step: self.step });
+            self.saved = Some((Instant::now(), self.step));
+        }
+        Ok(())
+    }
+
+    fn measured(&mut self, before: u64, done: usize) -> ControlFlow<()> {
+        self.step = before + done as u64;
+        (self.events)(Event::Step(Step { step: self.step, steps: self.steps, ..Step::default() }));
+        self.wish()
+    }
+}
+
+fn generations(
+    tokenizer: &Tokenizer,
+    job: &GenerateJob,
+    part: &Part<'_>,
+    answers: &[Generated],
+    measured: &BTreeMap<usize, Likelihood>,
+) -> Vec<Generation> {
     let row = |(index, (example, answer)): (usize, (&Example, &Generated))| {
         let reference = measured.get(&index);
         let text = tokenizer.decode(&answer.tokens);
@@ -308,7 +458,7 @@ fn answer(
             response_bytes: example.answer.len() as u64,
         }
     };
-    Ok(examples.iter().zip(&generated).enumerate().map(row).collect())
+    part.examples.iter().zip(answers).enumerate().map(row).collect()
 }
 
 #[cfg(test)]
@@ -316,7 +466,7 @@ mod tests {
     use super::*;
     use crate::device::{Compute, Precision};
     use crate::experiment::identity;
-    use crate::experiment::settings::Sample;
+    use crate::experiment::settings::{Greedy, Sample};
     use crate::orchestrate::keep::store::Store;
     use crate::orchestrate::kind::StageKind;
     use crate::orchestrate::stages::Job;
@@ -376,7 +526,8 @@ mod tests {
             },
             stop: &StopFlag::default(),
         };
-        let answers = answer(&job, &decoder, &tokenizer, SplitName::Test, &examples, &mut around).unwrap();
+        let answers =
+            answer(&job, &decoder, &tokenizer, &[(SplitName::Test, examples)], &mut around).unwrap().remove(0);
         let measured: Vec<bool> = answers.iter().map(|answer| answer.nll.is_some()).collect();
         assert_eq!(measured, [true, true, false]);
         assert!(answers[1].response_tokens > 12);
@@ -406,9 +557,80 @@ mod tests {
             events: &mut events,
             stop: &stop,
         };
-        let error = answer(&job, &decoder, &tokenizer, SplitName::Test, &examples, &mut around).unwrap_err();
+        let error = answer(&job, &decoder, &tokenizer, &[(SplitName::Test, examples)], &mut around).unwrap_err();
         assert!(error.is::<Stopped>(), "{error}");
         assert_eq!(steps, [(1, 6), (2, 6), (3, 6), (4, 6)]);
+    }
+
+    /// Answers three questions in a folder; stops after so many answers. Returns rows and events.
+    fn attempt(
+        job: &GenerateJob,
+        root: &Path,
+        stop_after: Option<u64>,
+    ) -> (anyhow::Result<Vec<Generation>>, Vec<Event>) {
+        let (examples, tokenizer) = (small::examples(3), small::tokenizer());
+        let decoder = small::decoder(&tokenizer);
+        let place = Store::view(root).stage(StageKind::Generate, &identity("generate", 1, &0, &[]).unwrap());
+        let (stop, mut told) = (StopFlag::default(), Vec::new());
+        let mut around = Surroundings {
+            compute: Compute::reference(),
+            inputs: &Inputs::default(),
+            folder: &place,
+            events: &mut |event| {
+                if stop_after.is_some_and(|last| matches!(&event, Event::Step(step) if step.step == last)) {
+                    stop.raise();
+                }
+                told.push(event);
+            },
+            stop: &stop,
+        };
+        let parts = [(SplitName::Test, examples)];
+        let rows = answer(job, &decoder, &tokenizer, &parts, &mut around).map(|mut rows| rows.remove(0));
+        (rows, told)
+    }
+
+    #[test]
+    fn a_stage_goes_on_from_the_answers_that_are_finished() {
+        let drawn = Decoding::Sample(Sample { min_p: Some(0.01), ..Sample::default() });
+        for decoding in [Decoding::default(), drawn] {
+            let job = GenerateJob { decoding, max_new_tokens: 5, ..job() };
+            let [whole, broken] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+            let (expected, _) = attempt(&job, whole.path(), None);
+            let expected = expected.unwrap();
+            let (stopped, told) = attempt(&job, broken.path(), Some(2));
+            assert!(stopped.unwrap_err().is::<Stopped>());
+            assert_eq!(told.last(), Some(&Event::Saved { step: 2 }));
+            let (rows, told) = attempt(&job, broken.path(), None);
+            assert_eq!(rows.unwrap(), expected);
+            assert_eq!(told[0], Event::Resumed { step: 2 });
+            let steps: Vec<u64> = told
+                .iter()
+                .filter_map(|event| if let Event::Step(step) = event { Some(step.step) } else { None })
+                .collect();
+            assert_eq!(steps, [3, 4, 5, 6]);
+            // Another longest answer is another question.
+            let (rows, told) = attempt(&GenerateJob { max_new_tokens: 4, ..job }, broken.path(), None);
+            assert!(rows.unwrap().iter().all(|row| row.new_tokens <= 4));
+            let text = "`answers-test.jsonl`: kept answers belong to other prompts or settings, and are computed again";
+            assert_eq!(told[0], Event::Note { text: text.to_owned() });
+        }
+    }
+
+    #[test]
+    fn an_answer_is_what_comes_before_a_text_that_ends_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = GenerateJob { max_new_tokens: 12, ..job() };
+        let free = attempt(&job, folder.path(), None).0.unwrap();
+        let text = &free[0].answer;
+        let second = text.char_indices().nth(2).map(|(at, _)| at).unwrap();
+        let stop = vec![text[second..].chars().take(2).collect::<String>()];
+        let decoding = Decoding::Greedy(Greedy { stop: stop.clone(), ..Greedy::default() });
+        let stopped = attempt(&GenerateJob { decoding, ..job }, folder.path(), None).0.unwrap();
+        for (free, stopped) in free.iter().zip(&stopped) {
+            assert_eq!(stopped.answer, ends::before(&free.answer, &stop).trim());
+            assert!(stopped.new_tokens <= free.new_tokens);
+        }
+        assert!(stopped[0].new_tokens < free[0].new_tokens, "{free:?} {stopped:?}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod distill;
 pub mod encode;
 pub mod generate;
 pub mod inputs;
+mod kept;
 pub mod memory;
 pub mod merge;
 pub mod model;
