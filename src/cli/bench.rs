@@ -12,10 +12,12 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::Verdict;
+use super::bench_generate::GenerateBench;
 use super::bench_gpu::GpuBench;
 use super::output::{Output, columns};
 use super::outputs::{self, Force};
 use super::precision::PrecisionName;
+use crate::data::Example;
 use crate::data::encode::{Limits, Sequence, encode_all};
 use crate::data::import::{ImportError, import};
 use crate::data::tokenizer::Tokenizer;
@@ -42,11 +44,11 @@ use crate::train::student::Student;
 use crate::train::supervised::Supervised;
 use crate::tuning::lora;
 
-/// Times training on one's own model, rows and machine; keeps nothing of what is trained.
+/// Times training and answering on one's own model, rows and machine; keeps nothing of what is trained.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
-Trains one epoch on the first rows of a file, in their order, and prints (with --format json under
-these names):
+`sft` and `distill` train one epoch on the first rows of a file, in their order, and print (with
+--format json under these names):
   examples_per_second  rows per second of training; loading, encoding and capture are left out
   tokens_per_second    tokens per second of training, prompts included
   mfu                  useful operations per second of the layers, as a share of what a large
@@ -58,12 +60,15 @@ these names):
 
 Examples:
   tutelage bench sft --model TinyLlama --data TeleQuAD.json --tuning lora --precision bf16
-  tutelage bench distill --model student --teacher teacher --data TeleQuAD.json --method dskd-cma")]
+  tutelage bench distill --model student --teacher teacher --data TeleQuAD.json --method dskd-cma
+  tutelage bench generate --model TinyLlama --data TeleQuAD.json")]
 pub enum Bench {
     /// Times fine-tuning on questions and answers.
     Sft(SftBench),
     /// Times distilling a teacher, whose signal is captured beforehand.
     Distill(DistillBench),
+    /// Times answering questions.
+    Generate(GenerateBench),
     /// Times training and answering on a GPU, on generated weights.
     Gpu(GpuBench),
 }
@@ -114,7 +119,7 @@ pub struct Common {
 }
 
 /// Largest batch and length: their product counts tokens.
-const MOST: u64 = 1 << 24;
+pub(super) const MOST: u64 = 1 << 24;
 
 /// Times fine-tuning on questions and answers: the loss is on the response only.
 #[derive(Debug, Args)]
@@ -222,6 +227,7 @@ impl Bench {
     pub fn run(&self, output: &Output) -> anyhow::Result<Verdict> {
         let common = match self {
             Self::Sft(SftBench { common }) | Self::Distill(DistillBench { common, .. }) => common,
+            Self::Generate(bench) => return bench.run(output),
             Self::Gpu(bench) => return bench.run(output),
         };
         if let Some(path) = &common.losses {
@@ -348,9 +354,7 @@ impl Common {
     }
 
     fn compute(&self) -> anyhow::Result<Compute> {
-        let precision = self.precision.into();
-        let settings = settings::Compute { device: DeviceChoice::Auto, precision, threads: self.threads };
-        device::start(&settings).map_err(|error| with_hint(error.hint(), error))
+        compute(self.precision, self.threads)
     }
 
     fn tuning(&self) -> Tuning {
@@ -384,23 +388,7 @@ impl Common {
     }
 
     fn sequences(&self, model: &Path) -> anyhow::Result<(Vec<Sequence>, Tokenizer)> {
-        let data = Data { closed_book: self.closed_book, ..Data::new(self.importer, Some(self.data.clone())) };
-        let imported = import(&data, Path::new("")).map_err(|error| match error {
-            ImportError::Read { .. } => {
-                with_hint("check `--data`; a relative path starts at the current folder", error)
-            }
-            error => with_hint(error.hint(), error),
-        })?;
-        let mut examples = imported.examples;
-        if examples.len() < self.examples {
-            let rows = examples.len();
-            bail!(
-                "`{}` has {rows} usable rows, expected at least {}\nhint: `--examples {rows}` takes them all",
-                self.data.display(),
-                self.examples
-            );
-        }
-        examples.truncate(self.examples);
+        let examples = examples(self.importer, &self.data, self.closed_book, self.examples)?;
         let tokenizer = Tokenizer::load(model).map_err(|error| with_hint(error.hint(), error))?;
         let limits = Limits { max_length: self.max_length, max_prompt: None };
         let (sequences, _) = encode_all(&tokenizer, &examples, &Wording::plain(self.closed_book), limits)?;
@@ -447,12 +435,47 @@ impl Common {
     }
 }
 
+/// Prepares the device.
+pub(super) fn compute(precision: PrecisionName, threads: Option<usize>) -> anyhow::Result<Compute> {
+    let settings = settings::Compute { device: DeviceChoice::Auto, precision: precision.into(), threads };
+    device::start(&settings).map_err(|error| with_hint(error.hint(), error))
+}
+
+/// Reads the first usable rows of a file.
+pub(super) fn examples(
+    importer: Importer,
+    file: &Path,
+    closed_book: bool,
+    count: usize,
+) -> anyhow::Result<Vec<Example>> {
+    let data = Data { closed_book, ..Data::new(importer, Some(file.to_owned())) };
+    let imported = import(&data, Path::new("")).map_err(|error| match error {
+        ImportError::Read { .. } => with_hint("check `--data`; a relative path starts at the current folder", error),
+        error => with_hint(error.hint(), error),
+    })?;
+    let mut examples = imported.examples;
+    if examples.len() < count {
+        let rows = examples.len();
+        bail!(
+            "`{}` has {rows} usable rows, expected at least {count}\nhint: `--examples {rows}` takes them all",
+            file.display()
+        );
+    }
+    examples.truncate(count);
+    Ok(examples)
+}
+
+/// Writes an amount of memory for people.
+pub(super) fn memory(bytes: Option<u64>) -> String {
+    bytes.map_or("unknown".to_owned(), |bytes| format!("{:.2} GB", bytes as f64 / 1e9))
+}
+
 fn text(timing: &Timing) -> String {
     let parts = |parts: &BTreeMap<String, f64>| {
         let parts: Vec<String> = parts.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         parts.join("  ")
     };
-    let memory = timing.peak_memory_bytes.map_or("unknown".to_owned(), |bytes| format!("{:.2} GB", bytes as f64 / 1e9));
+    let memory = memory(timing.peak_memory_bytes);
     let mut rows = [
         ["speed", &format!("{:.2} examples/s, {:.0} tokens/s", timing.examples_per_second, timing.tokens_per_second)],
         ["utilisation", &format!("{:.1} % of a large matrix product", timing.mfu * 100.0)],

@@ -4,6 +4,7 @@
 //! experiment, failed or missing stages; 2 wrong usage or an unexpected error.
 
 pub mod bench;
+pub mod bench_generate;
 pub mod bench_gpu;
 pub mod check;
 pub mod compare;

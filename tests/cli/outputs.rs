@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use insta::assert_snapshot;
+use insta::{assert_snapshot, with_settings};
 
 use super::{checkpoint, tutelage, tutelage_reading, write};
 use crate::fixtures::{self, copy};
@@ -110,6 +110,47 @@ fn bench_overwrites_neither_its_data_nor_files_of_others() {
     let told = bench("own.json");
     assert!(told.starts_with("exit 0\n"), "{told}");
     assert_eq!(read(at, "own.json"), written);
+}
+
+#[test]
+fn bench_of_answers_tells_what_was_written_and_how_fast() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let row = |id: usize| format!("{{\"id\": {id}, \"question\": \"q {id}\", \"answer\": \"a\"}}\n");
+    write(at, "d.jsonl", &(0..3).map(row).collect::<String>());
+    checkpoint(&at.join("model"));
+    let bench = |more: &[&str]| {
+        let base = ["bench", "generate", "--model", "model", "--importer", "jsonl", "--data", "d.jsonl"];
+        tutelage(at, &[&base[..], &["--max-new-tokens", "5", "--endless", "--threads", "1"], more].concat())
+    };
+    let shown = bench(&["--examples", "3", "--batch", "2", "--format", "json"]);
+    let (status, rest) = shown.split_once("\n--- stdout\n").unwrap();
+    assert_eq!(status, "exit 0", "{rest}");
+    let timing: serde_json::Value = serde_json::from_str(rest.split_once("--- stderr").unwrap().0).unwrap();
+    assert_eq!((timing["answers"].as_u64(), timing["tokens"].as_u64()), (Some(3), Some(15)));
+    let number = |name: &str| timing[name].as_f64().unwrap();
+    assert!((number("tokens_per_second") * number("seconds") - 15.0).abs() < 1e-6, "{timing}");
+    assert!((number("answers_per_second") * number("seconds") - 3.0).abs() < 1e-6, "{timing}");
+    assert!(number("prompt_seconds") > 0.0 && number("prompt_tokens") > 3.0 && number("peak_memory_bytes") > 1e6);
+    let filters = vec![(r"\d+\.\d+", "N"), (r"\d+ tokens/s", "N tokens/s"), (r"s: \d+ tokens", "s: N tokens")];
+    with_settings!({ filters => filters }, {
+        assert_snapshot!(bench(&["--examples", "2"]), @r"
+        exit 0
+        --- stdout
+        speed        N answers/s, N tokens/s
+        answering    N s: 2 answers, 10 tokens
+        prompts      N s: N tokens
+        peak memory  N GB
+        --- stderr
+        ");
+    });
+    assert_snapshot!(bench(&["--examples", "4"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `d.jsonl` has 3 usable rows, expected at least 4
+    hint: `--examples 3` takes them all
+    ");
 }
 
 #[test]
