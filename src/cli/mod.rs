@@ -8,7 +8,9 @@ pub mod bench_generate;
 pub mod bench_gpu;
 pub mod check;
 pub mod compare;
+pub mod decoding;
 pub mod doctor;
+pub mod generate;
 pub mod jobs;
 pub mod logits;
 pub mod output;
@@ -79,6 +81,7 @@ enum Command {
     Report(report::ReportCommand),
     Score(score::Score),
     Compare(compare::Compare),
+    Generate(generate::Generate),
     Logits(logits::Logits),
     Tokens(tokens::Tokens),
     #[command(subcommand)]
@@ -99,6 +102,7 @@ impl Cli {
             Command::Report(command) => command.run(&output),
             Command::Score(command) => command.run(&output),
             Command::Compare(command) => command.run(&output),
+            Command::Generate(command) => command.run(&output),
             Command::Logits(command) => command.run(&output),
             Command::Tokens(command) => command.run(&output),
             Command::Bench(command) => command.run(&output),

@@ -1,6 +1,7 @@
 //! The commands through the binary: exit code, stdout and stderr.
 
 mod compare;
+mod generate;
 mod logits;
 mod outputs;
 mod predictions;
