@@ -13,7 +13,7 @@ use super::Verdict;
 use super::bench::{MOST, compute, examples, importers, memory};
 use super::output::{Output, columns};
 use super::precision::PrecisionName;
-use crate::data::Tokenizer;
+use crate::data::{Tokenizer, Wording};
 use crate::data::encode::encode_prompt;
 use crate::device::{self, Seed};
 use crate::experiment::settings::{Decoding, Importer};
@@ -100,8 +100,9 @@ impl GenerateBench {
         let compute = compute(self.precision, self.threads)?;
         let examples = examples(self.importer, &self.data, self.closed_book, self.examples)?;
         let tokenizer = Tokenizer::load(&self.model).map_err(|error| with_hint(error.hint(), error))?;
-        let encode = |example| encode_prompt(&tokenizer, example, self.closed_book, self.max_prompt).0;
-        let prompts: Vec<Vec<u32>> = examples.iter().map(encode).collect();
+        let wording = Wording::plain(self.closed_book);
+        let encode = |example| Ok(encode_prompt(&tokenizer, example, &wording, self.max_prompt)?.0);
+        let prompts: Vec<Vec<u32>> = examples.iter().map(encode).collect::<anyhow::Result<_>>()?;
         let mut decoder = Decoder::load(&self.model, compute.kind(), compute.device)
             .with_context(|| format!("cannot load the model `{}`", self.model.display()))?;
         decoder.tokens = decoder.tokens.min(tokenizer.len() as i64);
