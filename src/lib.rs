@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod files;
 pub mod generate;
+pub mod hub;
 pub mod models;
 pub mod orchestrate;
 pub mod train;

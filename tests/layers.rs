@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// What each part of `src` may use besides itself.
 const ARROWS: &[(&str, &[&str])] = &[
     ("files", &[]),
+    ("hub", &["files"]),
     ("experiment", &[]),
     ("device", &["experiment"]),
     ("data", &["device", "experiment", "files"]),
