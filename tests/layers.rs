@@ -18,7 +18,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("evaluate", &["train", "tuning", "models", "data", "device", "experiment", "files"]),
     (
         "orchestrate",
-        &["train", "distill", "generate", "evaluate", "tuning", "models", "data", "device", "experiment", "files"],
+        &[
+            "train",
+            "distill",
+            "generate",
+            "evaluate",
+            "tuning",
+            "models",
+            "data",
+            "device",
+            "experiment",
+            "hub",
+            "files",
+        ],
     ),
 ];
 

@@ -6,6 +6,7 @@ mod cli;
 mod distill;
 mod experiments;
 mod fixtures;
+mod hub;
 mod layers;
 mod parity;
 mod training;

@@ -10,6 +10,7 @@ pub mod check;
 pub mod compare;
 pub mod decoding;
 pub mod doctor;
+pub mod fetch;
 pub mod generate;
 pub mod jobs;
 pub mod logits;
@@ -26,6 +27,7 @@ pub mod study;
 pub mod table;
 pub mod threads;
 pub mod tokens;
+pub mod transfer;
 
 use std::process::ExitCode;
 
@@ -77,6 +79,7 @@ enum Command {
     Run(run::Run),
     Plan(plan::PlanCommand),
     Check(check::Check),
+    Fetch(fetch::Fetch),
     Status(status::Status),
     Report(report::ReportCommand),
     Score(score::Score),
@@ -98,6 +101,7 @@ impl Cli {
             Command::Run(command) => command.run(&output),
             Command::Plan(command) => command.run(&output),
             Command::Check(command) => command.run(&output),
+            Command::Fetch(command) => command.run(&output),
             Command::Status(command) => command.run(&output),
             Command::Report(command) => command.run(&output),
             Command::Score(command) => command.run(&output),

@@ -289,7 +289,8 @@ fn known<T>(value: T, show: impl Fn(T) -> String, unknown: usize) -> String {
 }
 
 /// Writes a size for people, in powers of ten.
-fn size(bytes: u64) -> String {
+#[must_use]
+pub fn size(bytes: u64) -> String {
     match bytes as f64 {
         bytes if bytes < 1e6 => format!("{:.0} kB", (bytes / 1e3).ceil()),
         bytes if bytes < 1e9 => format!("{:.1} MB", bytes / 1e6),

@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Verdict;
+use super::fetch::fetch_missing;
 use super::jobs::{Assistants, JobsArgs, stop_when_dismissed};
 use super::output::Output;
 use super::plan::{on_this_machine, start};
@@ -31,6 +32,9 @@ use crate::orchestrate::stages::stop::StopFlag;
 /// Computes every stage that is not done, then writes the report.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Models of the hub (`hf:org/name`) that are not on this machine are downloaded first; see
+`tutelage fetch --help`.
+
 Finished stages are verified and reused, also from other experiments in the same store: checksums
 are compared, of weights and captured states only where size or time of change differ from when they
 were verified last (`--verify`: of every file). An interrupted stage goes on from its last saved
@@ -82,6 +86,14 @@ impl Run {
         let Some(Opened { checked, .. }) = self.study.open(output)? else { return Ok(Verdict::Bad) };
         // Before anything is written: a device that is not there leaves no store behind.
         let compute = start(&checked)?;
+        // Whoever started an assistant has downloaded everything.
+        let checked = if !self.assist && fetch_missing(&checked, output)? {
+            // What the downloaded files say can be checked now.
+            let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
+            checked
+        } else {
+            checked
+        };
         let plan = on_this_machine(&checked, compute)?;
         let open_sources = || sources(compute.device, &checked.experiment.energy);
         let jobs = self.jobs.count(&checked.experiment.compute, compute, &open_sources())?;

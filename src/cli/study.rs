@@ -13,8 +13,9 @@ use crate::data::{Characters, DivideError, Divided, Example, ImportError, SplitE
 use crate::evaluate::locate::{self, LocateError};
 use crate::experiment::settings::{Data, Experiment, Kind, Lora, Model, Template, TokenizerSource};
 use crate::experiment::{
-    Checked, Compared, Course, Ends, Faults, KeyPath, LessonKind, Loaded, Surroundings, check, load,
+    Checked, Compared, Course, Ends, Faults, KeyPath, LessonKind, Loaded, Sought, Surroundings, check, load,
 };
+use crate::hub::Name;
 use crate::models::ModelError;
 use crate::models::config::Config;
 use crate::models::weights::Checkpoint;
@@ -93,7 +94,7 @@ impl StudyArgs {
             metrics: &metrics_of,
             per_token: &per_token,
             vocabularies: &vocabularies,
-            located: &|name| hub::locate(&format!("hf:{name}")),
+            in_cache: &in_cache,
             positions: &|checkpoint| size(checkpoint, |config| config.max_position_embeddings),
             width: &|checkpoint| size(checkpoint, |config| config.hidden_size),
             adapters: &lacking,
@@ -167,6 +168,17 @@ fn lacking(model: &Model, settings: &Lora) -> Option<(&'static str, String)> {
         Model::Scratch(scratch) => Config::scratch(scratch, 1, 0),
     };
     lora::check(&config, settings).err()
+}
+
+/// Says whether all that is sought of a hub model is in the local cache; else what is wrong with its name, and
+/// the remedy.
+fn in_cache(name: &str, sought: Sought) -> Result<bool, (String, String)> {
+    Name::parse(name).map_err(|error| (error.to_string(), error.hint().to_owned()))?;
+    let found = match sought {
+        Sought::Model => hub::locate(name),
+        Sought::Tokenizer => hub::locate_tokenizer(Path::new(name)),
+    };
+    Ok(found.is_some())
 }
 
 /// Says why the default embedding model is not there, and what to do about it.
@@ -244,10 +256,11 @@ fn unreadable_models(loaded: &mut Loaded) {
     }
     for (name, tokenizer) in &experiment.tokenizers {
         let TokenizerSource::File { path } = tokenizer else { continue };
+        let Some(path) = hub::locate_tokenizer(path) else { continue };
         if !path.is_file() && !path.join("tokenizer.json").is_file() {
             continue;
         }
-        if let Err(error) = Tokenizer::load(path) {
+        if let Err(error) = Tokenizer::load(&path) {
             let help = error.hint().to_owned();
             let at = KeyPath::from("tokenizers").key(name).key("file").key("path");
             found.push((at, in_full(error), help));
@@ -339,17 +352,16 @@ fn unusable(checkpoint: &str) -> Vec<(String, String)> {
 /// Says how to come by the weights of a checkpoint that cannot be opened.
 fn weights_help(error: &ModelError, checkpoint: &str) -> String {
     let convert = "convert them with transformers: `AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(DIR)`";
-    match (error, checkpoint.strip_prefix("hf:")) {
-        (ModelError::Pickled { .. }, None) => convert.to_owned(),
-        (ModelError::Pickled { .. }, Some(name)) => {
-            format!("{convert}, or `hf download {name}` if the hub has them as safetensors")
+    match error {
+        // What the hub has is verified against its hashes; what is missing is told before.
+        _ if Name::is_meant(checkpoint) => {
+            format!("download damaged files again: `tutelage fetch --verify {checkpoint}`")
         }
-        (ModelError::NoWeights { .. }, None) => {
+        ModelError::Pickled { .. } => convert.to_owned(),
+        ModelError::NoWeights { .. } => {
             "save the weights as safetensors, whole or in shards with their index".to_owned()
         }
-        (ModelError::Damaged { .. }, Some(name)) => format!("download it again: `hf download --force-download {name}`"),
-        (_, Some(name)) => format!("download the rest of it: `hf download {name}`"),
-        (_, None) => "copy the file again; if it is a pointer of git-lfs, run `git lfs pull` beside it".to_owned(),
+        _ => "copy the file again; if it is a pointer of git-lfs, run `git lfs pull` beside it".to_owned(),
     }
 }
 
@@ -363,7 +375,7 @@ fn tokenizer(experiment: &Experiment, model: &str) -> Option<Tokenizer> {
     let folder = match experiment.models.get(model)? {
         Model::Checkpoint(checkpoint) => hub::locate(checkpoint)?,
         Model::Scratch(scratch) => match experiment.tokenizers.get(&scratch.tokenizer)? {
-            TokenizerSource::File { path } => path.clone(),
+            TokenizerSource::File { path } => hub::locate_tokenizer(path)?,
             _ => return None,
         },
     };

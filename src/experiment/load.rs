@@ -377,7 +377,9 @@ pub(super) fn anchored(mut experiment: Experiment, faults: &Faults) -> Experimen
         }
     }
     for (name, tokenizer) in &mut experiment.tokenizers {
-        if let TokenizerSource::File { path } = tokenizer {
+        if let TokenizerSource::File { path } = tokenizer
+            && !path.to_string_lossy().starts_with("hf:")
+        {
             anchor(path, KeyPath::from("tokenizers").key(name).key("file").key("path"));
         }
     }

@@ -32,7 +32,7 @@ pub mod load;
 pub mod resolve;
 pub mod settings;
 
-pub use check::{Checked, Compared, Ends, Surroundings, check};
+pub use check::{Checked, Compared, Ends, Sought, Surroundings, check};
 pub use claim::Claim;
 pub use course::{Course, Lesson, LessonKind};
 pub use datasets::{Need, meant};

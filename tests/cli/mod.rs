@@ -24,7 +24,7 @@ use tutelage::models::decoder::Decoder;
 use crate::fixtures::fixture;
 
 /// Writes a small random model with its tokenizer into a new folder.
-fn checkpoint(folder: &Path) {
+pub(crate) fn checkpoint(folder: &Path) {
     let scratch = Scratch {
         data: None,
         architecture: Architecture::Llama,

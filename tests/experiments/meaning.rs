@@ -839,7 +839,7 @@ fn ends_of_answers_that_differ() {
             metrics: &super::metrics,
             per_token: &[],
             vocabularies: &|_, _| Some(Compared { same: true, ends: Some(ends.clone()), split: None }),
-            located: &|_| None,
+            in_cache: &super::in_cache,
             positions: &|_| None,
             width: &|_| None,
             adapters: &|_, _| None,

@@ -19,7 +19,8 @@ use std::fs;
 use std::path::Path;
 
 use tutelage::experiment::settings::Task;
-use tutelage::experiment::{Checked, Faults, Surroundings, check, load};
+use tutelage::experiment::{Checked, Faults, Sought, Surroundings, check, load};
+use tutelage::hub::Name;
 
 /// Metrics that these tests know, of answers.
 const METRICS: [&str; 11] = [
@@ -44,6 +45,11 @@ fn metrics(task: Task) -> Vec<&'static str> {
     }
 }
 
+/// Reads the name of a hub model, which is not downloaded.
+fn in_cache(name: &str, _: Sought) -> Result<bool, (String, String)> {
+    Name::parse(name).map(|_| false).map_err(|error| (error.to_string(), error.hint().to_owned()))
+}
+
 /// Checks a file where every tokenizer is readable, hub models are not downloaded and the training
 /// split has 2,000 examples.
 fn checked(path: &Path, overrides: &[&str]) -> Result<Checked, Faults> {
@@ -52,7 +58,7 @@ fn checked(path: &Path, overrides: &[&str]) -> Result<Checked, Faults> {
         metrics: &metrics,
         per_token: &["nll", "perplexity"],
         vocabularies: &|_, _| None,
-        located: &|_| None,
+        in_cache: &in_cache,
         positions: &|_| None,
         width: &|_| None,
         adapters: &|_, _| None,

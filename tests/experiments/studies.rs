@@ -85,7 +85,7 @@ fn the_paper_setting_names_what_is_not_downloaded() {
     let path = study("kd-telecom-qa.toml");
     let checked = checked(&path, &["data.telequad.path=Cargo.toml"]).unwrap_or_else(|f| panic!("{f}"));
     assert_eq!(checked.notes.len(), 3, "{:?}", checked.notes);
-    assert!(checked.notes.iter().all(|note| note.contains("not downloaded")));
+    assert!(checked.notes.iter().all(|note| note.contains("is not on this machine: `tutelage run` downloads it")));
 }
 
 /// Questions on ten documents, as TeleQuAD divides them: enough for a batch of the largest study.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use insta::assert_snapshot;
 use tempfile::TempDir;
@@ -125,7 +125,7 @@ fn a_rank_above_the_width_of_a_checkpoint() {
 }
 
 #[test]
-fn a_hub_checkpoint_that_is_not_downloaded_whole() {
+fn a_hub_checkpoint_that_is_damaged_or_not_downloaded_whole() {
     let folder = with_checkpoint();
     let text = fs::read_to_string(folder.path().join("study.toml")).expect("text");
     fs::write(folder.path().join("study.toml"), text.replace("\"student\"", "\"hf:org/name\"")).expect("a file");
@@ -133,10 +133,17 @@ fn a_hub_checkpoint_that_is_not_downloaded_whole() {
     put_checkpoint(&model.join("snapshots/abc"));
     fs::create_dir_all(model.join("refs")).expect("a folder");
     fs::write(model.join("refs/main"), "abc").expect("a file");
-    fs::remove_file(model.join("snapshots/abc/model-00002-of-00004.safetensors")).expect("removed");
+    let shard = model.join("snapshots/abc/model-00002-of-00004.safetensors");
+    fs::write(&shard, "short").expect("a file");
     let shown = faults_with(folder.path(), "HF_HUB_CACHE", &folder.path().join("cache"));
-    assert!(shown.contains("snapshots/abc/model-00002-of-00004.safetensors`: No such file"), "{shown}");
-    assert!(shown.contains("help: download the rest of it: `hf download org/name`"), "{shown}");
+    assert!(shown.contains("model-00002-of-00004.safetensors` is damaged: 5 bytes, expected a header"), "{shown}");
+    assert!(shown.contains("help: download damaged files again: `tutelage fetch --verify hf:org/name`"), "{shown}");
+    fs::remove_file(shard).expect("removed");
+    let output = looked(folder.path(), "HF_HUB_CACHE", &folder.path().join("cache"));
+    let shown = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    let note = "note: `hf:org/name` is not on this machine: `tutelage run` downloads it\n";
+    assert!(shown.contains(note), "{shown}");
 }
 
 #[test]
@@ -210,14 +217,19 @@ fn tokenizers_in_files_are_compared_by_their_tokens() {
     assert!(shown.contains("the vocabularies of `small` and `foreign` differ"), "{shown}");
 }
 
-/// Shows the faults of `study.toml` that the program finds with an environment variable set.
-fn faults_with(folder: &Path, name: &str, value: &Path) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_tutelage"))
+/// Lets the program check `study.toml` with an environment variable set.
+fn looked(folder: &Path, name: &str, value: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tutelage"))
         .args(["check", "study.toml"])
         .current_dir(folder)
         .env(name, value)
         .output()
-        .expect("the binary runs");
+        .expect("the binary runs")
+}
+
+/// Shows the faults of `study.toml` that the program finds with an environment variable set.
+fn faults_with(folder: &Path, name: &str, value: &Path) -> String {
+    let output = looked(folder, name, value);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     String::from_utf8(output.stderr).expect("UTF-8").replace(&format!("{}/", folder.display()), "")
 }

@@ -15,8 +15,9 @@ mod steps;
 mod training;
 mod tuning;
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::course::{Course, LessonKind};
 use super::design::{Arm, Design, Reference};
@@ -24,9 +25,12 @@ use super::document::KeyPath;
 use super::faults::{Fault, Faults};
 use super::lay::Overlaid;
 use super::load::Loaded;
-use super::settings::{Experiment, Lora, Model, Task};
+use super::settings::{Experiment, Lora, Model, Task, TokenizerSource};
 
 pub use objectives::same_vocabulary;
+
+/// What is wrong, and the remedy.
+pub type Wrong = (String, String);
 
 /// Answers what settings alone cannot tell.
 pub struct Surroundings<'a> {
@@ -37,8 +41,9 @@ pub struct Surroundings<'a> {
     /// How the vocabularies of two models of the experiment, student and teacher by name, compare; none
     /// when a tokenizer cannot be read here. Of two scratch models only asked where both read a file.
     pub vocabularies: &'a dyn Fn(&str, &str) -> Option<Compared>,
-    /// Where a hub model (`org/name`) lies in the local cache, if it does.
-    pub located: &'a dyn Fn(&str) -> Option<PathBuf>,
+    /// Whether all that is sought of a hub model (`hf:org/name`, `hf:org/name@revision`) is in the local cache;
+    /// else what is wrong with its name, and the remedy.
+    pub in_cache: &'a dyn Fn(&str, Sought) -> Result<bool, Wrong>,
     /// Longest sequence that a checkpoint, as the experiment names it, was made for; none where it is
     /// not here.
     pub positions: &'a dyn Fn(&str) -> Option<usize>,
@@ -50,7 +55,16 @@ pub struct Surroundings<'a> {
     /// Examples of the training split, if the data was read.
     pub train_examples: Option<usize>,
     /// Whether the default embedding model is there; else why not, and the remedy.
-    pub default_embedding_model: Result<(), (String, String)>,
+    pub default_embedding_model: Result<(), Wrong>,
+}
+
+/// Says what of a hub model is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sought {
+    /// Weights, configuration and tokenizer.
+    Model,
+    /// The tokenizer alone.
+    Tokenizer,
 }
 
 /// Says how the vocabularies of a student and a teacher compare.
@@ -98,6 +112,38 @@ impl Checked {
     /// Lists what happens to models: to those under study, those of controls, and their teachers.
     pub fn courses(&self) -> impl Iterator<Item = &Course> {
         self.arms.iter().chain(&self.controls).flat_map(|arm| arm.course.all())
+    }
+
+    /// Lists the checkpoints that are used, as the experiment names them.
+    #[must_use]
+    pub fn checkpoints(&self) -> BTreeSet<&str> {
+        let models = self.models().filter_map(|(_, model)| match model {
+            Model::Checkpoint(checkpoint) => Some(checkpoint.as_str()),
+            Model::Scratch(_) => None,
+        });
+        models.collect()
+    }
+
+    /// Lists the tokenizers that are used and read from files, as the experiment names them.
+    #[must_use]
+    pub fn tokenizers(&self) -> BTreeSet<&Path> {
+        let tokenizers = self.models().filter_map(|(settings, model)| match model {
+            Model::Scratch(scratch) => settings.tokenizers.get(&scratch.tokenizer),
+            Model::Checkpoint(_) => None,
+        });
+        let files = tokenizers.filter_map(|tokenizer| match tokenizer {
+            TokenizerSource::File { path } => Some(path.as_path()),
+            TokenizerSource::ByteLevelBpe { .. } | TokenizerSource::Unigram { .. } => None,
+        });
+        files.collect()
+    }
+
+    /// Lists the models of all arms and references with the settings that describe them.
+    fn models(&self) -> impl Iterator<Item = (&Experiment, &Model)> {
+        let arms = self.arms.iter().chain(&self.controls).map(|arm| (&*arm.settings, &arm.course));
+        let references = self.references.iter().map(|reference| (&*reference.settings, &reference.course));
+        let used = arms.chain(references).flat_map(|(settings, course)| course.all().map(move |it| (settings, it)));
+        used.filter_map(|(settings, course)| Some((settings, settings.models.get(&course.model)?)))
     }
 
     /// Says whether anything is fine-tuned, apart from what learns from a teacher.

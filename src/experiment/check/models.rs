@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::Checking;
 use super::range::LARGEST;
+use super::{Checking, Sought};
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
 use crate::experiment::nearest::{listed, remedy};
@@ -82,6 +82,10 @@ impl Checking<'_, '_> {
 
     fn tokenizer(&mut self, tokenizer: &TokenizerSource, is_needed: bool, at: &KeyPath) {
         match tokenizer {
+            TokenizerSource::File { path } if path.to_string_lossy().starts_with("hf:") => {
+                let at = at.key("file").key("path");
+                self.of_hub(&path.to_string_lossy(), Sought::Tokenizer, is_needed, &at);
+            }
             TokenizerSource::File { .. } if !is_needed => {}
             TokenizerSource::File { path } => {
                 let at = at.key("file").key("path");
@@ -207,30 +211,32 @@ impl Checking<'_, '_> {
         }
     }
 
+    /// Checks how something of the hub is named. The caller reads what is inside where it is here.
+    fn of_hub(&mut self, name: &str, sought: Sought, is_used: bool, at: &KeyPath) {
+        match (self.around.in_cache)(name, sought) {
+            Ok(false) if is_used => {
+                let what = if sought == Sought::Tokenizer { "the tokenizer of " } else { "" };
+                self.notes.push(format!("{what}`{name}` is not on this machine: `tutelage run` downloads it"));
+            }
+            Ok(_) => {}
+            Err((message, help)) => self.faults.at(at, message, help),
+        }
+    }
+
     /// Checks how a checkpoint is named, and where something uses it that it is there.
     fn checkpoint(&mut self, checkpoint: &str, is_used: bool, at: &KeyPath) {
-        let hub = checkpoint.strip_prefix("hf:");
-        let folder = match hub {
-            Some(name) if !is_hub_name(name) => {
-                let message = format!("`{checkpoint}` is no hub name");
-                let help = "write `hf:organisation/model`, such as `hf:mistralai/Mistral-7B-v0.1`";
-                self.faults.at(at, message, help);
-                return;
-            }
-            _ if !is_used => return,
-            Some(name) => match (self.around.located)(name) {
-                Some(folder) => folder,
-                None => {
-                    self.notes.push(format!("`{checkpoint}` is not downloaded here"));
-                    return;
-                }
-            },
-            None => PathBuf::from(checkpoint),
-        };
+        if checkpoint.starts_with("hf:") {
+            self.of_hub(checkpoint, Sought::Model, is_used, at);
+            return;
+        }
+        if !is_used {
+            return;
+        }
+        let folder = PathBuf::from(checkpoint);
         if checkpoint.is_empty() || !folder.is_dir() {
             let message = format!("no checkpoint folder at `{checkpoint}`");
             let typed = self.faults.typed(at).unwrap_or_default();
-            let help = if is_hub_name(typed) {
+            let help = if (self.around.in_cache)(&format!("hf:{typed}"), Sought::Model).is_ok() {
                 format!("for a hub model write `hf:{typed}`")
             } else {
                 self.path_help(folder.as_os_str(), at)
@@ -244,20 +250,7 @@ impl Checking<'_, '_> {
         }
         for name in ["config.json", "tokenizer.json"].into_iter().filter(|name| !folder.join(name).is_file()) {
             let message = format!("the checkpoint `{checkpoint}` has no `{name}`");
-            let help = match hub {
-                Some(name) => format!("download the rest of it: `hf download {name}`"),
-                None => "save model and tokenizer to one folder with `save_pretrained`".to_owned(),
-            };
-            self.faults.at(at, message, help);
+            self.faults.at(at, message, "save model and tokenizer to one folder with `save_pretrained`");
         }
     }
-}
-
-/// Says whether a text has the form `organisation/model`.
-fn is_hub_name(name: &str) -> bool {
-    let part = |part: &str| {
-        let valid = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        !part.is_empty() && !part.starts_with('.') && part.chars().all(valid)
-    };
-    name.split_once('/').is_some_and(|(organisation, model)| part(organisation) && part(model))
 }

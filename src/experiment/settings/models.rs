@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum TokenizerSource {
     /// Reads a `tokenizer.json`.
     File {
-        /// Path of the file or of the folder that holds it.
+        /// Path of the file or of the folder that holds it, or of the hub `hf:org/name` or
+        /// `hf:org/name@revision`.
         path: PathBuf,
     },
     /// Trains byte-level BPE on the training split.
@@ -35,7 +36,7 @@ pub enum TokenizerSource {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Model {
-    /// Loads a Hugging Face folder, or `hf:org/name` from the local hub cache.
+    /// Loads a Hugging Face folder, or of the hub `hf:org/name` or `hf:org/name@revision`.
     Checkpoint(String),
     /// Builds and pretrains a model.
     Scratch(Scratch),

@@ -334,7 +334,7 @@ impl<'a> Estimator<'a> {
             TokenizerSource::ByteLevelBpe { vocabulary, .. } | TokenizerSource::Unigram { vocabulary, .. } => {
                 *vocabulary
             }
-            TokenizerSource::File { path } => Tokenizer::load(path).ok()?.len(),
+            TokenizerSource::File { path } => Tokenizer::load(&hub::locate_tokenizer(path)?).ok()?.len(),
         };
         Some(Size::of(&Config::scratch(scratch, tokens, 0)))
     }

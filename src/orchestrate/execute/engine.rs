@@ -66,7 +66,8 @@ mod tests {
         // Data and tokenizer lie in one folder here.
         for input in &mut stage.inputs {
             let key = identity("test", 1, &0, &[]).unwrap();
-            input.source = Source::External { origin: String::new(), path: Some(folder.path().to_owned()), key };
+            input.source =
+                Source::External { origin: String::new(), commit: None, path: Some(folder.path().to_owned()), key };
         }
         let store = Store::open(&folder.path().join("store")).unwrap();
         let (inputs, place, stop) = (stage.read_from(&store).unwrap(), stage.folder(&store), StopFlag::default());

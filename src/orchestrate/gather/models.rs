@@ -16,7 +16,7 @@ impl Collecting<'_> {
         let mut models = Vec::new();
         for (name, model) in &self.checked.experiment.models {
             let (folder, origin) = match model {
-                settings::Model::Checkpoint(checkpoint) => (hub::locate(checkpoint), checkpoint.clone()),
+                settings::Model::Checkpoint(checkpoint) => (hub::locate(checkpoint), origin(checkpoint)),
                 settings::Model::Scratch(_) => {
                     let pretrain = |stage: &&Stage| stage.kind == StageKind::Pretrain && self.pretrains(stage, name);
                     let stage = self.plan.stages.iter().find(pretrain);
@@ -54,5 +54,13 @@ impl Collecting<'_> {
             }
             settings::Model::Checkpoint(_) => false,
         }
+    }
+}
+
+/// Says where a checkpoint is from: of a branch or a tag of the hub also the commit that it was.
+fn origin(checkpoint: &str) -> String {
+    match hub::commit(checkpoint) {
+        Some(commit) if !checkpoint.ends_with(&format!("@{commit}")) => format!("{checkpoint}, commit {commit}"),
+        _ => checkpoint.to_owned(),
     }
 }

@@ -250,11 +250,7 @@ impl Planning<'_> {
                     return Ok(source.clone());
                 }
                 let mut source = hub::checkpoint(checkpoint).with_context(|| format!("cannot read `{checkpoint}`"))?;
-                if let Source::External { path: None, key, .. } = &mut source
-                    && let Some(known) = self.site.elsewhere.get(checkpoint)
-                {
-                    key.clone_from(known);
-                }
+                self.know(&mut source);
                 self.sources.insert(checkpoint.clone(), source.clone());
                 Ok(source)
             }

@@ -1,4 +1,4 @@
-//! Where models lie on this machine: folders, and the Hugging Face hub's local cache.
+//! Where models lie on this machine, folders or the hub's local cache, and what identifies them as inputs.
 
 use std::fs;
 use std::io;
@@ -7,21 +7,37 @@ use std::path::{Path, PathBuf};
 use crate::data::{Tokenizer, is_text};
 use crate::experiment::{Key, identity};
 use crate::files::checksum;
+use crate::hub::{Content, Name, Settings};
 use crate::models::config::Config;
 use crate::orchestrate::plan::stage::Source;
 
-/// Prefix of a hub name in an experiment file.
-const HUB: &str = "hf:";
-
-/// Finds the folder of a checkpoint named by an experiment: itself, or the newest snapshot of
-/// `main` in the local hub cache. None if it is not on this machine.
+/// Finds the folder of a checkpoint named by an experiment: itself, or the snapshot of a hub name in the
+/// local cache. None if it is not on this machine, or not all of what is needed.
 #[must_use]
 pub fn locate(checkpoint: &str) -> Option<PathBuf> {
-    let folder = match checkpoint.strip_prefix(HUB) {
-        None => PathBuf::from(checkpoint),
-        Some(name) => snapshot(&cache()?, name)?,
-    };
+    if Name::is_meant(checkpoint) {
+        let name = Name::parse(checkpoint).ok()?;
+        return Settings::from_environment().cache?.snapshot(&name, Content::Model);
+    }
+    let folder = PathBuf::from(checkpoint);
     folder.join("config.json").is_file().then_some(folder)
+}
+
+/// Finds the tokenizer that an experiment names: a file or folder, or the snapshot of a hub name in the local
+/// cache. None of the hub's if it is not on this machine.
+#[must_use]
+pub fn locate_tokenizer(path: &Path) -> Option<PathBuf> {
+    match path.to_str().filter(|text| Name::is_meant(text)) {
+        Some(name) => Settings::from_environment().cache?.snapshot(&Name::parse(name).ok()?, Content::Tokenizer),
+        None => Some(path.to_owned()),
+    }
+}
+
+/// Returns the commit of a checkpoint's files, where they lie in the hub's cache.
+#[must_use]
+pub fn commit(checkpoint: &str) -> Option<String> {
+    let name = Name::parse(checkpoint).ok()?;
+    Settings::from_environment().cache?.commit(&name)
 }
 
 /// Sizes of checkpoints, from their public `config.json`: a study is planned where they are not, too.
@@ -89,25 +105,14 @@ pub fn configuration(checkpoint: &str) -> Option<Config> {
     if let Some(folder) = locate(checkpoint) {
         return Config::read(&folder).ok();
     }
-    let name = checkpoint.strip_prefix(HUB)?;
-    let (_, json) = PUBLISHED.iter().find(|(prefix, _)| name.starts_with(prefix))?;
+    let name = Name::parse(checkpoint).ok()?;
+    // Sizes need no weights.
+    let part = Settings::from_environment().cache.and_then(|cache| cache.files(&name));
+    if let Some(config) = part.and_then(|folder| Config::read(&folder).ok()) {
+        return Some(config);
+    }
+    let (_, json) = PUBLISHED.iter().find(|(prefix, _)| name.repository().starts_with(prefix))?;
     Config::from_json(&serde_json::from_str(json).ok()?).ok()
-}
-
-/// Finds the cache as the hub's own tools do: `HF_HUB_CACHE`, `HF_HOME/hub`, or
-/// `~/.cache/huggingface/hub`.
-fn cache() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    variable("HF_HUB_CACHE")
-        .or_else(|| variable("HF_HOME").map(|home| home.join("hub")))
-        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("huggingface/hub")))
-        .or_else(|| variable("HOME").map(|home| home.join(".cache/huggingface/hub")))
-}
-
-fn snapshot(cache: &Path, name: &str) -> Option<PathBuf> {
-    let model = cache.join(format!("models--{}", name.replace('/', "--")));
-    let revision = fs::read_to_string(model.join("refs/main")).ok()?;
-    Some(model.join("snapshots").join(revision.trim()))
 }
 
 /// Describes a checkpoint as an input: hashed by content where it is on this machine, else by name.
@@ -119,11 +124,11 @@ pub fn checkpoint(name: &str) -> io::Result<Source> {
     match locate(name) {
         Some(path) => {
             let key = content(&path, Reach::Folder, version(&path), is_part_of_model)?;
-            Ok(Source::External { origin, path: Some(path), key })
+            Ok(Source::External { commit: commit(name), origin, path: Some(path), key })
         }
         None => {
             let key = identity("not-here", 1, &name, &[])?;
-            Ok(Source::External { origin, path: None, key })
+            Ok(Source::External { origin, commit: None, path: None, key })
         }
     }
 }
@@ -146,7 +151,7 @@ pub fn file(path: &Path) -> io::Result<Source> {
         true => content(path, Reach::Below, 1, is_part_of_model)?,
         false => identity("file", 1, &checksum(path)?, &[])?,
     };
-    Ok(Source::External { origin: path.display().to_string(), path: Some(path.to_owned()), key })
+    Ok(Source::External { origin: path.display().to_string(), commit: None, path: Some(path.to_owned()), key })
 }
 
 /// Describes the source of a data set as an input: a file, or the folder of all texts below it.
@@ -159,17 +164,25 @@ pub fn data(path: &Path) -> io::Result<Source> {
     }
     let is_read = |name: &str| !name.split('/').any(|part| part.starts_with('.')) && is_text(Path::new(name));
     let key = content(path, Reach::Below, 1, is_read)?;
-    Ok(Source::External { origin: path.display().to_string(), path: Some(path.to_owned()), key })
+    Ok(Source::External { origin: path.display().to_string(), commit: None, path: Some(path.to_owned()), key })
 }
 
-/// Describes the tokenizer in a folder as an input: its JSON files and templates, not the weights beside them.
+/// Describes the tokenizer in a folder or of the hub as an input: its JSON files and templates, not the weights
+/// beside them. One of the hub that is not on this machine is known by its name.
 ///
 /// # Errors
 /// Files that cannot be read.
 pub fn tokenizer(folder: &Path) -> io::Result<Source> {
+    let name = folder.display().to_string();
+    // The model of the same name is another input.
+    let origin = if Name::is_meant(&name) { format!("tokenizer of {name}") } else { name.clone() };
+    let Some(path) = locate_tokenizer(folder) else {
+        let key = identity("not-here", 1, &origin, &[])?;
+        return Ok(Source::External { origin, commit: None, path: None, key });
+    };
     let is_tokenizer = |name: &str| is_template(name) || (name.ends_with(".json") && !name.ends_with(".index.json"));
-    let key = content(folder, Reach::Folder, 1, is_tokenizer)?;
-    Ok(Source::External { origin: folder.display().to_string(), path: Some(folder.to_owned()), key })
+    let key = content(&path, Reach::Folder, 1, is_tokenizer)?;
+    Ok(Source::External { commit: commit(&name), origin, path: Some(path), key })
 }
 
 /// Says whether a file of a model folder can change what the model computes; weights in other
@@ -280,16 +293,6 @@ mod tests {
     }
 
     #[test]
-    fn a_hub_name_is_found_in_the_cache() {
-        let cache = tempfile::tempdir().unwrap();
-        let model = cache.path().join("models--org--name");
-        fs::create_dir_all(model.join("refs")).unwrap();
-        files::write(&model.join("refs/main"), b"abc\n").unwrap();
-        assert_eq!(snapshot(cache.path(), "org/name"), Some(model.join("snapshots/abc")));
-        assert_eq!(snapshot(cache.path(), "org/other"), None);
-    }
-
-    #[test]
     fn published_sizes_are_those_of_the_models() {
         let parameters = |name: &str| configuration(name).map(|config| config.parameters());
         let tiny = "hf:TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T";
@@ -297,6 +300,7 @@ mod tests {
         assert_eq!(parameters(tiny), Some(1_100_048_384));
         assert_eq!(parameters("hf:meta-llama/Llama-2-7b-hf"), Some(6_738_415_616));
         assert_eq!(parameters("hf:mistralai/Mistral-7B-v0.1"), Some(7_241_732_096));
+        assert_eq!(parameters("hf:mistralai/Mistral-7B-v0.1@main"), Some(7_241_732_096));
         assert_eq!(parameters("hf:nobody/nothing"), None);
     }
 }

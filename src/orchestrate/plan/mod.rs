@@ -263,9 +263,19 @@ impl Planning<'_> {
         if let Some(source) = self.sources.get(&name) {
             return Ok(source.clone());
         }
-        let source = hub::tokenizer(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
+        let mut source = hub::tokenizer(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
+        self.know(&mut source);
         self.sources.insert(name, source.clone());
         Ok(source)
+    }
+
+    /// Gives something that is not here the content that it had on another machine, where that is known.
+    fn know(&self, source: &mut Source) {
+        if let Source::External { path: None, origin, key, .. } = source
+            && let Some(known) = self.site.elsewhere.get(origin)
+        {
+            key.clone_from(known);
+        }
     }
 
     /// Adds a stage unless it is there already, and returns its output.

@@ -98,7 +98,7 @@ fn threads_of(plan: &Plan) -> Option<String> {
 /// Lists what stages of a plan read from outside the store.
 fn externals(plan: &Plan) -> impl Iterator<Item = (&str, &Option<PathBuf>, &Key)> {
     plan.stages.iter().flat_map(|stage| &stage.inputs).filter_map(|input| match &input.source {
-        Source::External { origin, path, key } => Some((origin.as_str(), path, key)),
+        Source::External { origin, path, key, .. } => Some((origin.as_str(), path, key)),
         Source::Stage { .. } => None,
     })
 }

@@ -7,6 +7,7 @@ use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::Key;
+use crate::hub::Name;
 use crate::orchestrate::keep::store::{StageFolder, Store};
 use crate::orchestrate::kind::StageKind;
 use crate::orchestrate::stages::Job;
@@ -50,12 +51,10 @@ impl Stage {
         let locate = |source: &Source| match source {
             Source::Stage { kind, key } => Ok(store.stage(*kind, key).output()),
             Source::External { path: Some(path), .. } => Ok(path.clone()),
-            Source::External { origin, .. } => match origin.strip_prefix("hf:") {
-                Some(name) => {
-                    bail!("`{origin}` is not in the local hub cache\nhint: download it first: `hf download {name}`")
-                }
-                None => bail!("`{origin}` is not on this machine"),
-            },
+            Source::External { origin, .. } if Name::is_meant(origin) => {
+                bail!("`{origin}` is not in the local hub cache\nhint: `tutelage fetch {origin}` downloads it")
+            }
+            Source::External { origin, .. } => bail!("`{origin}` is not on this machine"),
         };
         self.inputs.iter().map(|input| Ok((input.name.clone(), locate(&input.source)?))).collect()
     }
@@ -90,8 +89,12 @@ pub enum Source {
     },
     /// A file or folder outside the store.
     External {
-        /// As the experiment names it: a path or `hf:org/name`.
+        /// As the experiment names it: a path, `hf:org/name` or `hf:org/name@revision`; `tokenizer of` it where
+        /// the hub's model is something else.
         origin: String,
+        /// The commit that a hub name was; none of a path, and of what is not on this machine.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<String>,
         /// Where it lies; none if it is not on this machine.
         path: Option<PathBuf>,
         /// Hash of its content, or of its name where it is not on this machine.

@@ -178,7 +178,12 @@ mod tests {
         let key = identity("capture", 1, &0, &[]).unwrap();
         let input = |name: &str, path: &Path| Input {
             name: name.to_owned(),
-            source: Source::External { origin: String::new(), path: Some(path.to_owned()), key: key.clone() },
+            source: Source::External {
+                origin: String::new(),
+                commit: None,
+                path: Some(path.to_owned()),
+                key: key.clone(),
+            },
         };
         Stage {
             kind: StageKind::Capture,

@@ -268,7 +268,12 @@ mod tests {
             let key = identity(output, 1, &0, &[]).unwrap();
             let input = |name: &&str| Input {
                 name: (*name).to_owned(),
-                source: Source::External { origin: String::new(), path: Some(self.path(name)), key: key.clone() },
+                source: Source::External {
+                    origin: String::new(),
+                    commit: None,
+                    path: Some(self.path(name)),
+                    key: key.clone(),
+                },
             };
             let stage = Stage {
                 kind: StageKind::Capture,
