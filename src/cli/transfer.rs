@@ -1,5 +1,6 @@
 //! How far a download is: a bar on a terminal, lines elsewhere.
 
+use std::error::Error;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -100,7 +101,8 @@ impl Watch for Transfer {
                 self.say(&format!("`{file}`: what was here of it is damaged; it is downloaded from the start"));
             }
             News::Again { error, pause } => {
-                self.say(&format!("{error}; trying again in {}", duration(pause.as_secs_f64())));
+                let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
+                self.say(&format!("{error}{cause}; trying again in {}", duration(pause.as_secs_f64())));
             }
         }
     }

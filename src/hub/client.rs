@@ -1,6 +1,6 @@
 //! Requests to the hub, one at a time, and what their answers mean.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -338,14 +338,13 @@ impl<'a> Client<'a> {
 
     /// Says what it means that no answer came.
     fn unsent(&self, error: ureq::Error, host: &str, name: &Name) -> Failure {
-        let may_pass = matches!(
-            error,
-            ureq::Error::Io(_)
-                | ureq::Error::Timeout(_)
-                | ureq::Error::HostNotFound
-                | ureq::Error::ConnectionFailed
-                | ureq::Error::Protocol(_)
-        );
+        let may_pass = match &error {
+            // So certificates are told that are not trusted.
+            ureq::Error::Io(error) => error.kind() != ErrorKind::InvalidData,
+            ureq::Error::Timeout(_) | ureq::Error::HostNotFound => true,
+            ureq::Error::ConnectionFailed | ureq::Error::Protocol(_) => true,
+            _ => false,
+        };
         let cache = self.settings.cache.as_ref().map(|cache| cache.folder().to_owned()).unwrap_or_default();
         let error = HubError::Unreachable { host: host.to_owned(), name: name.clone(), cache, source: Box::new(error) };
         if may_pass { Failure::passing(error) } else { error.into() }

@@ -180,7 +180,8 @@ impl HubError {
                 format!("unset it to download, or {}", copy(name, cache))
             }
             Self::Unreachable { name, cache, .. } => format!(
-                "set `HTTPS_PROXY` if there is a proxy; without network, {}, and set `HF_HUB_OFFLINE=1`",
+                "set `HTTPS_PROXY` if there is a proxy, and `SSL_CERT_FILE` if it has certificates of its own; without \
+                 network, {}, and set `HF_HUB_OFFLINE=1`",
                 copy(name, cache)
             ),
             Self::Cut { .. } => "try again: it goes on where it stopped".to_owned(),

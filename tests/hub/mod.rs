@@ -413,7 +413,7 @@ fn without_network_the_way_round_is_told() {
     let told_of = |error: &HubError| cache(told(error, &server).replace(&format!("http://{nobody}"), "NOBODY"));
     assert_snapshot!(told_of(&fetched.expect_err("an error")), @r"
     cannot reach `NOBODY`
-    hint: set `HTTPS_PROXY` if there is a proxy; without network, copy `models--org--name` from the hub cache of a machine that has it to `CACHE`, and set `HF_HUB_OFFLINE=1`
+    hint: set `HTTPS_PROXY` if there is a proxy, and `SSL_CERT_FILE` if it has certificates of its own; without network, copy `models--org--name` from the hub cache of a machine that has it to `CACHE`, and set `HF_HUB_OFFLINE=1`
     ");
     let offline = Settings { is_offline: true, ..settings(&server, folder.path()) };
     assert_snapshot!(told_of(&fetch_with(offline, &name()).0.expect_err("an error")), @r"
