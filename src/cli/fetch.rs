@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Verdict;
 use super::output::Output;
 use super::plan::size;
-use super::study::StudyArgs;
+use super::study::{Opened, StudyArgs};
 use super::transfer::Transfer;
 use crate::experiment::Checked;
 use crate::hub::{Content, Hub, HubError, Name, Settings};
@@ -84,7 +84,7 @@ impl Fetch {
             vec![(name, if self.tokenizer { Content::Tokenizer } else { Content::Model })]
         } else {
             let study = StudyArgs { experiment: Path::new(&self.what).to_owned(), set: self.set.clone() };
-            let Some(checked) = study.open(output)? else { return Ok(Verdict::Bad) };
+            let Some(Opened { checked, .. }) = study.open(output)? else { return Ok(Verdict::Bad) };
             used(&checked)
         };
         if wanted.is_empty() {

@@ -89,7 +89,7 @@ impl Run {
         // Whoever started an assistant has downloaded everything.
         let checked = if !self.assist && fetch_missing(&checked, output)? {
             // What the downloaded files say can be checked now.
-            let Some(checked) = self.study.open(output)? else { return Ok(Verdict::Bad) };
+            let Some(Opened { checked, .. }) = self.study.open(output)? else { return Ok(Verdict::Bad) };
             checked
         } else {
             checked

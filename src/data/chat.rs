@@ -247,7 +247,7 @@ mod tests {
         let refused = template(source).render(&turns(&[(Role::System, "x")]), false);
         assert_eq!(refused, Err(ChatError::Refused("System role not supported".to_owned())));
         let broken = ChatTemplate::new("a\n{% if %}", vec![]).unwrap_err();
-        assert_eq!(broken, ChatError::Syntax("unexpected end of block, expected expression (line 2)".into()));
+        assert_eq!(broken, ChatError::Syntax("unexpected end of block (line 2)".into()));
         let endless = "{% for a in range(10000) %}{% for b in range(10000) %}{% for c in range(10000) %}{% endfor %}{% endfor %}{% endfor %}";
         assert!(matches!(template(endless).render(&user, false), Err(ChatError::Render(_))));
     }

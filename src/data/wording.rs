@@ -20,7 +20,7 @@ pub struct Wording {
 #[derive(Debug)]
 enum Kind {
     Plain,
-    Own(Environment<'static>),
+    Own(Box<Environment<'static>>),
     Chat(Box<ChatTemplate>),
 }
 
@@ -85,7 +85,7 @@ impl Wording {
         let kind = match settings {
             Template::Plain => Kind::Plain,
             Template::Chat => Kind::Chat(Box::new(tokenizer.chat_template()?.ok_or(WordingError::NoTemplate)?)),
-            Template::Own { prompt, response } => Kind::Own(own(prompt, response)?),
+            Template::Own { prompt, response } => Kind::Own(Box::new(own(prompt, response)?)),
         };
         Ok(Self { closed_book, kind })
     }
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn own_templates_see_the_example() {
         let prompt = "{% if context %}{{ context }}\n{% endif %}Q: {{ question }}\n{% for o in options %}{{ loop.index }}) {{ o }}\n{% endfor %}A:";
-        let kind = Kind::Own(own(prompt, " {{ answer | upper }}").unwrap());
+        let kind = Kind::Own(Box::new(own(prompt, " {{ answer | upper }}").unwrap()));
         let mut wording = Wording { closed_book: false, kind };
         let expected = "The AMF pages.\nQ: Who pages?\n1) the AMF\n2) the SMF\nA:";
         let Worded { text, response, is_whole } = wording.whole(&example()).unwrap();
@@ -207,8 +207,7 @@ mod tests {
         assert!(wording.prompt(&example(), false).unwrap().starts_with("Q: Who"));
         assert_eq!(wording.response(&example(), "x").unwrap(), " X");
         let told = |prompt: &str| {
-            let wording =
-                own(prompt, "").map(|environment| Wording { closed_book: false, kind: Kind::Own(environment) });
+            let wording = own(prompt, "").map(|own| Wording { closed_book: false, kind: Kind::Own(Box::new(own)) });
             wording.and_then(|wording| wording.prompt(&example(), false)).unwrap_err().to_string()
         };
         assert_eq!(told("{{ quesion }}"), "`template.own.prompt` fails: undefined value (line 1)");

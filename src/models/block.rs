@@ -57,7 +57,7 @@ enum Inputs {
     /// Query, key and value.
     Separate(Box<[Linear; 3]>),
     /// All in one, in this order.
-    Fused(Linear),
+    Fused(Box<Linear>),
 }
 
 /// Norms of queries and keys, before they are turned.
@@ -130,7 +130,7 @@ impl Layer {
     pub fn parts_mut(&mut self) -> (Vec<&mut Linear>, Vec<&mut Norm>) {
         let mut linears: Vec<&mut Linear> = match &mut self.attention.inputs {
             Inputs::Separate(three) => three.iter_mut().collect(),
-            Inputs::Fused(one) => vec![one],
+            Inputs::Fused(one) => vec![&mut **one],
         };
         linears.push(&mut self.attention.output);
         match &mut self.feed_forward {
@@ -214,7 +214,7 @@ impl Attention {
         let (query, key) = widths(config);
         let input = make.linear((input, Part::QueryKeyValue), query + 2 * key, config.hidden_size, config.qkv_bias)?;
         let output = make.linear((output, Part::AttentionOutput), config.hidden_size, query, config.output_bias)?;
-        Ok(Self::new(config, index, Inputs::Fused(input), output))
+        Ok(Self::new(config, index, Inputs::Fused(Box::new(input)), output))
     }
 
     fn new(config: &Config, index: i64, inputs: Inputs, output: Linear) -> Self {
@@ -236,7 +236,7 @@ impl Attention {
     fn linears(&self) -> Vec<&Linear> {
         let mut all: Vec<&Linear> = match &self.inputs {
             Inputs::Separate(three) => three.iter().collect(),
-            Inputs::Fused(one) => vec![one],
+            Inputs::Fused(one) => vec![&**one],
         };
         all.push(&self.output);
         all

@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn what_plain_lora_does_not_have_is_refused_by_name() {
+    fn what_is_not_computed_here_is_refused_by_name() {
         for (name, wrong) in [
             ("peft_type", json!("IA3")),
             ("r", json!(0)),
@@ -420,13 +420,15 @@ mod tests {
             ("target_modules", json!([1])),
             ("bias", json!("lora_only")),
             ("fan_in_fan_out", json!(true)),
-            ("use_rslora", json!(true)),
-            ("use_dora", json!(true)),
+            ("use_rslora", json!("yes")),
+            ("use_dora", json!(1)),
             ("lora_bias", json!(true)),
             ("init_lora_weights", json!("pissa_niter_4")),
-            ("rank_pattern", json!({"q_proj": 4})),
-            ("alpha_pattern", json!({"q_proj": 4})),
-            ("modules_to_save", json!(["lm_head"])),
+            ("rank_pattern", json!({"q_proj": 0})),
+            ("rank_pattern", json!([4])),
+            ("alpha_pattern", json!({"q_proj": "4"})),
+            ("modules_to_save", json!("lm_head")),
+            ("modules_to_save", json!([7])),
             ("layers_to_transform", json!([0])),
             ("trainable_token_indices", json!([7])),
             ("a_key_of_the_future", json!(1)),

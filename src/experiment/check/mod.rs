@@ -51,7 +51,7 @@ pub struct Surroundings<'a> {
     pub width: &'a dyn Fn(&str) -> Option<usize>,
     /// What a model lacks that the settings of its adapters name: the setting, and the problem in words; none
     /// where the model is not here.
-    pub adapters: &'a dyn Fn(&Model, &Lora) -> Option<(&'static str, String)>,
+    pub adapters: &'a dyn Fn(&Model, &Lora) -> Option<Lack>,
     /// Examples of the training split, if the data was read.
     pub train_examples: Option<usize>,
     /// Whether the default embedding model is there; else why not, and the remedy.
@@ -66,6 +66,9 @@ pub enum Sought {
     /// The tokenizer alone.
     Tokenizer,
 }
+
+/// What a model lacks that settings name: the setting's key, and the problem in words.
+pub type Lack = (&'static str, String);
 
 /// Says how the vocabularies of a student and a teacher compare.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -137,7 +137,7 @@ mod tests {
                 seed: 1,
             };
             let key = identity("test", 1, &0, &[]).unwrap();
-            let source = Source::External { origin: String::new(), path: None, key: key.clone() };
+            let source = Source::External { origin: String::new(), commit: None, path: None, key: key.clone() };
             let inputs = vec![Input { name: input.to_owned(), source }];
             let stage = Stage {
                 kind: StageKind::Pretrain,
