@@ -14,21 +14,23 @@ use super::bench::{MOST, compute};
 use super::decoding::DecodingFlags;
 use super::output::{Format, Output};
 use super::precision::PrecisionName;
-use crate::data::Tokenizer;
+use crate::data::chat::ChatTemplate;
+use crate::data::{Role, Tokenizer, Turn};
 use crate::device::{Compute, Seed};
 use crate::experiment::settings::Decoding;
 use crate::generate::{Ends, Generated, GenerationSettings, Progress, StopReason, ends, generate};
 use crate::models::decoder::Decoder;
 use crate::orchestrate::stages::inputs::Inputs;
-use crate::orchestrate::stages::{model, rows};
+use crate::orchestrate::stages::{model, rows, with_hint};
 use crate::tuning::lora;
 
 /// Answers prompts with a finished model, or talks with it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A prompt is text that the model goes on with, as it stands: nothing is put around it. Without a
-prompt, and at a terminal, lines that are typed are answered, each after all that was said; `/new`
-forgets that, Ctrl-D ends. On a terminal answers are shown as they are written.
+A prompt is text that the model goes on with, as it stands: nothing is put around it but, with
+`--chat`, the model's chat template. Without a prompt, and at a terminal, lines that are typed are
+answered, each after all that was said, by the chat template of a model that has one; `/new` forgets
+that, Ctrl-D ends. On a terminal answers are shown as they are written.
 
 Examples:
   tutelage generate --model TinyLlama --prompt 'Question: What is HARQ?\\nAnswer:' --stop '\\n'
@@ -50,6 +52,9 @@ pub struct Generate {
     /// File with prompts: one in each line or, where its name ends in `.jsonl`, rows with `prompt`.
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     file: Option<PathBuf>,
+    /// Words each prompt as what a user says, by the chat template of the model.
+    #[arg(long)]
+    chat: bool,
     /// Longest answer, in tokens.
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = RangedU64ValueParser::<usize>::new().range(1..=MOST))]
     max_new_tokens: usize,
@@ -82,17 +87,12 @@ struct Answer {
     stopped: StopReason,
 }
 
-/// Turns a conversation into the tokens that a model goes on with. What is typed and what is answered take turns
-/// in `said`, the first is typed: here the texts as they stand, line after line.
-fn tokens(tokenizer: &Tokenizer, said: &[String]) -> Vec<u32> {
-    tokenizer.encode(&said.join("\n"))
-}
-
 /// A model that answers.
 struct Model {
     name: String,
     decoder: Decoder,
     tokenizer: Tokenizer,
+    chat: Option<ChatTemplate>,
 }
 
 impl Model {
@@ -105,7 +105,30 @@ impl Model {
         let inputs: Inputs = inputs.into_iter().collect();
         let (mut decoder, tokenizer) = model::load(&inputs, "model", "adapter", compute.kind(), compute.device)?;
         lora::merge(&mut decoder);
-        Ok(Self { name: folder.display().to_string(), decoder, tokenizer })
+        let chat = tokenizer.chat_template().map_err(|error| with_hint(error.hint(), error))?;
+        Ok(Self { name: folder.display().to_string(), decoder, tokenizer, chat })
+    }
+
+    /// Returns the tokens of a prompt: as it stands, or as what a user says.
+    fn prompt(&self, prompt: &str, chats: bool) -> anyhow::Result<Vec<u32>> {
+        match chats {
+            false => Ok(self.tokenizer.encode(prompt)),
+            true if self.chat.is_none() => bail!(
+                "`{}` has no chat template for `--chat`\nhint: leave it out, or choose a model that was tuned to chat",
+                self.name
+            ),
+            true => self.conversation(&[prompt.to_owned()]),
+        }
+    }
+
+    /// Turns a conversation into the tokens that the model goes on with. What is typed and what is answered take
+    /// turns in `said`, the first is typed. Without a chat template the texts stand line after line.
+    fn conversation(&self, said: &[String]) -> anyhow::Result<Vec<u32>> {
+        let Some(chat) = &self.chat else { return Ok(self.tokenizer.encode(&said.join("\n"))) };
+        let roles = [Role::User, Role::Assistant].into_iter().cycle();
+        let turns: Vec<Turn> = roles.zip(said).map(|(role, text)| Turn { role, content: text.clone() }).collect();
+        let text = chat.render(&turns, true).map_err(|error| with_hint(error.hint(), error))?;
+        Ok(self.tokenizer.encode(&text))
     }
 }
 
@@ -191,11 +214,11 @@ impl Generate {
             None => talk(&models, &asking, output)?,
             Some(prompts) if output.format() == Format::Text && io::stdout().is_terminal() => {
                 for prompt in prompts {
-                    show(&models, &asking, |tokenizer, _| tokenizer.encode(&prompt))?;
+                    show(&models, &asking, |model, _| model.prompt(&prompt, self.chat))?;
                 }
             }
             Some(prompts) => {
-                let answers = answers(&models, &asking, &prompts)?;
+                let answers = answers(&models, &asking, &prompts, self.chat)?;
                 output.result(&answers, || text(&answers, prompts.len(), models.len()))?;
             }
         }
@@ -224,10 +247,11 @@ impl Generate {
 }
 
 /// Answers all prompts, some at a time: prompt by prompt, model by model.
-fn answers(models: &[Model], asking: &Asking, prompts: &[String]) -> anyhow::Result<Vec<Answer>> {
+fn answers(models: &[Model], asking: &Asking, prompts: &[String], chats: bool) -> anyhow::Result<Vec<Answer>> {
     let mut by_model = Vec::new();
     for model in models {
-        let tokens: Vec<Vec<u32>> = prompts.iter().map(|prompt| model.tokenizer.encode(prompt)).collect();
+        let read = prompts.iter().map(|prompt| model.prompt(prompt, chats));
+        let tokens: Vec<Vec<u32>> = read.collect::<anyhow::Result<_>>()?;
         by_model.push(asking.answer(model, &tokens, &mut |_| Ok(()))?);
     }
     let mut answers = Vec::new();
@@ -280,7 +304,7 @@ fn talk(models: &[Model], asking: &Asking, output: &Output) -> anyhow::Result<()
         }
         let before = said.clone();
         said.iter_mut().for_each(|turns| turns.push(line.clone()));
-        match show(models, asking, |tokenizer, place| tokens(tokenizer, &said[place])) {
+        match show(models, asking, |model, place| model.conversation(&said[place])) {
             Ok(texts) => {
                 for (turns, text) in said.iter_mut().zip(texts) {
                     turns.push(text.trim().to_owned());
@@ -299,7 +323,7 @@ fn talk(models: &[Model], asking: &Asking, output: &Output) -> anyhow::Result<()
 fn show(
     models: &[Model],
     asking: &Asking,
-    prompt: impl Fn(&Tokenizer, usize) -> Vec<u32>,
+    prompt: impl Fn(&Model, usize) -> anyhow::Result<Vec<u32>>,
 ) -> anyhow::Result<Vec<String>> {
     let mut texts = Vec::new();
     for (place, model) in models.iter().enumerate() {
@@ -307,7 +331,7 @@ fn show(
             write_out(&format!("[{}]\n", model.name)).context("cannot write to stdout")?;
         }
         let mut shown = 0;
-        let prompt = prompt(&model.tokenizer, place);
+        let prompt = prompt(model, place)?;
         let answers = asking.answer(model, &[prompt], &mut |text| {
             let more = text.get(shown..).unwrap_or_default();
             shown += more.len();

@@ -80,3 +80,24 @@ fn what_cannot_be_answered_comes_with_a_remedy() {
     For more information, try '--help'.
     ");
 }
+
+#[test]
+fn a_chat_template_words_what_a_user_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    checkpoint(&at.join("model"));
+    assert_snapshot!(generate(at, &["--prompt", "a", "--chat"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `model` has no chat template for `--chat`
+    hint: leave it out, or choose a model that was tuned to chat
+    ");
+    let template = "{% for m in messages %}<s>{{ m.role }} {{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}<s>assistant{% endif %}";
+    write(at, "model/chat_template.jinja", template);
+    let chat = &answers(at, &["--prompt", "the cell", "--chat"])[0];
+    let plain = &answers(at, &["--prompt", "<s>user the cell</s><s>assistant"])[0];
+    assert_eq!(chat["answer"], plain["answer"]);
+    assert_eq!(chat["prompt"], "the cell");
+    assert_ne!(chat["answer"], answers(at, &["--prompt", "the cell"])[0]["answer"]);
+}

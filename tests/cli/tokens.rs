@@ -134,9 +134,21 @@ fn what_cannot_be_shown_is_told() {
     "#);
     std::fs::write(folder.path().join("chat.json"), "[]").unwrap();
     std::fs::write(folder.path().join("model/chat_template.jinja"), "{% for %}").unwrap();
-    assert_snapshot!(shown(&["--messages", "chat.json"]), @"");
+    assert_snapshot!(shown(&["--messages", "chat.json"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: the chat template cannot be read: unexpected end of block, expected in (line 1)
+    hint: compare `chat_template` in the model's files with that of its publisher; it is rendered as Jinja, with the methods of Python's texts, lists and maps
+    ");
     std::fs::remove_file(folder.path().join("model/chat_template.jinja")).unwrap();
-    assert_snapshot!(shown(&["--messages", "chat.json"]), @"");
+    assert_snapshot!(shown(&["--messages", "chat.json"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `model` has no chat template: neither `chat_template.jinja` nor `chat_template` in `tokenizer_config.json`
+    hint: a base model has none; its instruction-tuned sibling has one
+    ");
     assert_snapshot!(shown(&[]), @r"
     exit 2
     --- stdout
