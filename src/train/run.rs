@@ -134,7 +134,7 @@ pub fn train(
 
     let mut epoch_order = (u64::MAX, Vec::new());
     let mut since_saved = Instant::now();
-    while progress.step < steps {
+    while progress.step < steps && !is_exhausted(training, &progress, steps_per_epoch) {
         let started = Instant::now();
         let (epoch, position) = (progress.step / steps_per_epoch, progress.step % steps_per_epoch);
         if epoch_order.0 != epoch {
@@ -178,7 +178,7 @@ pub fn train(
             seconds: started.elapsed().as_secs_f64(),
         });
 
-        let last = progress.step == steps;
+        let mut last = progress.step == steps;
         let epoch_ends = progress.step.is_multiple_of(steps_per_epoch);
         if (last || (epoch_ends && training.validate == Validate::Epoch))
             && let Some(loss) = objective.dev_loss()?
@@ -192,6 +192,12 @@ pub fn train(
                 best = Some(flat.master.copy());
             }
             events(TrainEvent::Validation { step: progress.step, loss, best: is_best });
+            if !last && is_exhausted(training, &progress, steps_per_epoch) {
+                last = true;
+                let (step, epochs) = (progress.step, training.patience.unwrap_or_default());
+                let text = format!("ended after step {step} of {steps}: no lower dev loss for {epochs} epochs");
+                events(TrainEvent::Note { text });
+            }
         }
         let stopping = job.stop.load(Ordering::Relaxed);
         // Also after the last step: what writes the result may fail for want of room.
@@ -210,7 +216,14 @@ pub fn train(
     if let Some(best) = &best {
         flat.restore(best);
     }
-    Ok(Finished { flat, steps, best: progress.best })
+    Ok(Finished { flat, steps: progress.step, best: progress.best })
+}
+
+/// Says whether the dev loss has not been lower for as many epochs as are waited for. Between two epochs it has
+/// not: training would have ended at the first of them.
+fn is_exhausted(training: &Training, progress: &Progress, steps_per_epoch: u64) -> bool {
+    let Some((patience, (best, _))) = training.patience.zip(progress.best) else { return false };
+    (progress.step - best) / steps_per_epoch >= patience as u64
 }
 
 /// Returns the steps of so many epochs, a part of a step rounded up; 1.1 epochs of 50 steps are 55,

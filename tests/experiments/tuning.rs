@@ -51,3 +51,26 @@ error: `lm_head` appears twice in `tuning.lora.modules-to-save`
  = help: remove one of them
 ");
 }
+
+#[test]
+fn schedules_and_patience_make_sense() {
+    assert_snapshot!(one_fault(&[], &["training.sft={ schedule = { wsd = { warmup = 0.3, decay = 0.8 } } }"]), @r"
+error: `training.sft.schedule.wsd.decay` should be a share of the steps after warm-up, from 0 to 0.7, found 0.8
+--> --set training.sft={ schedule = { wsd = { warmup = 0.3, decay = 0.8 } } }
+ = help: 0.1 or 0.2 are usual
+");
+    assert_snapshot!(one_fault(&[], &["training.sft={ schedule = { wsd = { decay = 20 } } }"]), @r"
+error: `training.sft.schedule.wsd.decay` should be a share of the steps after warm-up, from 0 to 1, found 20
+--> --set training.sft={ schedule = { wsd = { decay = 20 } } }
+ = help: 0.1 or 0.2 are usual
+");
+    assert_snapshot!(one_fault(&[], &["training.sft={ patience = 0 }"]), @r"
+error: `training.sft.patience` should be at least 1, found 0
+--> --set training.sft={ patience = 0 }
+");
+    assert_snapshot!(one_fault(&[], &["training.sft={ patience = 3, validate = 'end' }"]), @r#"
+error: `training.sft.patience` waits for a dev loss that is measured at the end only
+--> --set training.sft={ patience = 3, validate = 'end' }
+ = help: write `validate = "epoch"`, or leave `patience` out
+"#);
+}

@@ -532,3 +532,34 @@ fn weights_keep_their_kind() {
     let objective = objective(&adapters(0.0), Precision::Bf16);
     assert_eq!(objective.student.decoder.kind(), Kind::BFloat16);
 }
+
+#[test]
+fn training_ends_where_dev_gets_no_better() {
+    let tuning = Tuning::Full {};
+    let patient = Training { epochs: 60.0, lr: 2e-2, patience: Some(2), ..training() };
+    let fresh = || -> Box<dyn Objective> { Box::new(objective(&tuning, Precision::F32)) };
+    let (finished, told) = steps(&mut *fresh(), &patient);
+    // 40 sequences, 8 in a step. What is kept is the best; after it come two epochs without a better one.
+    let (best, _) = finished.best.unwrap();
+    assert_eq!((finished.steps, told.len() as u64), (best + 2 * 5, best + 2 * 5));
+    assert!(finished.steps < 60 * 5, "{}", finished.steps);
+    // With all epochs, the same ones come first.
+    let (whole, all) = steps(&mut *fresh(), &Training { patience: None, ..patient.clone() });
+    assert_eq!((whole.steps, &all[..told.len()]), (60 * 5, &told[..]));
+    // A run that was interrupted ends there, too.
+    let (resumed, events) = interrupted(&fresh, &patient, &[best + 1, best + 6], false);
+    assert!(resumed.equal(&finished.flat.master));
+    let note = format!("ended after step {} of 300: no lower dev loss for 2 epochs", finished.steps);
+    assert!(events.contains(&TrainEvent::Note { text: note }));
+    // Killed before its result was kept, it is not trained on.
+    let folder = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    let job =
+        Job { training: &patient, order: Order::Shuffled, seed: Seed(7), folder: Some(folder.path()), stop: &stop };
+    for round in 0..2 {
+        let mut events = Vec::new();
+        let again = train(&mut *fresh(), &job, &mut |event| events.push(event)).unwrap();
+        assert!(again.flat.master.equal(&finished.flat.master) && again.steps == finished.steps);
+        assert_eq!(events.iter().any(|event| matches!(event, TrainEvent::Step { .. })), round == 0);
+    }
+}

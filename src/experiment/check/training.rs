@@ -6,7 +6,7 @@ use crate::experiment::course::{Course, LessonKind};
 use crate::experiment::document::KeyPath;
 use crate::experiment::faults::Fault;
 use crate::experiment::nearest::listed;
-use crate::experiment::settings::{Model, Schedule, Training, Tuning};
+use crate::experiment::settings::{Model, Schedule, Training, Tuning, Validate};
 
 /// Where the length of pretraining stands.
 const PRETRAINED: &str = "training.pretrain.max-length";
@@ -85,6 +85,13 @@ impl<'a> Checking<'a, '_> {
             let message = format!("a batch of {batch} cannot be computed in {parts} parts");
             self.faults.at(at.key("accumulation"), message, format!("choose at most {batch}"));
         }
+        if let Some(patience) = training.patience {
+            self.require_some(patience, at.key("patience"));
+            if training.validate == Validate::End {
+                let message = format!("`{}` waits for a dev loss that is measured at the end only", at.key("patience"));
+                self.faults.at(at.key("patience"), message, "write `validate = \"epoch\"`, or leave `patience` out");
+            }
+        }
         self.schedule(training, examples, at);
     }
 
@@ -93,6 +100,7 @@ impl<'a> Checking<'a, '_> {
             Schedule::Constant { warmup } => ("constant", warmup, 0.0),
             Schedule::Linear { warmup, floor } => ("linear", warmup, floor),
             Schedule::Cosine { warmup, floor } => ("cosine", warmup, floor),
+            Schedule::Wsd { warmup, floor, .. } => ("wsd", warmup, floor),
         };
         let schedule = at.key("schedule").key(name);
         if !(0.0..1.0).contains(&warmup) {
@@ -100,6 +108,17 @@ impl<'a> Checking<'a, '_> {
             let message =
                 format!("`{path}` should be a share of all steps, from 0 to below 1, found {}", shown(warmup));
             self.faults.at(path, message, warmup_help(warmup, training, examples));
+        }
+        if let Schedule::Wsd { decay, .. } = training.schedule
+            && (!(0.0..=1.0).contains(&decay) || warmup + decay > 1.0 && (0.0..1.0).contains(&warmup))
+        {
+            let path = schedule.key("decay");
+            let message = format!(
+                "`{path}` should be a share of the steps after warm-up, from 0 to {}, found {}",
+                shown(1.0 - warmup),
+                shown(decay)
+            );
+            self.faults.at(path, message, "0.1 or 0.2 are usual");
         }
         let lr = training.lr;
         if lr.is_nan() || lr <= 0.0 || !self.faults.is_sound(at.key("lr")) || (0.0..=lr).contains(&floor) {

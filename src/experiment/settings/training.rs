@@ -55,6 +55,9 @@ pub struct Training {
     pub max_prompt: Option<usize>,
     /// When the dev split is measured and the best state kept.
     pub validate: Validate,
+    /// Ends training after so many epochs in a row without a lower dev loss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
     /// Optimiser steps between two saved states of the stage.
     pub checkpoint_every: usize,
     /// Minutes after which a state is saved, too, where that is sooner.
@@ -75,6 +78,7 @@ impl Default for Training {
             max_length: 512,
             max_prompt: None,
             validate: Validate::Epoch,
+            patience: None,
             checkpoint_every: 200,
             checkpoint_minutes: 5.0,
         }
@@ -105,6 +109,18 @@ pub enum Schedule {
         #[serde(default)]
         floor: f64,
     },
+    /// Stays at its peak, and falls linearly to `floor` over the last share of the steps: warm-up, stable, decay.
+    Wsd {
+        /// Share of all steps for linear warm-up.
+        #[serde(default)]
+        warmup: f64,
+        /// Share of all steps in which it falls.
+        #[serde(default = "tenth")]
+        decay: f64,
+        /// Learning rate at the end.
+        #[serde(default)]
+        floor: f64,
+    },
     /// Falls along half a cosine to `floor`.
     Cosine {
         /// Share of all steps for linear warm-up.
@@ -114,6 +130,10 @@ pub enum Schedule {
         #[serde(default)]
         floor: f64,
     },
+}
+
+fn tenth() -> f64 {
+    0.1
 }
 
 impl Default for Schedule {

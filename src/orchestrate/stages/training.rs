@@ -158,7 +158,11 @@ pub fn in_words(training: &Training, tuning: &Tuning, answers: bool) -> Vec<(Str
         "kept state",
         match (answers, training.validate) {
             (false, _) | (_, Validate::End) => "the last".to_owned(),
-            (true, Validate::Epoch) => "the epoch of the lowest dev loss".to_owned(),
+            (true, Validate::Epoch) => match training.patience {
+                None => "the epoch of the lowest dev loss".to_owned(),
+                Some(1) => "the epoch of the lowest dev loss; ends at the first without a lower one".to_owned(),
+                Some(epochs) => format!("the epoch of the lowest dev loss; ends after {epochs} without a lower one"),
+            },
         },
     ));
     words.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
@@ -202,6 +206,9 @@ fn learning_rate(training: &Training) -> String {
         Schedule::Constant { warmup } => ("constant".to_owned(), warmup),
         Schedule::Linear { warmup, floor } => (format!("linear to {}", number(floor)), warmup),
         Schedule::Cosine { warmup, floor } => (format!("cosine to {}", number(floor)), warmup),
+        Schedule::Wsd { warmup, decay, floor } => {
+            (format!("constant, over the last {} % linear to {}", 100.0 * decay, number(floor)), warmup)
+        }
     };
     let warmup = if warmup > 0.0 { format!(", warm-up {} %", 100.0 * warmup) } else { String::new() };
     format!("{peak}, {course}{warmup}").replace("e-", "e\u{2212}")
@@ -222,5 +229,10 @@ mod tests {
         let training = Training { lr: 0.02, schedule, max_prompt: Some(64), ..Training::default() };
         assert_eq!(learning_rate(&training), "0.02, linear to 0, warm-up 5 %");
         assert!(words(&training).contains(&("longest prompt".to_owned(), "64 tokens".to_owned())));
+        let schedule = Schedule::Wsd { warmup: 0.0, decay: 0.2, floor: 0.0 };
+        let training = Training { schedule, patience: Some(3), ..Training::default() };
+        assert_eq!(learning_rate(&training), "1e\u{2212}3, constant, over the last 20 % linear to 0");
+        let kept = "the epoch of the lowest dev loss; ends after 3 without a lower one";
+        assert!(words(&training).contains(&("kept state".to_owned(), kept.to_owned())));
     }
 }
