@@ -3,11 +3,11 @@
 //!
 //! The way of an example or a text: `import` reads it, `split` assigns it (`overlap` tells what is asked twice),
 //! `window` cuts its passage, by the words of the question where `retrieve` finds them (`divided` does all
-//! three), `template`
-//! words its prompt, `encode` turns it into tokens, `encoded` keeps them, `order` places it in a batch, `sample` draws those
-//! that are answered; `facts` words what a reader must know of all this. `corpus` and `tokenizer` serve
-//! models trained from scratch; `chat` renders the templates of models, `learned` shows what they read; `json` and `names` serve whatever reads rows of people. Knows nothing of
-//! tensors, models or stores.
+//! three), `wording` words its prompt (`template` as this program does, `chat` as the model was trained to
+//! read), `encode` turns it into tokens, `encoded` keeps them, `order` places it in a batch, `sample` draws
+//! those that are answered; `facts` words what a reader must know of all this, `learned` shows what a model
+//! reads. `corpus` and `tokenizer` serve models trained from scratch; `json` and `names` serve whatever reads
+//! rows of people. Knows nothing of tensors, models or stores.
 
 pub mod chat;
 pub mod corpus;

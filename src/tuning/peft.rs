@@ -338,8 +338,8 @@ fn rank(value: Option<&Value>, name: &str) -> Result<usize, String> {
     usize::try_from(rank).map_err(|_| format!("`{name}` is too large"))
 }
 
-/// Reads a map from patterns to values. PEFT takes the first that fits, in the order of the file, which is lost
-/// here: the values of all that fit a module must be one.
+/// Reads a map from patterns to values. Of several that fit a module PEFT takes the first of the file; the order of
+/// the file is lost here, and the first by name counts.
 fn pattern<T>(
     value: &Value,
     name: &str,
