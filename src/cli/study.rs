@@ -9,7 +9,9 @@ use tutelage_metrics::metric::METRICS;
 
 use super::output::{Format, Output};
 use crate::data::template::response;
-use crate::data::{Characters, DivideError, Divided, Example, ImportError, SplitError, Tokenizer};
+use crate::data::{
+    Characters, DivideError, Divided, Example, ImportError, SplitError, Tokenizer, WordingError, wording,
+};
 use crate::evaluate::locate::{self, LocateError};
 use crate::experiment::settings::{Data, Experiment, Kind, Lora, Model, Template, TokenizerSource};
 use crate::experiment::{
@@ -74,6 +76,7 @@ impl StudyArgs {
         let mut loaded = load(&self.experiment, &self.set);
         let (train, read) = questions(&mut loaded);
         unreadable_models(&mut loaded);
+        unreadable_templates(&mut loaded);
         wordless_models(&mut loaded);
         let told = uncomputed(&loaded);
         let experiment = loaded.experiment.clone();
@@ -268,6 +271,18 @@ fn unreadable_models(loaded: &mut Loaded) {
     }
     for (at, message, help) in found {
         loaded.faults.at(at, message, help);
+    }
+}
+
+/// Adds to the faults templates of the experiment that are none.
+fn unreadable_templates(loaded: &mut Loaded) {
+    let Some(experiment) = loaded.experiment.clone() else { return };
+    for (name, data) in &experiment.data {
+        let Template::Own { prompt, response } = &data.template else { continue };
+        let Err(error) = wording::own(prompt, response) else { continue };
+        let part = if let WordingError::Own { name, .. } = &error { name } else { "prompt" };
+        let at = KeyPath::from("data").key(name).key("template").key("own").key(part);
+        loaded.faults.at(at, error.to_string(), error.hint());
     }
 }
 

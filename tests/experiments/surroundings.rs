@@ -341,3 +341,52 @@ error: `small`: `model.layers.0.self_attn.k_proj` of 16 x 32 numbers has no part
 1 fault in `study.toml`
 ");
 }
+
+#[test]
+fn templates_that_are_none_are_told_before_anything_runs() {
+    let shown = |template: &str| {
+        let with = format!("importer = \"glossary\"\ntemplate = {template}");
+        faults(study(&[("importer = \"glossary\"", &with)]).path())
+    };
+    assert_snapshot!(shown("{ own = { prompt = \"Q: {{ question\" } }"), @r#"
+error: `template.own.prompt` cannot be read: unexpected end of input, expected end of variable block (line 1)
+ --> study.toml:7:31
+  |
+7 | template = { own = { prompt = "Q: {{ question" } }
+  |                               ^^^^^^^^^^^^^^^^
+  |
+  = help: it is Jinja with `question`, `context`, `answer`, `options`, `turns` (of `role` and `content`) and `fields`
+
+1 fault in `study.toml`
+"#);
+    assert_snapshot!(shown("{ own = { prompt = \"Q: {{ question }}\", response = \"{% if %}\" } }"), @r#"
+error: `template.own.response` cannot be read: unexpected end of block (line 1)
+ --> study.toml:7:63
+  |
+7 | template = { own = { prompt = "Q: {{ question }}", response = "{% if %}" } }
+  |                                                               ^^^^^^^^^^
+  |
+  = help: it is Jinja with `question`, `context`, `answer`, `options`, `turns` (of `role` and `content`) and `fields`
+
+1 fault in `study.toml`
+"#);
+    assert_snapshot!(shown("\"chat\""), @r#"
+error: `large` has no chat template
+ --> study.toml:7:12
+  |
+7 | template = "chat"
+  |            ^^^^^^
+  |
+  = help: leave `template` out, or choose models that were tuned to chat
+
+error: `small` has no chat template
+ --> study.toml:7:12
+  |
+7 | template = "chat"
+  |            ^^^^^^
+  |
+  = help: leave `template` out, or choose models that were tuned to chat
+
+2 faults in `study.toml`
+"#);
+}
