@@ -56,7 +56,7 @@ pub struct GenerateBench {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = RangedU64ValueParser::<usize>::new().range(1..=MOST))]
     max_new_tokens: usize,
     /// Longest prompt, in tokens; a longer one loses its left end.
-    #[arg(long, value_name = "L", default_value_t = 448, value_parser = RangedU64ValueParser::<usize>::new().range(1..=MOST))]
+    #[arg(long, value_name = "L", default_value_t = 960, value_parser = RangedU64ValueParser::<usize>::new().range(1..=MOST))]
     max_prompt: usize,
     /// Number format of weights and products.
     #[arg(long, value_enum, default_value_t = PrecisionName::F32)]

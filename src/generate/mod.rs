@@ -4,6 +4,7 @@ pub mod decode;
 pub mod ends;
 pub mod rules;
 pub mod sampling;
+mod tile;
 
 pub use decode::{complete, generate};
 pub use ends::Ends;

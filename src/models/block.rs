@@ -257,9 +257,9 @@ impl Attention {
                 let asked = tails.map_or(lengths, |tails| &tails.lengths);
                 attend_packed(&query, &key, &value, (asked, lengths), self.scores, masks)
             }
-            Past::Prompt(cache, row) => {
-                cache.keep(row, &key, &value);
-                attend(&query, &key, &value, self.scores, masks)
+            Past::Block(cache, place) => {
+                let (keys, values) = cache.keep(place, &key, &value);
+                attend(&query, &keys, &values, self.scores, masks)
             }
             Past::Rows(cache, step) => cache.attend(&query, &key, &value, self.scores, step),
         };

@@ -9,8 +9,9 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::attention::{Masks, Scores};
 use super::block::{Layer, Shared};
-use super::cache::{Past, TileCache, TileStep};
+use super::cache::{Past, Place, TileCache, TileStep};
 use super::config::Config;
+use super::config::rope::Rope;
 use super::families::{Described, Maker, Quantisation, Role, Source};
 use super::head::Head;
 use super::layers::{Mode, Norm, NormKind, Rotary, Weight};
@@ -200,14 +201,23 @@ impl Decoder {
         self.norm.forward(&x)
     }
 
-    /// Computes the hidden states `[selected, hidden]` of the last tokens of a prompt, alone in its
-    /// batch, and keeps it in `row` of a tile.
-    pub fn hidden_prompt(&self, prompt: &Packed, tails: &Tails, cache: &mut TileCache, row: i64) -> Tensor {
+    /// Reads a block of a prompt, alone in its batch, to a place in a tile, whose row holds what the prompt has
+    /// before it; returns the hidden states `[selected, hidden]` of the block's last tokens. The whole prompt has
+    /// `length` tokens.
+    pub fn hidden_block(
+        &self,
+        block: &Packed,
+        tails: &Tails,
+        length: usize,
+        cache: &mut TileCache,
+        place: Place,
+    ) -> Tensor {
         no_grad(|| {
-            let shared = self.share(prompt);
-            let mut x = self.embed(&prompt.ids, &prompt.positions);
+            let whole = || Tensor::full([block.ids.numel() as i64], length as i64, (Kind::Int64, self.device()));
+            let shared = self.prepare(&block.positions, whole);
+            let mut x = self.embed(&block.ids, &block.positions);
             for (i, (layer, tile)) in self.layers.iter().zip(&mut cache.layers).enumerate() {
-                x = layer.forward(&x, &shared, Past::Prompt(tile, row), self.last(i, Some(tails)), Mode::Infer);
+                x = layer.forward(&x, &shared, Past::Block(tile, place), self.last(i, Some(tails)), Mode::Decode);
             }
             self.norm.forward(&x)
         })
@@ -215,24 +225,25 @@ impl Decoder {
 
     /// Computes the hidden states `[rows, hidden]` of one new token in every row of a tile.
     ///
-    /// `ids` and `positions` are `[rows]`, int64; an unused row may hold any token at position 0.
-    pub fn hidden_tile(&self, ids: &Tensor, positions: &Tensor, cache: &mut TileCache) -> Tensor {
+    /// `ids` and `positions` have one of each row; an unused row has any token and no position.
+    pub fn hidden_tile(&self, ids: &[i64], positions: &[Option<i64>], cache: &mut TileCache) -> Tensor {
         no_grad(|| {
-            let step = |window| cache.step(positions, window, self.kind());
+            let step = |window| cache.step(positions, window, (self.kind(), self.device()));
             let mut steps: Vec<(Option<i64>, TileStep)> = Vec::new();
             for Scores { window, .. } in self.layers.iter().map(|layer| layer.attention.scores) {
                 if steps.iter().all(|(other, _)| *other != window) {
                     steps.push((window, step(window)));
                 }
             }
+            let positions: Vec<i64> = positions.iter().map(|position| position.unwrap_or(0)).collect();
+            let [ids, positions] = [ids, &positions].map(|values| Tensor::from_slice(values).to_device(self.device()));
             // Each row is a sequence whose last token this is.
-            let alone = vec![1; positions.numel()];
-            let shared = self.prepare(positions, &alone, &alone);
-            let mut x = self.embed(ids, positions);
+            let shared = self.prepare(&positions, || &positions + 1);
+            let mut x = self.embed(&ids, &positions);
             for (layer, tile) in self.layers.iter().zip(&mut cache.layers) {
                 let step = steps.iter().find(|(window, _)| *window == layer.attention.scores.window);
                 let (_, step) = step.expect("a step for every layer's window");
-                x = layer.forward(&x, &shared, Past::Rows(tile, step), None, Mode::Infer);
+                x = layer.forward(&x, &shared, Past::Rows(tile, step), None, Mode::Decode);
             }
             self.norm.forward(&x)
         })
@@ -270,15 +281,15 @@ impl Decoder {
 
     /// Returns what all layers of a pass over a batch share.
     pub(super) fn share(&self, batch: &Packed) -> Shared {
-        self.prepare(&batch.positions, &batch.lengths, &batch.unfilled)
+        self.prepare(&batch.positions, || sequence_lengths(&batch.positions, &batch.lengths, &batch.unfilled))
     }
 
-    /// Returns what all layers of one forward pass share; `lengths` are those of the sequences that the
-    /// tokens at `positions` `[tokens]` make, `unfilled` those without filler.
-    fn prepare(&self, positions: &Tensor, lengths: &[i64], unfilled: &[i64]) -> Shared {
+    /// Returns what all layers of one forward pass share; `lengths` gives those of the sequences that the
+    /// tokens at `positions` `[tokens]` are of `[tokens]`, int64.
+    fn prepare(&self, positions: &Tensor, lengths: impl Fn() -> Tensor) -> Shared {
         let ropes = &self.config.ropes;
-        let whole = match ropes.iter().any(|rope| rope.depends_on_length()) {
-            true => sequence_lengths(positions, lengths, unfilled),
+        let whole = match ropes.iter().any(Rope::depends_on_length) {
+            true => lengths(),
             false => positions.shallow_clone(),
         };
         let kind = self.kind();
@@ -299,6 +310,12 @@ impl Decoder {
     /// Computes the logits `[tokens, vocab]` of hidden states, in the model's format.
     pub fn logits(&self, hidden: &Tensor) -> Tensor {
         self.head().of(hidden)
+    }
+
+    /// Says whether what a token computes depends only on the tokens before it: angles of some scaled rotary
+    /// positions depend on the length of the whole sequence.
+    pub fn shares_beginnings(&self) -> bool {
+        !self.config.ropes.iter().any(Rope::depends_on_length)
     }
 
     /// Says whether weights are kept in four bits.

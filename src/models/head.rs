@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use tch::{Kind, Tensor, no_grad};
 
+use super::product::few;
+
 /// Bytes of one `[chunk, vocab]` tensor in f32.
 pub const CHUNK_BYTES: i64 = 32 << 20;
 
@@ -65,8 +67,17 @@ impl<'a> Head<'a> {
 
     /// Returns the logits `[n, tokens]` of hidden states `[n, width]`, in the head's format.
     pub fn of(self, hidden: &Tensor) -> Tensor {
+        self.by(|weight, bias| hidden.linear(weight, bias))
+    }
+
+    /// Returns the logits `[n, tokens]` of few hidden states `[n, width]`, in the head's format, without a gradient.
+    pub fn of_few(self, hidden: &Tensor) -> Tensor {
+        self.by(|weight, bias| few(hidden, weight, bias))
+    }
+
+    fn by(self, product: impl FnOnce(&Tensor, Option<&Tensor>) -> Tensor) -> Tensor {
         let bias = self.bias.map(|bias| self.cut(bias));
-        let logits = hidden.linear(&self.cut(self.weight), bias.as_ref());
+        let logits = product(&self.cut(self.weight), bias.as_ref());
         match self.softcap {
             Some(cap) => (logits / cap).tanh() * cap,
             None => logits,

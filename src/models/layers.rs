@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 use super::adapter::Adapter;
 use super::config::keys::Keys;
 use super::config::rope::Rope;
-use super::product::linear;
+use super::product::{few, linear};
 use super::quantised::Quantised;
 use crate::experiment::settings::BaseFormat;
 
@@ -62,13 +62,15 @@ impl Weight {
     }
 }
 
-/// Says whether dropout is on.
+/// What a pass is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Dropout is on.
     Train,
     /// Dropout is off.
     Infer,
+    /// Dropout is off, and rows are few: those of a tile, or a block of a prompt.
+    Decode,
 }
 
 impl Linear {
@@ -97,7 +99,8 @@ impl Linear {
         {
             return self.lengthened(x, &weight, adapter, &factor, mode);
         }
-        let mut y = linear(x, &weight, self.bias.as_ref());
+        let product = if mode == Mode::Decode { few } else { linear };
+        let mut y = product(x, &weight, self.bias.as_ref());
         for adapter in &self.stacked {
             y = y.addmm_(&adapter.narrow(x), &adapter.up.tr());
         }

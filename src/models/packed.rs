@@ -59,9 +59,9 @@ impl Packed {
         }
     }
 
-    /// Packs `sequences`, each followed by filler up to its [`rounded`] length: no token sees what
-    /// comes after it, so the filler changes nothing before it.
-    pub fn filled(sequences: &[&[u32]], device: Device) -> Self {
+    /// Packs `sequences` as [`Self::new`] does, each followed by filler up to its [`rounded`] length: no token
+    /// sees what comes after it, so the filler changes nothing before it.
+    pub fn filled(sequences: &[&[u32]], offsets: Option<&[i64]>, device: Device) -> Self {
         let filled: Vec<Vec<u32>> = sequences
             .iter()
             .map(|tokens| {
@@ -71,7 +71,7 @@ impl Packed {
             })
             .collect();
         let unfilled = sequences.iter().map(|tokens| tokens.len() as i64).collect();
-        Self { unfilled, ..Self::new(&filled.iter().map(Vec::as_slice).collect::<Vec<_>>(), None, device) }
+        Self { unfilled, ..Self::new(&filled.iter().map(Vec::as_slice).collect::<Vec<_>>(), offsets, device) }
     }
 
     /// Selects the last `lengths[i]` tokens of each sequence `i`.

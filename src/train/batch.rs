@@ -46,7 +46,7 @@ impl Batch {
             response_lengths.push(response as i64);
         }
         let tensor = |values: &[i64]| Tensor::from_slice(values).to_device(device);
-        let packed = Packed::filled(&read, device);
+        let packed = Packed::filled(&read, None, device);
         let tails = packed.tails(&tails);
         Self { packed, tails, rows: tensor(&rows), inputs: tensor(&inputs), labels: tensor(&labels), response_lengths }
     }

@@ -1,6 +1,7 @@
 //! Logits equal to transformers' within 1e-4.
 
 use tch::{Device, Kind, Tensor};
+use tutelage::models::cache::Place;
 use tutelage::models::decoder::Decoder;
 use tutelage::models::layers::Mode;
 use tutelage::models::packed::{Packed, rounded};
@@ -105,7 +106,7 @@ fn parameters_are_counted_as_they_are() {
     }
 }
 
-/// Decodes as answers are generated: a prompt of four tokens in each row, filled to a rounded length,
+/// Decodes as answers are generated: a prompt of four tokens in each row, in two blocks filled to rounded lengths,
 /// then one token at a time. The last row is not used.
 #[track_caller]
 fn assert_decodes(decoder: &Decoder, sequences: &[Vec<u32>], expected: &Tensor, what: &str) {
@@ -113,19 +114,23 @@ fn assert_decodes(decoder: &Decoder, sequences: &[Vec<u32>], expected: &Tensor, 
     let length = sequences[0].len();
     let expected = expected.view([sequences.len() as i64, length as i64, -1]);
     let rows = sequences.len() + 1;
-    let mut cache = decoder.tile(rows as i64, rounded(length) as i64);
+    let mut cache = decoder.tile(rows as i64, 2 + rounded(length) as i64);
     for (row, tokens) in (0..).zip(sequences) {
-        let prompt = Packed::filled(&[&tokens[..4]], device);
-        let found = decoder.hidden_prompt(&prompt, &prompt.tails(&prompt.lengths), &mut cache, row);
-        assert_near(&decoder.logits(&found.narrow(0, 0, 4)), &expected.get(row).narrow(0, 0, 4), what);
+        for (start, end) in [(0, 3), (3, 4)] {
+            let block = Packed::filled(&[&tokens[start..end]], Some(&[start as i64]), device);
+            let place = Place { row, start: start as i64 };
+            let found = decoder.hidden_block(&block, &block.tails(&block.lengths), 4, &mut cache, place);
+            let (start, count) = (start as i64, (end - start) as i64);
+            let found = decoder.head().of_few(&found.narrow(0, 0, count));
+            assert_near(&found, &expected.get(row).narrow(0, start, count), what);
+        }
     }
     for at in 4..length {
-        let (mut ids, mut positions) = (vec![0; rows], vec![0; rows]);
+        let (mut ids, mut positions) = (vec![0; rows], vec![None; rows]);
         for (row, tokens) in sequences.iter().enumerate() {
-            (ids[row], positions[row]) = (i64::from(tokens[at]), at as i64);
+            (ids[row], positions[row]) = (i64::from(tokens[at]), Some(at as i64));
         }
-        let [ids, positions] = [ids, positions].map(|values| Tensor::from_slice(&values).to_device(device));
-        let found = decoder.logits(&decoder.hidden_tile(&ids, &positions, &mut cache));
+        let found = decoder.head().of_few(&decoder.hidden_tile(&ids, &positions, &mut cache));
         let wanted = expected.select(1, at as i64);
         assert_near(&found.narrow(0, 0, sequences.len() as i64), &wanted, what);
     }

@@ -213,7 +213,7 @@ fn states(
 ) -> Result<Vec<(Tensor, Moments)>, CaptureError> {
     // The last token predicts nothing.
     let inputs: Vec<&[u32]> = sequences.iter().map(|sequence| &sequence.tokens[..sequence.tokens.len() - 1]).collect();
-    let packed = Packed::filled(&inputs, decoder.device());
+    let packed = Packed::filled(&inputs, None, decoder.device());
     let hidden = decoder.hidden(&packed, Mode::Infer);
     let mut start = 0;
     let mut all = Vec::with_capacity(sequences.len());
