@@ -112,7 +112,7 @@ impl Model {
     /// Returns the tokens of a prompt: as it stands, or as what a user says.
     fn prompt(&self, prompt: &str, chats: bool) -> anyhow::Result<Vec<u32>> {
         match chats {
-            false => Ok(self.tokenizer.encode(prompt)),
+            false => Ok(self.tokenizer.encode_begun(prompt)),
             true if self.chat.is_none() => bail!(
                 "`{}` has no chat template for `--chat`\nhint: leave it out, or choose a model that was tuned to chat",
                 self.name
@@ -124,7 +124,7 @@ impl Model {
     /// Turns a conversation into the tokens that the model goes on with. What is typed and what is answered take
     /// turns in `said`, the first is typed. Without a chat template the texts stand line after line.
     fn conversation(&self, said: &[String]) -> anyhow::Result<Vec<u32>> {
-        let Some(chat) = &self.chat else { return Ok(self.tokenizer.encode(&said.join("\n"))) };
+        let Some(chat) = &self.chat else { return Ok(self.tokenizer.encode_begun(&said.join("\n"))) };
         let roles = [Role::User, Role::Assistant].into_iter().cycle();
         let turns: Vec<Turn> = roles.zip(said).map(|(role, text)| Turn { role, content: text.clone() }).collect();
         let text = chat.render(&turns, true).map_err(|error| with_hint(error.hint(), error))?;

@@ -58,9 +58,10 @@ pub struct Limits {
 
 /// Encodes the example with index `index`.
 ///
-/// Prompt and response are encoded apart, without special tokens, and joined; but what a chat template words is
-/// encoded as one text, and the response is the tokens that start in it, up to the one that ends it. A prompt that
-/// does not fit loses its left end; a response is never cut.
+/// Prompt and response are encoded apart and joined, behind what the tokenizer puts before every text; but what a
+/// chat template words is encoded as one text, which says itself how it begins, and the response is the tokens that
+/// start in it, up to the one that ends it. A prompt that does not fit loses its left end, but not how it begins; a
+/// response is never cut.
 ///
 /// # Errors
 /// A template that fails on the example.
@@ -78,12 +79,26 @@ pub fn encode_example(
     }
     let room = limits.max_length - response.len();
     let room = room.min(limits.max_prompt.unwrap_or(room)).max(1);
-    let clipped = whole.len().saturating_sub(room);
-    let mut tokens = whole[clipped..].to_vec();
+    let (mut tokens, clipped) = cut(tokenizer, whole, room);
     let response_start = tokens.len();
     tokens.append(&mut response);
     let sequence = Sequence { example: index, tokens, response_start };
     Ok(Encoded::Fits { sequence, clipped })
+}
+
+/// Takes the left end of a prompt that is longer than `room` tokens, but not what stands before every text; returns
+/// how many tokens it lost, too.
+fn cut(tokenizer: &Tokenizer, mut prompt: Vec<u32>, room: usize) -> (Vec<u32>, usize) {
+    let lost = prompt.len().saturating_sub(room);
+    let kept = kept(tokenizer, &prompt, room);
+    prompt.drain(kept..kept + lost);
+    (prompt, lost)
+}
+
+/// Counts the tokens at the start of a prompt that it keeps in `room` tokens, whatever else it loses.
+pub(super) fn kept(tokenizer: &Tokenizer, prompt: &[u32], room: usize) -> usize {
+    let beginning = tokenizer.beginning();
+    if prompt.starts_with(beginning) { beginning.len().min(room.saturating_sub(1)) } else { 0 }
 }
 
 /// Encodes all of a prompt, and its response with the token that ends it.
@@ -96,7 +111,7 @@ fn prompt_and_response(
     if !is_whole {
         let mut answer = tokenizer.encode(&text[response..]);
         answer.push(tokenizer.eos());
-        return Ok((tokenizer.encode(&text[..response]), answer));
+        return Ok((tokenizer.encode_begun(&text[..response]), answer));
     }
     let in_place = tokenizer.encode_in_place(&text);
     let start = in_place.partition_point(|(_, place)| place.start < response);
@@ -196,17 +211,23 @@ pub fn encode_references(
 /// itself is the option. A model reads at most `max_length` tokens, the last one of the option not among them.
 pub fn encode_option(
     tokenizer: &Tokenizer,
+    wording: &Wording,
     index: usize,
-    prompt: &str,
-    option: &str,
+    [prompt, option]: [&str; 2],
     max_length: usize,
 ) -> (Sequence, usize) {
-    let whole = tokenizer.encode(&format!("{prompt}{option}"));
+    let whole = begun(tokenizer, wording, &format!("{prompt}{option}"));
     // An option has at least one token, whatever both together are cut into.
-    let start = tokenizer.encode(prompt).len().clamp(1, whole.len().saturating_sub(1).max(1));
-    let clipped = whole.len().saturating_sub(max_length + 1).min(start - 1);
-    let tokens = whole[clipped..].to_vec();
+    let start = begun(tokenizer, wording, prompt).len().clamp(1, whole.len().saturating_sub(1).max(1));
+    let room = start - whole.len().saturating_sub(max_length + 1).min(start - 1);
+    let (mut tokens, clipped) = cut(tokenizer, whole[..start].to_vec(), room);
+    tokens.extend(&whole[start..]);
     (Sequence { example: index, tokens, response_start: start - clipped }, clipped)
+}
+
+/// Encodes a prompt from its start, which a chat template writes itself.
+fn begun(tokenizer: &Tokenizer, wording: &Wording, text: &str) -> Vec<u32> {
+    if wording.begins_itself() { tokenizer.encode(text) } else { tokenizer.encode_begun(text) }
 }
 
 /// Cuts the tokens of a text into windows in which each token is predicted once, from at most `max_length`
@@ -226,8 +247,8 @@ pub fn rolling_windows(tokens: &[u32], first: u32, max_length: usize) -> Vec<Seq
     starts.enumerate().map(window).collect()
 }
 
-/// Encodes the prompt of an example for generation: its last `max_prompt` tokens, and how many were
-/// cut off before them.
+/// Encodes the prompt of an example for generation: at most `max_prompt` tokens, and how many were cut off at its
+/// left.
 ///
 /// # Errors
 /// As for [`encode_example`].
@@ -238,10 +259,7 @@ pub fn encode_prompt(
     max_prompt: usize,
 ) -> Result<(Vec<u32>, usize), Unworded> {
     let prompt = wording.prompt(example, false).map_err(|error| Unworded::of(example, error))?;
-    let mut tokens = tokenizer.encode(&prompt);
-    let clipped = tokens.len().saturating_sub(max_prompt);
-    tokens.drain(..clipped);
-    Ok((tokens, clipped))
+    Ok(cut(tokenizer, begun(tokenizer, wording, &prompt), max_prompt))
 }
 
 /// Joins texts, each ended by the end-of-sequence token, and cuts them into blocks of
@@ -255,7 +273,7 @@ pub fn pretraining_sequences(tokenizer: &Tokenizer, texts: &[String], sequence_l
     let encoded: Vec<Vec<u32>> = texts
         .par_iter()
         .map(|text| {
-            let mut tokens = tokenizer.encode(text);
+            let mut tokens = tokenizer.encode_begun(text);
             tokens.push(tokenizer.eos());
             tokens
         })
@@ -462,15 +480,51 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_before_every_text_is_neither_lost_nor_doubled() {
+        let (plain, tokenizer, wording) = (tokenizer(), tokenizer().beginning_with(0), Wording::plain(false));
+        let begun = |tokens: &[u32]| [&[0], tokens].concat();
+        let (prompt, _) = encode_prompt(&plain, &example("the AMF"), &wording, 1000).unwrap();
+        let asked = |max_prompt| encode_prompt(&tokenizer, &example("the AMF"), &wording, max_prompt).unwrap();
+        assert_eq!(asked(1000), (begun(&prompt), 0));
+        assert_eq!(asked(4), (begun(&prompt[prompt.len() - 3..]), prompt.len() - 3));
+        // Written by hand, it is there.
+        assert_eq!(tokenizer.encode_begun("<s>cell"), begun(&plain.encode("cell")));
+        let fitted = |tokenizer: &Tokenizer, length| {
+            let limits = limits(length, None);
+            match encode_example(tokenizer, 0, &example("the AMF"), &wording, limits).unwrap() {
+                Encoded::Fits { sequence, clipped } => (sequence.tokens, sequence.response_start, clipped),
+                long => panic!("{long:?}"),
+            }
+        };
+        let ((tokens, start, _), whole) = (fitted(&plain, 1000), fitted(&tokenizer, 1000));
+        assert_eq!(whole, (begun(&tokens), start + 1, 0));
+        // Three tokens fewer fit: they are those after the first.
+        assert_eq!(fitted(&tokenizer, tokens.len() - 2), (begun(&tokens[3..]), start - 2, 3));
+        let parts = ["who?\nAnswer:", " the AMF"];
+        let (option, _) = encode_option(&plain, &wording, 0, parts, 1000);
+        let length = option.tokens.len();
+        let begins = |max_length| {
+            let (sequence, clipped) = encode_option(&tokenizer, &wording, 0, parts, max_length);
+            (sequence.tokens, sequence.response_start, clipped)
+        };
+        assert_eq!(begins(1000), (begun(&option.tokens), option.response_start + 1, 0));
+        assert_eq!(begins(length - 2), (begun(&option.tokens[2..]), option.response_start - 1, 2));
+        let joined = pretraining_sequences(&tokenizer, &["a".into(), "b".into()], 100);
+        let [a, b] = ["a", "b"].map(|text| plain.encode(text)[0]);
+        assert_eq!(joined[0].tokens, [0, a, 1, 0, b, 1]);
+    }
+
+    #[test]
     fn an_option_is_what_comes_after_the_tokens_of_its_prompt() {
-        let tokenizer = tokenizer();
-        let prompt = tokenizer.encode("Question: who?\nAnswer:");
-        let (whole, clipped) = encode_option(&tokenizer, 3, "Question: who?\nAnswer:", " the AMF", 1000);
+        let (tokenizer, wording) = (tokenizer(), Wording::plain(true));
+        let parts = ["Question: who?\nAnswer:", " the AMF"];
+        let prompt = tokenizer.encode(parts[0]);
+        let (whole, clipped) = encode_option(&tokenizer, &wording, 3, parts, 1000);
         assert_eq!((whole.example, whole.response_start, clipped), (3, prompt.len(), 0));
         assert_eq!(whole.tokens, tokenizer.encode("Question: who?\nAnswer: the AMF"));
         // The model reads all but the last token: one more than it reads fits.
         let length = whole.tokens.len() - 2;
-        let (cut, clipped) = encode_option(&tokenizer, 3, "Question: who?\nAnswer:", " the AMF", length);
+        let (cut, clipped) = encode_option(&tokenizer, &wording, 3, parts, length);
         assert_eq!((cut.tokens.len(), clipped, cut.response_start), (length + 1, 1, prompt.len() - 1));
     }
 }

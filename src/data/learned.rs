@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::chat::{ChatError, ChatTemplate};
-use super::encode::{Encoded, Limits, Unworded, encode_example};
+use super::encode::{Encoded, Limits, Unworded, encode_example, kept};
 use super::example::{Example, Turn};
 use super::tokenizer::Tokenizer;
 use super::wording::{Worded, Wording};
@@ -78,15 +78,52 @@ impl Learned {
         };
         let mut places: Vec<Range<usize>> = match is_whole {
             true => within(0, text.len()).collect(),
-            false => within(0, response).chain(within(response, text.len())).collect(),
+            false => {
+                let prompt: Vec<Range<usize>> = within(0, response).collect();
+                // What stands before every text is not written there.
+                let before = tokenizer.encode_begun(&text[..response]).len() - prompt.len();
+                vec![0..0; before].into_iter().chain(prompt).chain(within(response, text.len())).collect()
+            }
         };
-        places.drain(..clipped);
-        let cut = places.first().map_or(0, |place| place.start);
-        places.iter_mut().for_each(|place| *place = place.start - cut..place.end - cut);
-        text.drain(..cut);
+        if clipped > 0 {
+            let kept = kept(tokenizer, &sequence.tokens, sequence.response_start);
+            places.drain(kept..kept + clipped);
+            let cut = places.get(kept).map_or(0, |place| place.start);
+            places.iter_mut().for_each(|place| *place = place.start.saturating_sub(cut)..place.end.saturating_sub(cut));
+            text.drain(..cut);
+        }
         // The end of sequence, where no template writes one.
         places.resize(sequence.tokens.len(), text.len()..text.len());
         let loss = (0..sequence.tokens.len()).map(|place| place >= sequence.response_start).collect();
         Ok(Some(Self { text, ids: sequence.tokens, places, loss, rewritten: 0 }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::settings::TokenizerSource;
+
+    #[test]
+    fn tokens_stand_where_they_are_written_also_behind_what_a_text_begins_with() {
+        let source = TokenizerSource::ByteLevelBpe { vocabulary: 258, data: None };
+        let tokenizer = Tokenizer::train(&source, &["a cell".to_owned()]).unwrap();
+        let example = Example { question: "ab?".into(), answer: "cd".into(), ..Example::default() };
+        for tokenizer in [Tokenizer::train(&source, &["a cell".to_owned()]).unwrap(), tokenizer.beginning_with(0)] {
+            let begins = tokenizer.beginning().len();
+            for max_length in [1000, 12] {
+                let limits = Limits { max_length, max_prompt: None };
+                let learned =
+                    Learned::of_example(&tokenizer, &example, &Wording::plain(true), limits).unwrap().unwrap();
+                // Every token is a byte, but for what begins and what ends.
+                let read: Vec<&str> = learned.places.iter().map(|place| &learned.text[place.clone()]).collect();
+                let (written, ends) = (read.len() - begins - 1, read.len() - 1);
+                assert_eq!(read[begins..ends].concat(), learned.text);
+                assert_eq!(learned.text.len(), written);
+                assert!(read[..begins].iter().chain(&read[ends..]).all(|text| text.is_empty()));
+                assert!(max_length == 1000 || learned.ids.len() == 12 && learned.ids[..begins] == [0][..begins]);
+                assert_eq!(learned.loss.iter().filter(|&&loss| loss).count(), " cd".len() + 1);
+            }
+        }
     }
 }

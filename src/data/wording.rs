@@ -90,6 +90,12 @@ impl Wording {
         Ok(Self { closed_book, kind })
     }
 
+    /// Says whether prompts say themselves how a text begins for the model: a chat template does.
+    #[must_use]
+    pub fn begins_itself(&self) -> bool {
+        matches!(self.kind, Kind::Chat(_))
+    }
+
     /// Words the prompt of an example, its options offered with letters if `lettered`.
     ///
     /// # Errors

@@ -1,8 +1,7 @@
 //! Text to token ids and back, with tokenizers as Hugging Face stores them.
 //!
 //! Reads and writes `tokenizer.json` with its side files, trains small vocabularies, and tells
-//! whether two vocabularies are the same. Prompts are composed by `template`, so nothing here adds
-//! special tokens.
+//! whether two vocabularies are the same. Special tokens are not added but where a prompt begins.
 
 mod added;
 mod class;
@@ -33,6 +32,8 @@ pub struct Tokenizer {
     eos: u32,
     /// Ids that end an answer, `eos` first.
     ends: Vec<u32>,
+    /// Ids that stand before every text.
+    beginning: Vec<u32>,
     files: Files,
 }
 
@@ -67,7 +68,8 @@ pub enum TokenizerError {
     /// The files are read by a class that builds a tokenizer of its own from them.
     #[error(
         "tokenizer `{folder}` is a `{class}`, which does not read `tokenizer.json` as it stands; expected \
-         `PreTrainedTokenizerFast`, `LlamaTokenizer`, `CodeLlamaTokenizer`, `GPT2Tokenizer` or `Qwen2Tokenizer`"
+         `PreTrainedTokenizerFast`, `LlamaTokenizer`, `CodeLlamaTokenizer`, `GemmaTokenizer`, `GPT2Tokenizer`, \
+         `CodeGenTokenizer`, `GPTNeoXTokenizer` or `Qwen2Tokenizer`"
     )]
     Class {
         /// Folder of the tokenizer.
@@ -232,11 +234,12 @@ impl Tokenizer {
         let incomplete = |source| TokenizerError::Incomplete { folder: files.folder.clone(), source };
         untruncated.map_err(incomplete)?;
         inner.encode_fast(UNASSIGNED, false).map_err(incomplete)?;
+        let beginning = beginning(&inner).map_err(incomplete)?;
         let tokens = tokens(&inner);
         let eos = files.eos(&inner, tokens.len())?;
         let ends = files.ends(eos, tokens.len())?;
         let counted = vocabulary::counted(&inner, &tokens);
-        Ok(Self { inner, tokens, counted, eos, ends, files })
+        Ok(Self { inner, tokens, counted, eos, ends, beginning, files })
     }
 
     /// Writes `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json` to a folder,
@@ -257,6 +260,22 @@ impl Tokenizer {
         let encoding = self.inner.encode_fast(text, false);
         let encoding = encoding.expect("a tokenizer is loaded only if it encodes unknown text");
         encoding.get_ids().to_vec()
+    }
+
+    /// Encodes a text that a model reads from its start: what stands before every text, unless the text says it
+    /// itself, and the text.
+    ///
+    /// # Panics
+    /// As [`encode`](Self::encode).
+    pub fn encode_begun(&self, text: &str) -> Vec<u32> {
+        let tokens = self.encode(text);
+        if tokens.starts_with(&self.beginning) { tokens } else { [self.beginning.as_slice(), &tokens].concat() }
+    }
+
+    /// Lists the ids that stand before every text: as a rule that of the beginning of a sequence, or none.
+    /// transformers puts them there unless it is told to add no special tokens; a chat template writes them itself.
+    pub fn beginning(&self) -> &[u32] {
+        &self.beginning
     }
 
     /// Encodes a text as [`encode`](Self::encode), each token with its place in the text, in bytes.
@@ -335,6 +354,13 @@ impl Tokenizer {
         tokens.filter(|(_, counted)| **counted).map(|((id, token), _)| (id, token.as_str()))
     }
 
+    /// Puts a token before every text, as files of some models do.
+    #[cfg(test)]
+    pub(crate) fn beginning_with(mut self, token: u32) -> Self {
+        self.beginning = vec![token];
+        self
+    }
+
     /// Says whether two tokenizers are one vocabulary: every id that ordinary text is encoded to means
     /// the same token in both, so that distributions over them compare entry by entry. Their ends, and
     /// how they split text, may differ.
@@ -384,12 +410,15 @@ impl Tokenizer {
         let written = serde_json::to_writer(&mut hasher, &self.inner);
         written.expect("a tokenizer that was read from JSON can be written as JSON");
         hasher.update(&self.eos.to_le_bytes());
+        for token in &self.beginning {
+            hasher.update(&token.to_le_bytes());
+        }
         hasher.finalize().to_hex().to_string()
     }
 
     /// Returns a BLAKE3 hash, in hexadecimal, of the map from tokens to ids, the normaliser and
-    /// the pre-tokeniser. Padding, truncation and post-processing do not count: nothing here
-    /// applies them.
+    /// the pre-tokeniser. Padding, truncation and post-processing do not count: they change no token of
+    /// a text.
     pub fn fingerprint(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         for token in &self.tokens {
@@ -413,6 +442,15 @@ impl fmt::Debug for Tokenizer {
         debug.field("tokens", &self.len()).field("eos", &self.eos);
         debug.finish_non_exhaustive()
     }
+}
+
+/// Returns the ids that the post-processor puts before a text.
+fn beginning(inner: &tokenizers::Tokenizer) -> tokenizers::Result<Vec<u32>> {
+    let (whole, text) = (inner.encode_fast("a", true)?, inner.encode_fast("a", false)?);
+    let text = text.get_ids();
+    let mut parts = whole.get_ids().windows(text.len().max(1));
+    let before = parts.position(|part| part == text).unwrap_or(0);
+    Ok(whole.get_ids()[..before].to_vec())
 }
 
 fn tokens(inner: &tokenizers::Tokenizer) -> Vec<String> {
@@ -597,8 +635,8 @@ mod tests {
 
     #[test]
     fn a_class_that_reads_its_files_otherwise_is_refused_by_name() {
-        let error = edited(|_, config| config["tokenizer_class"] = "GemmaTokenizer".into()).unwrap_err();
-        assert!(error.to_string().contains("is a `GemmaTokenizer`, which does not read"), "{error}");
+        let error = edited(|_, config| config["tokenizer_class"] = "XLNetTokenizer".into()).unwrap_err();
+        assert!(error.to_string().contains("is a `XLNetTokenizer`, which does not read"), "{error}");
         let folder = tempfile::tempdir().unwrap();
         Tokenizer::train(&SOURCES[1], &texts()).unwrap().save(folder.path()).unwrap();
         std::fs::write(folder.path().join("tokenizer_config.json"), r#"{"tokenizer_class": "LlamaTokenizer"}"#)

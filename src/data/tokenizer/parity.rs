@@ -25,6 +25,8 @@ struct Variant {
     of: String,
     /// Changes to each file, by key; null takes a key away.
     files: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
+    /// Ids that it puts before every text.
+    beginning: Vec<u32>,
 }
 
 impl Variant {
@@ -60,7 +62,7 @@ fn tokens_and_texts_equal_transformers() {
     let rows: Vec<Row> = rows.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
     let variants = std::fs::read_to_string(fixtures().join("variants.json")).unwrap();
     let variants: Vec<Variant> = serde_json::from_str(&variants).unwrap();
-    assert_eq!((rows.len(), variants.len()), (295, 13));
+    assert_eq!((rows.len(), variants.len()), (466, 22));
     let mut tokenizers = BTreeMap::new();
     for name in ["byte-level-bpe", "unigram", "llama"] {
         tokenizers.insert(name.to_owned(), Tokenizer::load(&fixtures().join(name)).unwrap());
@@ -70,7 +72,9 @@ fn tokens_and_texts_equal_transformers() {
         variant.lay(folder.path());
         // What is saved reads the same, without the files that said so.
         Tokenizer::load(folder.path()).unwrap().save(copy.path()).unwrap();
-        tokenizers.insert(variant.name.clone(), Tokenizer::load(copy.path()).unwrap());
+        let tokenizer = Tokenizer::load(copy.path()).unwrap();
+        assert_eq!(tokenizer.beginning(), variant.beginning, "{}", variant.name);
+        tokenizers.insert(variant.name.clone(), tokenizer);
     }
     for row in rows {
         let tokenizer = &tokenizers[&row.tokenizer];

@@ -134,11 +134,13 @@ pub fn checkpoint(name: &str) -> io::Result<Source> {
 }
 
 /// Returns the version of a checkpoint as an input. 2: rows of its table beyond the tokenizer's tokens, if it
-/// has any, count in nothing that is computed with it.
+/// has any, count in nothing that is computed with it. 3, and 4 with such rows: what the tokenizer puts before every
+/// text, if anything, is there.
 fn version(folder: &Path) -> u32 {
     let rows = Config::read(folder).ok().map(|config| config.vocab_size);
-    let tokens = Tokenizer::load(folder).ok().map(|tokenizer| tokenizer.len() as i64);
-    if rows.zip(tokens).is_some_and(|(rows, tokens)| tokens < rows) { 2 } else { 1 }
+    let Ok(tokenizer) = Tokenizer::load(folder) else { return 1 };
+    let has_more = rows.is_some_and(|rows| (tokenizer.len() as i64) < rows);
+    1 + u32::from(has_more) + 2 * u32::from(!tokenizer.beginning().is_empty())
 }
 
 /// Describes a file, or the folder of a sentence-embedding model, as an input: such a model keeps the
@@ -181,7 +183,9 @@ pub fn tokenizer(folder: &Path) -> io::Result<Source> {
         return Ok(Source::External { origin, commit: None, path: None, key });
     };
     let is_tokenizer = |name: &str| is_template(name) || (name.ends_with(".json") && !name.ends_with(".index.json"));
-    let key = content(&path, Reach::Folder, 1, is_tokenizer)?;
+    // 2: what it puts before every text, if anything, is there.
+    let begins = Tokenizer::load(&path).is_ok_and(|tokenizer| !tokenizer.beginning().is_empty());
+    let key = content(&path, Reach::Folder, 1 + u32::from(begins), is_tokenizer)?;
     Ok(Source::External { commit: commit(&name), origin, path: Some(path), key })
 }
 

@@ -145,7 +145,7 @@ fn run(job: &ChooseJob, around: Surroundings<'_>) -> anyhow::Result<()> {
         for option in offered(job.options, example) {
             let place = sequences.len();
             let response = wording.response(example, &option).map_err(|error| with_hint(error.hint(), error))?;
-            let (sequence, cut) = encode_option(&tokenizer, place, &prompt, &response, job.max_length);
+            let (sequence, cut) = encode_option(&tokenizer, &wording, place, [&prompt, &response], job.max_length);
             clipped += usize::from(cut > 0);
             sequences.push(sequence);
         }

@@ -102,7 +102,7 @@ fn part(texts: &mut impl Iterator<Item = anyhow::Result<String>>) -> anyhow::Res
 
 fn encoded(tokenizer: &Tokenizer, texts: &[String]) -> Vec<Vec<u32>> {
     let encode = |text: &String| {
-        let mut tokens = tokenizer.encode(text);
+        let mut tokens = tokenizer.encode_begun(text);
         tokens.push(tokenizer.eos());
         tokens
     };
