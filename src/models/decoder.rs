@@ -126,6 +126,17 @@ impl Decoder {
             || (name == HEAD && self.lm_head.is_none())
     }
 
+    /// Assembles a model of tensors on one device, each asked for by its name in checkpoints and its shape in memory.
+    ///
+    /// # Errors
+    /// What `tensor` returns.
+    pub fn assemble(
+        config: Config,
+        mut tensor: impl FnMut(&str, &[i64]) -> Result<Tensor, ModelError>,
+    ) -> Result<Self, ModelError> {
+        build(config, None, &mut |described| tensor(&described.name, &described.shape))
+    }
+
     /// Creates a model with normally distributed weights (standard deviation
     /// `initializer_range`), zero biases and norms that scale by one, as transformers initialises it.
     pub fn initialise(config: Config, seed: Seed, device: Device) -> Self {
@@ -163,10 +174,22 @@ impl Decoder {
     /// # Panics
     /// When weights are quantised.
     pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
+        self.save_in(folder, Kind::Float)
+    }
+
+    /// Writes as [`Self::save`] does, with weights in `kind`: f32, bf16 or f16.
+    ///
+    /// # Errors
+    /// When a file cannot be written, and for another `kind`.
+    ///
+    /// # Panics
+    /// When weights are quantised.
+    pub fn save_in(&self, folder: &Path, kind: Kind) -> Result<(), ModelError> {
         assert!(!self.is_quantised(), "quantised weights are merged before they are written");
         let path = folder.join("config.json");
-        let text = format!("{:#}\n", self.config.to_json());
-        files::write(&path, text.as_bytes())?;
+        let config =
+            self.config.to_json_in(kind).map_err(|problem| ModelError::Config { path: path.clone(), problem })?;
+        files::write(&path, format!("{config:#}\n").as_bytes())?;
         let kept_transposed = |(i, layer): (usize, &Layer)| {
             let prefix = self.config.prefix(i as i64);
             let names = layer.linears().into_iter().filter(|linear| linear.is_transposed);
@@ -174,7 +197,7 @@ impl Decoder {
         };
         let transposed: BTreeSet<String> = self.layers.iter().enumerate().flat_map(kept_transposed).collect();
         let stored = |(name, tensor): (String, &Tensor)| {
-            let tensor = tensor.detach().to_kind(Kind::Float);
+            let tensor = tensor.detach().to_kind(kind);
             let tensor = if transposed.contains(&name) { tensor.tr().contiguous() } else { tensor };
             (name, tensor)
         };

@@ -252,6 +252,11 @@ impl Tokenizer {
         self.files.write(folder, &self.tokens[self.eos as usize])
     }
 
+    /// Returns what [`save`](Self::save) writes as `tokenizer.json`.
+    pub fn json(&self) -> &[u8] {
+        &self.files.tokenizer
+    }
+
     /// Encodes a text, without adding special tokens.
     ///
     /// # Panics

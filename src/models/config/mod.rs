@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use tch::Kind;
 
 use self::keys::{Keys, LARGEST_SIZE};
 use self::rope::{Rope, Sizes, THETA};
@@ -251,9 +252,26 @@ impl Config {
         }
     }
 
-    /// Returns the contents of `config.json` as transformers reads them: of a model that was read, what was
-    /// read, with the format and the ends of what is written.
+    /// Returns the contents of `config.json` as transformers reads them, of weights in f32: of a model that was
+    /// read, what was read, with the format and the ends of what is written.
     pub fn to_json(&self) -> Value {
+        self.written("float32")
+    }
+
+    /// Returns what [`Self::to_json`] does, of weights in another format.
+    ///
+    /// # Errors
+    /// A format that transformers has no name for here, in words.
+    pub fn to_json_in(&self, kind: Kind) -> Result<Value, String> {
+        match kind {
+            Kind::Float => Ok(self.written("float32")),
+            Kind::BFloat16 => Ok(self.written("bfloat16")),
+            Kind::Half => Ok(self.written("float16")),
+            other => Err(format!("weights are {other:?}, expected Float, BFloat16 or Half")),
+        }
+    }
+
+    fn written(&self, dtype: &str) -> Value {
         let eos_token_id = match &self.eos_token_id[..] {
             [] => Value::Null,
             [only] => json!(only),
@@ -263,7 +281,7 @@ impl Config {
             let mut written = source.clone();
             // transformers 5 calls it `dtype`.
             let format = if written.contains_key("dtype") { "dtype" } else { "torch_dtype" };
-            written.insert(format.to_owned(), json!("float32"));
+            written.insert(format.to_owned(), json!(dtype));
             written.insert("eos_token_id".to_owned(), eos_token_id);
             return Value::Object(written);
         }
@@ -286,7 +304,7 @@ impl Config {
             "sliding_window": self.sliding_window,
             "bos_token_id": self.bos_token_id,
             "eos_token_id": eos_token_id,
-            "torch_dtype": "float32",
+            "torch_dtype": dtype,
         });
         if self.family.name == "qwen2" {
             value["use_sliding_window"] = json!(false);

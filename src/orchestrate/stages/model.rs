@@ -62,18 +62,48 @@ fn load_as(
     device: Device,
     asked: Option<Quantisation>,
 ) -> anyhow::Result<(Decoder, Tokenizer)> {
-    let folder = inputs.get(name)?;
-    let chain: Vec<&Path> = (0..).map_while(|place| inputs.find(&link(adapter, place))).collect();
-    // Adapters stay on the base that they were trained on, and so do those that are trained on top of them.
-    let mut quantised: Vec<Quantisation> =
-        chain.iter().map(|adapter| peft::quantisation(adapter)).collect::<Result<_, _>>()?;
+    let quantised = base_of(inputs, adapter, asked)?;
+    load_on(inputs, (name, kind), (adapter, adapter_kind), device, quantised)
+}
+
+/// Returns how the base was kept that the adapters of input `adapter`, and those stacked on it, were trained on.
+///
+/// # Errors
+/// Adapters that were trained on bases of several formats.
+pub fn trained_on(inputs: &Inputs, adapter: &str) -> anyhow::Result<Quantisation> {
+    base_of(inputs, adapter, None)
+}
+
+/// Lists the folders of an adapter and of those stacked on it.
+fn chain<'i>(inputs: &'i Inputs, adapter: &str) -> Vec<&'i Path> {
+    (0..).map_while(|place| inputs.find(&link(adapter, place))).collect()
+}
+
+/// Adapters stay on the base that they were trained on, and so do those that are trained on top of them.
+fn base_of(inputs: &Inputs, adapter: &str, asked: Option<Quantisation>) -> anyhow::Result<Quantisation> {
+    let quantised = chain(inputs, adapter).into_iter().map(peft::quantisation);
+    let mut quantised: Vec<Quantisation> = quantised.collect::<Result<_, _>>()?;
     quantised.extend(asked);
     if quantised.windows(2).any(|pair| pair[0] != pair[1]) {
         bail!(
             "adapters of one model are on bases of several formats\nhint: give their steps the same `tuning.lora.base` and `double-quantisation`, or merge with `adapters = \"merge\"`"
         );
     }
-    let quantised = quantised.first().copied().flatten();
+    Ok(quantised.first().copied().flatten())
+}
+
+/// Loads a model as [`load`] does, on a base that is kept as `quantised` says, whatever its adapters were trained on.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_on(
+    inputs: &Inputs,
+    (name, kind): (&str, Kind),
+    (adapter, adapter_kind): (&str, Kind),
+    device: Device,
+    quantised: Quantisation,
+) -> anyhow::Result<(Decoder, Tokenizer)> {
+    let (folder, chain) = (inputs.get(name)?, chain(inputs, adapter));
     let mut decoder = Decoder::load_as(folder, kind, device, quantised)
         .with_context(|| format!("cannot load the model `{}`", folder.display()))?;
     for (place, adapter) in chain.iter().enumerate() {
