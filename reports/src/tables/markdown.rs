@@ -35,7 +35,7 @@ fn print_cell(cell: &Cell) -> String {
 
 /// Escapes text so that Markdown prints it as it is, on one line; control characters, which could
 /// steer a terminal, become U+FFFD.
-pub(crate) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

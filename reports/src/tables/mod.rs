@@ -15,7 +15,7 @@ pub use arms::{overviews, per_metric};
 pub use design::{arms, checks, data, metrics, models, sets};
 pub use energy::{by_arm, by_stage};
 pub use hypotheses::hypotheses;
-pub(crate) use markdown::escape as markdown_escape;
+pub use markdown::escape as markdown_escape;
 pub use scores::records_csv;
 pub(crate) use strata::claims_name;
 pub use strata::{by_stratum, claims_by_stratum};

@@ -10,6 +10,7 @@ mod decoding;
 mod design;
 mod energy;
 mod examples;
+pub mod finished;
 mod models;
 mod provenance;
 mod quantities;

@@ -55,7 +55,7 @@ impl Collecting<'_> {
     }
 
     /// Returns the stage that left the weights which a stage starts from: its last adapters, or its model.
-    fn trained_before(&self, stage: &Stage) -> Option<&Stage> {
+    pub(super) fn trained_before(&self, stage: &Stage) -> Option<&Stage> {
         let is_of = |name: &str, start: &str| {
             name == start || name.strip_prefix(start).is_some_and(|rest| rest.starts_with('-'))
         };
