@@ -8,6 +8,7 @@ pub mod device;
 pub mod distill;
 pub mod evaluate;
 pub mod experiment;
+pub mod export;
 pub mod files;
 pub mod generate;
 pub mod hub;

@@ -32,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "files",
         ],
     ),
+    ("export", &["orchestrate", "tuning", "models", "data", "device", "experiment", "hub", "files"]),
 ];
 
 /// What each room of `src/orchestrate` may use besides itself.

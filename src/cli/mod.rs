@@ -10,6 +10,7 @@ pub mod check;
 pub mod compare;
 pub mod decoding;
 pub mod doctor;
+pub mod export;
 pub mod fetch;
 pub mod generate;
 pub mod jobs;
@@ -85,6 +86,7 @@ enum Command {
     Score(score::Score),
     Compare(compare::Compare),
     Generate(generate::Generate),
+    Export(export::Export),
     Logits(logits::Logits),
     Tokens(tokens::Tokens),
     #[command(subcommand)]
@@ -107,6 +109,7 @@ impl Cli {
             Command::Score(command) => command.run(&output),
             Command::Compare(command) => command.run(&output),
             Command::Generate(command) => command.run(&output),
+            Command::Export(command) => command.run(&output),
             Command::Logits(command) => command.run(&output),
             Command::Tokens(command) => command.run(&output),
             Command::Bench(command) => command.run(&output),
