@@ -12,6 +12,7 @@ use super::study::{Opened, StoreArgs, StudyArgs};
 use crate::device;
 use crate::experiment::settings::{Compute, DeviceChoice, PrecisionChoice};
 use crate::export::card::scientific;
+use crate::export::licence::Licence;
 use crate::export::rows::Source;
 use crate::export::settings::{Base, Blocks, Form, Numbers, Settings};
 use crate::export::{Exported, Outcome, export};
@@ -223,6 +224,6 @@ fn text(outcome: &Outcome) -> String {
         100.0 * difference.same_likeliest,
         difference.tokens,
         difference.rows_of,
-        licence.in_words()
+        licence.as_ref().map_or("there is no base here".to_owned(), Licence::in_words)
     )
 }

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use tutelage_metrics::energy::{Component, State};
+use tutelage_reports::energy::JOULES_PER_WATT_HOUR;
 use tutelage_reports::number;
 use tutelage_reports::record::Direction;
 use tutelage_reports::scores::Scores;
@@ -68,11 +69,8 @@ fn front_matter(exported: &Exported, outcome: &Outcome) -> String {
     }
     let library = if outcome.form == "gguf" { "gguf" } else { "transformers" };
     lines.push(format!("library_name: {library}\npipeline_tag: text-generation"));
-    for (key, value) in [
-        ("license", &outcome.licence.id),
-        ("license_name", &outcome.licence.name),
-        ("license_link", &outcome.licence.link),
-    ] {
+    let licence = outcome.licence.clone().unwrap_or_default();
+    for (key, value) in [("license", &licence.id), ("license_name", &licence.name), ("license_link", &licence.link)] {
         lines.extend(value.iter().map(|value| format!("{key}: {}", quoted(value))));
     }
     let mut list = |key: &str, values: &[String]| {
@@ -81,7 +79,7 @@ fn front_matter(exported: &Exported, outcome: &Outcome) -> String {
             lines.extend(values.iter().map(|value| format!("- {}", quoted(value))));
         }
     };
-    list("language", &outcome.licence.languages);
+    list("language", &licence.languages);
     let mut tags = vec!["tutelage".to_owned()];
     if let Some(trial) = &exported.trial {
         list("datasets", &learned(trial));
@@ -273,8 +271,8 @@ fn energy(trial: &Finished) -> String {
         (false, false) => ", measured",
     };
     text += &format!(
-        "\nSum of these steps: {} ({joules:.0} J){rest}. What teachers, captures and answers took is in the study's report.\n",
-        number::energy(joules)
+        "\nSum of these steps: {:.4} Wh ({joules:.1} J){rest}. What teachers, captures and answers took is in the study's report.\n",
+        joules / JOULES_PER_WATT_HOUR
     );
     text
 }
@@ -386,10 +384,10 @@ pub fn scientific(value: f64) -> String {
 }
 
 fn licence(exported: &Exported, outcome: &Outcome, passed_on: &[String]) -> String {
-    let words = match &exported.start {
-        Start::Scratch => "There is no base: the model was trained from nothing. No licence is stated.".to_owned(),
-        Start::Checkpoint { folder: None, .. } => "Licence of the base: unknown, its folder is not here.".to_owned(),
-        Start::Checkpoint { .. } => format!("Licence of the base: {}.", escape(&outcome.licence.in_words())),
+    let words = match (&exported.start, &outcome.licence) {
+        (Start::Scratch, _) => "There is no base: the model was trained from nothing. No licence is stated.".to_owned(),
+        (Start::Checkpoint { .. }, None) => "Licence of the base: unknown, its folder is not here.".to_owned(),
+        (Start::Checkpoint { .. }, Some(licence)) => format!("Licence of the base: {}.", escape(&licence.in_words())),
     };
     let files = match passed_on {
         [] => String::new(),

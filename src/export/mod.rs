@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tch::{Device, Kind};
+use tutelage_reports::number;
 
 use self::difference::{Difference, difference, logits};
 use self::draft::Draft;
@@ -71,8 +72,8 @@ pub struct Outcome {
     pub merge: Merge,
     /// How far what was read back is from what was trained.
     pub difference: Difference,
-    /// The licence of the base.
-    pub licence: Licence,
+    /// The licence of the base; none where there is no base, or its folder is not here.
+    pub licence: Option<Licence>,
 }
 
 /// Writes a model and its card to the folder `output`, and tells `say` how far it is.
@@ -101,7 +102,7 @@ pub fn export(
     let draft = Draft::begin(output)?;
     draft.check_room((parameters as f64 * settings.form.bits() / 8.0) as u64 + BESIDE_WEIGHTS)?;
 
-    say(&format!("loading {}, {} million parameters, as it was trained", exported.title, parameters / 1_000_000));
+    say(&format!("loading {}, {} parameters, as it was trained", exported.title, number::parameters(parameters)));
     let (mut decoder, tokenizer) = model::load(inputs, "model", "adapter", Kind::Float, Device::Cpu)?;
     let rows = exported.rows.rows(&tokenizer, decoder.config.max_position_embeddings)?;
     say(&format!("computing logits of {}", rows.of));
@@ -137,7 +138,7 @@ pub fn export(
     let difference = difference(&rows.of, &trained, logits(&written, &rows.tokens));
     drop(written);
 
-    let licence = base.map(Licence::read).unwrap_or_default();
+    let licence = base.map(Licence::read);
     let (files, bytes) = contents(draft.path())?;
     let mut outcome = Outcome {
         output: output.to_owned(),

@@ -1,6 +1,7 @@
 //! The commands through the binary: exit code, stdout and stderr.
 
 mod compare;
+mod export;
 mod generate;
 mod logits;
 mod outputs;
