@@ -10,9 +10,11 @@ pub mod event;
 pub mod optimizer;
 pub mod run;
 pub mod schedule;
+mod slices;
 pub mod student;
 pub mod supervised;
 pub mod texts;
+mod update;
 
 use std::collections::BTreeMap;
 

@@ -1,20 +1,21 @@
 //! AdamW on a flat buffer (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2), with
 //! PyTorch's constants: betas 0.9 and 0.999, epsilon 1e-8.
 
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::tuning::flat::Flat;
+use super::slices;
+use super::update::{self, Factors, Gradients, Numbers};
+use crate::device;
+use crate::tuning::flat::{Flat, Group};
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
-/// Elements updated at a time. On a CPU the parts of four buffers then fit a core's cache for all
-/// the operations of one update; a GPU has its work started in few large pieces, whose temporaries
-/// stay below 2 GiB (both reasoned, not measured).
-fn chunk(device: Device) -> i64 {
-    if device.is_cuda() { 1 << 26 } else { 1 << 17 }
-}
+/// Elements that a GPU updates at a time: its work is started in few large pieces, whose temporaries stay
+/// below 2 GiB (reasoned, not measured).
+const PIECE: i64 = 1 << 26;
 
 /// Keeps the moments of the gradients.
 #[derive(Debug)]
@@ -25,26 +26,70 @@ pub struct AdamW {
     pub second: Tensor,
     /// Updates so far.
     pub steps: u64,
+    /// Threads that share an update on the CPU; none where it is one.
+    threads: Option<ThreadPool>,
 }
 
 impl AdamW {
     /// Starts with zero moments.
     pub fn new(flat: &Flat) -> Self {
-        Self { first: flat.master.zeros_like(), second: flat.master.zeros_like(), steps: 0 }
+        let threads = (flat.device() == Device::Cpu && device::threads() > 1)
+            .then(|| ThreadPoolBuilder::new().num_threads(device::threads()).build())
+            // One thread computes the same where no others can be started.
+            .and_then(Result::ok);
+        Self { first: flat.master.zeros_like(), second: flat.master.zeros_like(), steps: 0, threads }
     }
 
     /// Updates all weights with learning rate `lr`; gradients are multiplied by `gradient_scale`
     /// first (the clipping coefficient).
     pub fn step(&mut self, flat: &mut Flat, lr: f64, gradient_scale: f64) {
         self.steps += 1;
-        let steps = self.steps as f64;
-        let (correction1, correction2) = (1.0 - BETA1.powf(steps), 1.0 - BETA2.powf(steps));
-        let chunk = chunk(flat.device());
+        if flat.device() == Device::Cpu {
+            self.at_once(flat, lr, gradient_scale);
+        } else {
+            self.by_operations(flat, lr, gradient_scale, PIECE);
+        }
+    }
+
+    /// Updates in one pass over memory.
+    fn at_once(&mut self, flat: &mut Flat, lr: f64, gradient_scale: f64) {
+        let [correction1, correction2] = corrections(self.steps);
+        let ranges = flat.ranges.clone();
+        let (master, gradient, working) = flat.buffers();
+        let mut numbers = Numbers {
+            weights: slices::floats(master),
+            first: slices::floats(&mut self.first),
+            second: slices::floats(&mut self.second),
+            gradients: match gradient.kind() {
+                Kind::Float => Gradients::Floats(slices::floats(gradient)),
+                _ => Gradients::Halves(slices::halves(gradient)),
+            },
+            working: working.map(slices::halves),
+        };
+        let of_group = |(_, length, group): (i64, i64, Group)| {
+            let lr = lr * group.lr_factor;
+            let factors = Factors {
+                gradient: gradient_scale as f32,
+                fresh: (1.0 - BETA1) as f32,
+                second: [BETA2, 1.0 - BETA2].map(|beta| beta as f32),
+                correction: correction2.sqrt() as f32,
+                epsilon: EPSILON as f32,
+                kept: (1.0 - lr * group.weight_decay) as f32,
+                size: (lr / correction1) as f32,
+            };
+            (numbers.take(length as usize), factors)
+        };
+        update::update(ranges.into_iter().map(of_group).collect(), self.threads.as_ref());
+    }
+
+    /// Updates by operations of libtorch, so many numbers at a time.
+    fn by_operations(&mut self, flat: &mut Flat, lr: f64, gradient_scale: f64, piece: i64) {
+        let [correction1, correction2] = corrections(self.steps);
         no_grad(|| {
             for &(start, length, group) in &flat.ranges {
                 let lr = lr * group.lr_factor;
-                for offset in (start..start + length).step_by(chunk as usize) {
-                    let count = chunk.min(start + length - offset);
+                for offset in (start..start + length).step_by(piece as usize) {
+                    let count = piece.min(start + length - offset);
                     let part = |buffer: &Tensor| buffer.narrow(0, offset, count);
                     let mut weight = part(&flat.master);
                     let mut gradient = part(flat.gradient()).to_kind(Kind::Float);
@@ -69,6 +114,11 @@ impl AdamW {
     }
 }
 
+/// Returns what the moments are divided by after so many updates, since they began at zero.
+fn corrections(steps: u64) -> [f64; 2] {
+    [BETA1, BETA2].map(|beta| 1.0 - beta.powf(steps as f64))
+}
+
 /// Returns the factor that brings a gradient of norm `norm` down to `clip` (as
 /// `torch.nn.utils.clip_grad_norm_`).
 pub fn clip_coefficient(norm: f64, clip: Option<f64>) -> f64 {
@@ -78,7 +128,52 @@ pub fn clip_coefficient(norm: f64, clip: Option<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tuning::flat::{Group, Parameter};
+    use crate::device::Seed;
+    use crate::tuning::flat::Parameter;
+
+    /// Two groups of random numbers, of lengths that are no multiples of anything, to be computed with in `kind`.
+    fn random(kind: Kind, counts: [i64; 2]) -> (Flat, [Tensor; 2]) {
+        let mut tensors = counts.map(|count| Seed(count as u64).normal(&[count]));
+        let groups = [Group { lr_factor: 3.0, weight_decay: 0.01 }, Group { lr_factor: 1.0, weight_decay: 0.0 }];
+        let parameters = tensors.iter_mut().zip(groups);
+        let parameter = |(tensor, group)| Parameter { name: String::new(), tensor, group };
+        (Flat::gather(parameters.map(parameter).collect(), kind), tensors)
+    }
+
+    #[test]
+    fn one_pass_computes_what_the_operations_of_libtorch_do_bit_for_bit() {
+        for kind in [Kind::Float, Kind::BFloat16] {
+            for counts in [[300_001, 140_009], [2_033, 7]] {
+                let ((mut one, tensors), (mut other, others)) = (random(kind, counts), random(kind, counts));
+                let (mut at_once, mut by_operations) = (AdamW::new(&one), AdamW::new(&other));
+                for step in 0..4 {
+                    // Gradients of many sizes, some of them zero.
+                    let draw = |part: u64, count| {
+                        let size = Seed(step).stream("size", part).normal(&[count]) * 4.0;
+                        (Seed(step).stream("slope", part).normal(&[count]) * size.exp() * 1e-3).to_kind(kind)
+                    };
+                    let slopes = [draw(0, counts[0]), draw(1, counts[1])];
+                    let _ = slopes[0].narrow(0, 0, 3).zero_();
+                    for (flat, tensors) in [(&mut one, &tensors), (&mut other, &others)] {
+                        flat.zero_gradient();
+                        tensors.iter().zip(&slopes).for_each(|(tensor, slopes)| tensor.dot(slopes).backward());
+                    }
+                    let scale = [1.0, 0.3, 1.0 / 3.0, 1e-3][step as usize];
+                    at_once.step(&mut one, 1e-3 / 3.0, scale);
+                    by_operations.steps += 1;
+                    by_operations.by_operations(&mut other, 1e-3 / 3.0, scale, 1 << 17);
+                    for (name, one, other) in [
+                        ("first", &at_once.first, &by_operations.first),
+                        ("second", &at_once.second, &by_operations.second),
+                        ("weights", &one.master, &other.master),
+                        ("rounded", &tensors[0], &others[0]),
+                    ] {
+                        assert!(one.equal(other), "{kind:?} {counts:?} step {step}: {name}");
+                    }
+                }
+            }
+        }
+    }
 
     /// Algorithm 2 in f64, number by number, over gradients that change: with constant ones any betas
     /// would do.

@@ -128,6 +128,13 @@ impl Flat {
         self.accumulated.as_ref().filter(|_| self.has_accumulated).unwrap_or(&self.gradient)
     }
 
+    /// Returns the masters, the gradients of the step, and what the model computes with where that is not the
+    /// masters: all that an update reads and writes. What it writes is published.
+    pub fn buffers(&mut self) -> (&mut Tensor, &mut Tensor, Option<&mut Tensor>) {
+        let gradient = self.accumulated.as_mut().filter(|_| self.has_accumulated).unwrap_or(&mut self.gradient);
+        (&mut self.master, gradient, self.working.as_mut())
+    }
+
     /// Returns the Euclidean norm of all gradients.
     ///
     /// Parts are summed in f64: over tens of millions of elements f32 alone is off by 4e-4. One number
