@@ -8,6 +8,7 @@ use tutelage_metrics::energy::{Account, Joules, Meter, PowerSource, SinceBoot};
 
 use super::{Listener, News};
 use crate::files;
+use crate::orchestrate::keep::board::Board;
 use crate::orchestrate::keep::environment::Attempts;
 use crate::orchestrate::keep::event::{self, Event, EventLog};
 use crate::orchestrate::keep::failure::brief;
@@ -24,6 +25,8 @@ pub(super) struct Attempt<'a> {
     listener: &'a mut dyn Listener,
     meter: Meter,
     log: EventLog,
+    /// The curves of a stage that trains, for TensorBoard, as long as they can be written.
+    board: Option<Board>,
     has_begun: bool,
     /// What was told before it is known whether the stage goes on from a saved state.
     early: Vec<Event>,
@@ -51,6 +54,7 @@ impl<'a> Attempt<'a> {
             listener,
             meter: Meter::start(sources, Arc::new(SinceBoot)),
             log: EventLog::new(folder.events_jsonl()),
+            board: stage.job.work().trains().map(|_| Board::new(folder.path())),
             has_begun: false,
             early: Vec::new(),
             earlier: None,
@@ -116,6 +120,12 @@ impl<'a> Attempt<'a> {
             _ => Ok(()),
         });
         self.broken = written.err();
+        if let Some(Err(error)) = self.board.as_mut().map(|board| board.write(&event)) {
+            // They are for looking at: the stage goes on without them.
+            self.board = None;
+            let text = format!("curves for TensorBoard end here, they cannot be written: {error}");
+            self.pass(Event::Note { text });
+        }
     }
 
     /// Ends an attempt whose outputs are whole, and keeps its energy.

@@ -210,6 +210,27 @@ fn a_log_that_cannot_be_written_fails_its_stage_and_spares_its_end() {
     assert_eq!(last.state(Depth::Checksums).unwrap(), State::Partial);
 }
 
+#[test]
+fn stages_that_train_leave_curves_beside_their_log_and_no_other_does() {
+    let (_folder, store, plan) = fresh();
+    run(&store, &plan, &Fake::default());
+    for stage in &plan.stages {
+        let folder = stage.folder(&store);
+        let entries = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap());
+        let mut curves: Vec<_> = entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with("events.out.tfevents."))
+            .map(|entry| entry.path())
+            .collect();
+        assert_eq!(curves.len(), usize::from(stage.job.work().trains().is_some()), "{}", stage.title());
+        // Torn or removed, they make nothing undone.
+        if let Some(curve) = curves.pop() {
+            assert!(std::fs::metadata(&curve).unwrap().len() > 0);
+            std::fs::remove_file(curve).unwrap();
+            assert_eq!(folder.state(Depth::Checksums).unwrap(), State::Done);
+        }
+    }
+}
+
 /// Notes what is heard and what is run, in one list.
 struct Both<'a>(&'a RefCell<Vec<String>>);
 

@@ -16,6 +16,7 @@ use anyhow::Context;
 
 use crate::experiment::Key;
 use crate::files;
+use crate::orchestrate::keep::board;
 use crate::orchestrate::keep::manifest::{DONE, Damage, Depth, Manifest, VERIFIED, Verified};
 use crate::orchestrate::kind::StageKind;
 
@@ -287,7 +288,9 @@ impl StageFolder {
     /// Files that cannot be read, a full disk.
     pub fn finish(&self, lock: &FolderLock) -> anyhow::Result<()> {
         self.sync()?;
-        let manifest = Manifest::of(&self.root, |path| [LOCK, CHECKPOINT, DONE, VERIFIED].contains(&path))?;
+        let is_left_out =
+            |path: &str| [LOCK, CHECKPOINT, DONE, VERIFIED].contains(&path) || path.starts_with(board::PREFIX);
+        let manifest = Manifest::of(&self.root, is_left_out)?;
         let _ = Verified::now(&self.root, &manifest).write(&self.root);
         manifest.write(&self.root)?;
         self.tidy(lock);
