@@ -7,6 +7,7 @@ use std::sync::{Once, OnceLock};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device, Kind, Tensor};
 use tutelage_metrics::energy::nvml;
@@ -142,6 +143,19 @@ fn gpu_precision(capability: Option<(i32, i32)>) -> (Precision, &'static str) {
 /// Returns the number of threads that libtorch uses.
 pub fn threads() -> usize {
     usize::try_from(tch::get_num_threads()).unwrap_or(1)
+}
+
+/// Starts as many threads for loops of our own; none where it is one, or where they cannot be started.
+///
+/// Each computes libtorch's operations alone: by itself it would start further threads for every one of them.
+pub fn pool() -> Option<ThreadPool> {
+    let count = tch::get_num_threads();
+    let pool = ThreadPoolBuilder::new().num_threads(usize::try_from(count).ok().filter(|&count| count > 1)?);
+    let pool = pool.build().ok()?;
+    // The number is each thread's own, but that of threads to come is the last one set.
+    pool.broadcast(|_| tch::set_num_threads(1));
+    tch::set_num_threads(count);
+    Some(pool)
 }
 
 /// Returns how many of them divide the sums of a stage on `device`, which decides how these are rounded:

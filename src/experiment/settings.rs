@@ -27,7 +27,7 @@ pub use self::evaluation::{Evaluation, OptionsShown, SetSettings, Task};
 pub use self::hypothesis::{Contrast, Hypothesis, Interaction, Margin, Ranked, Rivalled, Within};
 pub use self::models::{Architecture, Model, Scratch, TokenizerSource};
 pub use self::recipe::{Adapters, Changes, DistillStep, Recipe, Step, TrainStep};
-pub use self::training::{Schedule, Training, TrainingPlan, Validate};
+pub use self::training::{OptimizerStates, Schedule, Training, TrainingPlan, Validate};
 pub use self::tuning::{BaseFormat, Initialisation, Lora, TargetPreset, Tuning, is_pattern, pattern};
 pub use super::factors::{Factors, Level, SftLevel};
 

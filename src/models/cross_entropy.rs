@@ -71,8 +71,10 @@ mod tests {
             );
             (&plain * 0.25).backward();
             let group = Group { lr_factor: 1.0, weight_decay: 0.0 };
-            let _flat =
-                Flat::gather(vec![Parameter { name: "head".to_owned(), tensor: &mut head, group }], Kind::Float);
+            let _flat = Flat::gather(
+                vec![Parameter { name: "head".to_owned(), tensor: &mut head, group, is_table: false }],
+                Kind::Float,
+            );
             let (sum, gradient) = backward(&hidden.detach(), Head::new(&head), &labels, 0.25);
             assert!((sum / plain.double_value(&[]) - 1.0).abs() < 1e-6);
             assert!(gradient.allclose(&hidden.grad(), 1e-4, 1e-6, false));

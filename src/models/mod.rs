@@ -4,6 +4,7 @@
 pub mod adapter;
 pub mod attention;
 pub mod block;
+pub mod blocks;
 pub mod cache;
 pub mod config;
 pub mod cross_entropy;

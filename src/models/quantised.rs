@@ -7,10 +7,9 @@
 //! CPUs to the bit; its CUDA kernels search the eight-bit codes exactly where that library looks them up in
 //! a table, so of the codes of scales some can differ by one there.
 
-use std::cmp::Ordering;
-
 use tch::{Device, Kind, Tensor, no_grad};
 
+use super::blocks::{by_blocks, dynamic_map, nearest, scaled};
 use crate::experiment::settings::BaseFormat;
 
 /// Numbers that share a scale.
@@ -128,7 +127,7 @@ impl Scales {
         let (scaled, nested) = scaled(&(scales - &offset), NESTED_BLOCK);
         // The table has 65,536 places from -1 to 1.
         let places = ((scaled + 1.0) * 0.5 * 65_535.0 + 0.5).to_kind(Kind::Int).to_kind(Kind::Float);
-        let codes = nearest(&(places / 65_535.0 * 2.0 - 1.0), &dynamic_map(), scales.device());
+        let codes = nearest(&(places / 65_535.0 * 2.0 - 1.0), &dynamic_map(true), scales.device());
         Self::Nested { codes: codes.to_kind(Kind::Uint8), scales: nested, offset }
     }
 
@@ -137,7 +136,7 @@ impl Scales {
         match self {
             Self::Plain(scales) => scales.shallow_clone(),
             Self::Nested { codes, scales, offset } => {
-                let map = Tensor::from_slice(&dynamic_map()).to_device(codes.device());
+                let map = Tensor::from_slice(&dynamic_map(true)).to_device(codes.device());
                 by_blocks(&map.index_select(0, &codes.to_kind(Kind::Int)), scales, NESTED_BLOCK) + offset
             }
         }
@@ -154,59 +153,6 @@ fn values(format: BaseFormat) -> Option<Vec<f32>> {
             Some(twelfths.map(|value| value / 12.0).collect())
         }
     }
-}
-
-/// The 256 values of eight-bit codes, ascending (Dettmers 2015, arXiv 1511.04561, section 2.1.3, signed): between
-/// neighbouring points that divide 0.1 to 1 evenly, finer for larger powers of ten; 0, and 1.
-fn dynamic_map() -> Vec<f32> {
-    let mut map = vec![0.0, 1.0];
-    for power in 0..7 {
-        let points = Tensor::linspace(0.1, 1.0, (1 << power) + 1, (Kind::Float, Device::Cpu));
-        let middles: Vec<f32> = ((points.narrow(0, 0, 1 << power) + points.narrow(0, 1, 1 << power)) / 2.0)
-            .try_into()
-            .expect("numbers in f32");
-        let scale = 10f64.powi(power - 6) as f32;
-        map.extend(middles.iter().flat_map(|middle| [scale * middle, -scale * middle]));
-    }
-    map.sort_by(f32::total_cmp);
-    map
-}
-
-/// Divides each block of `numbers` by its largest magnitude, which is returned, too; as a product with the
-/// reciprocal, but in a last block that is not full.
-fn scaled(numbers: &Tensor, block: i64) -> (Tensor, Tensor) {
-    let count = numbers.numel() as i64;
-    let full = count - count % block;
-    let blocks = numbers.narrow(0, 0, full).view([-1, block]);
-    let mut scales = blocks.abs().amax([1], false);
-    // Of nothing but zeros the largest magnitude is 0.
-    let reciprocal = scales.clamp_min(1e-38).reciprocal().unsqueeze(1);
-    let mut scaled = (blocks * reciprocal).clamp(-1.0, 1.0).flatten(0, -1);
-    if full < count {
-        let rest = numbers.narrow(0, full, count - full);
-        let scale = rest.abs().max().clamp_min(1e-38).view([1]);
-        scaled = Tensor::cat(&[scaled, (rest / &scale).clamp(-1.0, 1.0)], 0);
-        scales = Tensor::cat(&[scales, scale], 0);
-    }
-    (scaled, scales)
-}
-
-/// Multiplies each block of `numbers` by its scale.
-fn by_blocks(numbers: &Tensor, scales: &Tensor, block: i64) -> Tensor {
-    let count = numbers.numel() as i64;
-    scales.repeat_interleave_self_int(block, 0, None).narrow(0, 0, count) * numbers
-}
-
-/// Returns the codes of the values nearest to `numbers`; halfway, of the lower value.
-fn nearest(numbers: &Tensor, values: &[f32], device: Device) -> Tensor {
-    let mut order: Vec<i32> = (0..values.len() as i32).collect();
-    // 0 and -0 are one value: the code that comes first stands first.
-    order.sort_by(|&a, &b| values[a as usize].partial_cmp(&values[b as usize]).unwrap_or(Ordering::Equal));
-    let sorted: Vec<f32> = order.iter().map(|&code| values[code as usize]).collect();
-    let middles: Vec<f32> = sorted.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0).collect();
-    let middles = Tensor::from_slice(&middles).to_device(device);
-    let order = Tensor::from_slice(&order).to_device(device);
-    order.index_select(0, &numbers.bucketize(&middles, true, false))
 }
 
 #[cfg(test)]
@@ -254,11 +200,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn eight_bit_values_are_those_of_bitsandbytes() {
-        assert!(Tensor::from_slice(&dynamic_map()).equal(&read("map", Kind::Float).unwrap()));
     }
 
     #[test]

@@ -24,6 +24,22 @@ pub struct Progress {
     pub step: u64,
     /// Lowest dev loss so far and the step it was measured at.
     pub best: Option<(u64, f64)>,
+    /// The next lowest of those whose weights are kept, too, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<(u64, f64)>,
+}
+
+impl Progress {
+    /// Adds a dev loss with its step, behind those that are as low; returns its place among them.
+    pub fn add(&mut self, state: (u64, f64)) -> usize {
+        if self.best.is_none_or(|(_, lowest)| state.1 < lowest) {
+            self.others.splice(0..0, self.best.replace(state));
+            return 0;
+        }
+        let place = self.others.partition_point(|(_, loss)| *loss <= state.1);
+        self.others.insert(place, state);
+        place + 1
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,32 +56,21 @@ pub enum Found {
     /// No checkpoint: start from the beginning.
     Nothing,
     /// A checkpoint that was restored.
-    Restored(Progress, Option<Tensor>),
+    Restored(Progress, Vec<Tensor>),
     /// A checkpoint that cannot be used, and why: start from the beginning and say so.
     Damaged(String),
 }
 
-/// Writes the state; `best` are the weights with the lowest dev loss `[parameters]`.
+/// Writes the state; `best` are the weights with the lowest dev losses, each `[parameters]`, the lowest first.
 ///
 /// # Errors
 /// When a file cannot be written; the previous checkpoint is then still whole.
-pub fn save(
-    folder: &Path,
-    flat: &Flat,
-    adam: &AdamW,
-    best: Option<&Tensor>,
-    progress: &Progress,
-) -> Result<(), ModelError> {
+pub fn save(folder: &Path, flat: &Flat, adam: &AdamW, best: &[Tensor], progress: &Progress) -> Result<(), ModelError> {
     let file = format!("checkpoint-{}.safetensors", progress.step);
     let path = folder.join(&file);
-    let mut tensors = vec![
-        ("master".to_owned(), flat.master.shallow_clone()),
-        ("first".to_owned(), adam.first.shallow_clone()),
-        ("second".to_owned(), adam.second.shallow_clone()),
-    ];
-    if let Some(best) = best {
-        tensors.push(("best".to_owned(), best.shallow_clone()));
-    }
+    let mut tensors = vec![("master".to_owned(), flat.master.shallow_clone())];
+    tensors.extend(adam.tensors().into_iter().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())));
+    tensors.extend(best.iter().enumerate().map(|(place, best)| (name(place), best.shallow_clone())));
     save_file(&path, &tensors.iter().collect::<Vec<_>>())?;
     let blake3 = checksum(&path)?;
     let index = Index { file: file.clone(), blake3, parameters: flat.count(), progress: progress.clone() };
@@ -100,18 +105,30 @@ pub fn restore(folder: &Path, flat: &mut Flat, adam: &mut AdamW) -> Result<Found
         return Ok(Found::Damaged(format!("it holds {} parameters, expected {}", index.parameters, flat.count())));
     }
     let stored = Checkpoint::open_file(&path)?;
+    let lacking = || Ok(Found::Damaged(format!("`{}` lacks a tensor", index.file)));
+    let mut moments = Vec::new();
+    for (name, place) in adam.tensors() {
+        let found = stored.read(name, place.kind(), Device::Cpu)?.filter(|found| found.size() == place.size());
+        let Some(found) = found else { return lacking() };
+        moments.push((place.shallow_clone(), found));
+    }
     let read = |name: &str| stored.read(name, Kind::Float, Device::Cpu);
-    let (Some(master), Some(first), Some(second)) = (read("master")?, read("first")?, read("second")?) else {
-        return Ok(Found::Damaged(format!("`{}` lacks a tensor", index.file)));
-    };
+    let Some(master) = read("master")? else { return lacking() };
+    let count = usize::from(index.progress.best.is_some()) + index.progress.others.len();
+    let mut best = Vec::new();
+    for place in 0..count {
+        let Some(found) = read(&name(place))? else { return lacking() };
+        best.push(found.to_device(flat.device()));
+    }
     flat.restore(&master);
-    no_grad(|| {
-        adam.first.copy_(&first);
-        adam.second.copy_(&second);
-    });
+    no_grad(|| moments.iter_mut().for_each(|(place, found)| place.copy_(found)));
     adam.steps = index.progress.step;
-    let best = read("best")?.map(|best| best.to_device(flat.device()));
     Ok(Found::Restored(index.progress, best))
+}
+
+/// Names the weights with the lowest dev loss, and the next ones.
+fn name(place: usize) -> String {
+    if place == 0 { "best".to_owned() } else { format!("best-{}", place + 1) }
 }
 
 /// Removes the files of earlier states. Best effort: one that stays costs space, not correctness.
@@ -133,41 +150,41 @@ fn checksum(path: &Path) -> Result<String, ModelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::settings::OptimizerStates;
     use crate::tuning::flat::{Group, Parameter};
 
     fn state() -> (Flat, AdamW) {
         let mut weight = Tensor::from_slice(&[1f32, 2.0]);
         let group = Group { lr_factor: 1.0, weight_decay: 0.0 };
-        let flat = Flat::gather(vec![Parameter { name: "weight".to_owned(), tensor: &mut weight, group }], Kind::Float);
-        let adam = AdamW::new(&flat);
+        let parameter = Parameter { name: "weight".to_owned(), tensor: &mut weight, group, is_table: false };
+        let flat = Flat::gather(vec![parameter], Kind::Float);
+        let adam = AdamW::new(&flat, OptimizerStates::F32);
         (flat, adam)
     }
 
     #[test]
     fn a_state_reads_back_and_replaces_the_one_before() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut flat, mut adam) = state();
-        let best = Tensor::from_slice(&[7f32, 8.0]);
-        save(folder.path(), &flat, &adam, None, &Progress { step: 3, best: None }).unwrap();
+        let (mut flat, adam) = state();
+        let best = [[7f32, 8.0], [9.0, 10.0]].map(|weights| Tensor::from_slice(&weights));
+        save(folder.path(), &flat, &adam, &[], &Progress { step: 3, ..Progress::default() }).unwrap();
         flat.restore(&Tensor::from_slice(&[5f32, 6.0]));
-        adam.second = Tensor::from_slice(&[0.25f32, 0.5]);
+        let (_, second) = adam.tensors()[1];
+        no_grad(|| second.shallow_clone().copy_(&Tensor::from_slice(&[0.25f32, 0.5])));
         // A loss without a short decimal form.
-        let progress = Progress { step: 4, best: Some((2, 1.0 / 3.0)) };
-        save(folder.path(), &flat, &adam, Some(&best), &progress).unwrap();
+        let progress = Progress { step: 4, best: Some((2, 1.0 / 3.0)), others: vec![(1, 2.0 / 3.0)] };
+        save(folder.path(), &flat, &adam, &best, &progress).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 
         let (mut found_flat, mut found_adam) = state();
         let found = restore(folder.path(), &mut found_flat, &mut found_adam).unwrap();
-        let Found::Restored(found_progress, Some(found_best)) = found else { panic!("{found:?}") };
+        let Found::Restored(found_progress, found_best) = found else { panic!("{found:?}") };
         assert_eq!(found_progress, progress);
         assert_eq!(found_adam.steps, 4);
-        for (found, written) in [
-            (&found_flat.master, &flat.master),
-            (&found_adam.first, &adam.first),
-            (&found_adam.second, &adam.second),
-            (&found_best, &best),
-        ] {
-            assert!(found.equal(written));
+        assert!(found_flat.master.equal(&flat.master));
+        assert!(found_best.len() == 2 && found_best.iter().zip(&best).all(|(found, best)| found.equal(best)));
+        for ((name, found), (_, written)) in found_adam.tensors().into_iter().zip(adam.tensors()) {
+            assert!(found.equal(written), "{name}");
         }
     }
 

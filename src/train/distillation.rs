@@ -81,6 +81,7 @@ impl Objective for Distillation {
                 name: format!("projectors.{name}"),
                 tensor,
                 group,
+                is_table: false,
             }));
         }
         parameters

@@ -7,6 +7,7 @@ pub mod batch;
 pub mod checkpoint;
 pub mod distillation;
 pub mod event;
+pub mod moments;
 pub mod optimizer;
 pub mod run;
 pub mod schedule;

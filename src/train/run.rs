@@ -50,6 +50,8 @@ pub struct Finished {
     pub steps: u64,
     /// Dev loss of these weights in nats per token, and the step it was measured at.
     pub best: Option<(u64, f64)>,
+    /// The next best of `keep_best` states: dev loss with its step, and weights `[parameters]`.
+    pub others: Vec<((u64, f64), Tensor)>,
 }
 
 /// Why a stage ended early.
@@ -114,9 +116,9 @@ pub fn train(
     let steps = steps_of(training.epochs, steps_per_epoch);
     let kind = objective.kind();
     let mut flat = Flat::gather(objective.parameters(), kind);
-    let mut adam = AdamW::new(&flat);
+    let mut adam = AdamW::new(&flat, training.optimizer_states);
     let mut progress = Progress::default();
-    let mut best: Option<Tensor> = None;
+    let mut best: Vec<Tensor> = Vec::new();
     let mut saved = None;
     if let Some(folder) = job.folder {
         match checkpoint::restore(folder, &mut flat, &mut adam)? {
@@ -186,12 +188,13 @@ pub fn train(
             if !loss.is_finite() {
                 return Err(TrainError::NotFinite { what: "dev loss", value: loss, step: progress.step, saved });
             }
-            let is_best = training.validate == Validate::End || progress.best.is_none_or(|(_, lowest)| loss < lowest);
-            if is_best {
-                progress.best = Some((progress.step, loss));
-                best = Some(flat.master.copy());
+            let place = progress.add((progress.step, loss));
+            progress.others.truncate(training.keep_best.saturating_sub(1));
+            if place < training.keep_best.max(1) {
+                best.insert(place, flat.master.copy());
+                best.truncate(1 + progress.others.len());
             }
-            events(TrainEvent::Validation { step: progress.step, loss, best: is_best });
+            events(TrainEvent::Validation { step: progress.step, loss, best: place == 0 });
             if !last && is_exhausted(training, &progress, steps_per_epoch) {
                 last = true;
                 let (step, epochs) = (progress.step, training.patience.unwrap_or_default());
@@ -204,7 +207,7 @@ pub fn train(
         if let Some(folder) = job.folder
             && (last || stopping || is_due(training, progress.step, since_saved.elapsed()))
         {
-            checkpoint::save(folder, &flat, &adam, best.as_ref(), &progress)?;
+            checkpoint::save(folder, &flat, &adam, &best, &progress)?;
             saved = Some(progress.step);
             since_saved = Instant::now();
             events(TrainEvent::Checkpoint { step: progress.step });
@@ -213,10 +216,12 @@ pub fn train(
             return Err(TrainError::Stopped { step: progress.step, steps });
         }
     }
-    if let Some(best) = &best {
-        flat.restore(best);
+    let mut best = best.into_iter();
+    if let Some(best) = best.next() {
+        flat.restore(&best);
     }
-    Ok(Finished { flat, steps: progress.step, best: progress.best })
+    let others = progress.others.iter().copied().zip(best).collect();
+    Ok(Finished { flat, steps: progress.step, best: progress.best, others })
 }
 
 /// Says whether the dev loss has not been lower for as many epochs as are waited for. Between two epochs it has

@@ -11,7 +11,7 @@ use crate::device::{Compute, Seed};
 use crate::experiment::settings::Tuning;
 use crate::models::block::Layer;
 use crate::models::cross_entropy;
-use crate::models::decoder::{self, Decoder};
+use crate::models::decoder::{self, Decoder, HEAD};
 use crate::models::families::Role;
 use crate::tuning::flat::{Flat, Group, Parameter};
 use crate::tuning::lora::{self, Trainable, Trained};
@@ -88,8 +88,13 @@ impl Student {
         match &self.tuning {
             Tuning::Full {} => {
                 let all = self.decoder.parameters_mut().into_iter();
-                all.map(|decoder::Parameter { name, role, tensor, .. }| Parameter { group: group(role), name, tensor })
-                    .collect()
+                all.map(|decoder::Parameter { name, role, tensor, .. }| Parameter {
+                    group: group(role),
+                    is_table: is_table(role, &name),
+                    name,
+                    tensor,
+                })
+                .collect()
             }
             Tuning::Lora(settings) => {
                 let of = |part: Trainable| match part {
@@ -98,7 +103,13 @@ impl Student {
                     Trainable::Whole(role) => group(role),
                 };
                 let all = lora::trained(&mut self.decoder, settings).into_iter();
-                all.map(|Trained { name, part, tensor }| Parameter { group: of(part), name, tensor }).collect()
+                all.map(|Trained { name, part, tensor }| Parameter {
+                    group: of(part),
+                    is_table: matches!(part, Trainable::Whole(role) if is_table(role, &name)),
+                    name,
+                    tensor,
+                })
+                .collect()
             }
         }
     }
@@ -150,6 +161,11 @@ impl Student {
             (sum, tokens)
         })
     }
+}
+
+/// Says whether a parameter is an embedding, also where that is the head, too.
+fn is_table(role: Role, name: &str) -> bool {
+    role == Role::Table && name != HEAD
 }
 
 #[cfg(test)]

@@ -13,12 +13,11 @@ use tch::{Device, Kind, Tensor};
 
 use super::slices;
 
-/// Numbers whose square roots are computed at a time: fewer than the 2,048 from which libtorch would share them
-/// among threads of its own.
-const PART: usize = 2_032;
+/// Numbers that a thread takes at a time: few beside those of a large model.
+const BLOCK: usize = 1 << 17;
 
-/// Numbers that a thread takes at a time: many parts, few beside the numbers of a model.
-const BLOCK: usize = 64 * PART;
+/// Numbers of them whose square roots it computes at a time: all of them stay in a core's cache meanwhile.
+const PART: usize = 1 << 11;
 
 /// What is the same for all numbers of a group in one update, each as libtorch rounds it to f32.
 #[derive(Debug, Clone, Copy)]
@@ -83,24 +82,31 @@ fn front<'a, T>(all: &mut &'a mut [T], count: usize) -> &'a mut [T] {
     all.split_off_mut(..count).unwrap_or_default()
 }
 
-/// Updates numbers, the groups one after another, with the threads of `pool` where there are any.
-pub(super) fn update(groups: Vec<(Numbers<'_>, Factors)>, pool: Option<&ThreadPool>) {
+/// Updates numbers group by group, with the threads of `pool` where there are any; it is asked for where there is
+/// something to share.
+pub(super) fn update<'p>(groups: Vec<(Numbers<'_>, Factors)>, pool: impl FnOnce() -> Option<&'p ThreadPool>) {
     let mut blocks = Vec::new();
     for (mut numbers, factors) in groups {
         while !numbers.weights.is_empty() {
             blocks.push((numbers.take(BLOCK.min(numbers.weights.len())), factors));
         }
     }
-    match pool.filter(|_| blocks.len() > 1) {
-        Some(pool) => pool.install(|| blocks.into_par_iter().for_each(|(numbers, factors)| block(numbers, factors))),
-        None => blocks.into_iter().for_each(|(numbers, factors)| block(numbers, factors)),
+    let pool = if blocks.len() > 1 { pool() } else { None };
+    match pool {
+        Some(pool) => {
+            pool.install(|| blocks.into_par_iter().for_each(|(numbers, factors)| block(numbers, factors, PART)));
+        }
+        // Where libtorch shares a root among threads, it starts them once.
+        None => blocks.into_iter().for_each(|(numbers, factors)| block(numbers, factors, BLOCK)),
     }
 }
 
-fn block(mut numbers: Numbers<'_>, factors: Factors) {
-    let mut roots = Tensor::zeros([PART as i64], (Kind::Float, Device::Cpu));
+/// Updates a block, so many numbers at a time.
+fn block(mut numbers: Numbers<'_>, factors: Factors, at_a_time: usize) {
+    let at_a_time = at_a_time.min(numbers.weights.len());
+    let mut roots = Tensor::zeros([at_a_time as i64], (Kind::Float, Device::Cpu));
     while !numbers.weights.is_empty() {
-        let mut part = numbers.take(PART.min(numbers.weights.len()));
+        let mut part = numbers.take(at_a_time.min(numbers.weights.len()));
         moments(&mut part, slices::floats(&mut roots), factors);
         let _ = roots.sqrt_();
         weights(&mut part, slices::floats(&mut roots), factors);
@@ -178,7 +184,8 @@ fn all_moments(
     match part.gradients {
         Gradients::Floats(gradients) => moments.zip(gradients).for_each(|(moments, &gradient)| one(moments, gradient)),
         Gradients::Halves(gradients) => {
-            moments.zip(gradients).for_each(|(moments, &bits)| one(moments, f32::from_bits(u32::from(bits) << 16)))
+            let gradients = gradients.iter().map(|&bits| f32::from_bits(u32::from(bits) << 16));
+            moments.zip(gradients).for_each(|(moments, gradient)| one(moments, gradient));
         }
     }
 }

@@ -27,6 +27,23 @@ pub struct Parameter<'a> {
     pub tensor: &'a mut Tensor,
     /// Group of the optimiser.
     pub group: Group,
+    /// It is an embedding: a step has a gradient for some of its rows only.
+    pub is_table: bool,
+}
+
+/// A parameter in the buffer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    /// Its name.
+    pub name: String,
+    /// Where its numbers begin.
+    pub offset: i64,
+    /// Its shape.
+    pub shape: Vec<i64>,
+    /// Group of the optimiser.
+    pub group: Group,
+    /// It is an embedding.
+    pub is_table: bool,
 }
 
 /// Holds trainable parameters and their gradients.
@@ -45,8 +62,8 @@ pub struct Flat {
     has_accumulated: bool,
     /// Consecutive parts of the buffer and their groups.
     pub ranges: Vec<(i64, i64, Group)>,
-    /// Name, offset and shape of each parameter.
-    pub layout: Vec<(String, i64, Vec<i64>)>,
+    /// The parameters, one after another.
+    pub layout: Vec<Place>,
 }
 
 impl Flat {
@@ -83,7 +100,8 @@ impl Flat {
                 Some((_, length, group)) if *group == parameter.group => *length += count,
                 _ => ranges.push((offset, count, parameter.group)),
             }
-            layout.push((parameter.name, offset, shape));
+            let Parameter { name, group, is_table, .. } = parameter;
+            layout.push(Place { name, offset, shape, group, is_table });
             offset += count;
         }
         let _ = gradient.detach().zero_();
@@ -160,7 +178,7 @@ impl Flat {
 
     /// Lists the trained weights in f32, by name.
     pub fn named(&self) -> Vec<(String, Tensor)> {
-        let part = |(name, offset, shape): &(String, i64, Vec<i64>)| {
+        let part = |Place { name, offset, shape, .. }: &Place| {
             let count: i64 = shape.iter().product();
             (name.clone(), self.master.narrow(0, *offset, count).view(&shape[..]))
         };
@@ -182,14 +200,15 @@ mod tests {
 
     const GROUP: Group = Group { lr_factor: 1.0, weight_decay: 0.1 };
 
+    fn parameter<'a>(name: &str, tensor: &'a mut Tensor, group: Group) -> Parameter<'a> {
+        Parameter { name: name.to_owned(), tensor, group, is_table: false }
+    }
+
     fn pair(kind: Kind) -> (Tensor, Tensor, Flat) {
         let mut a = Tensor::from_slice(&[1f32, 2.0]);
         let mut b = Tensor::from_slice(&[3f32]);
         let flat = Flat::gather(
-            vec![
-                Parameter { name: "a".to_owned(), tensor: &mut a, group: Group { weight_decay: 0.0, ..GROUP } },
-                Parameter { name: "b".to_owned(), tensor: &mut b, group: GROUP },
-            ],
+            vec![parameter("a", &mut a, Group { weight_decay: 0.0, ..GROUP }), parameter("b", &mut b, GROUP)],
             kind,
         );
         (a, b, flat)

@@ -261,7 +261,7 @@ error: unknown key `epoch` in `training.sft`
 19 | training = { epoch = 3.0 }
    |              ^^^^^
    |
-   = help: did you mean `epochs`? keys here: `epochs`, `batch`, `accumulation`, `gradient-checkpointing`, `lr`, `schedule`, `weight-decay`, `clip`, `max-length`, `max-prompt`, `validate`, `patience`, `checkpoint-every`, `checkpoint-minutes`
+   = help: did you mean `epochs`? keys here: `epochs`, `batch`, `accumulation`, `gradient-checkpointing`, `optimizer-states`, `lr`, `schedule`, `weight-decay`, `clip`, `max-length`, `max-prompt`, `validate`, `keep-best`, `patience`, `checkpoint-every`, `checkpoint-minutes`
 ");
 }
 

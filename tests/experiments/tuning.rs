@@ -73,4 +73,9 @@ error: `training.sft.patience` waits for a dev loss that is measured at the end 
 --> --set training.sft={ patience = 3, validate = 'end' }
  = help: write `validate = "epoch"`, or leave `patience` out
 "#);
+    assert_snapshot!(one_fault(&[], &["training.sft={ keep-best = 3, validate = 'end' }"]), @r#"
+error: `training.sft.keep-best` chooses by a dev loss that is measured at the end only
+--> --set training.sft={ keep-best = 3, validate = 'end' }
+ = help: write `validate = "epoch"`, or leave `keep-best` out
+"#);
 }

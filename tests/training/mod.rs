@@ -11,8 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tch::{Device, Kind, Tensor};
 use tutelage::data::encode::Sequence;
+use tutelage::data::tokens::{TokenWriter, Tokens};
 use tutelage::device::{Compute, Precision, Seed};
-use tutelage::experiment::settings::{Architecture, BaseFormat, Lora, Schedule, Scratch, Training, Tuning, Validate};
+use tutelage::experiment::settings::{
+    Architecture, BaseFormat, Lora, OptimizerStates, Schedule, Scratch, SplitName, Training, Tuning, Validate,
+};
 use tutelage::models::adapter::Adapter;
 use tutelage::models::block::Layer;
 use tutelage::models::config::Config;
@@ -24,6 +27,7 @@ use tutelage::train::event::TrainEvent;
 use tutelage::train::run::{Finished, Job, Order, TrainError, train};
 use tutelage::train::student::Student;
 use tutelage::train::supervised::Supervised;
+use tutelage::train::texts::Texts;
 use tutelage::train::{Objective, Parts};
 use tutelage::tuning::flat::Parameter;
 use tutelage::tuning::{lora, peft};
@@ -274,6 +278,38 @@ fn splitting_a_step_changes_nothing_but_rounding() {
     }
 }
 
+/// Whether sequences share a pass or have one each, loss and gradient are the same: none sees another, and positions
+/// begin anew with each. So they do for the pieces of texts within a block.
+#[test]
+fn what_is_packed_is_learned_as_each_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = TokenWriter::new(folder.path(), SplitName::Train).unwrap();
+    sequences(40).iter().for_each(|sequence| writer.push(&sequence.tokens).unwrap());
+    writer.finish().unwrap();
+    let texts = |length: usize| -> Box<dyn Objective> {
+        let tokens = Tokens::open(folder.path(), SplitName::Train).unwrap();
+        let blocks = tokens.blocks(length).into_iter().map(|block| (0, block)).collect();
+        let student = Student::new(decoder(1), &Tuning::Full {}, 0.01, Compute::reference(), Seed(1));
+        Box::new(Texts::new(student, vec![tokens], blocks, None))
+    };
+    let answers = || -> Box<dyn Objective> { Box::new(objective(&Tuning::Full {}, Precision::F32)) };
+    for [mut together, mut apart] in [[answers(), answers()], [texts(16), texts(16)]] {
+        let packed = steps(&mut *together, &training()).1;
+        let alone = steps(&mut *apart, &Training { accumulation: 8, ..training() }).1;
+        assert_alike(&alone, &packed, 1e-5, "packed");
+    }
+    // A block of all pieces gives the mean over all tokens, as the pieces each in a pass of its own do.
+    let student = Student::new(decoder(1), &Tuning::Full {}, 0.01, Compute::reference(), Seed(1));
+    let tokens = Tokens::open(folder.path(), SplitName::Train).unwrap();
+    let block = tokens.blocks(1 << 20).remove(0);
+    let pieces = tokens.sequences(&block).unwrap();
+    assert_eq!(pieces.len(), 40);
+    let sum: f64 = pieces.iter().map(|piece| student.nats(std::slice::from_ref(piece)).0).sum();
+    let once = Training { batch: 1, epochs: 1.0, ..training() };
+    let (_, told) = steps(&mut *texts(1 << 20), &once);
+    assert!((told[0].0["loss"] - sum / block.predicted() as f64).abs() < 1e-5);
+}
+
 #[test]
 fn steps_in_one_piece_and_in_several_take_turns() {
     // bf16 has 8 bits, and its gradients are added up in f32.
@@ -515,6 +551,78 @@ fn the_weights_of_the_lowest_dev_loss_are_the_result() {
         assert!(resumed.flat.master.equal(&lowest));
     }
     assert!(losses.borrow().is_empty());
+}
+
+#[test]
+fn the_states_of_the_lowest_dev_losses_are_kept() {
+    let _alone = DROPOUT.lock();
+    let folder = tempfile::tempdir().unwrap();
+    let training = Training { epochs: 5.0, keep_best: 3, ..training() };
+    let losses = RefCell::new(vec![]);
+    let train = |training: &Training, folder: Option<&Path>, stop_after: u64| {
+        let stop = AtomicBool::new(false);
+        let job = Job { training, order: Order::Shuffled, seed: Seed(7), folder, stop: &stop };
+        train(&mut Scripted(objective(&Tuning::Full {}, Precision::F32), &losses), &job, &mut |event| {
+            if matches!(event, TrainEvent::Step { step, .. } if step == stop_after) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        })
+    };
+    // Each epoch by itself the only one: the weights that the whole run has after it.
+    let after = |epoch: usize| {
+        *losses.borrow_mut() = (0..5).map(|other| if other == epoch { 1.0 } else { 2.0 }).collect();
+        train(&Training { keep_best: 1, ..training.clone() }, None, u64::MAX).unwrap().flat.master
+    };
+    let expected = [after(3), after(0), after(4)];
+    *losses.borrow_mut() = vec![2.0, 5.0, 4.0, 1.0, 2.0];
+    assert!(matches!(train(&training, Some(folder.path()), 17), Err(TrainError::Stopped { step: 17, .. })));
+    // What was kept before a stop is kept after it; of equal ones the earlier comes first.
+    for _ in 0..2 {
+        let finished = train(&training, Some(folder.path()), u64::MAX).unwrap();
+        assert_eq!(finished.best, Some((20, 1.0)));
+        let (states, weights): (Vec<_>, Vec<_>) = finished.others.into_iter().unzip();
+        assert_eq!(states, [(5, 2.0), (25, 2.0)]);
+        let found = std::iter::once(&finished.flat.master).chain(&weights);
+        assert!(found.zip(&expected).all(|(found, expected)| found.equal(expected)));
+    }
+    assert!(losses.borrow().is_empty());
+}
+
+#[test]
+fn states_in_eight_bits_learn_and_go_on_as_they_were() {
+    let eight = |training: Training| Training { optimizer_states: OptimizerStates::EightBits, ..training };
+    // Matrices of 64 x 64 and 64 x 128 are large enough; the embedding and norms are not taken.
+    let wide = |device| {
+        let scratch = Scratch {
+            data: None,
+            architecture: Architecture::Llama,
+            tokenizer: String::new(),
+            hidden: 64,
+            layers: 2,
+            heads: 4,
+            kv_heads: Some(2),
+            feed_forward: 128,
+            tied: true,
+            positions: 64,
+        };
+        Decoder::initialise(Config::scratch(&scratch, VOCABULARY, 2), Seed(1), device)
+    };
+    for precision in [Precision::F32, Precision::Bf16] {
+        let fresh = || -> Box<dyn Objective> {
+            let compute = Compute { precision, ..Compute::reference() };
+            let student = Student::new(wide(Device::Cpu), &Tuning::Full {}, 0.01, compute, Seed(1));
+            Box::new(Supervised::new(student, sequences(40), vec![]))
+        };
+        let (whole, _) = interrupted(&fresh, &eight(mixed()), &[], false);
+        let (resumed, events) = interrupted(&fresh, &eight(mixed()), &[2, 13], false);
+        assert!(resumed.equal(&whole), "{precision:?}");
+        assert_eq!(resumptions(&events), [2, 13]);
+        let long = Training { epochs: 12.0, ..training() };
+        let (losses, expected) = (run(&mut *fresh(), &eight(long.clone())).1, run(&mut *fresh(), &long).1);
+        let (last, expected) = (losses[losses.len() - 1], expected[losses.len() - 1]);
+        assert!(last < losses[0] - 0.2 && last != expected, "{losses:?}");
+        assert!((last / expected - 1.0).abs() < 0.05, "{precision:?}: {last} {expected}");
+    }
 }
 
 /// Stored once: a change here changes published results and raises the stage's version.

@@ -85,6 +85,11 @@ impl<'a> Checking<'a, '_> {
             let message = format!("a batch of {batch} cannot be computed in {parts} parts");
             self.faults.at(at.key("accumulation"), message, format!("choose at most {batch}"));
         }
+        self.require_some(training.keep_best, at.key("keep-best"));
+        if training.keep_best > 1 && training.validate == Validate::End {
+            let message = format!("`{}` chooses by a dev loss that is measured at the end only", at.key("keep-best"));
+            self.faults.at(at.key("keep-best"), message, "write `validate = \"epoch\"`, or leave `keep-best` out");
+        }
         if let Some(patience) = training.patience {
             self.require_some(patience, at.key("patience"));
             if training.validate == Validate::End {

@@ -39,6 +39,9 @@ pub struct Training {
     /// more forward pass; changes the draw of dropout only.
     #[serde(skip_serializing_if = "is_off")]
     pub gradient_checkpointing: bool,
+    /// Number format of the optimiser's moments.
+    #[serde(skip_serializing_if = "OptimizerStates::is_f32")]
+    pub optimizer_states: OptimizerStates,
     /// Peak learning rate.
     pub lr: f64,
     /// Course of the learning rate.
@@ -55,6 +58,9 @@ pub struct Training {
     pub max_prompt: Option<usize>,
     /// When the dev split is measured and the best state kept.
     pub validate: Validate,
+    /// States of the lowest dev losses that are kept: the best is the result, the others lie beside it.
+    #[serde(skip_serializing_if = "is_one")]
+    pub keep_best: usize,
     /// Ends training after so many epochs in a row without a lower dev loss.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
@@ -71,6 +77,7 @@ impl Default for Training {
             batch: 16,
             accumulation: 1,
             gradient_checkpointing: false,
+            optimizer_states: OptimizerStates::F32,
             lr: 1e-3,
             schedule: Schedule::default(),
             weight_decay: 0.01,
@@ -78,6 +85,7 @@ impl Default for Training {
             max_length: 512,
             max_prompt: None,
             validate: Validate::Epoch,
+            keep_best: 1,
             patience: None,
             checkpoint_every: 200,
             checkpoint_minutes: 5.0,
@@ -88,6 +96,33 @@ impl Default for Training {
 #[expect(clippy::trivially_copy_pass_by_ref)]
 fn is_off(flag: &bool) -> bool {
     !flag
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn is_one(count: &usize) -> bool {
+    *count == 1
+}
+
+/// Says how the optimiser keeps its running means of gradients and of their squares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum OptimizerStates {
+    /// In 32 bits: eight bytes for each trained number.
+    #[default]
+    #[serde(rename = "f32")]
+    F32,
+    /// In eight bits with a scale for each 256: two bytes, but for embeddings and parameters of fewer than 4,096
+    /// numbers.
+    #[serde(rename = "8bit")]
+    EightBits,
+}
+
+impl OptimizerStates {
+    /// Says whether they are the default.
+    // What serde asks with takes a reference.
+    #[expect(clippy::trivially_copy_pass_by_ref)]
+    fn is_f32(&self) -> bool {
+        *self == Self::F32
+    }
 }
 
 /// Describes the course of the learning rate.

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::*;
 use crate::device::Precision;
-use crate::experiment::settings::{Architecture, Lora, Model, Training, Tuning};
+use crate::experiment::settings::{Architecture, Lora, Model, OptimizerStates, Training, Tuning};
 use crate::orchestrate::plan::tests::{checked, planned};
 use crate::orchestrate::stages::cost::Split;
 use crate::orchestrate::stages::memory::{Engine, MicroBatch};
@@ -228,7 +228,8 @@ fn memory_is_that_of_measured_trainings() {
             Split { examples, whole: examples * longest, responses: examples * response, longest, ..Split::default() };
         let compute = Compute { precision, ..Compute::reference() };
         let (engine, micro) = (Engine::new(compute, false), MicroBatch::of(&training, Some(train), compute));
-        let asked = engine.states(&size, &tuning, micro.parts) + engine.activations(&size, &tuning, micro);
+        let asked = engine.states(&size, &tuning, OptimizerStates::F32, micro.parts)
+            + engine.activations(&size, &tuning, micro);
         let ratio = (PROGRAM_BYTES + (1.0 + IDLE_SHARE) * asked) / 1e6 / measured;
         assert!((ratio - 1.0).abs() < 0.1, "{model:?} {batch} x {length} {is_full} {precision:?}: {ratio}");
     }

@@ -4,7 +4,7 @@
 use tutelage_reports::study::Method;
 
 use crate::experiment::settings::{
-    Algorithm, Alignment, Decoding, Divergence, Model, Sample, Task, TokenizerSource, Tuning,
+    Algorithm, Alignment, Decoding, Divergence, Model, OptimizerStates, Sample, Task, TokenizerSource, Tuning,
 };
 use crate::experiment::{Checked, Lesson, LessonKind, evaluation_sets};
 
@@ -32,6 +32,14 @@ pub(super) fn methods(checked: &Checked) -> Vec<Method> {
         "beta 0.9 and 0.999, epsilon 1e\u{2212}8, decoupled weight decay".to_owned(),
         "Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization, arXiv 1711.05101, algorithm 2",
     );
+    if lessons.iter().any(|lesson| lesson.training.optimizer_states == OptimizerStates::EightBits) {
+        add(
+            "optimiser",
+            "8-bit states".to_owned(),
+            "moments in blocks of 256 numbers that share a scale".to_owned(),
+            "Dettmers et al. 2022, 8-bit Optimizers via Block-wise Quantization, arXiv 2110.02861",
+        );
+    }
     if lessons.iter().any(|lesson| matches!(lesson.tuning, Tuning::Lora(_))) {
         let says = "trains W + (alpha / rank) B A with W as it is".to_owned();
         add(

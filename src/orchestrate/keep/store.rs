@@ -29,6 +29,8 @@ pub const POLL: Duration = Duration::from_millis(100);
 const CHECKPOINT: &str = "checkpoint";
 /// Name of the folder of outputs in a stage folder.
 const OUTPUT: &str = "output";
+/// Starts the names of the folders of further states in a stage folder.
+const BEST: &str = "best-";
 
 /// Gives access to a store.
 #[derive(Debug, Clone)]
@@ -133,6 +135,25 @@ impl StageFolder {
     #[must_use]
     pub fn output(&self) -> PathBuf {
         self.root.join(OUTPUT)
+    }
+
+    /// Returns the folder of the state with the second lowest dev loss, the third and so on: as loadable as the
+    /// output, and listed with it.
+    #[must_use]
+    pub fn best(&self, place: usize) -> PathBuf {
+        self.root.join(format!("{BEST}{place}"))
+    }
+
+    /// Lists those that are there.
+    fn all_best(&self) -> io::Result<Vec<PathBuf>> {
+        let mut folders = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(BEST) {
+                folders.push(entry.path());
+            }
+        }
+        Ok(folders)
     }
 
     /// Returns the folder for the state of unfinished work: kept from one attempt to the next,
@@ -275,6 +296,7 @@ impl StageFolder {
         if output.exists() {
             fs::remove_dir_all(&output)?;
         }
+        self.all_best()?.iter().try_for_each(fs::remove_dir_all)?;
         for folder in [output, self.checkpoint()] {
             fs::create_dir_all(&folder).map_err(|error| files::failed(&folder, None, error))?;
         }
@@ -309,7 +331,8 @@ impl StageFolder {
         if self.events_jsonl().exists() {
             File::open(self.events_jsonl())?.sync_all()?;
         }
-        let mut folders = vec![self.output()];
+        let mut folders = self.all_best()?;
+        folders.push(self.output());
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder)? {
                 let entry = entry?;

@@ -132,5 +132,5 @@ fn continual(job: &ContinualJob, mut around: Surroundings<'_>) -> anyhow::Result
         .recomputing(job.training.gradient_checkpointing);
     let mut objective = Texts::new(student, corpora, blocks, dev);
     let finished = around.train(&mut objective, &job.training, job.seed)?;
-    around.keep(objective.student, &finished, &tokenizer, &job.tuning, "model")
+    around.keep(objective.student, finished, &tokenizer, &job.tuning, "model")
 }

@@ -18,6 +18,7 @@ use crate::device::Compute;
 use crate::experiment::settings::{Lora, Scratch, SplitName, Training, Tuning, Validate};
 use crate::models::config::{Config, Projection};
 use crate::models::families::{Family, Places};
+use crate::train::moments;
 use crate::train::student::INFERENCE_TOKENS;
 use crate::tuning::targets::{Layers, Target, Targets, is_named};
 
@@ -239,6 +240,25 @@ impl Size {
         }
     }
 
+    /// Returns the numbers in projections, and in a head that is not the embedding, that are large enough for
+    /// moments in eight bits.
+    #[must_use]
+    pub fn in_large_matrices(&self) -> f64 {
+        let large = |numbers: &i64| *numbers >= moments::LEAST;
+        let matrices = self.projections().map(|projection| projection.input * projection.output).filter(large);
+        self.layers * matrices.sum::<i64>() as f64 + self.looked_up
+    }
+
+    /// Returns the numbers in matrices of adapters that are large enough for moments in eight bits.
+    #[must_use]
+    pub fn in_large_adapters(&self, lora: &Lora) -> f64 {
+        let matrices = self.targets(lora).into_iter().flat_map(|target| {
+            let Projection { input, output, .. } = target.projection;
+            [input, output].map(|width| width * target.rank as i64)
+        });
+        matrices.filter(|numbers| *numbers >= moments::LEAST).map(|numbers| numbers as f64).sum()
+    }
+
     /// Lists what gets an adapter; nothing where a pattern is none, which the check tells.
     fn targets(&self, lora: &Lora) -> Vec<Target> {
         let projections: Vec<Projection> = self.projections().copied().collect();
@@ -295,9 +315,10 @@ impl Scene<'_> {
         };
         let trained = size.trained(tuning);
         let measures_dev = read.dev.is_none_or(|dev| dev.examples > 0.0);
-        let best = if measures_dev { 4.0 } else { 0.0 };
+        let best = if measures_dev { 4.0 * training.keep_best as f64 } else { 0.0 };
         let (engine, micro) = (self.engine(), MicroBatch::of(training, read.train, self.compute));
-        let held = engine.states(&size, tuning, micro.parts) + best * trained;
+        let states = training.optimizer_states;
+        let held = engine.states(&size, tuning, states, micro.parts) + best * trained;
         let mut passing = engine.activations(&size, tuning, micro);
         if measures_dev {
             let tokens = read.dev.map_or(f64::INFINITY, |dev| dev.whole).min(INFERENCE_TOKENS as f64);
@@ -320,8 +341,8 @@ impl Scene<'_> {
             decoding: TokenSteps::default(),
             memory: Some(held + passing),
             held: Some(held),
-            kept: Some(4.0 * trained),
-            disk: Some(2.0 * (12.0 + best) * trained),
+            kept: Some(best.max(4.0) * trained),
+            disk: Some(2.0 * ((4.0 + best) * trained + Engine::moments(&size, tuning, states))),
         }
     }
 

@@ -176,7 +176,7 @@ fn distil(job: &DistillJob, mut around: Surroundings<'_>) -> anyhow::Result<()> 
         .recomputing(job.training.gradient_checkpointing);
     let mut objective = Distillation::new(student, objective, lr_factor, capture, train, captured, dev);
     let finished = around.train(&mut objective, &job.training, job.seed)?;
-    around.keep(objective.student, &finished, &tokenizer, &job.tuning, "student")
+    around.keep(objective.student, finished, &tokenizer, &job.tuning, "student")
 }
 
 /// Keeps the examples that fit both models; returns the student's sequences and the place of each

@@ -15,12 +15,13 @@
 //! The last layer computes, but for keys and values, what predicts a response.
 
 use crate::device::{Compute, Precision};
-use crate::experiment::settings::{Training, Tuning};
+use crate::experiment::settings::{OptimizerStates, Training, Tuning};
 use crate::models::attention::{GROUP_TOKENS, QUERY_BLOCK, WHOLE_SCORES};
 use crate::models::config::{Part, Projection};
 use crate::models::head::CHUNK_BYTES;
 use crate::models::packed::rounded;
 use crate::orchestrate::stages::cost::{Adapted, Size, Split};
+use crate::train::moments;
 use crate::train::run::micro_batch_tokens;
 use crate::tuning::lora;
 
@@ -50,11 +51,11 @@ impl Engine {
         self.bytes == 4.0
     }
 
-    /// Returns the bytes that training holds throughout: `4 n` each for masters and two moments of `n`
-    /// trained parameters, gradients and, unless they are f32, what the model computes with; beside them
-    /// frozen weights, and an f32 sum of gradients where a step has `parts` and they are not f32.
+    /// Returns the bytes that training holds throughout: `4 n` for masters of `n` trained parameters, their
+    /// moments, gradients and, unless they are f32, what the model computes with; beside them frozen weights, and
+    /// an f32 sum of gradients where a step has `parts` and they are not f32.
     #[must_use]
-    pub fn states(self, size: &Size, tuning: &Tuning, parts: f64) -> f64 {
+    pub fn states(self, size: &Size, tuning: &Tuning, states: OptimizerStates, parts: f64) -> f64 {
         let trained = size.trained(tuning);
         let frozen = match tuning {
             Tuning::Full {} => 0.0,
@@ -73,7 +74,20 @@ impl Engine {
             (false, false) => 2.0 * self.bytes,
             (false, true) => 2.0 * self.bytes + 4.0,
         };
-        frozen + trained * (12.0 + copies)
+        frozen + trained * (4.0 + copies) + Self::moments(size, tuning, states)
+    }
+
+    /// Returns the bytes of both moments: four of a number each, or one with a scale for each block.
+    #[must_use]
+    pub fn moments(size: &Size, tuning: &Tuning, states: OptimizerStates) -> f64 {
+        let trained = size.trained(tuning);
+        let coded = match (states, tuning) {
+            (OptimizerStates::F32, _) => 0.0,
+            // Embeddings are not, and norms and biases are small.
+            (OptimizerStates::EightBits, Tuning::Full {}) => size.in_large_matrices(),
+            (OptimizerStates::EightBits, Tuning::Lora(lora)) => size.in_large_adapters(lora),
+        };
+        2.0 * (4.0 * (trained - coded) + coded * (1.0 + 4.0 / moments::BLOCK as f64))
     }
 
     /// Returns the bytes that one micro-batch adds: what is kept for backward, with the temporaries of
@@ -244,7 +258,11 @@ mod tests {
 
     /// d = 8, q = 8, k = 4, w = 16, 2 heads, 3 layers, 100 tokens, one matrix for both ends.
     fn size() -> Size {
-        let scratch = Scratch {
+        Size::of(&Config::scratch(&scratch(), 100, 0))
+    }
+
+    fn scratch() -> Scratch {
+        Scratch {
             data: None,
             architecture: Architecture::Llama,
             tokenizer: String::new(),
@@ -255,8 +273,7 @@ mod tests {
             feed_forward: 16,
             positions: 512,
             tied: true,
-        };
-        Size::of(&Config::scratch(&scratch, 100, 0))
+        }
     }
 
     fn lora(dropout: f64) -> Tuning {
@@ -267,13 +284,26 @@ mod tests {
     fn states_are_masters_moments_gradients_and_copies() {
         // 100 x 8; in each layer 8 x (8 + 4 + 4 + 8), 3 x 8 x 16 and two norms; a norm.
         let parameters = 800.0 + 3.0 * (192.0 + 384.0 + 16.0) + 8.0;
-        let states = |engine: Engine, tuning, parts| engine.states(&size(), tuning, parts);
+        let f32 = OptimizerStates::F32;
+        let states = |engine: Engine, tuning, parts| engine.states(&size(), tuning, f32, parts);
         assert_eq!(states(CPU, &Tuning::Full {}, 2.0), 16.0 * parameters);
         assert_eq!(states(GPU, &Tuning::Full {}, 1.0), 16.0 * parameters);
         assert_eq!(states(GPU, &Tuning::Full {}, 2.0), 20.0 * parameters);
         // Queries 2 (8 + 8), values 2 (8 + 4), in three layers.
         assert_eq!(size().trained(&lora(0.0)), 168.0);
         assert_eq!(states(GPU, &lora(0.0), 1.0), 2.0 * parameters + 16.0 * 168.0);
+        // Small ones, which stay as they are.
+        let eight = |size: &Size, tuning| Engine::moments(size, &tuning, OptimizerStates::EightBits);
+        assert_eq!(eight(&size(), Tuning::Full {}), 8.0 * parameters);
+        assert_eq!(eight(&size(), lora(0.0)), 8.0 * 168.0);
+        // Queries and outputs 64 x 64, keys and values half of it, three of 64 x 128.
+        let wide = Size::of(&Config::scratch(&Scratch { hidden: 64, feed_forward: 128, ..scratch() }, 100, 0));
+        let large = 3.0 * (2.0 * 4096.0 + 3.0 * 8192.0);
+        let expected = 8.0 * (wide.parameters - large) + large * (2.0 + 8.0 / 256.0);
+        assert_eq!(eight(&wide, Tuning::Full {}), expected);
+        // A and B of all queries, of rank 64.
+        let adapted = Tuning::Lora(Lora { rank: 64, target_modules: vec!["q_proj".to_owned()], ..Lora::default() });
+        assert_eq!(eight(&wide, adapted), 3.0 * 8192.0 * (2.0 + 8.0 / 256.0));
     }
 
     #[test]

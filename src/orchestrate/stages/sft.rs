@@ -159,7 +159,7 @@ fn sft(job: &SftJob, mut around: Surroundings<'_>) -> anyhow::Result<()> {
     around.tell_of_dev(!dev.is_empty(), &job.training);
     let mut objective = Supervised::new(student, train, dev);
     let finished = around.train(&mut objective, &job.training, job.seed)?;
-    around.keep(objective.student, &finished, &tokenizer, &job.tuning, "model")
+    around.keep(objective.student, finished, &tokenizer, &job.tuning, "model")
 }
 
 #[cfg(test)]

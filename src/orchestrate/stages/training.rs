@@ -1,11 +1,18 @@
 //! What the stages that train have in common: the loop with its events, keeping the result, and telling the settings.
 
+use std::path::Path;
+
+use serde::Serialize;
+
 use super::around::Surroundings;
 use super::stop::Stopped;
 use crate::data::Tokenizer;
 use crate::data::encode::Limits;
 use crate::device::{self, Precision, Seed};
-use crate::experiment::settings::{BaseFormat, Initialisation, Lora, Schedule, Training, Tuning, Validate};
+use crate::experiment::settings::{
+    BaseFormat, Initialisation, Lora, OptimizerStates, Schedule, Training, Tuning, Validate,
+};
+use crate::files;
 use crate::orchestrate::keep::event::{Event, Step};
 use crate::train::Objective;
 use crate::train::event::TrainEvent;
@@ -64,24 +71,35 @@ impl Surroundings<'_> {
         })
     }
 
-    /// Writes what fine-tuning left: a model, or adapters for the model of input `base`. The saved
-    /// state stays until the stage is sealed: killed before that, it need not be trained again.
+    /// Writes what fine-tuning left: a model, or adapters for the model of input `base`, and beside it the other
+    /// states that are kept, each with its dev loss. The saved state stays until the stage is sealed: killed
+    /// before that, it need not be trained again.
     pub(super) fn keep(
         &self,
         mut student: Student,
-        finished: &Finished,
+        mut finished: Finished,
         tokenizer: &Tokenizer,
         tuning: &Tuning,
         base: &str,
     ) -> anyhow::Result<()> {
-        match tuning {
-            Tuning::Full {} => self.keep_model(student, finished, tokenizer),
-            Tuning::Lora(settings) => {
-                student.adopt(&finished.flat);
-                let base = self.inputs.get(base)?.display().to_string();
-                Ok(peft::save(&mut student.decoder, settings, &base, &self.folder.output())?)
+        student.adopt(&finished.flat);
+        let base = self.inputs.get(base)?.display().to_string();
+        let mut write = |folder: &Path| -> anyhow::Result<()> {
+            match tuning {
+                Tuning::Full {} => write_model(&student, tokenizer, folder),
+                Tuning::Lora(settings) => Ok(peft::save(&mut student.decoder, settings, &base, folder)?),
             }
+        };
+        write(&self.folder.output())?;
+        for (place, ((step, loss), weights)) in finished.others.into_iter().enumerate() {
+            let folder = self.folder.best(place + 2);
+            std::fs::create_dir_all(&folder)?;
+            // What is written are views of it.
+            finished.flat.restore(&weights);
+            write(&folder)?;
+            files::write_json(&folder.join("dev-loss.json"), &Measured { step, loss })?;
         }
+        Ok(())
     }
 
     pub(super) fn keep_model(
@@ -90,11 +108,23 @@ impl Surroundings<'_> {
         finished: &Finished,
         tokenizer: &Tokenizer,
     ) -> anyhow::Result<()> {
-        let output = self.folder.output();
         student.adopt(&finished.flat);
-        student.decoder.save(&output)?;
-        Ok(tokenizer.save(&output)?)
+        write_model(&student, tokenizer, &self.folder.output())
     }
+}
+
+fn write_model(student: &Student, tokenizer: &Tokenizer, folder: &Path) -> anyhow::Result<()> {
+    student.decoder.save(folder)?;
+    Ok(tokenizer.save(folder)?)
+}
+
+/// Dev loss of a state that is kept beside the result.
+#[derive(Serialize)]
+struct Measured {
+    /// Optimiser steps before it.
+    step: u64,
+    /// Mean over response tokens, in nats.
+    loss: f64,
 }
 
 /// Turns the loop's events into the stage's, with speed and time left.
@@ -154,6 +184,9 @@ pub fn in_words(training: &Training, tuning: &Tuning, answers: bool) -> Vec<(Str
             Tuning::Lora(lora) => adapters(lora),
         },
     ));
+    if training.optimizer_states == OptimizerStates::EightBits {
+        words.push(("optimiser states", "8 bits".to_owned()));
+    }
     words.push((
         "kept state",
         match (answers, training.validate) {
@@ -165,6 +198,9 @@ pub fn in_words(training: &Training, tuning: &Tuning, answers: bool) -> Vec<(Str
             },
         },
     ));
+    if answers && training.keep_best > 1 {
+        words.push(("further states kept", format!("the next {} by dev loss", training.keep_best - 1)));
+    }
     words.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
