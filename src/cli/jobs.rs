@@ -5,6 +5,7 @@
 //! their products are too small to be divided among cores.
 
 use std::io::{self, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -123,6 +124,10 @@ impl Assistants {
             match child.wait() {
                 // Faults and failed stages are told by this process.
                 Ok(status) if matches!(status.code(), Some(0 | 1)) => {}
+                Ok(status) if matches!(status.signal(), Some(libc::SIGKILL | libc::SIGABRT)) => output.warn(&format!(
+                    "note: a further process of this run ended with {status}, as where memory runs out; `--jobs 1` \
+                     computes one stage at a time"
+                )),
                 Ok(status) => output.warn(&format!("note: a further process of this run ended with {status}")),
                 Err(error) => output.warn(&format!("note: a further process of this run is lost: {error}")),
             }

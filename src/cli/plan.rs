@@ -17,6 +17,7 @@ use crate::orchestrate::estimate::machines::{MACHINES, Machine};
 use crate::orchestrate::estimate::{Estimate, Estimator, Misfit, Needs};
 use crate::orchestrate::execute::power::sources;
 use crate::orchestrate::execute::progress::duration;
+use crate::orchestrate::keep::event::{self, Event};
 use crate::orchestrate::keep::store::Store;
 use crate::orchestrate::plan::recorded::as_recorded;
 use crate::orchestrate::plan::schedule::elapsed;
@@ -30,12 +31,13 @@ use crate::orchestrate::stages::with_hint;
 #[command(after_help = "\
 Runs nothing and needs no checkpoint. Estimates are marked `~`; they use finished stages of the
 same kind where the store has some, else the speed of a short matrix product. What they rest on,
-assumptions included, is printed below the table. `tutelage status --help` explains the states.
+assumptions included, is printed below the table. Of training that is done on a CPU the memory is what
+the process held, beside the estimate. Stages that do not fit the memory are told, with settings that
+save some. `tutelage status --help` explains the states.
 
 With --on the plan is that of another machine, one stage at a time in bf16 unless the experiment
 asks for f32: its states are what this store has of that machine's number format and threads, its
-estimates come from published numbers and assumed shares of them, and stages that do not fit its
-memory are told.
+estimates come from published numbers and assumed shares of them.
 
 Examples:
   tutelage plan experiments/quickstart.toml
@@ -111,6 +113,9 @@ struct Row<'a> {
     standing: &'a Standing,
     users: &'a [String],
     estimate: &'a Estimate,
+    /// Most memory that the process held after a step of training on a CPU, of a stage that is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measured_memory_bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -119,7 +124,7 @@ struct Shown<'a> {
     /// The machine that is planned for, if it is not this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     on: Option<&'static Machine>,
-    /// Stages that do not fit its memory.
+    /// Stages that do not fit the memory.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     misfits: Vec<Misfit>,
     stages: Vec<Row<'a>>,
@@ -202,7 +207,7 @@ fn show(
         name: &plan.name,
         on,
         misfits,
-        stages: plan.stages.iter().zip(&standings).zip(&estimates).map(row).collect(),
+        stages: plan.stages.iter().zip(&standings).zip(&estimates).map(|it| row(it, store)).collect(),
         remaining: &remaining,
         jobs,
         elapsed_seconds: elapsed(plan, &seconds, jobs),
@@ -212,8 +217,10 @@ fn show(
     Ok(Verdict::Good)
 }
 
-fn row<'a>(((stage, standing), estimate): ((&'a Stage, &'a Standing), &'a Estimate)) -> Row<'a> {
+fn row<'a>(((stage, standing), estimate): ((&'a Stage, &'a Standing), &'a Estimate), store: &Store) -> Row<'a> {
+    let is_done = *standing == Standing::Done;
     Row {
+        measured_memory_bytes: is_done.then(|| measured_memory(stage, store)).flatten(),
         stage: stage.title(),
         kind: stage.kind.name(),
         label: &stage.label,
@@ -222,6 +229,16 @@ fn row<'a>(((stage, standing), estimate): ((&'a Stage, &'a Standing), &'a Estima
         users: &stage.users,
         estimate,
     }
+}
+
+/// Returns the most memory that was held after a step of training; none on a GPU, whose memory is another.
+fn measured_memory(stage: &Stage, store: &Store) -> Option<u64> {
+    let work = stage.job.work();
+    work.trains()?;
+    work.threads()?;
+    let events = event::read(&stage.folder(store).events_jsonl()).ok()?;
+    let held = |event: &Event| if let Event::Step(step) = event { step.memory_bytes } else { None };
+    events.iter().filter_map(held).max()
 }
 
 fn text(shown: &Shown<'_>) -> String {
@@ -237,7 +254,10 @@ fn text(shown: &Shown<'_>) -> String {
             row.stage.clone(),
             row.standing.word().to_owned(),
             estimate(row.estimate.seconds.map(duration)),
-            estimate(row.estimate.memory_bytes.map(size)),
+            match (row.measured_memory_bytes, row.estimate.memory_bytes) {
+                (Some(measured), Some(estimated)) => format!("{} of ~{}", size(measured), size(estimated)),
+                _ => estimate(row.estimate.memory_bytes.map(size)),
+            },
             estimate(row.estimate.disk_bytes.map(size)),
             estimate(row.estimate.kilowatt_hours.map(energy)),
         ]);
@@ -276,6 +296,9 @@ fn text(shown: &Shown<'_>) -> String {
             size(misfit.has_bytes),
             misfit.remedy
         );
+        for way in &misfit.ways {
+            text += &format!("  with `{}` ~{}\n", way.setting, size(way.needs_bytes));
+        }
     }
     for basis in shown.basis {
         text += &format!("estimate: {basis}\n");

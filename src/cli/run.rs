@@ -15,6 +15,8 @@ use super::study::{Opened, StoreArgs, StudyArgs, tell_waiting};
 use crate::device;
 use crate::experiment::Checked;
 use crate::experiment::load::quoted;
+use crate::files;
+use crate::orchestrate::estimate::Estimator;
 use crate::orchestrate::execute::engine::Engine;
 use crate::orchestrate::execute::power::sources;
 use crate::orchestrate::execute::progress::Printer;
@@ -139,8 +141,9 @@ impl Run {
             printer.say(&format!("{} stages at a time", jobs.min(open)));
         }
         on_interrupt(interruption(stop.clone(), *output, assistants.dismissal()))?;
-        let summary = execute(&mut printer);
+        let mut summary = execute(&mut printer);
         assistants.dismiss(output);
+        advise(&mut summary, &plan, || Estimator::of_memory(&checked, &plan, &store, compute));
         printer.close();
         self.tell(&summary, output);
         self.report(&checked, &plan, &store, summary, output)
@@ -207,6 +210,25 @@ impl Run {
             command += &format!(" --store {}", quoted(&self.store.store.to_string_lossy()));
         }
         command
+    }
+}
+
+/// Adds to the failures for want of memory what was estimated and what would save some.
+fn advise<'a>(summary: &mut Summary, plan: &Plan, estimator: impl FnOnce() -> anyhow::Result<Estimator<'a>>) {
+    let mut failures = summary.failures.iter_mut().filter(|failure| failure.is_out_of_memory()).peekable();
+    if failures.peek().is_none() {
+        return;
+    }
+    // Without it the failure is told as it is.
+    let Ok(estimator) = estimator() else { return };
+    for failure in failures {
+        let stage = plan.stages.iter().find(|stage| stage.title() == failure.stage);
+        let Some(advice) = stage.and_then(|stage| estimator.advice(stage)) else { continue };
+        // Before the remedy, which stands last.
+        let last = failure.reasons.len().saturating_sub(1);
+        failure.reasons.insert(last, advice);
+        // The summary tells it either way.
+        let _ = files::write_json(&failure.folder.join("failure.json"), failure);
     }
 }
 

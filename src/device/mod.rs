@@ -298,6 +298,14 @@ pub fn memory_bytes() -> Option<u64> {
     bytes_in(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")
 }
 
+/// Returns the memory that tensors on `device` have, if the system tells.
+pub fn memory_of(device: Device) -> Option<u64> {
+    match device {
+        Device::Cuda(_) => nvml::memory_total(std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref()),
+        _ => memory_bytes(),
+    }
+}
+
 fn status_bytes(field: &str) -> Option<u64> {
     bytes_in(&std::fs::read_to_string("/proc/self/status").ok()?, field)
 }

@@ -80,15 +80,25 @@ pub fn open(gpus: &[Gpu]) -> Vec<Box<dyn PowerSource>> {
 /// An identifier there names the card. An index does not, as CUDA may count in another order: then it
 /// is the least of all cards, so that what is concluded from it holds for the one in use.
 pub fn compute_capability(visible_devices: Option<&str>) -> Option<(i32, i32)> {
-    let nvml = load().ok()?;
-    let of = |gpu: &Gpu| {
-        let capability = find(&nvml, gpu).ok()?.cuda_compute_capability().ok()?;
+    of_first(visible_devices, |card| {
+        let capability = card.cuda_compute_capability().ok()?;
         Some((capability.major, capability.minor))
-    };
+    })
+}
+
+/// Returns the memory of CUDA's first device in bytes, found as its [`compute_capability`] is.
+pub fn memory_total(visible_devices: Option<&str>) -> Option<u64> {
+    of_first(visible_devices, |card| Some(card.memory_info().ok()?.total))
+}
+
+/// Reads what CUDA's first device has; where it is not known which that is, the least that a card has.
+fn of_first<T: Ord>(visible_devices: Option<&str>, read: impl Fn(&Device<'_>) -> Option<T>) -> Option<T> {
+    let nvml = load().ok()?;
+    let of = |gpu: &Gpu| read(&find(&nvml, gpu).ok()?);
     if let Ok(gpu @ Gpu::Uuid(_)) = Gpu::of_cuda(0, visible_devices)
-        && let Some(capability) = of(&gpu)
+        && let Some(found) = of(&gpu)
     {
-        return Some(capability);
+        return Some(found);
     }
     (0..nvml.device_count().ok()?).filter_map(|index| of(&Gpu::Index(index))).min()
 }

@@ -16,6 +16,7 @@
 pub mod machines;
 mod needs;
 mod sizes;
+mod ways;
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ use tutelage_metrics::energy::model::ASSUMED_WATTS_PER_CPU;
 use tutelage_metrics::energy::{Account, Joules};
 
 use self::machines::{CONTEXT_BYTES, Machine};
-pub use self::needs::{Estimate, Misfit, Needs};
+pub use self::needs::{Estimate, Misfit, Needs, Way};
 use crate::data::{Characters, Tokenizer};
 use crate::device::{self, Compute};
 use crate::experiment::settings::{Data, Experiment, Scratch, TokenizerSource};
@@ -123,6 +124,15 @@ impl<'a> Estimator<'a> {
         estimator.basis.extend(machine.basis(compute.precision));
         estimator.watts = Some(machine.drawn());
         Ok(estimator)
+    }
+
+    /// Estimates memory on this machine: nothing is measured.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn of_memory(checked: &'a Checked, plan: &'a Plan, store: &Store, compute: Compute) -> anyhow::Result<Self> {
+        let speed = Speed::Here { stages: BTreeMap::new(), product: 0.0 };
+        Self::of(checked, plan, store, &[], compute, speed)
     }
 
     fn of(
@@ -270,17 +280,17 @@ impl<'a> Estimator<'a> {
         }
     }
 
-    /// Tells of a stage that does not fit the memory of another machine; none on this one.
+    /// Tells of a stage that does not fit the memory of the machine.
     #[must_use]
     pub fn misfit(&self, stage: &Stage) -> Option<Misfit> {
-        let Speed::On(machine) = &self.speed else { return None };
         let cost = self.cost(stage);
         let needs = self.with_program(cost.memory?);
-        if needs <= machine.memory_bytes {
+        let room = self.room()?;
+        if needs <= room {
             return None;
         }
         let held = self.with_program(cost.held?);
-        let remedy = match (held > machine.memory_bytes, cost.passes) {
+        let remedy = match (held > room, cost.passes) {
             (false, Passes::Training) => {
                 "raise `accumulation` or lower `batch` or `max-length` of its `training`, or train adapters \
                  (`[tuning.lora]`) where all weights are trained"
@@ -296,9 +306,18 @@ impl<'a> Estimator<'a> {
             stage: stage.title(),
             needs_bytes: needs as u64,
             held_bytes: held as u64,
-            has_bytes: machine.memory_bytes as u64,
+            has_bytes: room as u64,
             remedy,
+            ways: self.ways(stage, room),
         })
+    }
+
+    /// Returns the memory that stages are computed in; none where the system does not tell.
+    fn room(&self) -> Option<f64> {
+        match &self.speed {
+            Speed::On(machine) => Some(machine.memory_bytes),
+            Speed::Here { .. } => device::memory_of(self.compute.device).map(|bytes| bytes as f64),
+        }
     }
 
     /// Adds what the allocator and the program hold beside what a stage asks for; one that computes
@@ -318,6 +337,11 @@ impl<'a> Estimator<'a> {
     }
 
     fn cost(&self, stage: &Stage) -> Cost {
+        self.cost_of(stage, &stage.job)
+    }
+
+    /// Estimates a stage with another job.
+    fn cost_of(&self, stage: &Stage, job: &Job) -> Cost {
         let scene = Scene {
             sizes: self.sizes(stage),
             compute: self.compute,
@@ -326,7 +350,7 @@ impl<'a> Estimator<'a> {
             model: &|name| self.model(stage, name),
             scratch: &|scratch| self.scratch(scratch),
         };
-        stage.job.work().cost(&scene)
+        job.work().cost(&scene)
     }
 
     fn scratch(&self, scratch: &Scratch) -> Option<Size> {

@@ -19,7 +19,7 @@ pub struct Estimate {
     pub kilowatt_hours: Option<f64>,
 }
 
-/// A stage that does not fit the memory of the machine that is planned for.
+/// A stage that does not fit the memory that there is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Misfit {
     /// Title of the stage.
@@ -32,6 +32,18 @@ pub struct Misfit {
     pub has_bytes: u64,
     /// What to do about it.
     pub remedy: &'static str,
+    /// Settings of training that save memory, each with those before it, up to the first that fits.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ways: Vec<Way>,
+}
+
+/// A setting that saves memory.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Way {
+    /// The setting, as in an experiment file.
+    pub setting: String,
+    /// Memory that the stage then needs, estimated.
+    pub needs_bytes: u64,
 }
 
 /// Sums the estimates of several stages.

@@ -169,9 +169,17 @@ fn what_does_not_fit_is_told_with_a_remedy() {
     let batch = misfit((16, 512)).unwrap();
     assert!(batch.held_bytes < 24_000_000_000 && batch.needs_bytes > 24_000_000_000, "{batch:?}");
     assert!(batch.remedy.starts_with("raise `accumulation` or lower `batch` or `max-length`"), "{batch:?}");
+    let settings = |misfit: &Misfit| misfit.ways.iter().map(|way| way.setting.clone()).collect::<Vec<_>>();
+    assert_eq!(settings(&batch), ["accumulation = 8"]);
+    assert!(batch.ways[0].needs_bytes < 24_000_000_000 && batch.ways[0].needs_bytes > batch.held_bytes, "{batch:?}");
     let whole = misfit((40, 1)).unwrap();
     assert!(whole.held_bytes > 24_000_000_000, "{whole:?}");
     assert!(whole.remedy.ends_with("no smaller batch helps"), "{whole:?}");
+    // Nothing makes it fit.
+    assert_eq!(settings(&whole), ["gradient-checkpointing = true", "optimizer-states = \"8bit\"", "max-length = 256"]);
+    assert!(
+        whole.ways.is_sorted_by(|a, b| a.needs_bytes > b.needs_bytes) && whole.ways[2].needs_bytes > 24_000_000_000
+    );
     assert_eq!((whole.stage.as_str(), whole.has_bytes), ("pretrain big", 24_000_000_000));
 }
 

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+/// Stands first among the reasons where memory ran out.
+const OUT_OF_MEMORY: &str = "out of memory";
+
 /// Says why a stage failed; kept as `failure.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +33,7 @@ impl Failure {
         let mut reasons: Vec<String> = whole.iter().map(|text| brief(text)).collect();
         let detail = (reasons != whole).then(|| whole.join("\n"));
         if whole.iter().any(|text| is_out_of_memory(text)) {
-            reasons.insert(0, "out of memory".to_owned());
+            reasons.insert(0, OUT_OF_MEMORY.to_owned());
             reasons.push(
                 "hint: in `training`, raise `accumulation` (a step of the same `batch` in more parts), or lower \
                  `max-length`; for answers, lower `evaluation.batch`"
@@ -38,6 +41,12 @@ impl Failure {
             );
         }
         Self { stage, reasons, folder, detail }
+    }
+
+    /// Says whether memory ran out.
+    #[must_use]
+    pub fn is_out_of_memory(&self) -> bool {
+        self.reasons.first().is_some_and(|reason| reason == OUT_OF_MEMORY)
     }
 }
 
@@ -121,6 +130,7 @@ mod tests {
         ] {
             let failure = Failure::new(String::new(), &anyhow::anyhow!("{text}\n{TRACE}"), PathBuf::new());
             assert_eq!(failure.reasons[..2], ["out of memory", text]);
+            assert!(failure.is_out_of_memory());
             assert!(failure.reasons[2].starts_with("hint: ") && failure.reasons[2].contains("`accumulation`"));
         }
     }

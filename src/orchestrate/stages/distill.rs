@@ -77,6 +77,10 @@ impl Work for DistillJob {
         training::reset(&mut self.training);
     }
 
+    fn optimisation(&mut self) -> Option<(&mut Training, Option<&mut Tuning>)> {
+        Some((&mut self.training, Some(&mut self.tuning)))
+    }
+
     fn leaves(&self) -> Leaves<'_> {
         Leaves::Like("student")
     }

@@ -60,7 +60,7 @@ use self::sft::SftJob;
 use self::tokenizer::TokenizerJob;
 use crate::data::{encode as encoding, template};
 use crate::device::Precision;
-use crate::experiment::settings::Scratch;
+use crate::experiment::settings::{Scratch, Training, Tuning};
 use crate::orchestrate::kind::StageKind;
 
 /// What every kind of work tells of itself.
@@ -89,6 +89,12 @@ pub trait Work {
 
     /// Resets every setting that says only how it is computed: the rest is hashed.
     fn reset(&mut self) {}
+
+    /// Returns what says how it trains and which weights, to be changed; none where it does not, and no tuning where
+    /// that is always of all weights.
+    fn optimisation(&mut self) -> Option<(&mut Training, Option<&mut Tuning>)> {
+        None
+    }
 
     /// Says which model it leaves.
     fn leaves(&self) -> Leaves<'_> {
@@ -165,7 +171,8 @@ macro_rules! jobs {
                 }
             }
 
-            fn work_mut(&mut self) -> &mut dyn Work {
+            /// Returns what the job tells of itself, to be changed.
+            pub fn work_mut(&mut self) -> &mut dyn Work {
                 match self {
                     $(Self::$name(job) => job,)*
                 }

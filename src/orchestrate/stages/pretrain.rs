@@ -61,6 +61,10 @@ impl Work for PretrainJob {
         training::reset(&mut self.training);
     }
 
+    fn optimisation(&mut self) -> Option<(&mut Training, Option<&mut Tuning>)> {
+        Some((&mut self.training, None))
+    }
+
     fn leaves(&self) -> Leaves<'_> {
         Leaves::Scratch(&self.model)
     }

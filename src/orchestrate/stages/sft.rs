@@ -95,6 +95,10 @@ impl Work for SftJob {
         training::reset(&mut self.training);
     }
 
+    fn optimisation(&mut self) -> Option<(&mut Training, Option<&mut Tuning>)> {
+        Some((&mut self.training, Some(&mut self.tuning)))
+    }
+
     fn leaves(&self) -> Leaves<'_> {
         Leaves::Like("model")
     }
