@@ -34,7 +34,7 @@ use crate::files;
 use crate::models::ModelError;
 use crate::models::config::Config;
 use crate::models::decoder::Decoder;
-use crate::models::product;
+use crate::models::{product, quantised};
 use crate::orchestrate::stages::with_hint;
 use crate::train;
 use crate::train::distillation::Distillation;
@@ -383,8 +383,14 @@ impl Common {
 
     fn load(&self, folder: &Path, compute: Compute) -> anyhow::Result<Decoder> {
         let tuning = self.tuning();
-        Decoder::load_as(folder, Student::base_kind(&tuning, compute), compute.device, lora::quantisation(&tuning))
-            .with_context(|| format!("cannot load the model `{}`", folder.display()))
+        let asked = lora::quantisation(&tuning);
+        let decoder = Decoder::load_as(folder, Student::base_kind(&tuning, compute), compute.device, asked)
+            .with_context(|| format!("cannot load the model `{}`", folder.display()))?;
+        if decoder.quantisation() != asked {
+            let kept = quantised::in_words(decoder.quantisation());
+            bail!("`{}` keeps its weights in {kept}, expected a checkpoint that is not quantised", folder.display());
+        }
+        Ok(decoder)
     }
 
     fn sequences(&self, model: &Path) -> anyhow::Result<(Vec<Sequence>, Tokenizer)> {

@@ -7,7 +7,7 @@ use tch::Kind;
 use super::format_of;
 use super::settings::{Base, Numbers};
 use crate::models::decoder::Decoder;
-use crate::models::families::Quantisation;
+use crate::models::quantised::Quantisation;
 use crate::orchestrate::stages::inputs::Inputs;
 use crate::orchestrate::stages::model;
 

@@ -29,7 +29,7 @@ use self::merge::{Merge, check_range, round};
 use self::settings::{Form, Numbers, Settings};
 use crate::models::config::Config;
 use crate::models::decoder::Decoder;
-use crate::models::families::Quantisation;
+use crate::models::quantised::Quantisation;
 use crate::orchestrate::gather::finished::{Finished, Start};
 use crate::orchestrate::stages::inputs::Inputs;
 use crate::orchestrate::stages::model;

@@ -7,17 +7,18 @@ use std::path::Path;
 
 use tch::{Device, Kind, Tensor, no_grad};
 
+use super::ModelError;
 use super::attention::{Masks, Scores};
 use super::block::{Layer, Shared};
 use super::cache::{Past, Place, TileCache, TileStep};
 use super::config::Config;
 use super::config::rope::Rope;
-use super::families::{Described, Maker, Quantisation, Role, Source};
+use super::families::{Described, Maker, Role, Source};
 use super::head::Head;
 use super::layers::{Mode, Norm, NormKind, Rotary, Weight};
 use super::packed::{Packed, Tails};
-use super::weights::{Checkpoint, SHARD_BYTES, save};
-use super::{Misfits, ModelError};
+use super::quantised::Quantisation;
+use super::weights::{SHARD_BYTES, save};
 use crate::device::Seed;
 use crate::files;
 
@@ -59,73 +60,6 @@ pub struct Parameter<'a> {
 }
 
 impl Decoder {
-    /// Loads a checkpoint folder into `kind` on `device`.
-    ///
-    /// # Errors
-    /// When files are missing or damaged, when weights are missing, left over, of another shape than
-    /// `config.json` says or hold no numbers (all misfits at once), and when a head is stored that
-    /// differs from the embedding it is tied to.
-    pub fn load(folder: &Path, kind: Kind, device: Device) -> Result<Self, ModelError> {
-        Self::load_as(folder, kind, device, None)
-    }
-
-    /// Loads a checkpoint folder as [`Self::load`] does; the matrices of layers are quantised as they are
-    /// read, one by one, from what the file holds: the whole model is never there otherwise.
-    ///
-    /// # Errors
-    /// As for [`Self::load`].
-    pub fn load_as(folder: &Path, kind: Kind, device: Device, quantised: Quantisation) -> Result<Self, ModelError> {
-        let config = Config::read(folder)?;
-        let checkpoint = Checkpoint::open(folder)?;
-        let mut misfits = Misfits::default();
-        let mut used = BTreeSet::new();
-        let decoder = build(config, quantised, &mut |described| {
-            let Described { role, shape, is_transposed, is_in_layer, .. } = &described;
-            let is_quantised = quantised.is_some() && *is_in_layer && *role == Role::Matrix;
-            let kind = if is_quantised { Kind::Float } else { kind };
-            let name = checkpoint.name_of(&described.name);
-            let stored: Vec<i64> = if *is_transposed { shape.iter().rev().copied().collect() } else { shape.clone() };
-            used.insert(name.to_owned());
-            match checkpoint.shape(name) {
-                None => misfits.add(format!("`{name}` is missing")),
-                Some(found) if found != stored => {
-                    misfits.add(format!("`{name}` has shape {found:?}, expected {stored:?}"));
-                }
-                Some(_) => {
-                    if let Some(tensor) = checkpoint.read_weights(name, kind, device, &mut misfits)? {
-                        let turned = *is_transposed && *role == Role::Matrix;
-                        return Ok(if turned { tensor.tr().contiguous() } else { tensor });
-                    }
-                }
-            }
-            Ok(Tensor::empty([0], (kind, device)))
-        })?;
-        for name in checkpoint.names() {
-            if !used.contains(name) && !decoder.is_derived(name) {
-                misfits.add(format!("`{name}` is not part of the model"));
-            }
-        }
-        // A tied head that is stored as well is the embedding once more. Where it differs, some
-        // versions of transformers take it and some do not: nobody can say which model is meant.
-        if decoder.lm_head.is_none()
-            && decoder.embed_tokens.numel() > 0
-            && let Some(head) = checkpoint.read(HEAD, kind, device)?
-            && !head.equal(&decoder.embed_tokens)
-        {
-            misfits.add(format!("`{HEAD}` differs from the embedding, expected `tie_word_embeddings` to be false"));
-        }
-        misfits.check(folder)?;
-        Ok(decoder)
-    }
-
-    /// Says whether a tensor of a checkpoint follows from what is read: angles, masks, a tied head.
-    fn is_derived(&self, name: &str) -> bool {
-        name.ends_with("rotary_emb.inv_freq")
-            || name.ends_with(".attn.bias")
-            || name.ends_with(".attn.masked_bias")
-            || (name == HEAD && self.lm_head.is_none())
-    }
-
     /// Assembles a model of tensors on one device, each asked for by its name in checkpoints and its shape in memory.
     ///
     /// # Errors
@@ -134,21 +68,21 @@ impl Decoder {
         config: Config,
         mut tensor: impl FnMut(&str, &[i64]) -> Result<Tensor, ModelError>,
     ) -> Result<Self, ModelError> {
-        build(config, None, &mut |described| tensor(&described.name, &described.shape))
+        build(config, &mut |described| tensor(&described.name, &described.shape).map(Weight::Dense))
     }
 
     /// Creates a model with normally distributed weights (standard deviation
     /// `initializer_range`), zero biases and norms that scale by one, as transformers initialises it.
     pub fn initialise(config: Config, seed: Seed, device: Device) -> Self {
         let deviation = config.initializer_range;
-        let built = build(config, None, &mut |Described { name, role, shape, .. }| {
+        let built = build(config, &mut |Described { name, role, shape, .. }| {
             let float = (Kind::Float, Device::Cpu);
             let tensor = match role {
                 Role::Scale(NormKind::RmsPlusOne) | Role::Bias | Role::Shift => Tensor::zeros(shape, float),
                 Role::Scale(_) => Tensor::ones(shape, float),
                 Role::Table | Role::Matrix => seed.stream(&name, 0).normal(&shape) * deviation,
             };
-            Ok(tensor.to_device(device))
+            Ok(Weight::Dense(tensor.to_device(device)))
         });
         built.unwrap_or_else(|_: ModelError| unreachable!("no tensor is read"))
     }
@@ -156,11 +90,16 @@ impl Decoder {
     /// Creates a model whose weights libtorch draws in `kind` on `device`, for timing: others on every device.
     pub fn random(config: Config, kind: Kind, device: Device, quantised: Quantisation) -> Self {
         let deviation = config.initializer_range;
-        let built = build(config, quantised, &mut |Described { role, shape, .. }| {
-            Ok(match role {
+        let built = build(config, &mut |described| {
+            let shape = &described.shape[..];
+            let weight = Weight::Dense(match described.role {
                 Role::Table | Role::Matrix => Tensor::randn(shape, (kind, device)) * deviation,
                 Role::Bias | Role::Shift | Role::Scale(NormKind::RmsPlusOne) => Tensor::zeros(shape, (kind, device)),
                 Role::Scale(_) => Tensor::ones(shape, (kind, device)),
+            });
+            Ok(match quantised.filter(|_| described.is_quantisable()) {
+                Some((format, doubles)) => weight.quantised(format, doubles),
+                None => weight,
             })
         });
         built.unwrap_or_else(|_: ModelError| unreachable!("no tensor is read"))
@@ -190,6 +129,11 @@ impl Decoder {
         let config =
             self.config.to_json_in(kind).map_err(|problem| ModelError::Config { path: path.clone(), problem })?;
         files::write(&path, format!("{config:#}\n").as_bytes())?;
+        save(folder, &self.stored(Some(kind)), SHARD_BYTES)
+    }
+
+    /// Returns the parameters that are kept number by number as checkpoints keep them, in `kind` or as they are.
+    pub(super) fn stored(&self, kind: Option<Kind>) -> Vec<(String, Tensor)> {
         let kept_transposed = |(i, layer): (usize, &Layer)| {
             let prefix = self.config.prefix(i as i64);
             let names = layer.linears().into_iter().filter(|linear| linear.is_transposed);
@@ -197,11 +141,11 @@ impl Decoder {
         };
         let transposed: BTreeSet<String> = self.layers.iter().enumerate().flat_map(kept_transposed).collect();
         let stored = |(name, tensor): (String, &Tensor)| {
-            let tensor = tensor.detach().to_kind(kind);
+            let tensor = tensor.detach().to_kind(kind.unwrap_or(tensor.kind()));
             let tensor = if transposed.contains(&name) { tensor.tr().contiguous() } else { tensor };
             (name, tensor)
         };
-        save(folder, &self.parameters().into_iter().map(stored).collect::<Vec<_>>(), SHARD_BYTES)
+        self.parameters().into_iter().map(stored).collect()
     }
 
     /// Computes the hidden states `[tokens, hidden]` after the last norm.
@@ -341,10 +285,9 @@ impl Decoder {
         !self.config.ropes.iter().any(Rope::depends_on_length)
     }
 
-    /// Says whether weights are kept in four bits.
+    /// Says whether weights are kept in few bits.
     pub fn is_quantised(&self) -> bool {
-        let mut linears = self.layers.iter().flat_map(Layer::linears);
-        linears.any(|linear| matches!(linear.weight, Weight::Quantised(_)))
+        self.quantisation().is_some()
     }
 
     /// Returns the device that the weights are on.
@@ -453,7 +396,7 @@ fn weight(name: &str) -> String {
 }
 
 /// Assembles a decoder, asking `tensor` for each parameter.
-pub(super) fn build(config: Config, quantised: Quantisation, tensor: Source<'_>) -> Result<Decoder, ModelError> {
+pub(super) fn build(config: Config, source: Source<'_>) -> Result<Decoder, ModelError> {
     let family = config.family;
     let table = |name: String, rows: i64| Described {
         name,
@@ -463,6 +406,7 @@ pub(super) fn build(config: Config, quantised: Quantisation, tensor: Source<'_>)
         is_in_layer: false,
         projection: None,
     };
+    let mut tensor = |described| source(described).map(Weight::number_by_number);
     let embed_tokens = tensor(table(weight(family.places.embedding), config.vocab_size))?;
     let embed_positions = match family.places.positions {
         Some(name) => Some(tensor(table(weight(name), config.max_position_embeddings))?),
@@ -475,12 +419,12 @@ pub(super) fn build(config: Config, quantised: Quantisation, tensor: Source<'_>)
         layers.push((family.layer)(
             &config,
             i,
-            &mut Maker { tensor, prefix: config.prefix(i), norm, is_transposed, is_in_layer: true, quantised },
+            &mut Maker { source, prefix: config.prefix(i), norm, is_transposed, is_in_layer: true },
         )?);
     }
-    let mut around =
-        Maker { tensor, prefix: String::new(), norm, is_transposed: false, is_in_layer: false, quantised: None };
+    let mut around = Maker { source, prefix: String::new(), norm, is_transposed: false, is_in_layer: false };
     let norm = around.norm(family.places.norm, config.hidden_size)?;
+    let mut tensor = |described| source(described).map(Weight::number_by_number);
     let lm_head = match config.tie_word_embeddings {
         true => None,
         false => Some(tensor(table(HEAD.to_owned(), config.vocab_size))?),

@@ -32,11 +32,35 @@ pub struct Linear {
 pub enum Weight {
     /// Number by number `[out, in]`.
     Dense(Tensor),
-    /// In four bits; it is not trained.
+    /// In few bits; it is not trained.
     Quantised(Quantised),
 }
 
 impl Weight {
+    /// Returns what stands where nothing could be read.
+    pub(super) fn none() -> Self {
+        Self::Dense(Tensor::empty([0], (Kind::Float, Device::Cpu)))
+    }
+
+    /// Returns the parameter that is kept number by number, as all are but the matrices of layers.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub(super) fn number_by_number(self) -> Tensor {
+        match self {
+            Self::Dense(tensor) => tensor,
+            Self::Quantised(_) => unreachable!("only the matrices of layers are quantised"),
+        }
+    }
+
+    /// Keeps a matrix in few bits; one in few bits, and what is no matrix, stays as it is.
+    pub(super) fn quantised(self, format: BaseFormat, doubles: bool) -> Self {
+        match self {
+            Self::Dense(weight) if weight.dim() == 2 => Self::Quantised(Quantised::of(&weight, format, doubles)),
+            other => other,
+        }
+    }
+
     /// Returns output and input width.
     pub fn shape(&self) -> [i64; 2] {
         match self {
@@ -53,7 +77,7 @@ impl Weight {
         }
     }
 
-    /// Returns the matrix number by number; `kind` is that of one that is kept in four bits.
+    /// Returns the matrix number by number; `kind` is that of one that is kept in few bits.
     pub fn dense(&self, kind: Kind) -> Tensor {
         match self {
             Self::Dense(weight) => weight.shallow_clone(),
@@ -79,15 +103,6 @@ impl Linear {
         let weight = Weight::Dense(weight);
         let (name, is_transposed) = ("", false);
         Self { name, is_transposed, weight, bias: None, adapter: None, stacked: Vec::new() }
-    }
-
-    /// Keeps the weight in four bits.
-    pub(super) fn quantise(&mut self, format: BaseFormat, doubles: bool) {
-        if let Weight::Dense(weight) = &self.weight
-            && weight.dim() == 2
-        {
-            self.weight = Weight::Quantised(Quantised::of(weight, format, doubles));
-        }
     }
 
     /// Maps `[tokens, in]` to `[tokens, out]`.

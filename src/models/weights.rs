@@ -108,12 +108,16 @@ impl Checkpoint {
         self.places.get(name).map(|place| place.shape.iter().map(|&size| size as i64).collect())
     }
 
-    /// Reads `name` into `kind` on `device`; `None` when it is not there.
+    /// Returns the format in which `name` is stored, if it is there and a tensor can have it.
+    pub(crate) fn kind(&self, name: &str) -> Option<Kind> {
+        self.places.get(name).and_then(|place| kind_of(place.dtype))
+    }
+
+    /// Reads the bytes of `name` as they are stored; `None` when it is not there.
     ///
     /// # Errors
-    /// When the file cannot be read or holds another type of number: one without a tensor kind, or
-    /// an integer for a real number or the reverse (quantised weights are no weights).
-    pub fn read(&self, name: &str, kind: Kind, device: Device) -> Result<Option<Tensor>, ModelError> {
+    /// When the file cannot be read.
+    pub(crate) fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, ModelError> {
         let Some(place) = self.places.get(name) else {
             return Ok(None);
         };
@@ -122,9 +126,21 @@ impl Checkpoint {
         file.seek(SeekFrom::Start(place.start)).map_err(failed)?;
         let mut bytes = vec![0; place.bytes];
         file.read_exact(&mut bytes).map_err(failed)?;
+        Ok(Some(bytes))
+    }
+
+    /// Reads `name` into `kind` on `device`; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds another type of number: one without a tensor kind, or
+    /// an integer for a real number or the reverse (quantised weights are no weights).
+    pub fn read(&self, name: &str, kind: Kind, device: Device) -> Result<Option<Tensor>, ModelError> {
+        let (Some(place), Some(bytes)) = (self.places.get(name), self.bytes(name)?) else {
+            return Ok(None);
+        };
         let stored = kind_of(place.dtype).filter(|&stored| is_real(stored) == is_real(kind));
         let stored = stored.ok_or_else(|| {
-            let expected = if is_real(kind) { "F32, F16, BF16 or F64" } else { "I64, I32, U8 or BOOL" };
+            let expected = if is_real(kind) { "F32, F16, BF16 or F64" } else { "I64, I32, I8, U8 or BOOL" };
             let problem = format!("`{name}` is stored as {:?}, expected {expected}", place.dtype);
             ModelError::Config { path: place.file.clone(), problem }
         })?;
@@ -317,6 +333,7 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
         Dtype::F64 => Kind::Double,
         Dtype::I64 => Kind::Int64,
         Dtype::I32 => Kind::Int,
+        Dtype::I8 => Kind::Int8,
         Dtype::U8 => Kind::Uint8,
         Dtype::BOOL => Kind::Bool,
         _ => return None,
@@ -331,6 +348,7 @@ fn dtype_of(kind: Kind) -> Option<Dtype> {
         Kind::Double => Dtype::F64,
         Kind::Int64 => Dtype::I64,
         Kind::Int => Dtype::I32,
+        Kind::Int8 => Dtype::I8,
         Kind::Uint8 => Dtype::U8,
         Kind::Bool => Dtype::BOOL,
         _ => return None,
@@ -416,7 +434,9 @@ mod tests {
         let read = |name, kind| checkpoint.read(name, kind, Device::Cpu).map_err(|error| error.to_string());
         assert!(read("real", Kind::BFloat16).is_ok() && read("whole", Kind::Int64).is_ok());
         assert!(
-            read("real", Kind::Int64).unwrap_err().ends_with("`real` is stored as F32, expected I64, I32, U8 or BOOL")
+            read("real", Kind::Int64)
+                .unwrap_err()
+                .ends_with("`real` is stored as F32, expected I64, I32, I8, U8 or BOOL")
         );
         assert!(
             read("whole", Kind::Float)

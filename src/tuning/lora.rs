@@ -6,13 +6,14 @@ use tch::{Kind, Tensor, no_grad};
 
 use super::targets::{Layers, Target, Targets, is_named, targets};
 use crate::device::Seed;
-use crate::experiment::settings::{BaseFormat, Initialisation, Lora, Tuning};
+use crate::experiment::settings::{Initialisation, Lora, Tuning};
 use crate::models::adapter::{Adapter, Lengths};
 use crate::models::block::Layer;
 use crate::models::config::{Config, Projection};
 use crate::models::decoder::{self, Decoder};
-use crate::models::families::{Quantisation, Role};
+use crate::models::families::Role;
 use crate::models::layers::{Linear, Weight};
+use crate::models::quantised::{self, Quantisation};
 
 /// Adds fresh adapters to the target modules and freezes everything else.
 ///
@@ -70,14 +71,12 @@ fn orthonormal(weight: &Tensor, rank: i64) -> (Tensor, Tensor) {
 /// Returns how a base is kept under adapters.
 pub fn quantisation(tuning: &Tuning) -> Quantisation {
     match tuning {
-        Tuning::Lora(Lora { base, double_quantisation, .. }) if *base != BaseFormat::Full => {
-            Some((*base, *double_quantisation))
-        }
-        _ => None,
+        Tuning::Lora(Lora { base, double_quantisation, .. }) => quantised::quantisation(*base, *double_quantisation),
+        Tuning::Full {} => None,
     }
 }
 
-/// Adds each adapter's update to its weight and removes the adapter, where weights are f32; those in four
+/// Adds each adapter's update to its weight and removes the adapter, where weights are f32; those in four or eight
 /// bits become what they stand for, in f32, with the update.
 ///
 /// In bf16 adapters stay: a weight near 0.02 moves in steps of 1.2e-4, and the sum would lose most of

@@ -14,7 +14,7 @@ use crate::files;
 use crate::models::adapter::{Adapter, Lengths};
 use crate::models::config::Config;
 use crate::models::decoder::{Decoder, HEAD};
-use crate::models::families::Quantisation;
+use crate::models::quantised::{self, Quantisation};
 use crate::models::weights::{Checkpoint, save_file};
 use crate::models::{Misfits, ModelError};
 
@@ -177,7 +177,7 @@ pub fn quantisation(folder: &Path) -> Result<Quantisation, ModelError> {
     let bytes = std::fs::read(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
     let Kept { format, double_quantisation } =
         serde_json::from_slice(&bytes).map_err(|source| ModelError::Json { path, source })?;
-    Ok(Some((format, double_quantisation)))
+    Ok(quantised::quantisation(format, double_quantisation))
 }
 
 /// The contents of [`QUANTISATION`].

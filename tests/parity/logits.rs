@@ -53,7 +53,7 @@ fn an_unfit_input_is_told() {
     );
     assert_eq!(
         message("input_ids", Tensor::from_slice2(&[[1f32, 2.5]])),
-        "`ids`: `input_ids` is stored as F32, expected I64, I32, U8 or BOOL"
+        "`ids`: `input_ids` is stored as F32, expected I64, I32, I8, U8 or BOOL"
     );
     assert_eq!(
         message("input_ids", Tensor::from_slice2(&[[1i64, 96]])),

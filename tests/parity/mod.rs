@@ -5,5 +5,6 @@ mod decoders;
 mod ends;
 mod logits;
 mod misfits;
+mod quantised;
 mod rules;
 mod sentences;

@@ -57,7 +57,8 @@ impl<'a> Checking<'a, '_> {
         self.target_modules(&lora.target_modules, &at.key("target-modules"));
         self.require_distinct(&lora.modules_to_save, &at.key("modules-to-save"));
         if lora.initialisation.changes_base() && lora.base != BaseFormat::Full {
-            let message = "what adapters start with cannot be taken out of weights in four bits";
+            let bits = if lora.base == BaseFormat::Int8 { "eight" } else { "four" };
+            let message = format!("what adapters start with cannot be taken out of weights in {bits} bits");
             let help = "choose `initialisation = \"kaiming\"` or `\"gaussian\"`, or `base = \"full\"`";
             self.faults.at(at.key("initialisation"), message, help);
         }

@@ -62,7 +62,7 @@ pub struct Lora {
     #[serde(deserialize_with = "one_or_several", skip_serializing_if = "Vec::is_empty")]
     pub modules_to_save: Vec<String>,
     /// Format of the weights that the adapters lie on, which stay as they are: 4 bits make QLoRA of it (Dettmers
-    /// et al. 2023, arXiv 2305.14314).
+    /// et al. 2023, arXiv 2305.14314). That of a checkpoint that is quantised already.
     #[serde(skip_serializing_if = "BaseFormat::is_full")]
     pub base: BaseFormat,
     /// Keeps the scales of 4-bit weights in 8 bits.
@@ -112,9 +112,31 @@ pub enum BaseFormat {
     Nf4,
     /// 4-bit floating point.
     Fp4,
+    /// 8-bit integers, each row with its scale: the weights of LLM.int8 (Dettmers et al. 2022, arXiv 2208.07339).
+    Int8,
 }
 
 impl BaseFormat {
+    /// Says how weights are kept in words of settings, `doubles` where scales of 4 bits are quantised, too.
+    #[must_use]
+    pub fn in_words(self, doubles: bool) -> String {
+        match doubles {
+            true => format!("{} with double quantisation", self.name()),
+            false => self.name().to_owned(),
+        }
+    }
+
+    /// Returns its name in settings, which is that of checkpoints.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Nf4 => "nf4",
+            Self::Fp4 => "fp4",
+            Self::Int8 => "int8",
+        }
+    }
+
     // What serde asks with takes a reference.
     #[expect(clippy::trivially_copy_pass_by_ref)]
     fn is_full(&self) -> bool {

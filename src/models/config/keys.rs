@@ -197,7 +197,7 @@ impl<'a> Keys<'a> {
 }
 
 /// Says whether a value switches something on.
-fn is_set(value: &Value) -> bool {
+pub(in crate::models) fn is_set(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(on) => *on,

@@ -17,7 +17,8 @@ use self::rope::{Rope, Sizes, THETA};
 use super::ModelError;
 use super::families::{self, Family};
 use super::layers::Activation;
-use crate::experiment::settings::Scratch;
+use super::quantised::{Quantisation, configuration};
+use crate::experiment::settings::{BaseFormat, Scratch};
 
 /// Holds the sizes of a decoder, named as in Hugging Face's `config.json`.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +82,8 @@ pub struct Config {
     pub source: Option<Value>,
     /// What the file says and nothing here computes, in words.
     pub notes: Vec<String>,
+    /// How the checkpoint keeps the matrices of its layers.
+    pub quantisation: Quantisation,
 }
 
 /// Where in a layer a projection stands.
@@ -147,10 +150,10 @@ impl Config {
     pub fn from_json(value: &Value) -> Result<Self, String> {
         let keys = Keys::new(value);
         let family = families::named(keys.text("model_type")?.unwrap_or(""))?;
-        if let Some(quantised) = keys.get("quantization_config") {
-            let method = Keys::new(quantised).text("quant_method")?.unwrap_or("unnamed");
-            return Err(format!("`quantization_config` is set (`{method}`), expected weights that are not quantised"));
-        }
+        let quantisation = match keys.get("quantization_config") {
+            Some(quantised) => configuration::read(quantised)?,
+            None => None,
+        };
         let config = (family.read)(family, &keys)?;
         let (heads, shared) = (config.num_attention_heads, config.num_key_value_heads);
         if heads % shared != 0 {
@@ -158,7 +161,15 @@ impl Config {
                 "`num_attention_heads` is {heads}, expected a multiple of the {shared} key and value heads"
             ));
         }
-        Ok(Self { notes: keys.rest()?, source: Some(value.clone()), ..config })
+        let mut notes = keys.rest()?;
+        if matches!(quantisation, Some((BaseFormat::Int8, _))) {
+            notes.push(
+                "`load_in_8bit` is true: products are those with the numbers that the codes stand for, where bitsandbytes \
+                 rounds what is multiplied to eight bits, too, but in training on a CPU"
+                    .to_owned(),
+            );
+        }
+        Ok(Self { notes, source: Some(value.clone()), quantisation, ..config })
     }
 
     /// Reads what most families spell alike, with Llama's constants for the rest.
@@ -211,6 +222,7 @@ impl Config {
             bos_token_id: keys.get("bos_token_id").and_then(Value::as_i64),
             source: None,
             notes: Vec::new(),
+            quantisation: None,
         })
     }
 
@@ -249,6 +261,7 @@ impl Config {
             bos_token_id: None,
             source: None,
             notes: Vec::new(),
+            quantisation: None,
         }
     }
 
@@ -271,7 +284,9 @@ impl Config {
         }
     }
 
-    fn written(&self, dtype: &str) -> Value {
+    /// Returns what [`Self::to_json`] does, of a model whose numbers are in a format that PyTorch names so; how they
+    /// are quantised is left to the caller.
+    pub(super) fn written(&self, dtype: &str) -> Value {
         let eos_token_id = match &self.eos_token_id[..] {
             [] => Value::Null,
             [only] => json!(only),
@@ -282,6 +297,7 @@ impl Config {
             // transformers 5 calls it `dtype`.
             let format = if written.contains_key("dtype") { "dtype" } else { "torch_dtype" };
             written.insert(format.to_owned(), json!(dtype));
+            written.remove("quantization_config");
             written.insert("eos_token_id".to_owned(), eos_token_id);
             return Value::Object(written);
         }

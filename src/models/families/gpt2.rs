@@ -69,6 +69,7 @@ fn read(family: &'static Family, keys: &Keys<'_>) -> Result<Config, String> {
         bos_token_id: keys.get("bos_token_id").and_then(Value::as_i64),
         source: None,
         notes: Vec::new(),
+        quantisation: None,
     })
 }
 

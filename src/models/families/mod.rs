@@ -14,14 +14,14 @@ mod phi3;
 mod qwen2;
 mod qwen3;
 
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use super::ModelError;
 use super::block::Layer;
 use super::config::keys::Keys;
 use super::config::{Config, Part, Projection};
-use super::layers::{Linear, Norm, NormKind};
-use crate::experiment::settings::{Architecture, BaseFormat};
+use super::layers::{Linear, Norm, NormKind, Weight};
+use crate::experiment::settings::Architecture;
 
 /// Every family, in the order of their names.
 pub const FAMILIES: [&Family; 11] = [
@@ -148,12 +148,19 @@ pub struct Described {
     pub projection: Option<Projection>,
 }
 
-/// Where the tensors of a model come from.
-pub(super) type Source<'a> = &'a mut dyn FnMut(Described) -> Result<Tensor, ModelError>;
+impl Described {
+    /// Says whether it is kept in few bits where weights are: the matrices of layers.
+    pub(super) fn is_quantisable(&self) -> bool {
+        self.is_in_layer && self.role == Role::Matrix
+    }
+}
+
+/// Where the parameters of a model come from; only the matrices of layers may be quantised.
+pub(super) type Source<'a> = &'a mut dyn FnMut(Described) -> Result<Weight, ModelError>;
 
 /// Makes the parts of a layer from their tensors.
 pub struct Maker<'a> {
-    pub(super) tensor: Source<'a>,
+    pub(super) source: Source<'a>,
     /// What the names of its parameters start with.
     pub(super) prefix: String,
     pub(super) norm: (NormKind, f64),
@@ -161,12 +168,7 @@ pub struct Maker<'a> {
     pub(super) is_transposed: bool,
     /// The parts are a layer's.
     pub(super) is_in_layer: bool,
-    /// Matrices are quantised as soon as they are there, with their scales or not.
-    pub(super) quantised: Quantisation,
 }
-
-/// A format of four bits, and whether scales are quantised, too; none for weights as they are.
-pub type Quantisation = Option<(BaseFormat, bool)>;
 
 impl Maker<'_> {
     fn parameter(
@@ -175,8 +177,8 @@ impl Maker<'_> {
         role: Role,
         shape: &[i64],
         projection: Option<Projection>,
-    ) -> Result<Tensor, ModelError> {
-        (self.tensor)(Described {
+    ) -> Result<Weight, ModelError> {
+        (self.source)(Described {
             name: format!("{}{name}", self.prefix),
             role,
             shape: shape.to_vec(),
@@ -200,14 +202,10 @@ impl Maker<'_> {
         let projection = Projection { name, part, output, input, has_bias };
         let weight = self.parameter(&format!("{name}.weight"), Role::Matrix, &[output, input], Some(projection))?;
         let bias = match has_bias {
-            true => Some(self.parameter(&format!("{name}.bias"), Role::Bias, &[output], None)?),
+            true => Some(self.parameter(&format!("{name}.bias"), Role::Bias, &[output], None)?.number_by_number()),
             false => None,
         };
-        let mut linear = Linear { name, bias, is_transposed: self.is_transposed, ..Linear::new(weight) };
-        if let Some((format, doubles)) = self.quantised {
-            linear.quantise(format, doubles);
-        }
-        Ok(linear)
+        Ok(Linear { name, is_transposed: self.is_transposed, weight, bias, adapter: None, stacked: Vec::new() })
     }
 
     /// Makes a norm of the family's kind over `width` numbers.
@@ -216,9 +214,12 @@ impl Maker<'_> {
     /// When a tensor cannot be had.
     pub fn norm(&mut self, name: &'static str, width: i64) -> Result<Norm, ModelError> {
         let (kind, epsilon) = self.norm;
-        let weight = self.parameter(&format!("{name}.weight"), Role::Scale(kind), &[width], None)?;
+        let mut parameter = |part: &str, role| -> Result<Tensor, ModelError> {
+            Ok(self.parameter(&format!("{name}.{part}"), role, &[width], None)?.number_by_number())
+        };
+        let weight = parameter("weight", Role::Scale(kind))?;
         let bias = match kind {
-            NormKind::Layer => Some(self.parameter(&format!("{name}.bias"), Role::Shift, &[width], None)?),
+            NormKind::Layer => Some(parameter("bias", Role::Shift)?),
             NormKind::Rms | NormKind::RmsPlusOne => None,
         };
         Ok(Norm { name, weight, bias, kind, epsilon })
@@ -229,9 +230,9 @@ impl Maker<'_> {
 pub(super) fn describe(config: &Config) -> Vec<Described> {
     let one = Config { num_hidden_layers: config.num_hidden_layers.min(1), ..config.clone() };
     let mut all = Vec::new();
-    let built = super::decoder::build(one, None, &mut |described| {
+    let built = super::decoder::build(one, &mut |described| {
         all.push(described);
-        Ok(Tensor::empty([0], (Kind::Float, Device::Cpu)))
+        Ok(Weight::none())
     });
     built.map(drop).unwrap_or_else(|_: ModelError| unreachable!("no tensor is read"));
     all

@@ -10,7 +10,7 @@ use crate::device::Compute;
 use crate::experiment::settings::Tuning;
 use crate::models::config::Config;
 use crate::models::decoder::Decoder;
-use crate::models::families::Quantisation;
+use crate::models::quantised::{Quantisation, in_words};
 use crate::orchestrate::stages::inputs::Inputs;
 use crate::orchestrate::stages::with_hint;
 use crate::train::student::Student;
@@ -63,7 +63,16 @@ fn load_as(
     asked: Option<Quantisation>,
 ) -> anyhow::Result<(Decoder, Tokenizer)> {
     let quantised = base_of(inputs, adapter, asked)?;
-    load_on(inputs, (name, kind), (adapter, adapter_kind), device, quantised)
+    let loaded = load_on(inputs, (name, kind), (adapter, adapter_kind), device, quantised)?;
+    let kept = loaded.0.config.quantisation;
+    if asked == Some(None) && kept.is_some() {
+        bail!(
+            "`{}` keeps its weights in {}, on which only adapters can be trained\nhint: write `[tuning.lora]` with this `base` and `double-quantisation`, or name a checkpoint that is not quantised",
+            inputs.get(name)?.display(),
+            in_words(kept)
+        );
+    }
+    Ok(loaded)
 }
 
 /// Returns how the base was kept that the adapters of input `adapter`, and those stacked on it, were trained on.

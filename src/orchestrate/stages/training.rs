@@ -229,8 +229,10 @@ fn adapters(lora: &Lora) -> String {
         BaseFormat::Full => None,
         BaseFormat::Nf4 => Some("NF4"),
         BaseFormat::Fp4 => Some("FP4"),
+        BaseFormat::Int8 => Some("int8"),
     };
-    let doubled = if lora.double_quantisation { " with double quantisation" } else { "" };
+    let is_doubled = lora.double_quantisation && lora.base != BaseFormat::Int8;
+    let doubled = if is_doubled { " with double quantisation" } else { "" };
     parts.extend(format.map(|format| format!("base in {format}{doubled}")));
     parts.join(", ")
 }
