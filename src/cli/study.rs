@@ -101,6 +101,7 @@ impl StudyArgs {
             positions: &|checkpoint| size(checkpoint, |config| config.max_position_embeddings),
             width: &|checkpoint| size(checkpoint, |config| config.hidden_size),
             adapters: &lacking,
+            quantised: &|checkpoint| Config::read(&hub::locate(checkpoint)?).ok()?.quantisation,
             train_examples: train.as_ref().map(Vec::len),
             default_embedding_model: default_embedding_model(),
         };

@@ -843,6 +843,7 @@ fn ends_of_answers_that_differ() {
             positions: &|_| None,
             width: &|_| None,
             adapters: &|_, _| None,
+            quantised: &|_| None,
             train_examples: Some(2000),
             default_embedding_model: Ok(()),
         };

@@ -62,6 +62,7 @@ fn checked(path: &Path, overrides: &[&str]) -> Result<Checked, Faults> {
         positions: &|_| None,
         width: &|_| None,
         adapters: &|_, _| None,
+        quantised: &|_| None,
         train_examples: Some(2000),
         default_embedding_model: Ok(()),
     };

@@ -125,6 +125,59 @@ fn a_rank_above_the_width_of_a_checkpoint() {
 }
 
 #[test]
+fn a_checkpoint_in_few_bits_gets_adapters_on_weights_in_these() {
+    let folder = with_checkpoint();
+    let checkpoint = folder.path().join("student");
+    fs::remove_dir_all(&checkpoint).expect("removed");
+    copy(&fixture("models/quantised/llama-nf4"), &checkpoint);
+    copy(&fixture("data/byte-level-bpe"), &checkpoint);
+    let config = checkpoint.join("config.json");
+    let text = fs::read_to_string(&config).expect("text");
+    let text = text.replace("\"vocab_size\": 48", "\"vocab_size\": 400");
+    let text = text.replace("\"max_position_embeddings\": 64", "\"max_position_embeddings\": 512");
+    fs::write(&config, &text).expect("a file");
+    let study = fs::read_to_string(folder.path().join("study.toml")).expect("text");
+    let tuned = |tuning: &str| {
+        fs::write(folder.path().join("study.toml"), format!("{study}\n{tuning}\n")).expect("a file");
+        checked(folder.path())
+    };
+    let told = |tuning: &str| {
+        tuned(tuning).expect_err("a fault").render(false).replace(&format!("{}/", folder.path().display()), "")
+    };
+    assert_snapshot!(told(""), @r#"
+error: `small` keeps its weights in nf4 with double quantisation, and the step `distill` trains all of them: only adapters on them can be trained
+  --> study.toml:14:20
+   |
+14 | small.checkpoint = "student"
+   |                    ^^^^^^^^^
+   |
+   = help: write `[tuning.lora]` with `base = "nf4"` and `double-quantisation = true`, or name a checkpoint that is not quantised
+
+error: `small` keeps its weights in nf4 with double quantisation, and the step `sft` trains all of them: only adapters on them can be trained
+  --> study.toml:14:20
+   |
+14 | small.checkpoint = "student"
+   |                    ^^^^^^^^^
+   |
+   = help: write `[tuning.lora]` with `base = "nf4"` and `double-quantisation = true`, or name a checkpoint that is not quantised
+
+2 faults in `study.toml`
+"#);
+    let shown = told("[tuning.lora]\nrank = 4");
+    assert!(shown.contains("trains adapters on weights in full"), "{shown}");
+    let shown = told("[tuning.lora]\nbase = \"nf4\"\ndouble-quantisation = false");
+    assert!(shown.contains("trains adapters on weights in nf4\n"), "{shown}");
+    assert!(shown.contains("write `base = \"nf4\"` and `double-quantisation = true` for `tuning.lora`"), "{shown}");
+    tuned("[tuning.lora]\nbase = \"nf4\"").unwrap_or_else(|faults| panic!("{faults}"));
+    // What is not understood is refused by name.
+    fs::write(&config, text.replace("\"bitsandbytes\"", "\"gptq\"")).expect("a file");
+    let shown = told("");
+    let expected =
+        "`quantization_config` is set (`gptq`), expected weights that are not quantised, or by `bitsandbytes`";
+    assert!(shown.contains(expected) && shown.contains("1 fault in"), "{shown}");
+}
+
+#[test]
 fn a_hub_checkpoint_that_is_damaged_or_not_downloaded_whole() {
     let folder = with_checkpoint();
     let text = fs::read_to_string(folder.path().join("study.toml")).expect("text");

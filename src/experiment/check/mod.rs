@@ -9,6 +9,7 @@ mod evaluation;
 mod hypotheses;
 mod models;
 mod objectives;
+mod quantised;
 mod range;
 mod sets;
 mod steps;
@@ -25,7 +26,7 @@ use super::document::KeyPath;
 use super::faults::{Fault, Faults};
 use super::lay::Overlaid;
 use super::load::Loaded;
-use super::settings::{Experiment, Lora, Model, Task, TokenizerSource};
+use super::settings::{BaseFormat, Experiment, Lora, Model, Task, TokenizerSource};
 
 pub use objectives::same_vocabulary;
 
@@ -52,6 +53,9 @@ pub struct Surroundings<'a> {
     /// What a model lacks that the settings of its adapters name: the setting, and the problem in words; none
     /// where the model is not here.
     pub adapters: &'a dyn Fn(&Model, &Lora) -> Option<Lack>,
+    /// How a checkpoint, as the experiment names it, keeps its weights in few bits: the format, and whether scales
+    /// are quantised, too; none where it does not, and where it is not here.
+    pub quantised: &'a dyn Fn(&str) -> Option<(BaseFormat, bool)>,
     /// Examples of the training split, if the data was read.
     pub train_examples: Option<usize>,
     /// Whether the default embedding model is there; else why not, and the remedy.
@@ -172,6 +176,7 @@ pub fn check(loaded: Loaded, around: &Surroundings<'_>) -> Result<Checked, Fault
     checking.parts();
     checking.hypotheses();
     checking.adapted_models();
+    checking.quantised_models();
     let (notes, objectives) = (checking.notes, checking.forms);
     // What a level or a step says instead: in place of what it replaces.
     for Overlaid { experiment, faults: mut inside } in overlaid {
