@@ -367,17 +367,26 @@ impl<'a> Estimator<'a> {
     fn model(&self, stage: &Stage, name: &str) -> Option<Size> {
         let named = |inputs: &'a [Input], name: &str| inputs.iter().find(|input| input.name == name);
         let stage = self.plan.stage(&stage.key)?;
-        match &named(&stage.inputs, name)?.source {
+        let size = match &named(&stage.inputs, name)?.source {
             Source::External { origin, .. } => Some(Size::of(&hub::configuration(origin)?)),
             Source::Stage { key, .. } => {
                 let stage = self.plan.stage(key)?;
-                match stage.job.work().leaves() {
+                let size = match stage.job.work().leaves() {
                     Leaves::Scratch(scratch) => self.scratch(scratch),
                     Leaves::Like(name) => self.model(stage, name),
                     Leaves::NoModel => None,
-                }
+                };
+                // A model that is written is written number by number.
+                size.map(|size| Size { kept: None, ..size })
             }
-        }
+        }?;
+        // Adapters stay on weights that are kept as they were trained on.
+        let adapter = if name == "model" { "adapter".to_owned() } else { format!("{name}-adapter") };
+        let kept = match named(&stage.inputs, &adapter).map(|input| &input.source) {
+            Some(Source::Stage { key, .. }) => self.plan.stage(key).and_then(|stage| stage.job.work().base()),
+            Some(Source::External { .. }) | None => None,
+        };
+        Some(Size { kept: size.kept.or(kept), ..size })
     }
 
     /// Returns the largest vocabulary of the experiment's tokenizers, or Llama's for checkpoints.

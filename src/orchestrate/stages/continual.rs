@@ -11,6 +11,7 @@ use crate::data::SplitName;
 use crate::data::tokens::{Block, Tokens};
 use crate::device::{Precision, Seed};
 use crate::experiment::settings::{Training, Tuning};
+use crate::models::quantised::Quantisation;
 use crate::orchestrate::kind::StageKind;
 use crate::train::student::Student;
 use crate::train::texts::Texts;
@@ -86,6 +87,10 @@ impl Work for ContinualJob {
         words.retain(|(name, _)| name != "longest prompt");
         words.extend(self.shares().in_words());
         Some(words)
+    }
+
+    fn base(&self) -> Quantisation {
+        lora::quantisation(&self.tuning)
     }
 
     fn stacks(&self) -> bool {

@@ -18,8 +18,10 @@ use crate::device::Compute;
 use crate::experiment::settings::{Lora, Scratch, SplitName, Training, Tuning, Validate};
 use crate::models::config::{Config, Projection};
 use crate::models::families::{Family, Places};
+use crate::models::quantised::Quantisation;
 use crate::train::moments;
 use crate::train::student::INFERENCE_TOKENS;
+use crate::tuning::lora;
 use crate::tuning::targets::{Layers, Target, Targets, is_named};
 
 /// Operations of one decoder layer in a forward pass over a whole batch: projections, norms,
@@ -176,6 +178,8 @@ pub struct Size {
     pub projections: [Option<Projection>; 7],
     /// Its family, which names its parts.
     pub family: &'static Family,
+    /// How the projections of its layers are kept.
+    pub kept: Quantisation,
 }
 
 /// What adapters a projection has over all layers.
@@ -209,6 +213,7 @@ impl Size {
                 std::array::from_fn(|_| all.next())
             },
             family: config.family,
+            kept: config.quantisation,
         }
     }
 
@@ -221,6 +226,18 @@ impl Size {
     #[must_use]
     pub fn matrices(&self) -> f64 {
         self.projections().map(|projection| (projection.input * projection.output) as f64).sum()
+    }
+
+    /// Returns the rows of the projections of a layer.
+    #[must_use]
+    pub fn rows(&self) -> f64 {
+        self.projections().map(|projection| projection.output as f64).sum()
+    }
+
+    /// Returns the numbers in the largest projection.
+    #[must_use]
+    pub fn largest(&self) -> f64 {
+        self.projections().map(|projection| (projection.input * projection.output) as f64).fold(0.0, f64::max)
     }
 
     /// Returns the parameters that are trained: all, or those of the adapters in every layer.
@@ -309,6 +326,7 @@ impl Scene<'_> {
     #[must_use]
     pub fn training(&self, size: Option<Size>, tuning: &Tuning, training: &Training, read: Read) -> Cost {
         let Some(size) = size else { return Cost::default() };
+        let size = Size { kept: lora::quantisation(tuning), ..size };
         let per_token = match tuning {
             Tuning::Full {} => 6.0,
             Tuning::Lora(_) => 4.0,
@@ -352,7 +370,7 @@ impl Scene<'_> {
     pub fn forward(&self, size: Option<Size>, read: Option<Split>, tokens: f64) -> Cost {
         let Some(size) = size else { return Cost::default() };
         let engine = self.engine();
-        let held = engine.bytes * size.parameters;
+        let held = engine.weights(&size);
         let at_once = read.map_or(tokens, |read| tokens.min(read.whole));
         Cost {
             operations: read.map(|read| 2.0 * size.parameters * read.whole),
@@ -375,6 +393,7 @@ impl Scene<'_> {
     pub fn reading(&self, size: Option<Size>, read: Option<Split>, tokens: f64, rows: Option<f64>) -> Cost {
         // A number or two, and an identifier.
         let kept = rows.map(|rows| 100.0 * rows);
+        let size = size.map(|size| self.engine().settled(size));
         Cost { kept, disk: kept, ..self.forward(size, read, tokens) }
     }
 

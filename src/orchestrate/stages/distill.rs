@@ -15,6 +15,7 @@ use crate::distill::capture::{self, Capture};
 use crate::distill::projectors::Widths;
 use crate::distill::{self, Vocabularies};
 use crate::experiment::settings::{Algorithm, Template, Training, Tuning};
+use crate::models::quantised::Quantisation;
 use crate::orchestrate::keep::event::Event;
 use crate::orchestrate::kind::StageKind;
 use crate::train::distillation::Distillation;
@@ -119,6 +120,10 @@ impl Work for DistillJob {
 
     fn trains(&self) -> Option<Vec<(String, String)>> {
         Some(training::in_words(&self.training, &self.tuning, true))
+    }
+
+    fn base(&self) -> Quantisation {
+        lora::quantisation(&self.tuning)
     }
 
     fn stacks(&self) -> bool {

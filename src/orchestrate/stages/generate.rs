@@ -126,13 +126,14 @@ impl Work for GenerateJob {
         });
         let longest = longest.min(self.max_length as f64);
         let engine = scene.engine();
+        let size = engine.settled(size);
         // Keys and values of one token in every row.
         let cache = 2.0 * engine.bytes * size.keys * size.layers * rows;
-        let held = engine.bytes * size.parameters;
+        let held = engine.weights(&size);
         // Of a step: all weights that are multiplied with, and what the rows have seen by then.
         let read = |split: &Split| {
             let seen = split.prompts / split.examples.max(1.0) + self.max_new_tokens as f64;
-            steps(split) * (engine.bytes * (size.parameters - size.looked_up) + cache * seen)
+            steps(split) * (engine.streamed(&size) + cache * seen)
         };
         // References are read in batches, when no answer is decoded.
         let references = answered.as_ref().map_or(f64::INFINITY, |splits| {

@@ -15,7 +15,7 @@
 //! The last layer computes, but for keys and values, what predicts a response.
 
 use crate::device::{Compute, Precision};
-use crate::experiment::settings::{OptimizerStates, Training, Tuning};
+use crate::experiment::settings::{BaseFormat, OptimizerStates, Training, Tuning};
 use crate::models::attention::{GROUP_TOKENS, QUERY_BLOCK, WHOLE_SCORES};
 use crate::models::config::{Part, Projection};
 use crate::models::head::CHUNK_BYTES;
@@ -59,15 +59,7 @@ impl Engine {
         let trained = size.trained(tuning);
         let frozen = match tuning {
             Tuning::Full {} => 0.0,
-            Tuning::Lora(_) => match lora::quantisation(tuning) {
-                None => size.parameters * self.bytes,
-                // Half a byte each, and of 64 one scale, in f32 or in a byte with one more of 256 scales.
-                Some((_, doubles)) => {
-                    let (matrices, scale) =
-                        (size.layers * size.matrices(), if doubles { 1.0 + 4.0 / 256.0 } else { 4.0 });
-                    (size.parameters - matrices) * self.bytes + matrices * (0.5 + scale / 64.0)
-                }
-            },
+            Tuning::Lora(_) => self.weights(&Size { kept: lora::quantisation(tuning), ..*size }),
         };
         let copies = match (self.is_f32(), parts > 1.0) {
             (true, _) => self.bytes,
@@ -88,6 +80,50 @@ impl Engine {
             (OptimizerStates::EightBits, Tuning::Lora(lora)) => size.in_large_adapters(lora),
         };
         2.0 * (4.0 * (trained - coded) + coded * (1.0 + 4.0 / moments::BLOCK as f64))
+    }
+
+    /// Returns the bytes of the weights of a model, as they are kept.
+    #[must_use]
+    pub fn weights(self, size: &Size) -> f64 {
+        let matrices = size.layers * size.matrices();
+        let kept = match size.kept {
+            None | Some((BaseFormat::Full, _)) => matrices * self.bytes,
+            // Half a byte each, and of 64 one scale, in f32 or in a byte with one more of 256 scales.
+            Some((BaseFormat::Nf4 | BaseFormat::Fp4, doubles)) => {
+                let scale = if doubles { 1.0 + 4.0 / 256.0 } else { 4.0 };
+                matrices * (0.5 + scale / 64.0)
+            }
+            // A byte each, and of a row one scale.
+            Some((BaseFormat::Int8, _)) => matrices + 4.0 * size.layers * size.rows(),
+        };
+        (size.parameters - matrices) * self.bytes + kept
+    }
+
+    /// Returns a model as it answers: in f32, weights in few bits become what they stand for before.
+    #[must_use]
+    pub fn settled(self, size: Size) -> Size {
+        let kept = if self.is_f32() { None } else { size.kept };
+        Size { kept, ..size }
+    }
+
+    /// Returns the bytes that one step of decoding reads and writes for the weights that are multiplied with.
+    #[must_use]
+    pub fn streamed(self, size: &Size) -> f64 {
+        let whole = self.weights(size) - size.looked_up * self.bytes;
+        // What codes stand for is written, and read again.
+        let decoded = if size.kept.is_some() { 2.0 * size.layers * size.matrices() * self.bytes } else { 0.0 };
+        whole + decoded
+    }
+
+    /// Returns the bytes beside the weights when one in few bits is turned into numbers: these, and on a GPU what
+    /// libtorch's operations leave between, of four bytes each: codes, pairs of them, and numbers before and after
+    /// their scale.
+    fn decoded(self, size: &Size) -> f64 {
+        match (size.kept, self.is_gpu) {
+            (None, _) => 0.0,
+            (Some(_), false) => self.bytes * size.largest(),
+            (Some(_), true) => (16.0 + self.bytes) * size.largest(),
+        }
     }
 
     /// Returns the bytes that one micro-batch adds: what is kept for backward, with the temporaries of
@@ -197,11 +233,12 @@ impl Engine {
     }
 
     /// Returns the bytes of a pass without gradients over so many tokens: the largest moment of a layer,
-    /// in the feed-forward (residual, what it reads, three of its width) or around attention.
+    /// in the feed-forward (residual, what it reads, three of its width) or around attention; with one weight
+    /// number by number, where they are kept in few bits.
     #[must_use]
     pub fn reading(self, size: &Size, tokens: f64) -> f64 {
         let moment = (3.0 * size.feed_forward).max(3.0 * (size.queries + size.keys));
-        self.bytes * tokens * (2.0 * size.hidden + moment)
+        self.bytes * tokens * (2.0 * size.hidden + moment) + self.decoded(size)
     }
 }
 
@@ -304,6 +341,35 @@ mod tests {
         // A and B of all queries, of rank 64.
         let adapted = Tuning::Lora(Lora { rank: 64, target_modules: vec!["q_proj".to_owned()], ..Lora::default() });
         assert_eq!(eight(&wide, adapted), 3.0 * 8192.0 * (2.0 + 8.0 / 256.0));
+    }
+
+    #[test]
+    fn weights_in_few_bits_take_their_bits_and_scales() {
+        let (matrices, rest) = (3.0 * (192.0 + 384.0), 800.0 + 3.0 * 16.0 + 8.0);
+        let kept = |format, doubles| Size { kept: Some((format, doubles)), ..size() };
+        assert_eq!(CPU.weights(&size()), 4.0 * (matrices + rest));
+        // Half a byte, and a 64th of a scale of 4 bytes, or of 1 and a 64th.
+        let plain = GPU.weights(&kept(BaseFormat::Fp4, false));
+        assert_eq!(plain, 2.0 * rest + matrices * (0.5 + 4.0 / 64.0));
+        let doubled = GPU.weights(&kept(BaseFormat::Nf4, true));
+        assert_eq!(doubled, 2.0 * rest + matrices * (0.5 + 1.015_625 / 64.0));
+        // A byte, and 4 of each row: queries and outputs of 8, keys and values of 4, gate and up of 16, down of 8.
+        let eight = CPU.weights(&kept(BaseFormat::Int8, false));
+        assert_eq!(eight, 4.0 * rest + matrices + 4.0 * 3.0 * 64.0);
+        // Beside them, one of 8 x 16 numbers.
+        let reading = |engine: Engine, size: &Size| engine.reading(size, 100.0);
+        assert_eq!(reading(CPU, &kept(BaseFormat::Nf4, true)) - reading(CPU, &size()), 4.0 * 128.0);
+        assert_eq!(reading(GPU, &kept(BaseFormat::Nf4, true)) - reading(GPU, &size()), 18.0 * 128.0);
+        // In f32 answers come from what codes stand for, in bf16 from the codes: read, written and read again.
+        assert_eq!(CPU.settled(kept(BaseFormat::Nf4, true)).kept, None);
+        let answering = GPU.settled(kept(BaseFormat::Nf4, true));
+        assert_eq!(GPU.streamed(&answering), doubled + 4.0 * matrices);
+        let untied = Size { looked_up: 800.0, ..size() };
+        assert_eq!(GPU.streamed(&untied), 2.0 * (matrices + rest - 800.0));
+        // Trained on, they are the same, beside 168 numbers of adapters.
+        let lora = |base| Tuning::Lora(Lora { rank: 2, base, ..Lora::default() });
+        assert_eq!(CPU.states(&size(), &lora(BaseFormat::Int8), OptimizerStates::F32, 1.0), eight + 16.0 * 168.0);
+        assert_eq!(GPU.states(&size(), &lora(BaseFormat::Nf4), OptimizerStates::F32, 1.0), doubled + 16.0 * 168.0);
     }
 
     #[test]

@@ -61,6 +61,7 @@ use self::tokenizer::TokenizerJob;
 use crate::data::{encode as encoding, template};
 use crate::device::Precision;
 use crate::experiment::settings::{Scratch, Training, Tuning};
+use crate::models::quantised::Quantisation;
 use crate::orchestrate::kind::StageKind;
 
 /// What every kind of work tells of itself.
@@ -106,6 +107,11 @@ pub trait Work {
 
     /// Returns its settings in words, if it trains: name and value.
     fn trains(&self) -> Option<Vec<(String, String)>> {
+        None
+    }
+
+    /// Says how weights are kept under the adapters that it leaves.
+    fn base(&self) -> Quantisation {
         None
     }
 

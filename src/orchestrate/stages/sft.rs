@@ -9,6 +9,7 @@ use super::{Leaves, Text, Work, model, training};
 use crate::data::SplitName;
 use crate::device::{Precision, Seed};
 use crate::experiment::settings::{Template, Training, Tuning};
+use crate::models::quantised::Quantisation;
 use crate::orchestrate::kind::StageKind;
 use crate::train::student::Student;
 use crate::train::supervised::Supervised;
@@ -116,6 +117,10 @@ impl Work for SftJob {
         let mut words = training::in_words(&self.training, &self.tuning, true);
         words.extend(self.shares().in_words());
         Some(words)
+    }
+
+    fn base(&self) -> Quantisation {
+        lora::quantisation(&self.tuning)
     }
 
     fn stacks(&self) -> bool {
