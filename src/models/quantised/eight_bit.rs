@@ -2,11 +2,13 @@
 
 use tch::{Kind, Tensor};
 
+use super::kernel;
+
 /// Largest code.
 const LARGEST: f64 = 127.0;
 
 /// What bitsandbytes' library multiplies with instead of dividing by 127; in f32.
-const RECIPROCAL: f64 = 7.874_015_718_698_502e-3;
+pub(super) const RECIPROCAL: f64 = 7.874_015_718_698_502e-3;
 
 /// A matrix in eight bits.
 #[derive(Debug)]
@@ -31,6 +33,11 @@ impl EightBit {
 
     /// Returns the matrix `[out, in]` that the codes stand for, computed in f32, in `kind`.
     pub(super) fn dequantised(&self, kind: Kind) -> Tensor {
+        kernel::eight_bits(&self.codes, &self.scales, kind).unwrap_or_else(|| self.by_operations(kind))
+    }
+
+    /// Computes [`Self::dequantised`] by libtorch's operations, which any device has.
+    fn by_operations(&self, kind: Kind) -> Tensor {
         (&self.codes * self.scales.unsqueeze(1) * RECIPROCAL).to_kind(kind)
     }
 
@@ -54,6 +61,9 @@ mod tests {
             assert!(found.scales.equal(&read(&at("scales"), Kind::Float).unwrap()), "{name}");
             if let Some(values) = read(&at("values"), Kind::Float) {
                 assert!(found.dequantised(Kind::Float).equal(&values), "{name}");
+            }
+            for kind in [Kind::Float, Kind::BFloat16, Kind::Half] {
+                assert!(found.dequantised(kind).equal(&found.by_operations(kind)), "{name} {kind:?}");
             }
         }
     }

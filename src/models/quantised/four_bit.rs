@@ -3,6 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::blocks::{by_blocks, nearest, scaled};
+use super::kernel;
 use super::scales::Scales;
 use super::tables::values;
 use crate::experiment::settings::BaseFormat;
@@ -41,14 +42,20 @@ impl FourBit {
 
     /// Returns the matrix `[out, in]` that the codes stand for, computed in f32, in `kind`.
     pub(super) fn dequantised(&self, kind: Kind) -> Tensor {
+        let values = values(self.format).expect("a format of four bits");
         let scales = self.scales.decoded();
-        let values = Tensor::from_slice(&values(self.format).expect("a format of four bits"));
-        let values = values.to_device(self.codes.device());
+        let decoded = kernel::four_bits(&self.codes, &values, (&scales, BLOCK), &self.shape, kind);
+        decoded.unwrap_or_else(|| self.by_operations(&values, &scales, kind))
+    }
+
+    /// Computes [`Self::dequantised`] by libtorch's operations, which any device has.
+    fn by_operations(&self, values: &[f32], scales: &Tensor, kind: Kind) -> Tensor {
+        let values = Tensor::from_slice(values).to_device(self.codes.device());
         let codes = self.codes.to_kind(Kind::Int);
         let pairs = Tensor::stack(&[codes.bitwise_right_shift_tensor_scalar(4), codes.bitwise_and(15)], 1);
         let numbers = self.shape.iter().product::<i64>();
         let decoded = values.index_select(0, &pairs.flatten(0, -1).narrow(0, 0, numbers));
-        by_blocks(&decoded, &scales, BLOCK).view(self.shape).to_kind(kind)
+        by_blocks(&decoded, scales, BLOCK).view(self.shape).to_kind(kind)
     }
 
     /// Returns the bytes that it takes.
@@ -91,5 +98,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn one_pass_gives_what_operations_give_to_the_bit() {
+        for name in ["even", "odd", "zeros", "many", "bf16"] {
+            let weight = read(name, Kind::Float).unwrap();
+            for (format, doubles) in [(BaseFormat::Nf4, true), (BaseFormat::Fp4, false)] {
+                let found = FourBit::of(&weight, format, doubles);
+                for kind in [Kind::Float, Kind::BFloat16, Kind::Half] {
+                    let expected = found.by_operations(&values(format).unwrap(), &found.scales.decoded(), kind);
+                    assert!(found.dequantised(kind).equal(&expected), "{name} {format:?} {kind:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn several_threads_decode_what_one_does() {
+        tch::manual_seed(4);
+        // 1,025 rows of 257: parts end within rows, and the last block is not full.
+        let weight = Tensor::randn([1025, 257], (Kind::Float, tch::Device::Cpu));
+        let found = FourBit::of(&weight, BaseFormat::Nf4, true);
+        let expected = found.by_operations(&values(BaseFormat::Nf4).unwrap(), &found.scales.decoded(), Kind::Float);
+        assert!(found.dequantised(Kind::Float).equal(&expected));
     }
 }

@@ -16,6 +16,7 @@ mod blocks;
 pub(super) mod configuration;
 mod eight_bit;
 mod four_bit;
+mod kernel;
 mod scales;
 pub(super) mod stored;
 mod tables;
