@@ -31,9 +31,9 @@ use crate::orchestrate::stages::with_hint;
 #[command(after_help = "\
 Runs nothing and needs no checkpoint. Estimates are marked `~`; they use finished stages of the
 same kind where the store has some, else the speed of a short matrix product. What they rest on,
-assumptions included, is printed below the table. Of training that is done on a CPU the memory is what
-the process held, beside the estimate. Stages that do not fit the memory are told, with settings that
-save some. `tutelage status --help` explains the states.
+assumptions included, is printed below the table. Of training that is done on a CPU, the memory
+that the process held is shown beside the estimate. Stages that do not fit the memory are told, with
+settings that save some. `tutelage status --help` explains the states.
 
 With --on the plan is that of another machine, one stage at a time in bf16 unless the experiment
 asks for f32: its states are what this store has of that machine's number format and threads, its

@@ -175,11 +175,9 @@ fn what_does_not_fit_is_told_with_a_remedy() {
     let whole = misfit((40, 1)).unwrap();
     assert!(whole.held_bytes > 24_000_000_000, "{whole:?}");
     assert!(whole.remedy.ends_with("no smaller batch helps"), "{whole:?}");
-    // Nothing makes it fit.
-    assert_eq!(settings(&whole), ["gradient-checkpointing = true", "optimizer-states = \"8bit\"", "max-length = 256"]);
-    assert!(
-        whole.ways.is_sorted_by(|a, b| a.needs_bytes > b.needs_bytes) && whole.ways[2].needs_bytes > 24_000_000_000
-    );
+    // Ten bytes a number instead of sixteen do.
+    assert_eq!(settings(&whole), ["gradient-checkpointing = true", "optimizer-states = \"8bit\""]);
+    assert!(whole.ways[0].needs_bytes > 24_000_000_000 && whole.ways[1].needs_bytes < 24_000_000_000, "{whole:?}");
     assert_eq!((whole.stage.as_str(), whole.has_bytes), ("pretrain big", 24_000_000_000));
 }
 
