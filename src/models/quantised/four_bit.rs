@@ -2,11 +2,11 @@
 
 use tch::{Kind, Tensor};
 
-use super::blocks::{by_blocks, nearest, scaled};
 use super::kernel;
 use super::scales::Scales;
 use super::tables::values;
 use crate::experiment::settings::BaseFormat;
+use crate::models::blocks::{by_blocks, nearest, scaled};
 
 /// Numbers that share a scale.
 pub(super) const BLOCK: i64 = 64;

@@ -12,7 +12,6 @@
 //! In eight bits bitsandbytes multiplies so only when it trains on a CPU; else it rounds what is multiplied to eight
 //! bits, too, but for columns with numbers of 6 and more.
 
-mod blocks;
 pub(super) mod configuration;
 mod eight_bit;
 mod four_bit;

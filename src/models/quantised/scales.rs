@@ -2,8 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::blocks::{by_blocks, nearest, scaled};
-use super::tables::dynamic_map;
+use crate::models::blocks::{by_blocks, dynamic_map, nearest, scaled};
 
 /// Scales that share a scale of their own.
 pub(super) const NESTED_BLOCK: i64 = 256;
@@ -31,7 +30,7 @@ impl Scales {
         let (scaled, nested) = scaled(&(scales - &offset), NESTED_BLOCK);
         // The table has 65,536 places from -1 to 1.
         let places = ((scaled + 1.0) * 0.5 * 65_535.0 + 0.5).to_kind(Kind::Int).to_kind(Kind::Float);
-        let codes = nearest(&(places / 65_535.0 * 2.0 - 1.0), &dynamic_map(), scales.device());
+        let codes = nearest(&(places / 65_535.0 * 2.0 - 1.0), &dynamic_map(true), scales.device());
         Self::Nested { codes: codes.to_kind(Kind::Uint8), scales: nested, offset }
     }
 
@@ -40,7 +39,7 @@ impl Scales {
         match self {
             Self::Plain(scales) => scales.shallow_clone(),
             Self::Nested { codes, scales, offset } => {
-                let map = Tensor::from_slice(&dynamic_map()).to_device(codes.device());
+                let map = Tensor::from_slice(&dynamic_map(true)).to_device(codes.device());
                 by_blocks(&map.index_select(0, &codes.to_kind(Kind::Int)), scales, NESTED_BLOCK) + offset
             }
         }

@@ -15,8 +15,9 @@ use super::Quantised;
 use super::eight_bit::EightBit;
 use super::four_bit::{BLOCK, FourBit};
 use super::scales::{NESTED_BLOCK, Scales};
-use super::tables::{dynamic_map, values};
+use super::tables::values;
 use crate::experiment::settings::BaseFormat;
+use crate::models::blocks::dynamic_map;
 use crate::models::weights::Checkpoint;
 use crate::models::{Misfits, ModelError};
 
@@ -141,7 +142,7 @@ impl Reading<'_> {
         let scales = match nested_offset {
             None => self.part(&format!("{name}.absmax"), Kind::Float, &[blocks])?.map(Scales::Plain),
             Some(offset) => {
-                self.table(&format!("{name}.nested_quant_map"), &dynamic_map())?;
+                self.table(&format!("{name}.nested_quant_map"), &dynamic_map(true))?;
                 let scales = (blocks + NESTED_BLOCK - 1) / NESTED_BLOCK;
                 let codes = self.part(&format!("{name}.absmax"), Kind::Uint8, &[blocks])?;
                 let scales = self.part(&format!("{name}.nested_absmax"), Kind::Float, &[scales])?;
@@ -242,7 +243,7 @@ fn four_bit_tensors(weight: &FourBit, name: &str) -> Vec<(String, Tensor)> {
         Scales::Nested { codes, scales, offset } => {
             all.push((format!("{name}.absmax"), codes.shallow_clone()));
             all.push((format!("{name}.nested_absmax"), scales.shallow_clone()));
-            all.push((format!("{name}.nested_quant_map"), Tensor::from_slice(&dynamic_map())));
+            all.push((format!("{name}.nested_quant_map"), Tensor::from_slice(&dynamic_map(true))));
             Some(offset.double_value(&[0]))
         }
     };
