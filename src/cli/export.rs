@@ -10,7 +10,7 @@ use super::output::Output;
 use super::plan::{as_computed, size};
 use super::study::{Opened, StoreArgs, StudyArgs};
 use crate::device;
-use crate::experiment::settings::{Compute, DeviceChoice, PrecisionChoice};
+use crate::experiment::settings::{BaseFormat, Compute, DeviceChoice, PrecisionChoice};
 use crate::export::card::scientific;
 use crate::export::licence::Licence;
 use crate::export::rows::Source;
@@ -30,9 +30,9 @@ llama.cpp. It is written under another name beside its place and renamed when it
 folder that is there and not empty is never overwritten.
 
 Adapters (LoRA, rsLoRA, DoRA, with modules trained beside them, several on each other) are added to
-the weights in f32. If they were trained on a base in four bits, there are two bases to add them to,
+the weights in f32. If they were trained on a base in few bits, there are two bases to add them to,
 and --base says which:
-  --base dequantised   what the four bits stand for: the model computes what it did in training
+  --base dequantised   what its codes stand for: the model computes what it did in training
   --base full          the base's own weights, which the adapters never saw
 
 What was written is read back, and its logits are compared with those of the model as it was
@@ -41,6 +41,8 @@ difference is printed and stands in README.md, with study, data, training, energ
 intervals, and the licence of the base, as far as they are known.
 
   --as safetensors     f32 by default, which loses nothing; --dtype bf16 or f16 takes half of it
+  --quantize nf4       matrices in four bits (or fp4, int8), as bitsandbytes keeps them; the rest by
+                       --dtype; not smaller in memory while it is written
   --as gguf-f16        one file for llama.cpp, matrices in f16
   --as gguf-q8-0       the same, matrices in blocks of eight bits
 
@@ -50,6 +52,7 @@ Examples:
   tutelage export --model TinyLlama --adapter lora --output merged
   tutelage export --model hf:Qwen/Qwen2.5-3B --adapter qlora --base dequantised --output merged
   tutelage export experiments/quickstart.toml --arm llama/both/dskd --dtype bf16 --output student
+  tutelage export --model student --quantize nf4 --dtype bf16 --output student-nf4
   tutelage export study.toml --arm lora --seed 20 --as gguf-q8-0 --output student-gguf")]
 pub struct Export {
     /// The experiment file whose arm is exported, from what `tutelage run` finished.
@@ -75,7 +78,7 @@ pub struct Export {
     /// Folder to write: a new one.
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// What adapters are added to that were trained on a base in four bits.
+    /// What adapters are added to that were trained on a base in few bits.
     #[arg(long, value_enum)]
     base: Option<BaseName>,
     /// What is written.
@@ -84,6 +87,12 @@ pub struct Export {
     /// Number format of weights in safetensors; f32 by default.
     #[arg(long, value_enum)]
     dtype: Option<Dtype>,
+    /// Keeps the matrices of the layers in few bits, as transformers reads them with bitsandbytes.
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    quantize: Option<Quantised>,
+    /// With four bits: quantises their scales, too.
+    #[arg(long, requires = "quantize")]
+    double_quantisation: bool,
     /// Texts to compare logits on: one in each line or, where the name ends in `.jsonl`, rows with `text`.
     #[arg(long, value_name = "FILE")]
     texts: Option<PathBuf>,
@@ -97,7 +106,7 @@ pub struct Export {
 enum BaseName {
     /// The base's own weights.
     Full,
-    /// What its four bits stand for.
+    /// What its codes stand for.
     Dequantised,
 }
 
@@ -113,6 +122,17 @@ enum FormName {
     GgufQ8,
 }
 
+/// Names a format of few bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Quantised {
+    /// Four bits, values at quantiles of a normal distribution.
+    Nf4,
+    /// Four bits, floating point.
+    Fp4,
+    /// Eight bits, a scale for each row.
+    Int8,
+}
+
 /// Names a number format.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Dtype {
@@ -122,6 +142,16 @@ enum Dtype {
     Bf16,
     /// 16 bits up to 65,504.
     F16,
+}
+
+impl From<Quantised> for BaseFormat {
+    fn from(format: Quantised) -> Self {
+        match format {
+            Quantised::Nf4 => Self::Nf4,
+            Quantised::Fp4 => Self::Fp4,
+            Quantised::Int8 => Self::Int8,
+        }
+    }
 }
 
 impl Export {
@@ -148,8 +178,19 @@ impl Export {
         if self.form != FormName::Safetensors && self.dtype.is_some() {
             anyhow::bail!("`--dtype` is for safetensors\nhint: leave it out: `--as` names the format of a GGUF file");
         }
+        if self.form != FormName::Safetensors && self.quantize.is_some() {
+            anyhow::bail!("`--quantize` is for safetensors\nhint: `--as gguf-q8-0` is a GGUF file in eight bits");
+        }
+        if self.quantize == Some(Quantised::Int8) && self.double_quantisation {
+            anyhow::bail!("`--double-quantisation` is for four bits\nhint: leave it out: eight bits have few scales");
+        }
         let form = match self.form {
-            FormName::Safetensors => Form::Safetensors(numbers),
+            FormName::Safetensors => match self.quantize {
+                Some(format) => {
+                    Form::Quantised { format: format.into(), doubles: self.double_quantisation, rest: numbers }
+                }
+                None => Form::Safetensors(numbers),
+            },
             FormName::GgufF16 => Form::Gguf(Blocks::F16),
             FormName::GgufQ8 => Form::Gguf(Blocks::Q8_0),
         };

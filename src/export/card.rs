@@ -65,7 +65,7 @@ fn front_matter(exported: &Exported, outcome: &Outcome) -> String {
     let mut lines = vec!["---".to_owned()];
     if let Some(name) = hub_name(&exported.start) {
         lines.push(format!("base_model: {}", quoted(&name)));
-        lines.push(format!("base_model_relation: {}", if outcome.form == "gguf" { "quantized" } else { "finetune" }));
+        lines.push(format!("base_model_relation: {}", if outcome.quantised { "quantized" } else { "finetune" }));
     }
     let library = if outcome.form == "gguf" { "gguf" } else { "transformers" };
     lines.push(format!("library_name: {library}\npipeline_tag: text-generation"));
@@ -404,7 +404,7 @@ fn usage(exported: &Exported, outcome: &Outcome) -> String {
         None => "```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n\
                  model = AutoModelForCausalLM.from_pretrained(\".\", dtype=\"auto\")\n\
                  tokenizer = AutoTokenizer.from_pretrained(\".\")\n\
-                 prompt = tokenizer(\"What is a cell?\", return_tensors=\"pt\", add_special_tokens=False)\n\
+                 prompt = tokenizer(\"What is a cell?\", return_tensors=\"pt\")\n\
                  print(tokenizer.decode(model.generate(**prompt, max_new_tokens=64)[0]))\n```"
             .to_owned(),
     };

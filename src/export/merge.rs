@@ -16,7 +16,7 @@ use crate::orchestrate::stages::model;
 pub struct Merge {
     /// Adapters, each on those before.
     pub adapters: usize,
-    /// How the base was kept that they were trained on: in four bits, or as its files have it.
+    /// How the base was kept that they were trained on: in few bits, or as its files have it.
     #[serde(serialize_with = "in_words")]
     pub trained_on: Quantisation,
     /// What they are added to; none without adapters.
@@ -31,7 +31,7 @@ impl Merge {
     /// Decides what the adapters of a model are added to; `asked` is what the user asks for.
     ///
     /// # Errors
-    /// Adapters that were trained on a base in four bits, where nothing is asked for: both choices. A choice where
+    /// Adapters that were trained on a base in few bits, where nothing is asked for: both choices. A choice where
     /// there is none.
     pub fn of(inputs: &Inputs, asked: Option<Base>) -> anyhow::Result<Self> {
         let adapters = inputs.iter().filter(|(name, _)| name.starts_with("adapter")).count();
@@ -49,7 +49,7 @@ impl Merge {
             (_, None, _) => Some(Base::Full),
             (_, Some(format), None) => bail!(
                 "the adapters were trained on a base in {format}: there are two bases to add them to\n\
-                 hint: `--base dequantised` adds them to what the four bits stand for: the model computes what it did \
+                 hint: `--base dequantised` adds them to what its codes stand for: the model computes what it did \
                  in training\n\
                  hint: `--base full` adds them to the base's own weights, which they never saw in training: what they \
                  learned to make up for is not there; often done, because it is one model with the published base"
@@ -74,7 +74,7 @@ impl Merge {
             (None, _) => "Nothing was merged: the weights are those of the model.".to_owned(),
             (Some(_), None) => format!("{several} added to the base's weights in f32."),
             (Some(Base::Dequantised), Some(format)) => {
-                format!("{several} trained on a base in {format} and added to what its four bits stand for, in f32.")
+                format!("{several} trained on a base in {format} and added to what its codes stand for, in f32.")
             }
             (Some(Base::Full), Some(format)) => format!(
                 "{several} trained on a base in {format} and added to the base's own weights, which are others, in f32."
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(
             refused,
             "the adapters were trained on a base in nf4 with double quantisation: there are two bases to add them to\n\
-             hint: `--base dequantised` adds them to what the four bits stand for: the model computes what it did in \
+             hint: `--base dequantised` adds them to what its codes stand for: the model computes what it did in \
              training\n\
              hint: `--base full` adds them to the base's own weights, which they never saw in training: what they \
              learned to make up for is not there; often done, because it is one model with the published base"

@@ -29,7 +29,7 @@ use self::merge::{Merge, check_range, round};
 use self::settings::{Form, Numbers, Settings};
 use crate::models::config::Config;
 use crate::models::decoder::Decoder;
-use crate::models::quantised::Quantisation;
+use crate::models::quantised::{Quantisation, in_words};
 use crate::orchestrate::gather::finished::{Finished, Start};
 use crate::orchestrate::stages::inputs::Inputs;
 use crate::orchestrate::stages::model;
@@ -66,8 +66,10 @@ pub struct Outcome {
     pub parameters: u64,
     /// What is written: `safetensors` or `gguf`.
     pub form: &'static str,
-    /// The format of its numbers.
+    /// The format of its numbers; of those in large matrices, where they are in few bits.
     pub numbers: &'static str,
+    /// Whether weights are in few bits.
+    pub quantised: bool,
     /// What was merged into what.
     pub merge: Merge,
     /// How far what was read back is from what was trained.
@@ -79,7 +81,7 @@ pub struct Outcome {
 /// Writes a model and its card to the folder `output`, and tells `say` how far it is.
 ///
 /// # Errors
-/// Files that are missing, damaged or do not fit each other; adapters of a base in four bits without a word on what
+/// Files that are missing, damaged or do not fit each other; adapters of a base in few bits without a word on what
 /// they are added to; numbers beyond the range of the format; an output that is there; a disk that is full.
 pub fn export(
     exported: &Exported,
@@ -93,14 +95,18 @@ pub fn export(
     let config = Config::read(folder)?;
     let parameters = config.parameters();
     let writer = match settings.form {
-        Form::Safetensors(numbers) => Writer::Safetensors(numbers),
+        Form::Safetensors(numbers) => Writer::Safetensors(numbers, None),
+        Form::Quantised { format, doubles, rest } => Writer::Safetensors(rest, Some((format, doubles))),
         Form::Gguf(blocks) => {
             let plan = gguf::Plan::new(&config, &model::tokenizer(folder)?, &exported.title, blocks)?;
             Writer::Gguf(Box::new(plan))
         }
     };
     let draft = Draft::begin(output)?;
-    draft.check_room((parameters as f64 * settings.form.bits() / 8.0) as u64 + BESIDE_WEIGHTS)?;
+    let matrices: i64 = config.projections().iter().map(|projection| projection.input * projection.output).sum();
+    let matrices = (matrices * config.num_hidden_layers) as f64;
+    let bits = matrices * settings.form.bits() + (parameters as f64 - matrices) * settings.form.bits_beside();
+    draft.check_room((bits / 8.0) as u64 + BESIDE_WEIGHTS)?;
 
     say(&format!("loading {}, {} parameters, as it was trained", exported.title, number::parameters(parameters)));
     let (mut decoder, tokenizer) = model::load(inputs, "model", "adapter", Kind::Float, Device::Cpu)?;
@@ -117,8 +123,8 @@ pub fn export(
     lora::merge(&mut decoder);
     say(&format!("writing {} in {}", settings.form.name(), settings.form.numbers()));
     match &writer {
-        Writer::Safetensors(numbers) => {
-            write(&mut decoder, *numbers, draft.path())?;
+        Writer::Safetensors(numbers, kept) => {
+            write(&mut decoder, *numbers, *kept, draft.path())?;
             tokenizer.save(draft.path())?;
             beside::generation(folder, tokenizer.ends(), decoder.config.bos_token_id, draft.path())?;
         }
@@ -131,7 +137,7 @@ pub fn export(
 
     say("reading it back from the disk");
     let mut written = match &writer {
-        Writer::Safetensors(_) => Decoder::load(draft.path(), Kind::Float, Device::Cpu)?,
+        Writer::Safetensors(..) => Decoder::load(draft.path(), Kind::Float, Device::Cpu)?,
         Writer::Gguf(plan) => plan.read(config.clone(), draft.path())?,
     };
     written.tokens = tokens;
@@ -147,6 +153,7 @@ pub fn export(
         parameters,
         form: settings.form.name(),
         numbers: settings.form.numbers(),
+        quantised: settings.form.is_quantised(),
         merge,
         difference,
         licence,
@@ -159,15 +166,21 @@ pub fn export(
 
 /// What writes weights and reads them back, known to be able to before anything is loaded.
 enum Writer {
-    Safetensors(Numbers),
+    Safetensors(Numbers, Quantisation),
     Gguf(Box<gguf::Plan>),
 }
 
-/// Writes the weights in a number format, and `config.json`.
-fn write(decoder: &mut Decoder, numbers: Numbers, folder: &Path) -> anyhow::Result<()> {
+/// Writes the weights in a number format, matrices in few bits where asked, and `config.json`.
+fn write(decoder: &mut Decoder, numbers: Numbers, kept: Quantisation, folder: &Path) -> anyhow::Result<()> {
+    if let Some((format, doubles)) = kept {
+        decoder.quantise(format, doubles);
+    }
     round(decoder, numbers.kind());
     check_range(decoder, numbers)?;
-    Ok(decoder.save_in(folder, numbers.kind())?)
+    match kept {
+        Some(_) => Ok(decoder.save_quantised(folder)?),
+        None => Ok(decoder.save_in(folder, numbers.kind())?),
+    }
 }
 
 /// Returns the folder of the model that it was trained from, if there is one and it is here.
@@ -193,7 +206,5 @@ fn contents(folder: &Path) -> anyhow::Result<(Vec<String>, u64)> {
 /// Words how a base is kept: `nf4 with double quantisation`; none of one that is as its files have it.
 #[must_use]
 pub fn format_of(quantised: Quantisation) -> Option<String> {
-    let (format, doubles) = quantised?;
-    let name = serde_json::to_value(format).ok()?.as_str()?.to_owned();
-    Some(if doubles { format!("{name} with double quantisation") } else { name })
+    quantised.map(|_| in_words(quantised))
 }

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use tch::Kind;
 
+use crate::experiment::settings::BaseFormat;
+
 /// Says what is written, and from which weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -12,13 +14,13 @@ pub struct Settings {
     pub form: Form,
 }
 
-/// The weights that adapters are added to, where they were trained on a base in four bits.
+/// The weights that adapters are added to, where they were trained on a base in few bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Base {
     /// Those of the base's own files.
     Full,
-    /// What the four bits stand for.
+    /// What its codes stand for.
     Dequantised,
 }
 
@@ -38,6 +40,15 @@ impl Base {
 pub enum Form {
     /// Safetensors, as transformers reads them.
     Safetensors(Numbers),
+    /// Safetensors with the matrices of the layers in few bits, as transformers reads them with bitsandbytes.
+    Quantised {
+        /// How matrices are kept.
+        format: BaseFormat,
+        /// Whether scales of four bits are quantised, too.
+        doubles: bool,
+        /// Embeddings, head, norms and biases.
+        rest: Numbers,
+    },
     /// One file, as llama.cpp reads it.
     Gguf(Blocks),
 }
@@ -49,16 +60,35 @@ impl Form {
         match self {
             Self::Safetensors(Numbers::F32) => 32.0,
             Self::Safetensors(Numbers::Bf16 | Numbers::F16) | Self::Gguf(Blocks::F16) => 16.0,
+            // With a scale of 32 bits for 64 numbers, if that is not quantised.
+            Self::Quantised { format: BaseFormat::Nf4 | BaseFormat::Fp4, .. } => 4.5,
+            // With a scale of 32 bits for a row, of 8 numbers or more.
+            Self::Quantised { .. } => 12.0,
             // 32 numbers of 8 bits share a scale of 16.
             Self::Gguf(Blocks::Q8_0) => 8.5,
         }
+    }
+
+    /// Returns what a number takes that is in no large matrix, in bits.
+    #[must_use]
+    pub fn bits_beside(self) -> f64 {
+        match self {
+            Self::Quantised { rest, .. } => Self::Safetensors(rest).bits(),
+            Self::Safetensors(_) | Self::Gguf(_) => self.bits(),
+        }
+    }
+
+    /// Says whether weights are in few bits.
+    #[must_use]
+    pub fn is_quantised(self) -> bool {
+        matches!(self, Self::Quantised { .. } | Self::Gguf(Blocks::Q8_0))
     }
 
     /// Names what is written.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Safetensors(_) => "safetensors",
+            Self::Safetensors(_) | Self::Quantised { .. } => "safetensors",
             Self::Gguf(_) => "gguf",
         }
     }
@@ -68,6 +98,7 @@ impl Form {
     pub fn numbers(self) -> &'static str {
         match self {
             Self::Safetensors(numbers) => numbers.name(),
+            Self::Quantised { format, .. } => format.name(),
             Self::Gguf(Blocks::F16) => "f16",
             Self::Gguf(Blocks::Q8_0) => "q8_0",
         }

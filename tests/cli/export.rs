@@ -140,7 +140,7 @@ fn adapters_of_a_base_in_four_bits_ask_which_base() {
     --- stdout
     --- stderr
     error: the adapters were trained on a base in nf4 with double quantisation: there are two bases to add them to
-    hint: `--base dequantised` adds them to what the four bits stand for: the model computes what it did in training
+    hint: `--base dequantised` adds them to what its codes stand for: the model computes what it did in training
     hint: `--base full` adds them to the base's own weights, which they never saw in training: what they learned to make up for is not there; often done, because it is one model with the published base
     ");
     let of = |base: &str| outcome(at, &["--model", "model", "--adapter", "four", "--output", base, "--base", base]);
@@ -281,7 +281,7 @@ fn the_card_says_what_is_known_and_what_is_not() {
 
         model = AutoModelForCausalLM.from_pretrained(".", dtype="auto")
         tokenizer = AutoTokenizer.from_pretrained(".")
-        prompt = tokenizer("What is a cell?", return_tensors="pt", add_special_tokens=False)
+        prompt = tokenizer("What is a cell?", return_tensors="pt")
         print(tokenizer.decode(model.generate(**prompt, max_new_tokens=64)[0]))
         ```
         "##);
@@ -317,6 +317,36 @@ fn a_killed_export_leaves_nothing_that_looks_finished() {
     let left: Vec<String> = names(at).into_iter().filter(|name| name.starts_with('.')).collect();
     assert_eq!(left, Vec::<String>::new());
     assert!(at.join("out/README.md").exists());
+}
+
+#[test]
+fn weights_in_few_bits_are_read_back_as_their_codes_say() {
+    let folder = models();
+    let at = folder.path();
+    let config = |folder: &str| -> Value {
+        serde_json::from_str(&fs::read_to_string(at.join(folder).join("config.json")).unwrap()).unwrap()
+    };
+    let mut differences = Vec::new();
+    for (format, key) in [("int8", "load_in_8bit"), ("nf4", "load_in_4bit"), ("fp4", "load_in_4bit")] {
+        let arguments = ["--model", "model", "--adapter", "lora", "--output", format, "--quantize", format];
+        let written = outcome(at, &arguments);
+        assert_eq!((&written["numbers"], &written["quantised"]), (&format.into(), &true.into()));
+        differences.push(number(&written, "largest"));
+        assert_eq!(config(format)["quantization_config"][key], true);
+        // Its codes are the model: written out in f32, it computes the same.
+        let again = format!("{format}-f32");
+        let plain = outcome(at, &["--model", format, "--output", &again]);
+        assert!(number(&plain, "largest") < 1e-4, "{plain:#}");
+        assert_eq!(config(&again)["quantization_config"], Value::Null);
+    }
+    assert!(differences[0] > 1e-6 && differences[0] < differences[1], "{differences:?}");
+    for (wrong, said) in [
+        (&["--quantize", "nf4", "--as", "gguf-f16"][..], "`--quantize` is for safetensors"),
+        (&["--quantize", "int8", "--double-quantisation"], "`--double-quantisation` is for four bits"),
+    ] {
+        let told = export(at, &[&["--model", "model", "--output", "out"], wrong].concat());
+        assert!(told.starts_with("exit 2") && told.contains(said), "{told}");
+    }
 }
 
 #[test]
