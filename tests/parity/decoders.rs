@@ -114,7 +114,7 @@ fn assert_decodes(decoder: &Decoder, sequences: &[Vec<u32>], expected: &Tensor, 
     let length = sequences[0].len();
     let expected = expected.view([sequences.len() as i64, length as i64, -1]);
     let rows = sequences.len() + 1;
-    let mut cache = decoder.tile(rows as i64, 2 + rounded(length) as i64);
+    let mut cache = decoder.tile(rows as i64, 3 + rounded(length) as i64);
     for (row, tokens) in (0..).zip(sequences) {
         for (start, end) in [(0, 3), (3, 4)] {
             let block = Packed::filled(&[&tokens[start..end]], Some(&[start as i64]), device);
