@@ -15,6 +15,7 @@ pub mod fetch;
 pub mod generate;
 pub mod jobs;
 pub mod logits;
+mod notes;
 pub mod output;
 pub mod outputs;
 pub mod plan;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tutelage_metrics::metric::METRICS;
 
+use super::notes::notes;
 use super::output::{Format, Output};
 use crate::data::template::response;
 use crate::data::{
@@ -78,7 +79,7 @@ impl StudyArgs {
         unreadable_models(&mut loaded);
         unreadable_templates(&mut loaded);
         wordless_models(&mut loaded);
-        let told = uncomputed(&loaded);
+        let told = notes(&loaded);
         let experiment = loaded.experiment.clone();
         let per_token: Vec<&str> =
             METRICS.iter().filter(|metric| metric.is_per_token()).map(|metric| metric.id).collect();
@@ -314,20 +315,6 @@ fn wordless_models(loaded: &mut Loaded) {
     }
 }
 
-/// Lists what the files of checkpoints that are used here say and nothing computes.
-fn uncomputed(loaded: &Loaded) -> Vec<String> {
-    let Some(experiment) = &loaded.experiment else { return Vec::new() };
-    let used = loaded.design.models();
-    let mut notes = Vec::new();
-    for (name, model) in experiment.models.iter().filter(|(name, _)| used.contains(name.as_str())) {
-        let Model::Checkpoint(checkpoint) = model else { continue };
-        let config = hub::locate(checkpoint).and_then(|folder| Config::read(&folder).ok());
-        let told = config.into_iter().flat_map(|config| config.notes);
-        notes.extend(told.map(|note| format!("`models.{name}`, its `config.json`: {note}")));
-    }
-    notes
-}
-
 /// Lists what keeps a checkpoint that is here from being used, each with its remedy.
 fn unusable(checkpoint: &str) -> Vec<(String, String)> {
     let folder = PathBuf::from(checkpoint);
@@ -387,7 +374,7 @@ fn in_full(error: impl std::error::Error + Send + Sync + 'static) -> String {
 }
 
 /// Loads the tokenizer of a model where it can be had without training.
-fn tokenizer(experiment: &Experiment, model: &str) -> Option<Tokenizer> {
+pub(super) fn tokenizer(experiment: &Experiment, model: &str) -> Option<Tokenizer> {
     let folder = match experiment.models.get(model)? {
         Model::Checkpoint(checkpoint) => hub::locate(checkpoint)?,
         Model::Scratch(scratch) => match experiment.tokenizers.get(&scratch.tokenizer)? {

@@ -173,6 +173,11 @@ impl Files {
         Ok(ends)
     }
 
+    /// Lists the ids that the model's files name as ends.
+    pub(super) fn named_ends(&self) -> &[u32] {
+        &self.model_ends.ids
+    }
+
     pub(super) fn write(&self, folder: &Path, eos: &str) -> Result<(), TokenizerError> {
         let minimal = json!({ "eos_token": eos });
         let mut config = self.config.clone().unwrap_or_else(|| minimal.clone());

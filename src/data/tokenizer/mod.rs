@@ -323,6 +323,17 @@ impl Tokenizer {
         self.ends.iter().filter(counts).filter_map(|&end| self.token(end)).collect()
     }
 
+    /// Returns the end-of-sequence token and, in a list, the ends that the model's files name, where it is none of them.
+    pub fn ends_apart(&self) -> Option<(String, String)> {
+        let named = self.files.named_ends();
+        if named.is_empty() || named.contains(&self.eos) {
+            return None;
+        }
+        let spell = |&id: &u32| self.token(id).map_or_else(|| id.to_string(), |token| format!("`{token}`"));
+        let others: Vec<String> = named.iter().map(spell).collect();
+        Some((self.end()?.to_owned(), others.join(", ")))
+    }
+
     /// Returns the id of the end-of-sequence token: the one that closes a response in training.
     pub fn eos(&self) -> u32 {
         self.eos
