@@ -221,7 +221,11 @@ pub fn load(decoder: &mut Decoder, kind: Kind, folder: &Path) -> Result<Lora, Mo
     let refused = |problem: String| ModelError::Config { path: path.clone(), problem };
     let mut settings = read_settings(&value).map_err(refused)?;
     if let Some((base, double_quantisation)) = quantisation(folder)? {
-        (settings.base, settings.double_quantisation) = (base, double_quantisation);
+        settings.base = base;
+        // Of eight bits it says nothing.
+        if base != BaseFormat::Int8 {
+            settings.double_quantisation = double_quantisation;
+        }
     }
     // PEFT leaves the head as it was where only the embedding is trained, unless it is told to tie the two.
     let ties = value.get("ensure_weight_tying").and_then(Value::as_bool).unwrap_or_default();
