@@ -1,11 +1,14 @@
 //! The layers that models are made of: linear with optional low-rank updates, norms, activations,
 //! rotary positions. Weights are `[out, in]`, activations `[tokens, width]`.
 
+use std::cell::RefCell;
+
 use tch::{Device, Kind, Tensor};
 
 use super::adapter::Adapter;
 use super::config::keys::Keys;
 use super::config::rope::Rope;
+use super::lent::Lending;
 use super::product::{few, linear};
 use super::quantised::Quantised;
 use crate::experiment::settings::BaseFormat;
@@ -25,6 +28,8 @@ pub struct Linear {
     pub adapter: Option<Adapter>,
     /// Low-rank updates of earlier trainings below it, which stay as they are.
     pub stacked: Vec<Adapter>,
+    /// Whether the numbers of a weight in few bits are lent to autograd.
+    pub(super) lending: RefCell<Lending>,
 }
 
 /// A matrix as it is kept.
@@ -100,9 +105,13 @@ pub enum Mode {
 impl Linear {
     /// Creates a layer without name, bias or adapter.
     pub fn new(weight: Tensor) -> Self {
-        let weight = Weight::Dense(weight);
-        let (name, is_transposed) = ("", false);
-        Self { name, is_transposed, weight, bias: None, adapter: None, stacked: Vec::new() }
+        Self::of("", Weight::Dense(weight))
+    }
+
+    /// Creates a layer of a name without bias or adapter.
+    pub(super) fn of(name: &'static str, weight: Weight) -> Self {
+        let (is_transposed, lending) = (false, RefCell::default());
+        Self { name, is_transposed, weight, bias: None, adapter: None, stacked: Vec::new(), lending }
     }
 
     /// Maps `[tokens, in]` to `[tokens, out]`.
@@ -114,8 +123,7 @@ impl Linear {
         {
             return self.lengthened(x, &weight, adapter, &factor, mode);
         }
-        let product = if mode == Mode::Decode { few } else { linear };
-        let mut y = product(x, &weight, self.bias.as_ref());
+        let mut y = self.product(x, &weight, self.bias.as_ref(), mode);
         for adapter in &self.stacked {
             y = y.addmm_(&adapter.narrow(x), &adapter.up.tr());
         }
@@ -130,15 +138,31 @@ impl Linear {
     fn lengthened(&self, x: &Tensor, weight: &Tensor, adapter: &Adapter, factor: &Tensor, mode: Mode) -> Tensor {
         let dropped = adapter.dropped(x, mode);
         let read = dropped.as_ref().unwrap_or(x);
-        let base = linear(read, weight, None);
+        let base = self.product(read, weight, None, mode);
         let turned = (&base + adapter.narrow(read).matmul(&adapter.up.tr())) * factor;
         let turned = match &dropped {
-            Some(_) => linear(x, weight, None) - base + turned,
+            Some(_) => self.product(x, weight, None, mode) - base + turned,
             None => turned,
         };
         match &self.bias {
             Some(bias) => turned + bias,
             None => turned,
+        }
+    }
+}
+
+impl Linear {
+    /// Multiplies by the numbers of the weight, which are lent to autograd if they are to be.
+    fn product(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, mode: Mode) -> Tensor {
+        let mut lending = self.lending.borrow_mut();
+        if let Lending::On = *lending {
+            *lending = Lending::of(weight);
+        }
+        match (&*lending, bias) {
+            (Lending::Lent(turned), Some(bias)) => bias.addmm(x, turned),
+            (Lending::Lent(turned), None) => x.mm(turned),
+            _ if mode == Mode::Decode => few(x, weight, bias),
+            _ => linear(x, weight, bias),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod encoder;
 pub mod families;
 pub mod head;
 pub mod layers;
+mod lent;
 mod load;
 pub mod packed;
 pub mod pass;

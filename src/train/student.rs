@@ -54,9 +54,7 @@ impl Student {
                 lora::attach(&mut decoder, settings, seed);
             }
         }
-        // Of a quantised model one layer's weights are there at a time, on the way back too.
-        let recomputes = decoder.is_quantised();
-        Self { decoder, tuning: tuning.clone(), weight_decay, kind: compute.kind(), recomputes }
+        Self { decoder, tuning: tuning.clone(), weight_decay, kind: compute.kind(), recomputes: false }
     }
 
     /// Takes the trained weights in f32 from the buffer, to be written.
@@ -117,7 +115,7 @@ impl Student {
     /// Has layers compute their activations again on the way back instead of keeping them.
     #[must_use]
     pub fn recomputing(self, recomputes: bool) -> Self {
-        Self { recomputes: recomputes || self.recomputes, ..self }
+        Self { recomputes, ..self }
     }
 
     /// Goes through the model and back, as [`Batch::pass`] does.

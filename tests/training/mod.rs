@@ -22,6 +22,7 @@ use tutelage::models::config::Config;
 use tutelage::models::decoder::Decoder;
 use tutelage::models::layers::{Mode, Weight};
 use tutelage::models::packed::Packed;
+use tutelage::models::quantised::quantisation;
 use tutelage::models::weights::Checkpoint;
 use tutelage::train::event::TrainEvent;
 use tutelage::train::run::{Finished, Job, Order, TrainError, train};
@@ -187,19 +188,24 @@ fn activations_computed_again_are_those_that_were_kept() {
     assert!(losses[losses.len() - 1] < losses[0] - 0.2, "{losses:?}");
 }
 
-/// A model whose matrices are in four bits.
+/// A model whose matrices are in few bits.
 fn quantised(name: &str, base: BaseFormat) -> Decoder {
-    Decoder::load_as(&model(name), Kind::Float, Device::Cpu, Some((base, true))).unwrap()
+    Decoder::load_as(&model(name), Kind::Float, Device::Cpu, quantisation(base, true)).unwrap()
 }
 
 #[test]
-fn adapters_on_four_bits_learn_what_they_learn_on_the_numbers_that_these_stand_for() {
-    for (name, base) in [("llama", BaseFormat::Nf4), ("phi3-long", BaseFormat::Fp4), ("gpt2", BaseFormat::Nf4)] {
+fn adapters_on_few_bits_learn_what_they_learn_on_the_numbers_that_these_stand_for() {
+    for (name, base) in [
+        ("llama", BaseFormat::Nf4),
+        ("phi3-long", BaseFormat::Fp4),
+        ("gpt2", BaseFormat::Nf4),
+        ("qwen2", BaseFormat::Int8),
+    ] {
         let settings = Lora { rank: 4, target_modules: vec!["all-linear".to_owned()], base, ..Lora::default() };
-        let train = |decoder: Decoder| {
+        let train = |decoder: Decoder, recomputes: bool| {
             let is_quantised = decoder.is_quantised();
             let tuning = Tuning::Lora(settings.clone());
-            let student = Student::new(decoder, &tuning, 0.01, Compute::reference(), Seed(1)).recomputing(true);
+            let student = Student::new(decoder, &tuning, 0.01, Compute::reference(), Seed(1)).recomputing(recomputes);
             let mut objective = Supervised::new(student, sequences(40), vec![]);
             let (finished, losses) = run(&mut objective, &Training { epochs: 6.0, lr: 1e-2, ..training() });
             assert_eq!(objective.student.decoder.is_quantised(), is_quantised);
@@ -209,8 +215,9 @@ fn adapters_on_four_bits_learn_what_they_learn_on_the_numbers_that_these_stand_f
         for linear in dense.layers.iter_mut().flat_map(Layer::linears_mut) {
             linear.weight = Weight::Dense(linear.weight.dense(Kind::Float));
         }
-        let ((four, losses, mut trained), (full, ..)) = (train(quantised(name, base)), train(dense));
+        let ((four, losses, mut trained), (full, ..)) = (train(quantised(name, base), false), train(dense, true));
         assert!(four.flat.master.equal(&full.flat.master), "{name}");
+        assert!(train(quantised(name, base), true).0.flat.master.equal(&four.flat.master), "{name}");
         assert!(losses[losses.len() - 1] < losses[0] - 0.2, "{name}: {losses:?}");
 
         // The adapters keep what they lie on, are read onto the same, and are merged into what it stands for.
@@ -218,7 +225,7 @@ fn adapters_on_four_bits_learn_what_they_learn_on_the_numbers_that_these_stand_f
         let expected = trained.hidden(&batch, Mode::Infer);
         let folder = tempfile::tempdir().unwrap();
         peft::save(&mut trained, &settings, "base", folder.path()).unwrap();
-        assert_eq!(peft::quantisation(folder.path()).unwrap(), Some((base, true)));
+        assert_eq!(peft::quantisation(folder.path()).unwrap(), quantisation(base, true));
         let mut loaded = quantised(name, base);
         // PEFT knows none of the words for several projections: their names are written.
         let stored = peft::load(&mut loaded, Kind::Float, folder.path()).unwrap();
@@ -231,6 +238,29 @@ fn adapters_on_four_bits_learn_what_they_learn_on_the_numbers_that_these_stand_f
         assert!(!loaded.is_quantised());
         assert!(loaded.hidden(&batch, Mode::Infer).allclose(&expected, 1e-3, 1e-4, false), "{name}");
         loaded.save(folder.path()).unwrap();
+    }
+}
+
+#[test]
+fn numbers_lent_to_autograd_teach_what_numbers_computed_again_do() {
+    // Rows of learned lengths read a weight twice where inputs drop out; masks are drawn for each layer.
+    let plain = Lora { rank: 4, target_modules: vec!["all-linear".to_owned()], dropout: 0.2, ..Lora::default() };
+    for (settings, precision) in [
+        (plain.clone(), Precision::F32),
+        (plain.clone(), Precision::Bf16),
+        (Lora { dora: true, ..plain.clone() }, Precision::F32),
+        (Lora { modules_to_save: vec!["embed_tokens".to_owned()], ..plain }, Precision::F32),
+    ] {
+        let compute = Compute { precision, ..Compute::reference() };
+        let tuning = Tuning::Lora(Lora { base: BaseFormat::Nf4, ..settings });
+        let learned = |recomputes: bool| {
+            let folder = model("llama");
+            let asked = quantisation(BaseFormat::Nf4, true);
+            let decoder = Decoder::load_as(&folder, compute.kind(), Device::Cpu, asked).unwrap();
+            let student = Student::new(decoder, &tuning, 0.01, compute, Seed(1)).recomputing(recomputes);
+            run(&mut Supervised::new(student, sequences(24), vec![]), &training()).0.flat.master
+        };
+        assert!(learned(false).equal(&learned(true)), "{tuning:?} {precision:?}");
     }
 }
 

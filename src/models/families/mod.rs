@@ -205,7 +205,7 @@ impl Maker<'_> {
             true => Some(self.parameter(&format!("{name}.bias"), Role::Bias, &[output], None)?.number_by_number()),
             false => None,
         };
-        Ok(Linear { name, is_transposed: self.is_transposed, weight, bias, adapter: None, stacked: Vec::new() })
+        Ok(Linear { is_transposed: self.is_transposed, bias, ..Linear::of(name, weight) })
     }
 
     /// Makes a norm of the family's kind over `width` numbers.

@@ -139,7 +139,8 @@ impl Engine {
             // The weights of one layer, as they are computed with.
             last += self.bytes * size.matrices();
         }
-        if micro.recomputes || is_quantised {
+        // What convolutions keep cannot be lent: there, layers in few bits are computed again.
+        if micro.recomputes || (is_quantised && self.keeps_inputs) {
             // What every layer reads, and the graph of the largest one at its turn.
             last += (micro.tokens - micro.predicting) * rest;
             whole = size.layers * micro.tokens * self.bytes * size.hidden;
@@ -394,6 +395,13 @@ mod tests {
         // Recomputed: what 3 layers read, 8 numbers of each token, and the graph of one.
         let again = CPU.activations(&size(), &Tuning::Full {}, MicroBatch { recomputes: true, ..micro });
         assert_eq!(again, full - 2.0 * 512.0 * 2080.0 + 3.0 * 512.0 * 32.0);
+        // In few bits, activations are kept likewise, beside the numbers of one layer: 576; but where products
+        // are convolutions they are computed again.
+        let few = Tuning::Lora(Lora { rank: 2, base: BaseFormat::Nf4, ..Lora::default() });
+        assert_eq!(CPU.activations(&size(), &few, micro) - CPU.activations(&size(), &lora(0.0), micro), 4.0 * 576.0);
+        let convolving = Engine { keeps_inputs: true, ..CPU };
+        let again = convolving.activations(&size(), &lora(0.0), MicroBatch { recomputes: true, ..micro });
+        assert_eq!(convolving.activations(&size(), &few, micro) - again, 4.0 * 576.0);
         // Half of the last layer's tokens are asked for: less of all but its first norm, keys and values.
         let half = CPU.activations(&size(), &Tuning::Full {}, MicroBatch { predicting: 256.0, ..micro });
         assert_eq!(full - half, 256.0 * (1952.0 + 3.0 * 32.0) + 204_800.0);
