@@ -65,14 +65,15 @@ fn ends(loaded: &Loaded) -> Vec<String> {
 fn unheard(tokenizer: &Tokenizer) -> Option<String> {
     let template: ChatTemplate = tokenizer.chat_template().ok()??;
     let turn = |role, content: &str| Turn { role, content: content.to_owned() };
-    let messages = [turn(Role::User, "a"), turn(Role::Assistant, "b")];
+    let answered = "Yes";
+    let messages = [turn(Role::User, "Is it?"), turn(Role::Assistant, answered)];
     let learned = Learned::of_messages(tokenizer, &template, &messages).ok()?;
     let answer = || learned.ids.iter().zip(&learned.places).zip(&learned.loss).filter(|(_, loss)| **loss);
     if answer().any(|((id, _), _)| tokenizer.ends().contains(id)) {
         return None;
     }
     let start = answer().next()?.0.1.start;
-    let closing = learned.text[start..].trim_start().strip_prefix('b')?.trim();
+    let closing = learned.text[start..].split_once(answered)?.1.trim();
     (!closing.is_empty()).then(|| closing.to_owned())
 }
 
