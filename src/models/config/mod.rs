@@ -164,8 +164,8 @@ impl Config {
         let mut notes = keys.rest()?;
         if matches!(quantisation, Some((BaseFormat::Int8, _))) {
             notes.push(
-                "`load_in_8bit` is true: products are those with the numbers that the codes stand for, where bitsandbytes \
-                 rounds what is multiplied to eight bits, too, but in training on a CPU"
+                "`load_in_8bit` is true: products are those with the numbers that the codes stand for, where \
+                 bitsandbytes rounds what is multiplied to eight bits, too, but in training on a CPU"
                     .to_owned(),
             );
         }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::*;
 use crate::device::Precision;
-use crate::experiment::settings::{Architecture, Lora, Model, OptimizerStates, Training, Tuning};
+use crate::experiment::settings::{Architecture, BaseFormat, Lora, Model, OptimizerStates, Training, Tuning};
 use crate::orchestrate::plan::tests::{checked, planned};
 use crate::orchestrate::stages::cost::Split;
 use crate::orchestrate::stages::memory::{Engine, MicroBatch};
@@ -77,6 +77,29 @@ fn adapters_are_counted_and_need_the_weights_in_the_format_of_the_products() {
     assert_eq!(held(Precision::Bf16), 2.0 * parameters + 20.0 * adapters);
     let estimator = Estimator::new(&checked, &plan, &store, &[], Compute::reference()).unwrap();
     assert_eq!(estimator.stage(sft).kept_bytes, Some(4 * adapters as u64));
+}
+
+#[test]
+fn adapters_answer_and_teach_on_the_weights_that_they_were_trained_on() {
+    let edit = |experiment: &mut Experiment| {
+        experiment.tuning = Tuning::Lora(Lora { base: BaseFormat::Nf4, ..Lora::default() });
+    };
+    let (folder, checked, plan) = (tempfile::tempdir().unwrap(), checked(edit), planned(edit));
+    let store = Store::open(folder.path()).unwrap();
+    let held = |stage: &Stage, precision| {
+        let compute = Compute { precision, ..Compute::reference() };
+        Estimator::new(&checked, &plan, &store, &[], compute).unwrap().cost(stage).held.unwrap()
+    };
+    let find = |title: &str| plan.stages.iter().find(|stage| stage.title() == title).unwrap();
+    let generate = find("generate none/kd seed 10");
+    // Half a byte each, and of 64 a scale of a byte and a 64th; in f32 answers come from whole weights.
+    let bytes = |matrices: f64| matrices * (0.5 + (1.0 + 4.0 / 256.0) / 64.0);
+    let (matrices, rest) = (4.0 * 64.0 + 3.0 * 128.0, 300.0 * 8.0 + 24.0);
+    assert_eq!(held(generate, Precision::Bf16), 2.0 * rest + bytes(matrices));
+    assert_eq!(held(generate, Precision::F32), 4.0 * (rest + matrices));
+    assert_eq!(held(find("generate student small seed 10"), Precision::Bf16), 2.0 * (rest + matrices));
+    let (matrices, rest) = (4.0 * 256.0 + 3.0 * 512.0, 300.0 * 16.0 + 48.0);
+    assert_eq!(held(find("capture big (sft)"), Precision::F32), 4.0 * rest + bytes(matrices));
 }
 
 #[test]
