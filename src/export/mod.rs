@@ -2,9 +2,9 @@
 //! what it is, what it was trained on, what that took, and how far it is from what was trained.
 //!
 //! The phases, in order: the model is loaded as it was trained and its logits on a few rows are kept
-//! ([`difference`]); adapters are added to the weights in f32 ([`merge`]); the folder is written under another name
-//! ([`draft`], as safetensors or as [`gguf`]), read back from the disk and compared; the card is written ([`card`]); the folder gets its name.
-//! Only one model is in memory at a time. Knows nothing of the command line.
+//! ([`mod@difference`]); adapters are added to the weights in f32 ([`merge`]); the folder is written under another
+//! name ([`draft`], as safetensors or as [`gguf`]), read back from the disk and compared; the card is written
+//! ([`card`]); the folder gets its name. Only one model is in memory at a time. Knows nothing of the command line.
 
 pub mod beside;
 pub mod card;
