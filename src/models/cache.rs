@@ -1,8 +1,9 @@
 //! Keys and values of what sequences have seen, a fixed number of sequences at a time: a tile.
 //!
 //! A product of matrices may round differently with another number of rows. A tile always has the
-//! same rows, used or not, and its sequences the same room in the cache, so every product has the
-//! same shape whoever else is decoded: in f32 a sequence's tokens depend on nothing but itself.
+//! same rows, used or not. On a CPU each row attends alone to what it has seen; on a GPU all do at once,
+//! with the same room in the cache. So every product has the same shape whoever else is decoded: in f32
+//! a sequence's tokens depend on nothing but itself.
 
 use std::ops::Range;
 

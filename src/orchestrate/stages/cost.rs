@@ -34,7 +34,7 @@ pub const OPERATIONS_PER_SEQUENCE: f64 = 10.0;
 /// A forward pass with its backward, and the step of the optimiser, in forward passes: an assumption.
 const PASSES_PER_STEP: f64 = 3.0;
 
-/// Answers that are decoded together at most, on a CPU and on a GPU: as in `generate::decode`, which
+/// Answers that are decoded together at most, on a CPU and on a GPU: as in `generate::tile`, which
 /// computes that many however few there are.
 const TILE_ROWS: (f64, f64) = (16.0, 32.0);
 
